@@ -1,0 +1,150 @@
+"""Every error a user can meet, in one tree. Errors are part of the interface.
+
+    VireoError                       500 internal_error
+    ├── InvalidRequest               422 invalid_request
+    │   ├── InvalidLabels            422 invalid_labels          (details.index: which label)
+    │   ├── UndecodableVideo         422 undecodable_video       (details.reason, details.stream)
+    │   └── UrlNotAllowed            422 url_not_allowed
+    ├── UrlUnreachable               422 url_unreachable
+    ├── NotFound                     404 not_found               (details.nearest: closest names)
+    │   ├── UnknownModel             404 unknown_model
+    │   ├── UnknownLabelSet          404 unknown_label_set
+    │   ├── UnknownVideo             404 unknown_video
+    │   └── UnknownJob               404 unknown_job
+    ├── MethodNotAllowed             405 method_not_allowed
+    ├── Conflict                     409 conflict
+    ├── VideoTooLarge                413 video_too_large         (details.limit)
+    ├── UnsupportedMedia             415 unsupported_media_type
+    ├── Cancelled                    409 cancelled
+    ├── QueueFull                    429 queue_full              (Retry-After)
+    ├── ModelUnavailable             503 model_unavailable       (Retry-After)
+    ├── WorkerUnavailable            503 worker_unavailable      (Retry-After)
+    ├── StorageUnavailable           503 storage_unavailable     (Retry-After)
+    └── DeadlineExceeded             503 deadline_exceeded       (Retry-After)
+
+Each class knows its HTTP `status`, a stable `code`, and carries a `message` that a user can act on, an optional
+`hint` and machine-readable `details`. Errors cross the queue as data (`to_dict` / `from_dict`), never as pickles,
+and wear one envelope everywhere: `{"error": {"code", "message", "hint", "request_id", "details"}}`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class VireoError(Exception):
+    """Base of all errors that may reach a user. `message` is safe to show; a stack trace never is."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal_error"
+    retry_after: ClassVar[int | None] = None
+    """Seconds for the `Retry-After` header; None where trying again does not help."""
+
+    def __init__(self, message: str, *, hint: str | None = None, **details: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.details = details
+
+    def to_dict(self, request_id: str | None = None) -> dict[str, Any]:
+        """The inside of the envelope."""
+        return {
+            "code": self.code,
+            "message": self.message,
+            "hint": self.hint,
+            "request_id": request_id,
+            "details": self.details,
+        }
+
+    @staticmethod
+    def from_dict(data: dict[str, Any]) -> VireoError:
+        """The error that `to_dict` described; an unknown code comes back as the base class."""
+        kind = BY_CODE.get(data.get("code", ""), VireoError)
+        return kind(data.get("message", ""), hint=data.get("hint"), **data.get("details", {}))
+
+
+class InvalidRequest(VireoError):
+    status, code = 422, "invalid_request"
+
+
+class InvalidLabels(InvalidRequest):
+    code = "invalid_labels"
+
+
+class UndecodableVideo(InvalidRequest):
+    code = "undecodable_video"
+
+
+class UrlNotAllowed(InvalidRequest):
+    code = "url_not_allowed"
+
+
+class UrlUnreachable(VireoError):
+    status, code = 422, "url_unreachable"
+
+
+class NotFound(VireoError):
+    status, code = 404, "not_found"
+
+
+class UnknownModel(NotFound):
+    code = "unknown_model"
+
+
+class UnknownLabelSet(NotFound):
+    code = "unknown_label_set"
+
+
+class UnknownVideo(NotFound):
+    code = "unknown_video"
+
+
+class UnknownJob(NotFound):
+    code = "unknown_job"
+
+
+class MethodNotAllowed(VireoError):
+    status, code = 405, "method_not_allowed"
+
+
+class Conflict(VireoError):
+    status, code = 409, "conflict"
+
+
+class VideoTooLarge(VireoError):
+    status, code = 413, "video_too_large"
+
+
+class UnsupportedMedia(VireoError):
+    status, code = 415, "unsupported_media_type"
+
+
+class Cancelled(VireoError):
+    status, code = 409, "cancelled"
+
+
+class QueueFull(VireoError):
+    status, code, retry_after = 429, "queue_full", 2
+
+
+class ModelUnavailable(VireoError):
+    status, code, retry_after = 503, "model_unavailable", 30
+
+
+class WorkerUnavailable(VireoError):
+    status, code, retry_after = 503, "worker_unavailable", 5
+
+
+class StorageUnavailable(VireoError):
+    status, code, retry_after = 503, "storage_unavailable", 5
+
+
+class DeadlineExceeded(VireoError):
+    status, code, retry_after = 503, "deadline_exceeded", 5
+
+
+def _tree(kind: type[VireoError]) -> list[type[VireoError]]:
+    return [kind, *(leaf for child in kind.__subclasses__() for leaf in _tree(child))]
+
+
+BY_CODE: dict[str, type[VireoError]] = {kind.code: kind for kind in _tree(VireoError)}

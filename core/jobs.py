@@ -1,0 +1,115 @@
+"""The life of a job in Redis, as atomic steps that the gateway (async) and the workers (sync) both take.
+
+    queued ──start──▶ running ──finish──▶ succeeded | failed | cancelled
+       │                 │ lease expired (its worker died)
+       │                 └──requeue──▶ queued
+       └──cancel──▶ cancelled            (a running job is told through CANCEL_CHANNEL and finishes itself)
+
+Every step is one Lua script, so two workers, a reaper and a cancelling user can meet on one job without harm: a step
+that comes too late returns 0 and changes nothing. A job is a Redis hash; values that are objects are JSON.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from core import keys
+from core.records import Job
+
+LEASE_SECONDS: Final = 15.0
+"""A running job whose worker has not been heard for this long is given to another."""
+
+MAX_ATTEMPTS: Final = 3
+"""A job that outlives this many workers is what kills them: it fails instead of starting again."""
+
+_JSON_FIELDS = ("request", "result", "error")
+
+# KEYS: job, waiting, running, JOBS    ARGV: id, now, limit, field, value, field, value, …
+CREATE = """
+if redis.call('ZCARD', KEYS[2]) + redis.call('ZCARD', KEYS[3]) >= tonumber(ARGV[3]) then return 0 end
+redis.call('HSET', KEYS[1], unpack(ARGV, 4))
+redis.call('ZADD', KEYS[2], ARGV[2], ARGV[1])
+redis.call('ZADD', KEYS[4], ARGV[2], ARGV[1])
+return 1
+"""
+
+# KEYS: job, waiting, running, events    ARGV: id, now, lease end    → attempts so far, or 0
+START = """
+local state = redis.call('HGET', KEYS[1], 'state')
+local lease = redis.call('ZSCORE', KEYS[3], ARGV[1])
+local orphaned = state == 'running' and (not lease or tonumber(lease) < tonumber(ARGV[2]))
+if state ~= 'queued' and not orphaned then return 0 end
+redis.call('HSET', KEYS[1], 'state', 'running', 'started_at', ARGV[2])
+redis.call('ZREM', KEYS[2], ARGV[1])
+redis.call('ZADD', KEYS[3], ARGV[3], ARGV[1])
+redis.call('XADD', KEYS[4], 'MAXLEN', '~', 1000, '*', 'event', 'state', 'data', '"running"')
+return redis.call('HINCRBY', KEYS[1], 'attempts', 1)
+"""
+
+# KEYS: job, waiting, running, events, FINISHED    ARGV: id, now, state, field, JSON value, channel
+FINISH = """
+local state = redis.call('HGET', KEYS[1], 'state')
+if state ~= 'queued' and state ~= 'running' then return 0 end
+redis.call('HSET', KEYS[1], 'state', ARGV[3], 'finished_at', ARGV[2], ARGV[4], ARGV[5])
+redis.call('ZREM', KEYS[2], ARGV[1])
+redis.call('ZREM', KEYS[3], ARGV[1])
+redis.call('ZADD', KEYS[5], ARGV[2], ARGV[1])
+redis.call('XADD', KEYS[4], 'MAXLEN', '~', 1000, '*', 'event', 'state', 'data', '"' .. ARGV[3] .. '"')
+redis.call('PUBLISH', ARGV[6], ARGV[1])
+return 1
+"""
+
+# KEYS: job, waiting, running    ARGV: id, now    → 1 if it was orphaned and now waits again
+REQUEUE = """
+local lease = redis.call('ZSCORE', KEYS[3], ARGV[1])
+if redis.call('HGET', KEYS[1], 'state') ~= 'running' then redis.call('ZREM', KEYS[3], ARGV[1]) return 0 end
+if lease and tonumber(lease) >= tonumber(ARGV[2]) then return 0 end
+redis.call('HSET', KEYS[1], 'state', 'queued')
+redis.call('ZREM', KEYS[3], ARGV[1])
+redis.call('ZADD', KEYS[2], redis.call('HGET', KEYS[1], 'created_at'), ARGV[1])
+return 1
+"""
+
+
+def to_fields(job: Job) -> dict[str, str]:
+    """The hash of a job; absent values are left out."""
+    data = job.model_dump(mode="json", exclude_none=True)
+    return {name: json.dumps(value) if name in _JSON_FIELDS else str(value) for name, value in data.items()}
+
+
+def from_fields(fields: dict[str, str]) -> Job:
+    values: dict[str, Any] = {
+        name: json.loads(value) if name in _JSON_FIELDS else value
+        for name, value in fields.items()
+        if name in Job.model_fields
+    }
+    return Job.model_validate(values)
+
+
+def create_args(job: Job, queue: str, limit: int) -> tuple[list[str], list[str]]:
+    fields = [part for pair in to_fields(job).items() for part in pair]
+    return (
+        [keys.job(job.id), keys.waiting(queue), keys.running(queue), keys.JOBS],
+        [job.id, str(job.created_at), str(limit), *fields],
+    )
+
+
+def start_args(job_id: str, queue: str, now: float) -> tuple[list[str], list[str]]:
+    return (
+        [keys.job(job_id), keys.waiting(queue), keys.running(queue), keys.events(job_id)],
+        [job_id, str(now), str(now + LEASE_SECONDS)],
+    )
+
+
+def finish_args(
+    job_id: str, queue: str, now: float, state: str, field: str, value: dict[str, Any]
+) -> tuple[list[str], list[str]]:
+    return (
+        [keys.job(job_id), keys.waiting(queue), keys.running(queue), keys.events(job_id), keys.FINISHED],
+        [job_id, str(now), state, field, json.dumps(value), keys.DONE_CHANNEL],
+    )
+
+
+def requeue_args(job_id: str, queue: str, now: float) -> tuple[list[str], list[str]]:
+    return [keys.job(job_id), keys.waiting(queue), keys.running(queue)], [job_id, str(now)]

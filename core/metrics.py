@@ -1,0 +1,72 @@
+"""Prometheus metrics of all rooms, by name. `docs/metrics.md` lists them.
+
+Under `vireo up` gateway and worker share `PROMETHEUS_MULTIPROC_DIR`, so the gateway's /metrics shows both; in
+containers each exports its own.
+"""
+
+from __future__ import annotations
+
+import os
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+HTTP_REQUESTS = Counter("vireo_http_requests_total", "HTTP requests answered.", ["route", "method", "status"])
+HTTP_SECONDS = Histogram("vireo_http_request_seconds", "Time to answer.", ["route", "method"], buckets=_SECONDS)
+UPLOAD_BYTES = Counter("vireo_upload_bytes_total", "Bytes of video received.")
+
+STAGE_SECONDS = Histogram(
+    "vireo_stage_seconds",
+    "Time spent in one stage of a request: fetch, queue, decode, encode, text, score.",
+    ["stage"],
+    buckets=_SECONDS,
+)
+BATCH_SIZE = Histogram(
+    "vireo_batch_size", "Frames in one forward pass of the image tower.", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256)
+)
+DECODE_FRAMES = Counter("vireo_decode_frames_total", "Frames handed to the recogniser.", ["codec"])
+DECODE_FAILURES = Counter("vireo_decode_failures_total", "Videos that could not be decoded.", ["reason"])
+VIDEO_SECONDS = Counter("vireo_video_seconds_processed_total", "Seconds of video looked at.")
+CACHE_REQUESTS = Counter(
+    "vireo_cache_requests_total",
+    "Look-ups by cache: tier classifier (label rows) or video (frame features); outcome memory, redis or miss.",
+    ["tier", "outcome"],
+)
+JOBS = Counter("vireo_jobs_total", "Jobs finished.", ["kind", "state"])
+REQUEUED = Counter("vireo_jobs_requeued_total", "Jobs taken over from a worker that died.")
+MODEL_INFO = Gauge(
+    "vireo_model_info",
+    "1 for each model in a worker's memory.",
+    ["model", "digest", "device", "precision"],
+    multiprocess_mode="livemax",
+)
+CLASSIFY_MARGIN = Histogram(
+    "vireo_classify_margin",
+    "Score of the best label minus that of the second.",
+    buckets=(0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 1.0),
+)
+ABSTAINED = Counter("vireo_abstain_total", "Answers whose best score was below the threshold asked for.")
+
+
+def exposition(*extra: Collector) -> tuple[bytes, str]:
+    """The /metrics body and its content type; `extra` collectors read live state at the moment of the scrape."""
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    else:
+        registry = REGISTRY
+    live = CollectorRegistry()
+    for collector in extra:
+        live.register(collector)
+    return generate_latest(registry) + generate_latest(live), CONTENT_TYPE_LATEST

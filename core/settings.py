@@ -1,0 +1,127 @@
+"""Every setting of Vireo, in one class: environment variables with the prefix `VIREO_`.
+
+`docs/configuration.md` is rendered from here. Byte sizes are bytes, durations are seconds, frame sizes are pixels.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+GIB = 1 << 30
+
+
+class Settings(BaseSettings):
+    """Read once at start; frozen, so nothing can change under a running process."""
+
+    model_config = SettingsConfigDict(env_prefix="VIREO_", frozen=True, extra="ignore", env_ignore_empty=True)
+
+    # where it listens and where it keeps things
+    host: str = Field("127.0.0.1", description="Address that the gateway listens on.")
+    port: int = Field(8000, ge=1, le=65535, description="Port that the gateway listens on.")
+    data_dir: Path = Field(
+        Path(".vireo"), description="Everything this copy keeps: Redis data, uploads, models, sockets."
+    )
+    store: str | None = Field(
+        None,
+        description="Artifact store as an fsspec URL (`s3://…`). Default: the directory `store` in the data directory.",
+    )
+    redis_url: str | None = Field(
+        None,
+        description="Redis for jobs and label sets. Default: `vireo up` starts an embedded one in the data directory.",
+    )
+    redis_cache_url: str | None = Field(
+        None,
+        description="Redis for caches only (may evict anything). Default: the same as `VIREO_REDIS_URL`.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="How much is logged.")
+
+    # the recogniser
+    model: str = Field(
+        "auto",
+        description="Model for requests that name none. `auto`: `clip-b16` if it can be had, else `lite`.",
+    )
+    weights: Path | None = Field(
+        None, description="Local weights file (.safetensors or .pt) for `VIREO_MODEL`, instead of a download."
+    )
+    device: str = Field("auto", description="`auto`, `cpu`, `cuda` or `cuda:N`.")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto", description="`auto`: bf16 on GPUs and CPUs that compute it natively, else fp32."
+    )
+    max_models: int = Field(
+        2, ge=1, description="How many models one worker keeps in memory; the least recently used goes first."
+    )
+
+    # the worker
+    worker_threads: int = Field(8, ge=1, description="Requests that one worker handles at once.")
+    batch_frames: int = Field(64, ge=1, description="Most frames in one forward pass of the image tower.")
+    batch_wait_ms: float = Field(
+        2.0, ge=0, description="Longest wait for other requests to share a forward pass, in milliseconds."
+    )
+    decode_processes: int = Field(2, ge=1, description="Child processes that decode untrusted video.")
+    decode_deadline: float = Field(30.0, gt=0, description="Seconds after which one video's decoding is killed.")
+    decode_memory: int = Field(4 * GIB, ge=256 << 20, description="Address space of one decoding process, in bytes.")
+    metrics_port: int | None = Field(
+        None,
+        description="Port of the worker's own /metrics. Default: none; under `vireo up` the gateway's has it all.",
+    )
+
+    # what a request may ask
+    max_upload_bytes: int = Field(2 * GIB, ge=1, description="Largest upload, in bytes.")
+    max_video_seconds: float = Field(3600.0, gt=0, description="Longest video, in seconds.")
+    max_video_pixels: int = Field(8192 * 4352, ge=1, description="Largest frame, in pixels (width × height).")
+    max_labels: int = Field(1000, ge=1, description="Most labels in one question.")
+    max_label_chars: int = Field(500, ge=1, description="Longest label, prompt or template, in characters.")
+    max_frames: int = Field(64, ge=1, description="Most frames that a question may ask for per view.")
+    allowed_hosts: Annotated[frozenset[str], NoDecode] = Field(
+        frozenset(),
+        description="Comma-separated hosts that `url` may name although their address is private.",
+    )
+
+    # how long things take and last
+    sync_deadline: float = Field(
+        60.0, gt=0, description="Seconds after which a waiting request is answered 202 with its job."
+    )
+    queue_limit: int = Field(256, ge=1, description="Most unfinished inference jobs; above it requests get 429.")
+    job_ttl: int = Field(24 * 3600, ge=60, description="Seconds that a finished job can be asked for.")
+    video_ttl: int = Field(
+        24 * 3600,
+        ge=60,
+        description="Seconds that a video sent to /v1/classify is kept after its last use.",
+    )
+    cache_ttl: int = Field(
+        7 * 24 * 3600,
+        ge=60,
+        description="Seconds that an unused classifier row or video vector stays in Redis.",
+    )
+
+    @field_validator("allowed_hosts", mode="before")
+    @classmethod
+    def _split_hosts(cls, value: object) -> object:
+        return frozenset(h.strip().lower() for h in value.split(",") if h.strip()) if isinstance(value, str) else value
+
+    @property
+    def store_url(self) -> str:
+        return self.store or (self.data_dir / "store").absolute().as_uri()
+
+    @property
+    def run_dir(self) -> Path:
+        """Sockets, pids and metric files of the running copy; emptied at start."""
+        return self.data_dir.absolute() / "run"
+
+    @property
+    def jobs_redis(self) -> str:
+        return self.redis_url or "redis://127.0.0.1:6379/0"
+
+    @property
+    def cache_redis(self) -> str:
+        return self.redis_cache_url or self.jobs_redis
+
+
+@lru_cache(maxsize=1)
+def get_settings() -> Settings:
+    return Settings()

@@ -1,0 +1,126 @@
+"""The artifact store: bytes under content addresses, written to a temporary name and published atomically.
+
+A directory by default, any fsspec URL otherwise. Whoever writes gets a `Staged` file on the local disk; `publish`
+makes it visible under its key in one step, or it never becomes visible at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+import fsspec
+
+from core.errors import StorageUnavailable
+
+STALE_AFTER = 6 * 3600.0  # seconds after which an abandoned partial file is swept
+
+
+def blob_key(sha256: str) -> str:
+    return f"blobs/{sha256}"
+
+
+@dataclass(slots=True)
+class Staged:
+    """A file being written: hashes as it goes. Leaving the `with` block unpublished deletes it."""
+
+    path: Path
+    _file: BinaryIO
+    size: int = 0
+    _sha256: hashlib._Hash = field(default_factory=hashlib.sha256)
+
+    def write(self, chunk: bytes) -> None:
+        """Raises: StorageUnavailable where the disk is full."""
+        try:
+            self._file.write(chunk)
+        except OSError as error:
+            raise StorageUnavailable(f"The upload could not be written: {error.strerror}.") from error
+        self._sha256.update(chunk)
+        self.size += len(chunk)
+
+    @property
+    def sha256(self) -> str:
+        return self._sha256.hexdigest()
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+        self.path.unlink(missing_ok=True)
+
+
+class Store:
+    """Raises StorageUnavailable where the backing store cannot be reached or is full."""
+
+    def __init__(self, url: str, spool: Path) -> None:
+        """`spool`: local directory for partial files and, for a remote store, copies of what is read."""
+        self._fs, self._root = fsspec.core.url_to_fs(url)
+        self._local = "file" in self._fs.protocol
+        # Partial files must share a file system with a local store: a rename is atomic only there.
+        self._spool = Path(self._root) / "partial" if self._local else spool
+        self._spool.mkdir(parents=True, exist_ok=True)
+
+    def stage(self) -> Staged:
+        path = self._spool / f"{secrets.token_hex(12)}.part"
+        return Staged(path, path.open("xb"))
+
+    def publish(self, staged: Staged, key: str) -> None:
+        """Make a staged file visible under `key`; the same content twice is stored once."""
+        staged.close()
+        try:
+            if self._local:
+                target = Path(self._root) / key
+                target.parent.mkdir(parents=True, exist_ok=True)
+                staged.path.replace(target)
+            else:
+                self._fs.put_file(str(staged.path), self._remote(key))
+        except OSError as error:
+            raise StorageUnavailable(f"The store refused {key}: {error}.") from error
+
+    def local_path(self, key: str) -> Path:
+        """A file that can be opened here. Raises: FileNotFoundError."""
+        if self._local:
+            path = Path(self._root) / key
+            if not path.exists():
+                raise FileNotFoundError(key)
+            return path
+        return self._download(key)
+
+    def _download(self, key: str) -> Path:
+        path = self._spool / key.replace("/", "_")
+        if not path.exists():
+            part = path.with_suffix(f".{secrets.token_hex(6)}.part")
+            try:
+                self._fs.get_file(self._remote(key), str(part))
+                part.replace(path)
+            finally:
+                part.unlink(missing_ok=True)
+        return path
+
+    def exists(self, key: str) -> bool:
+        return bool(self._fs.exists(self._remote(key)))
+
+    def delete(self, key: str) -> None:
+        if self.exists(key):
+            self._fs.rm_file(self._remote(key))
+
+    def sweep(self) -> int:
+        """Delete partial files whose writer died; returns how many."""
+        stale = [p for p in self._spool.glob("*.part") if time.time() - p.stat().st_mtime > STALE_AFTER]
+        for path in stale:
+            path.unlink(missing_ok=True)
+        return len(stale)
+
+    def _remote(self, key: str) -> str:
+        return f"{self._root}/{key}"

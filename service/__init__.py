@@ -1,0 +1,1 @@
+"""The FastAPI gateway: routes, uploads, label sets, jobs. Never imports torch."""
