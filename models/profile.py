@@ -1,0 +1,91 @@
+"""A profile: how a recogniser was validated, and so how it must be served. Saved in every card.json, never
+guessed. No torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, get_args
+
+from models.digest import digest
+from models.prompts import check_templates
+
+Interpolation = Literal["bicubic", "bilinear"]
+Resize = Literal["short_side", "squash"]
+ThreeCrop = Literal["t4v", "vfc"]
+Sampling = Literal["segment_start", "segment_center"]
+Aggregate = Literal["features", "probabilities", "logits"]
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Preprocessing, sampling, view merging and prompts of one recogniser. Raises: ValueError on nonsense."""
+
+    name: str
+    mean: tuple[float, float, float]  # of RGB in [0, 1]
+    std: tuple[float, float, float]
+    size: int  # side S of the square that the image tower sees, pixels
+    short_side: int  # the frame's short side before the centre crop, pixels; unused by "squash"
+    templates: tuple[str, ...]  # "{}" is the label
+    interpolation: Interpolation = "bicubic"
+    resize: Resize = "short_side"  # "squash": straight to S×S, the aspect ratio is lost (SigLIP)
+    crop: Literal["center"] = "center"
+    three_crop: ThreeCrop = "t4v"  # geometry of the 3-crop views, method §3.1 / §3.2
+    sampling: Sampling = "segment_start"  # T4V / VFC "segment_center", method §1
+    frames: int = 8  # T, frames of one clip
+    aggregate: Aggregate = "features"  # how views merge, method §9
+
+    def __post_init__(self) -> None:
+        _check_choices(self)
+        if not 1 <= self.size <= self.short_side:
+            raise ValueError(f"profile {self.name!r}: need 1 ≤ size ≤ short_side, not {self.size}, {self.short_side}")
+        if not 1 <= self.frames <= 1024:
+            raise ValueError(f"profile {self.name!r}: frames must be 1 … 1024, not {self.frames}")
+        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
+            raise ValueError(f"profile {self.name!r}: mean and std are three numbers each, and std is positive")
+        check_templates(self.templates)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types, the inverse of `from_dict`."""
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Profile:
+        """Raises: ValueError for an unknown or missing field: a card that we half understand is served
+        wrongly."""
+        known = {field.name for field in fields(cls)}
+        if unknown := sorted(set(data) - known):
+            raise ValueError(f"unknown profile fields: {', '.join(unknown)}")
+        if missing := sorted(known - set(data)):
+            raise ValueError(f"missing profile fields: {', '.join(missing)}")
+        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+        return cls(**plain)
+
+    def digest(self) -> str:
+        """Everything but the name, which changes no answer."""
+        return _digest_fields(self, leave_out={"name"})
+
+    def vision_digest(self) -> str:
+        """Everything that changes a video's vectors; templates and aggregation do not."""
+        return _digest_fields(self, leave_out={"name", "templates", "aggregate"})
+
+
+def _digest_fields(profile: Profile, leave_out: set[str]) -> str:
+    return digest(
+        *(part for key, value in sorted(asdict(profile).items()) if key not in leave_out for part in (key, value))
+    )
+
+
+def _check_choices(profile: Profile) -> None:
+    choices = {
+        "interpolation": Interpolation,
+        "resize": Resize,
+        "three_crop": ThreeCrop,
+        "sampling": Sampling,
+        "aggregate": Aggregate,
+        "crop": Literal["center"],
+    }
+    for field, allowed in choices.items():
+        value = getattr(profile, field)
+        if value not in get_args(allowed):
+            raise ValueError(f"profile {profile.name!r}: {field} must be one of {get_args(allowed)}, not {value!r}")

@@ -1,0 +1,43 @@
+"""One decoded frame → the uint8 crops that travel to the recogniser. Runs in decode children: PIL and numpy,
+no torch.
+
+Normalisation happens later, on the device, in one pass over the batch: pixels cross process borders as bytes.
+The views of a video are ordered crop-major: view V = crop · clips + clip (Text4Vis, method §9).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from models.crops import crop_boxes, resized_size
+from models.profile import Profile
+
+UInt8Array = npt.NDArray[np.uint8]
+
+_FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
+
+
+def crop_frame(rgb: UInt8Array, profile: Profile, crops: int = 1) -> UInt8Array:
+    """rgb: uint8 [H, W, 3], sRGB → uint8 [crops, S, S, 3]. Raises: ValueError for another shape or type.
+
+    Each crop is resampled straight from its source rectangle. Pillow's `box` reads pixels beyond the
+    rectangle's edge as the filter needs them, so this equals resize-then-crop, at the cost of the crop only:
+    a 4000×8 banner never becomes 128000×256.
+    """
+    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
+        raise ValueError(f"expected uint8 [H, W, 3], got {rgb.dtype} {list(rgb.shape)}")
+    height, width = rgb.shape[:2]
+    w, h = resized_size(width, height, profile, crops)
+    image = Image.fromarray(rgb)
+    views = []
+    for x, y, box_w, box_h in crop_boxes(width, height, profile, crops):
+        source = (
+            x * width / w,
+            y * height / h,
+            min((x + box_w) * width / w, width),
+            min((y + box_h) * height / h, height),
+        )
+        views.append(np.asarray(image.resize((box_w, box_h), _FILTERS[profile.interpolation], box=source)))
+    return np.stack(views)  # [crops, S, S, 3]
