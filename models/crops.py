@@ -26,14 +26,12 @@ def resized_size(width: int, height: int, profile: Profile, crops: int = 1) -> t
 
 
 def crop_boxes(width: int, height: int, profile: Profile, crops: int = 1) -> list[Box]:
-    """Boxes of a width×height source frame, in its resized coordinates; golden values in method §3.1,
-    §3.2."""
+    """Boxes of a width×height source frame, in its resized coordinates; golden values in method §3.1, §3.2."""
     w, h = resized_size(width, height, profile, crops)
     size = profile.size
     if crops == 1:
         return [(_middle(w - size, profile), _middle(h - size, profile), size, size)]
-    # T4V: quarters of the slack, so that "centre" is exactly between the ends; VFC: halves, and no slack
-    # across
+    # T4V: quarters of the slack, so that "centre" lies between the ends; VFC: halves, and no slack across
     parts = 2 if _tight(profile, crops) else 4
     step_x, step_y = (w - size) // parts, (h - size) // parts
     half = parts // 2
@@ -43,13 +41,11 @@ def crop_boxes(width: int, height: int, profile: Profile, crops: int = 1) -> lis
 
 
 def _tight(profile: Profile, crops: int) -> bool:
-    """Three VFC crops have the short side exactly S. So have ours for "squash" models, whose square is the
-    whole frame: three
-    true-aspect squares side by side are the nearest meaning of "three crops" there."""
+    """Three VFC crops have the short side exactly S. So have ours for "squash" models, whose one view is the whole
+    frame: three true-aspect squares side by side are the nearest meaning of "three crops" there."""
     return crops == 3 and (profile.three_crop == "vfc" or profile.resize == "squash")
 
 
 def _middle(slack: int, profile: Profile) -> int:
-    # T4V and open_clip round half to even (torchvision CenterCrop), VFC truncates (mmaction): one pixel,
-    # kept as validated
+    # T4V and open_clip round half to even (torchvision CenterCrop), VFC truncates: one pixel, kept as validated
     return slack // 2 if profile.three_crop == "vfc" else round(slack / 2)

@@ -47,15 +47,15 @@ class Views:
 
 
 def frame_indices(n: int, frames: int, policy: Sampling, clips: int = 1) -> IntArray:
-    """Indices [clips, frames] into a video of n frames: sorted along a row, in [0, n), the same on every
-    call.
+    """Indices [clips, frames] into a video of n frames: sorted along a row, in [0, n), the same on every call.
 
     segment_start (Text4Vis test, method §1): the first frame of each of T equal segments; clip k starts
-    linspace(0, n/T - 1, K)[k] later, truncated. Below n = T that start is negative in the original and wraps to the last frame;
-    here it is clamped to 0.
-    segment_center (ViFi-CLIP val): the middle of each segment. ViFi's multi-clip draws are random; ours, so that an answer
-    repeats, cut each segment into K equal parts and clip k takes the middle of part k. K = 1 is ViFi's rule
-    itself. Raises: ValueError for n, frames or clips below 1.
+    linspace(0, n/T - 1, K)[k] later, truncated. Below n = T that start is negative in the original and wraps to
+    the last frame; here it is clamped to 0.
+    segment_center (ViFi-CLIP val): the middle of each segment. ViFi's multi-clip draws are random; ours, so that
+    an answer repeats, cut each segment into K equal parts and clip k takes the middle of part k. K = 1 is ViFi's
+    own rule.
+    Raises: ValueError for n, frames or clips below 1.
     """
     if min(n, frames, clips) < 1:
         raise ValueError(f"need at least one frame and one clip: n={n}, frames={frames}, clips={clips}")
