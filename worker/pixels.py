@@ -1,0 +1,125 @@
+"""A decoded frame → the sRGB pixels a player would show: colour matrix and range, alpha, pixel aspect ratio, orientation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from av.sidedata.sidedata import Type as SideDataType
+from av.video.frame import VideoFrame
+from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+
+UInt8Array = npt.NDArray[np.uint8]
+
+_UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED
+_RGB = 0  # AVCOL_SPC_RGB
+_HD_HEIGHT = 577  # PAL has 576 lines: above that, an untagged stream is HD and so BT.709, as players assume
+_MATRICES = {
+    1: Colorspace.ITU709,
+    4: Colorspace.FCC,
+    5: Colorspace.ITU601,
+    6: Colorspace.ITU601,
+    7: Colorspace.SMPTE240M,
+    9: Colorspace.BT2020,
+    10: Colorspace.BT2020,
+}  # AVColorSpace → swscale's own numbering, which PyAV hands through unmapped
+_MAX_ASPECT = 4.0  # a pixel more oblong than this is a broken header, not a lens
+_QUALITY = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """How a frame is displayed. width, height: pixels after rotation; rotation: degrees clockwise, 0, 90, 180 or 270."""
+
+    width: int
+    height: int
+    rotation: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Orientation:
+    transpose: bool
+    flip_x: bool
+    flip_y: bool
+
+    @property
+    def rotation(self) -> int:
+        """Degrees clockwise; a mirrored frame counts as its rotation after mirroring left and right."""
+        return (90 if self.flip_x else 270) if self.transpose else (180 if self.flip_y else 0)
+
+
+def geometry(frame: VideoFrame, aspect: float = 1.0) -> Geometry:
+    """aspect: width of one pixel over its height."""
+    orientation = _orientation(frame)
+    width, height = _square_width(frame.width, aspect), frame.height
+    if orientation.transpose:
+        width, height = height, width
+    return Geometry(width, height, orientation.rotation)
+
+
+def to_rgb(frame: VideoFrame, reformatter: VideoReformatter, aspect: float = 1.0) -> UInt8Array:
+    """uint8 [H, W, 3], sRGB, as displayed. Transparent parts are black."""
+    alpha = frame.format.has_palette or any(c.is_alpha for c in frame.format.components)
+    converted = reformatter.reformat(
+        frame,
+        width=_square_width(frame.width, aspect),
+        format="rgba" if alpha else "rgb24",
+        src_colorspace=_matrix(frame),
+        src_color_range=_range(frame),
+        dst_color_range=ColorRange.JPEG,
+        interpolation=_QUALITY,
+        threads=1,
+    )
+    pixels = np.asarray(converted.to_ndarray(), dtype=np.uint8)  # [H, W, 3 or 4]
+    if alpha:
+        pixels = _over_black(pixels)
+    return _orient(pixels, _orientation(frame))
+
+
+def _over_black(rgba: UInt8Array) -> UInt8Array:
+    rgb, alpha = rgba[..., :3], rgba[..., 3:]
+    if alpha.min() == 255:
+        return rgb
+    return ((rgb.astype(np.uint16) * alpha + 127) // 255).astype(np.uint8)  # [H, W, 3]
+
+
+def _square_width(width: int, aspect: float) -> int:
+    if not 1 / _MAX_ASPECT <= aspect <= _MAX_ASPECT:
+        return width
+    return max(round(width * aspect), 1)
+
+
+def _matrix(frame: VideoFrame) -> Colorspace | None:
+    if frame.format.is_rgb or frame.colorspace == _RGB:
+        return None
+    if frame.colorspace == _UNSPECIFIED:
+        return Colorspace.ITU709 if frame.height >= _HD_HEIGHT else Colorspace.ITU601
+    return _MATRICES.get(frame.colorspace)
+
+
+def _range(frame: VideoFrame) -> ColorRange | None:
+    full = frame.format.name.startswith("yuvj") or frame.color_range == ColorRange.JPEG
+    return ColorRange.JPEG if full else None
+
+
+def _orientation(frame: VideoFrame) -> _Orientation:
+    """The multiple of 90° nearest to the stream's display matrix, mirrored if it mirrors."""
+    side_data = frame.side_data
+    if SideDataType.DISPLAYMATRIX not in side_data:
+        return _Orientation(transpose=False, flip_x=False, flip_y=False)
+    # [a b u; c d v; x y w], 16.16 fixed point, host order: (x, y) goes to (a·x + c·y, b·x + d·y), y pointing down
+    a, b, _, c, d = np.frombuffer(bytes(side_data[SideDataType.DISPLAYMATRIX]), np.int32)[:5].tolist()
+    if abs(a) + abs(d) >= abs(b) + abs(c):
+        return _Orientation(transpose=False, flip_x=a < 0, flip_y=d < 0)
+    return _Orientation(transpose=True, flip_x=c < 0, flip_y=b < 0)
+
+
+def _orient(pixels: UInt8Array, orientation: _Orientation) -> UInt8Array:
+    if orientation.transpose:
+        pixels = pixels.swapaxes(0, 1)  # [W, H, 3]
+    if orientation.flip_x:
+        pixels = pixels[:, ::-1]
+    if orientation.flip_y:
+        pixels = pixels[::-1]
+    return np.ascontiguousarray(pixels)
