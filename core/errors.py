@@ -14,6 +14,7 @@
     ├── MethodNotAllowed             405 method_not_allowed
     ├── Conflict                     409 conflict
     ├── VideoTooLarge                413 video_too_large         (details.limit)
+    ├── RequestTooLarge              413 request_too_large       (what is not video: JSON bodies, form fields)
     ├── UnsupportedMedia             415 unsupported_media_type
     ├── Cancelled                    409 cancelled
     ├── QueueFull                    429 queue_full              (Retry-After)
@@ -113,6 +114,10 @@ class Conflict(VireoError):
 
 class VideoTooLarge(VireoError):
     status, code = 413, "video_too_large"
+
+
+class RequestTooLarge(VireoError):
+    status, code = 413, "request_too_large"
 
 
 class UnsupportedMedia(VireoError):

@@ -25,12 +25,21 @@ MAX_ATTEMPTS: Final = 3
 
 _JSON_FIELDS = ("request", "result", "error")
 
-# KEYS: job, waiting, running, JOBS    ARGV: id, now, limit, field, value, field, value, …
+# KEYS: job, waiting, running, JOBS[, idempotency]    ARGV: id, now, limit, field, value, field, value, …
+# → 1 created, 0 the queue is full, or the id of the job that already stands under the idempotency key
 CREATE = """
+if KEYS[5] then
+  local held = redis.call('GET', KEYS[5])
+  if held then return held end
+end
 if redis.call('ZCARD', KEYS[2]) + redis.call('ZCARD', KEYS[3]) >= tonumber(ARGV[3]) then return 0 end
 redis.call('HSET', KEYS[1], unpack(ARGV, 4))
 redis.call('ZADD', KEYS[2], ARGV[2], ARGV[1])
 redis.call('ZADD', KEYS[4], ARGV[2], ARGV[1])
+if KEYS[5] then
+  redis.call('SET', KEYS[5], ARGV[1])
+  redis.call('HSET', KEYS[1], 'idempotency', KEYS[5])
+end
 return 1
 """
 
@@ -60,6 +69,23 @@ redis.call('PUBLISH', ARGV[6], ARGV[1])
 return 1
 """
 
+# KEYS: job, waiting, running, events, FINISHED    ARGV: id, now, error as JSON, done channel, cancel channel
+# → the state in which the wish met it, or false. A queued job ends here; a running one is told.
+CANCEL = """
+local state = redis.call('HGET', KEYS[1], 'state')
+if state == 'queued' then
+  redis.call('HSET', KEYS[1], 'state', 'cancelled', 'finished_at', ARGV[2], 'error', ARGV[3])
+  redis.call('ZREM', KEYS[2], ARGV[1])
+  redis.call('ZADD', KEYS[5], ARGV[2], ARGV[1])
+  redis.call('XADD', KEYS[4], 'MAXLEN', '~', 1000, '*', 'event', 'state', 'data', '"cancelled"')
+  redis.call('PUBLISH', ARGV[4], ARGV[1])
+elseif state == 'running' then
+  redis.call('HSET', KEYS[1], 'cancel_requested', '1')
+  redis.call('PUBLISH', ARGV[5], ARGV[1])
+end
+return state
+"""
+
 # KEYS: job, waiting, running    ARGV: id, now    → 1 if it was orphaned and now waits again
 REQUEUE = """
 local lease = redis.call('ZSCORE', KEYS[3], ARGV[1])
@@ -87,10 +113,11 @@ def from_fields(fields: dict[str, str]) -> Job:
     return Job.model_validate(values)
 
 
-def create_args(job: Job, queue: str, limit: int) -> tuple[list[str], list[str]]:
+def create_args(job: Job, queue: str, limit: int, idempotency_key: str | None = None) -> tuple[list[str], list[str]]:
+    """`idempotency_key`: the Redis key under which the job's id is kept for repeats of the same request."""
     fields = [part for pair in to_fields(job).items() for part in pair]
     return (
-        [keys.job(job.id), keys.waiting(queue), keys.running(queue), keys.JOBS],
+        [keys.job(job.id), keys.waiting(queue), keys.running(queue), keys.JOBS, *filter(None, [idempotency_key])],
         [job.id, str(job.created_at), str(limit), *fields],
     )
 
@@ -108,6 +135,13 @@ def finish_args(
     return (
         [keys.job(job_id), keys.waiting(queue), keys.running(queue), keys.events(job_id), keys.FINISHED],
         [job_id, str(now), state, field, json.dumps(value), keys.DONE_CHANNEL],
+    )
+
+
+def cancel_args(job_id: str, queue: str, now: float, error: dict[str, Any]) -> tuple[list[str], list[str]]:
+    return (
+        [keys.job(job_id), keys.waiting(queue), keys.running(queue), keys.events(job_id), keys.FINISHED],
+        [job_id, str(now), json.dumps(error), keys.DONE_CHANNEL, keys.CANCEL_CHANNEL],
     )
 
 

@@ -13,8 +13,9 @@ JOBS = "vireo:jobs"  # zset: job id -> created_at
 FINISHED = "vireo:jobs:finished"  # zset: job id -> finished_at
 DONE_CHANNEL = "vireo:jobs:done"  # pub/sub: ids of jobs that reached a final state
 CANCEL_CHANNEL = "vireo:jobs:cancel"  # pub/sub: ids of jobs that somebody wants stopped
-VIDEOS = "vireo:videos"  # zset: sha256 -> unix time after which it may be deleted
+VIDEOS = "vireo:videos"  # zset: sha256 -> unix time after which it may be deleted; +inf for those kept
 LABEL_SETS = "vireo:label-sets"  # set of names
+LABEL_SET_VERSIONS = "vireo:label-sets:versions"  # hash: name -> last version given out, so none is given twice
 WORKERS = "vireo:workers"  # zset: worker id -> unix time of its last heartbeat
 
 
@@ -41,7 +42,13 @@ def idempotency(key_digest: str) -> str:
 
 
 def video(sha256: str) -> str:
+    """Hash: the fields of `core.records.Video`; `facts` is JSON."""
     return f"vireo:video:{sha256}"
+
+
+def video_leaving(sha256: str) -> str:
+    """Stands, for seconds, while a video's bytes are being deleted: who brings them again waits until it is gone."""
+    return f"vireo:video:{sha256}:leaving"
 
 
 def label_set(name: str) -> str:

@@ -1,0 +1,34 @@
+"""The record of a stored video in Redis: a hash, so that gateway and worker can each write their own fields."""
+
+from __future__ import annotations
+
+import json
+import math
+
+from core import keys
+from core.records import Video, VideoFacts
+
+# KEYS: video    ARGV: facts as JSON    → 1, or 0 where the video has been deleted meanwhile
+SET_FACTS = """
+if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
+redis.call('HSET', KEYS[1], 'facts', ARGV[1])
+return 1
+"""
+
+
+def facts_args(sha256: str, facts: VideoFacts) -> tuple[list[str], list[str]]:
+    return [keys.video(sha256)], [facts.model_dump_json()]
+
+
+def from_fields(fields: dict[str, str], deletable_after: float | None) -> Video:
+    """`deletable_after`: the video's score in `keys.VIDEOS`."""
+    kept = fields["kept"] == "1"
+    expires = None if kept or deletable_after is None or math.isinf(deletable_after) else deletable_after
+    return Video(
+        sha256=fields["sha256"],
+        bytes=int(fields["bytes"]),
+        kept=kept,
+        created_at=float(fields["created_at"]),
+        expires_at=expires,
+        facts=VideoFacts.model_validate(json.loads(fields["facts"])) if "facts" in fields else None,
+    )
