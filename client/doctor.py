@@ -1,0 +1,122 @@
+"""`vireo doctor`: a rendered clip goes through the real queue, and each step is said in words, with what to do."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from rich.console import Console
+
+from client.api import Client
+from core.errors import VireoError
+
+LABELS = ["a moving square", "a cat", "a person riding a bicycle"]
+SIZE, FPS, SECONDS = 128, 10, 2
+
+
+def examine(client: Client, console: Console) -> bool:
+    """Prints one line per step; False if any of them failed (what needs it is then left out)."""
+    console.print(f"Examining {client.url}", style="bold", highlight=False)
+    with tempfile.TemporaryDirectory(prefix="vireo-doctor-") as directory:
+        clip = Path(directory) / "square.mp4"
+        render_clip(clip)
+        steps: list[tuple[str, Callable[[], str]]] = [
+            ("gateway", lambda: _gateway(client)),
+            ("readiness", lambda: _readiness(client)),
+            ("model", lambda: _model(client)),
+            ("first question", lambda: _first_question(client, clip)),
+            ("second question", lambda: _second_question(client, clip)),
+            ("bad input", lambda: _bad_input(client, Path(directory) / "not-a-video.mp4")),
+        ]
+        return all(_step(console, name, check) for name, check in steps)
+
+
+def render_clip(path: Path) -> None:
+    """Two seconds of a white square that crosses a dark field: MPEG-4, which every FFmpeg can write."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=FPS)
+        stream.width = stream.height = SIZE
+        stream.pix_fmt = "yuv420p"
+        for index in range(FPS * SECONDS):
+            image = np.full((SIZE, SIZE, 3), 32, np.uint8)
+            left = index * (SIZE - 32) // (FPS * SECONDS)
+            image[48:80, left : left + 32] = 255
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode(None))
+
+
+class Ailment(Exception):
+    """What is wrong, and what to do."""
+
+
+def _step(console: Console, name: str, check: Callable[[], str]) -> bool:
+    try:
+        finding = check()
+    except VireoError as error:
+        finding, well = f"{error.message} {error.hint or ''}".strip(), False
+    except Ailment as error:
+        finding, well = str(error), False
+    else:
+        well = True
+    mark = "[green]✓[/]" if well else "[red]✗[/]"
+    console.print(f"{mark} [bold]{name}[/]: {finding}", highlight=False, soft_wrap=True)
+    return well
+
+
+def _gateway(client: Client) -> str:
+    answer = client.get("/livez")
+    if answer.status_code != 200:
+        raise Ailment(f"/livez answers {answer.status_code}. Is another program listening at {client.url}?")
+    return "answers"
+
+
+def _readiness(client: Client) -> str:
+    answer = client.get("/readyz")
+    if answer.status_code != 200:
+        reasons = "; ".join(answer.json().get("reasons", [])) or f"/readyz answers {answer.status_code}"
+        raise Ailment(f"not ready: {reasons}. The logs are in the data directory under logs/.")
+    return "Redis, the store and a worker are there"
+
+
+def _model(client: Client) -> str:
+    model = client.get("/v1/info").json()["model"]
+    return " ".join(part for part in (f"{model['name']}.", model.get("reason"), model.get("note")) if part)
+
+
+def _first_question(client: Client, clip: Path) -> str:
+    answer = client.classify(clip, LABELS)
+    _check_answer(answer)
+    times = answer["timings_ms"]
+    stages = ", ".join(f"{name} {times[name]:.0f} ms" for name in ("queue", "decode", "encode", "text", "score"))
+    return f"{len(answer['frames'])} frames looked at; {stages}"
+
+
+def _second_question(client: Client, clip: Path) -> str:
+    answer = client.classify(clip, LABELS[:2])
+    _check_answer(answer)
+    if answer["cache"]["video"] != "hit":
+        raise Ailment(
+            "the same clip was decoded again. Is the cache Redis (VIREO_REDIS_CACHE_URL) reachable and roomy?"
+        )
+    return f"answered from cache in {answer['timings_ms']['total']:.0f} ms"
+
+
+def _check_answer(answer: dict[str, Any]) -> None:
+    total = sum(row["score"] for row in answer["predictions"])
+    if abs(total - 1.0) > 1e-3:
+        raise Ailment(f"the scores add up to {total:.4f} instead of 1. The model's weights may be broken.")
+
+
+def _bad_input(client: Client, path: Path) -> str:
+    path.write_bytes(b"this is not a video")
+    try:
+        client.classify(path, LABELS)
+    except VireoError as error:
+        if error.code == "undecodable_video":
+            return "refused with a clear message, as it should be"
+        raise
+    raise Ailment("a text file was accepted as a video.")

@@ -1,0 +1,122 @@
+"""Text classifiers, remembered: one row per label, content-addressed, so no weight change can ever meet a stale row.
+
+Tiers: whole matrices and rows in this process (LRU) ▸ rows in Redis ▸ the text tower. A row's address covers the text
+tower's weights, the tokenizer, templates or prompts, the label and the normaliser (`models.classifier.row_key`).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import redis
+import torch
+
+from core import keys
+from core.metrics import CACHE_REQUESTS
+from core.questions import Label
+from models.classifier import build_rows, row_key
+from models.recognizer import Recognizer
+from worker.lru import ByteLRU
+
+log = logging.getLogger(__name__)
+
+MEMORY_BYTES = 256 << 20
+Outcome = Literal["hit", "partial", "miss"]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    vector: bytes  # float32 [d], unit length
+    truncated: bool  # the text tower did not read the label to its end
+
+    def pack(self) -> bytes:
+        return bytes([self.truncated]) + self.vector
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Row:
+        return cls(data[1:], bool(data[0]))
+
+
+@dataclass(frozen=True, slots=True)
+class Classifier:
+    matrix: torch.Tensor  # float32 [C, d], unit rows
+    truncated: tuple[int, ...]  # indices of labels that were cut short
+
+
+class ClassifierCache:
+    def __init__(self, client: redis.Redis, ttl: int, memory_bytes: int = MEMORY_BYTES) -> None:
+        """`client` must not decode responses; `ttl`: seconds that a row stays in Redis."""
+        self._redis = client
+        self._ttl = ttl
+        self._rows: ByteLRU[str, Row] = ByteLRU(memory_bytes)
+        self._matrices: ByteLRU[tuple[object, ...], Classifier] = ByteLRU(memory_bytes)
+
+    def classifier(
+        self, recognizer: Recognizer, labels: Sequence[Label], templates: tuple[str, ...], normalise: bool
+    ) -> tuple[Classifier, Outcome]:
+        """The matrix W of these labels in this order. Raises: ValueError for unusable templates or labels."""
+        address = (recognizer.text_digest, templates, normalise, tuple(labels))
+        if whole := self._matrices.get(address):
+            CACHE_REQUESTS.labels("classifier", "memory").inc(len(labels))
+            return whole, "hit"
+        rows, built = self._collect(recognizer, labels, templates, normalise)
+        matrix = torch.from_numpy(np.frombuffer(b"".join(r.vector for r in rows), np.float32).copy())  # [C·d]
+        classifier = Classifier(
+            matrix.view(len(rows), recognizer.dim),  # [C, d]
+            tuple(index for index, row in enumerate(rows) if row.truncated),
+        )
+        self._matrices.put(address, classifier, matrix.nbytes)
+        return classifier, "hit" if not built else "miss" if built == len(rows) else "partial"
+
+    def _collect(
+        self, recognizer: Recognizer, labels: Sequence[Label], templates: tuple[str, ...], normalise: bool
+    ) -> tuple[list[Row], int]:
+        """One row per label, and how many of them the text tower had to make."""
+        addresses = [row_key(recognizer, label.name, label.prompts, templates, normalise) for label in labels]
+        found = {address: row for address in addresses if (row := self._rows.get(address))}
+        CACHE_REQUESTS.labels("classifier", "memory").inc(len(found))
+        found |= self._from_redis([address for address in addresses if address not in found])
+        missing = [index for index, address in enumerate(addresses) if address not in found]
+        if missing:
+            CACHE_REQUESTS.labels("classifier", "miss").inc(len(missing))
+            fresh = self._build(recognizer, [labels[index] for index in missing], templates, normalise)
+            made = dict(zip((addresses[index] for index in missing), fresh, strict=True))
+            self._to_redis(made)
+            found |= made
+        for address in addresses:
+            self._rows.put(address, found[address], len(found[address].vector))
+        return [found[address] for address in addresses], len(missing)
+
+    def _build(
+        self, recognizer: Recognizer, labels: Sequence[Label], templates: tuple[str, ...], normalise: bool
+    ) -> list[Row]:
+        matrix, truncated = build_rows(
+            recognizer, [(label.name, label.prompts) for label in labels], templates, normalise
+        )  # [C, d]
+        vectors = matrix.float().cpu().numpy().astype(np.float32)
+        return [Row(vector.tobytes(), cut) for vector, cut in zip(vectors, truncated, strict=True)]
+
+    def _from_redis(self, addresses: list[str]) -> dict[str, Row]:
+        if not addresses:
+            return {}
+        try:
+            values = self._redis.mget([keys.cached_row(address) for address in addresses])
+        except redis.RedisError as error:  # a cache that is away only costs time
+            log.warning("classifier cache not read: %s", error)
+            return {}
+        found = {address: Row.unpack(value) for address, value in zip(addresses, values, strict=True) if value}
+        CACHE_REQUESTS.labels("classifier", "redis").inc(len(found))
+        return found
+
+    def _to_redis(self, rows: dict[str, Row]) -> None:
+        pipe = self._redis.pipeline(transaction=False)
+        for address, row in rows.items():
+            pipe.set(keys.cached_row(address), row.pack(), ex=self._ttl)
+        try:
+            pipe.execute()
+        except redis.RedisError as error:
+            log.warning("classifier cache not written: %s", error)

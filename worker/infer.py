@@ -1,0 +1,205 @@
+"""The main sentence of Vireo: decode the upload, sample frames, batch them through the recogniser, score them
+against the classifier. What is cached is not done again.
+
+Each handler takes a job's request and returns its result as plain data; whatever goes wrong is a VireoError.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import torch
+
+from core.errors import InvalidRequest, UndecodableVideo, UnknownVideo, VireoError
+from core.metrics import ABSTAINED, CLASSIFY_MARGIN, DECODE_FAILURES, DECODE_FRAMES, VIDEO_SECONDS
+from core.questions import ClassifyRequest, EmbedRequest, Options, Question
+from core.records import (
+    CacheUse,
+    Classification,
+    Embedding,
+    Embeddings,
+    Job,
+    Prediction,
+    VideoFacts,
+    VideoRef,
+    video_id,
+)
+from core.storage import blob_key
+from models.sampling import Views
+from models.scoring import score
+from worker.cancellation import CancelToken
+from worker.classifier_cache import Classifier
+from worker.decode_pool import DecodedClip
+from worker.runtime import Runtime
+from worker.shelf import Loaded
+from worker.stopwatch import Stopwatch
+from worker.video_cache import VideoVectors, video_key
+
+
+def classify(runtime: Runtime, job: Job, token: CancelToken) -> dict[str, Any]:
+    """Raises: VireoError."""
+    request = ClassifyRequest.model_validate(job.request)
+    watch = Stopwatch(time.time() - job.created_at)
+    loaded = runtime.shelf.get(request.question.model)
+    vectors, video_outcome = _vectors(runtime, loaded, request.sha256, request.question, token, watch)
+    token.check()
+    with watch.stage("text"):
+        classifier, text_outcome = _classifier(runtime, loaded, request.question)
+    with watch.stage("score"):
+        predictions = _predict(loaded, vectors, classifier, request.question)
+    best = predictions[0].score
+    abstained = request.question.threshold is not None and best < request.question.threshold
+    _observe(predictions, abstained)
+    answer = Classification(
+        id=job.id,
+        model=loaded.ref.name,
+        model_info=loaded.ref,
+        video=VideoRef(id=video_id(request.sha256), **vectors.facts.model_dump()),
+        frames=list(vectors.timestamps),
+        views=request.question.views,
+        predictions=predictions[: request.question.top_k],
+        abstained=abstained,
+        warnings=[*vectors.warnings, *_truncations(loaded, classifier, request.question)],
+        timings_ms=watch.timings(),
+        cache=CacheUse(video="hit" if video_outcome else "miss", classifier=text_outcome),
+    )
+    return answer.model_dump(mode="json")
+
+
+def embed(runtime: Runtime, job: Job, token: CancelToken) -> dict[str, Any]:
+    """Raises: VireoError."""
+    request = EmbedRequest.model_validate(job.request)
+    watch = Stopwatch(time.time() - job.created_at)
+    loaded = runtime.shelf.get(request.model)
+    data: list[Embedding] = []
+    warnings: list[str] = []
+    if request.texts:
+        with watch.stage("text"):
+            rows, truncated = loaded.recognizer.encode_texts(list(request.texts))  # [n, d]
+        warnings += [f"texts[{i}] is longer than the text encoder reads." for i, cut in enumerate(truncated) if cut]
+        data += [
+            Embedding(object="text", text=text, vector=vector)
+            for text, vector in zip(request.texts, _as_lists(rows, request.normalize), strict=True)
+        ]
+    if request.sha256:
+        options = Options(frames=request.frames, views=request.views)
+        vectors, _ = _vectors(runtime, loaded, request.sha256, options, token, watch)
+        pooled = loaded.recognizer.pool(vectors.features).mean(dim=0, keepdim=True)  # [V, T, d] → [V, d] → [1, d]
+        warnings += vectors.warnings
+        vector = _as_lists(pooled, request.normalize)[0]
+        data.append(Embedding(object="video", video_id=video_id(request.sha256), vector=vector))
+    answer = Embeddings(id=job.id, model=loaded.ref.name, dim=loaded.recognizer.dim, data=data, warnings=warnings)
+    return answer.model_dump(mode="json")
+
+
+HANDLERS = {"classify": classify, "embed": embed}
+
+
+def _vectors(
+    runtime: Runtime, loaded: Loaded, sha256: str, options: Options, token: CancelToken, watch: Stopwatch
+) -> tuple[VideoVectors, bool]:
+    """Frame features of a stored video, and whether they were remembered."""
+    views = Views.parse(options.views)
+    frames = options.frames or loaded.recognizer.profile.frames
+    key = video_key(sha256, loaded.recognizer, views, frames)
+    if vectors := runtime.videos.get(key):
+        return vectors, True
+    with runtime.videos.single_flight(key):
+        if vectors := runtime.videos.get(key):
+            return vectors, True
+        vectors = _look(runtime, loaded, sha256, views, frames, token, watch)
+        runtime.videos.put(key, vectors)
+    return vectors, False
+
+
+def _look(
+    runtime: Runtime,
+    loaded: Loaded,
+    sha256: str,
+    views: Views,
+    frames: int,
+    token: CancelToken,
+    watch: Stopwatch,
+) -> VideoVectors:
+    with watch.stage("decode"):
+        clip = _decode(runtime, loaded, sha256, views, frames, token)
+    v, t, *image = clip.frames.shape  # uint8 [V, T, S, S, 3]
+    with watch.stage("encode"):
+        flat = loaded.batcher.encode(clip.frames.reshape(v * t, *image), token)  # [V·T, d]
+    info = clip.report.info
+    facts = VideoFacts(
+        duration=info.duration,
+        width=info.width,
+        height=info.height,
+        fps=info.fps,
+        codec=info.codec,
+        container=info.container,
+    )
+    DECODE_FRAMES.labels(info.codec).inc(v * t)
+    VIDEO_SECONDS.inc(info.duration)
+    seen = sorted({round(float(stamp), 3) for row in clip.report.timestamps for stamp in row})
+    return VideoVectors(flat.float().cpu().view(v, t, -1), tuple(seen), facts, tuple(clip.report.warnings))  # [V, T, d]
+
+
+def _decode(
+    runtime: Runtime, loaded: Loaded, sha256: str, views: Views, frames: int, token: CancelToken
+) -> DecodedClip:
+    try:
+        path = runtime.store.local_path(blob_key(sha256))
+    except FileNotFoundError:
+        raise UnknownVideo(f"The video {video_id(sha256)} is not stored (any more).", hint="Upload it again.") from None
+    decoding = runtime.decoders.submit(path, profile=loaded.recognizer.profile, views=views, frames=frames)
+    try:
+        with token.stopping(decoding.cancel):
+            return decoding.result()
+    except VireoError as error:
+        if isinstance(error, UndecodableVideo):
+            DECODE_FAILURES.labels(error.details.get("reason", "unknown")).inc()
+        raise
+
+
+def _classifier(runtime: Runtime, loaded: Loaded, question: Question) -> tuple[Classifier, Any]:
+    templates = question.templates or loaded.recognizer.profile.templates
+    try:
+        return runtime.classifiers.classifier(loaded.recognizer, question.labels, templates, question.normalize_labels)
+    except ValueError as error:
+        raise InvalidRequest(str(error)) from error
+
+
+def _predict(loaded: Loaded, vectors: VideoVectors, classifier: Classifier, question: Question) -> list[Prediction]:
+    """All labels, best first; equal scores keep the order they were asked in."""
+    recognizer = loaded.recognizer
+    pooled = recognizer.pool(vectors.features)  # [V, T, d] → [V, d]
+    aggregate = question.aggregate or recognizer.profile.aggregate
+    scores = score(pooled, classifier.matrix, recognizer.logit_scale, aggregate)
+    order = torch.argsort(scores.probabilities, descending=True, stable=True).tolist()  # [C]
+    probabilities, similarities = scores.probabilities.tolist(), scores.similarities.tolist()
+    return [
+        Prediction(
+            label=question.labels[i].name, score=round(probabilities[i], 6), similarity=round(similarities[i], 6)
+        )
+        for i in order
+    ]
+
+
+def _observe(predictions: list[Prediction], abstained: bool) -> None:
+    if len(predictions) > 1:
+        CLASSIFY_MARGIN.observe(predictions[0].score - predictions[1].score)
+    if abstained:
+        ABSTAINED.inc()
+
+
+def _truncations(loaded: Loaded, classifier: Classifier, question: Question) -> list[str]:
+    return [
+        f"labels[{index}] ({question.labels[index].name[:40]!r}…) is longer than the text encoder of "
+        f"{loaded.ref.name} reads; only its beginning counts."
+        for index in classifier.truncated
+    ]
+
+
+def _as_lists(vectors: torch.Tensor, normalise: bool) -> list[list[float]]:
+    if normalise:
+        vectors = torch.nn.functional.normalize(vectors, dim=-1)  # [n, d]
+    rows: list[list[float]] = vectors.float().cpu().tolist()
+    return rows

@@ -1,0 +1,75 @@
+"""The worker's side of a job's life: start, finish, give back. Synchronous twin of what the gateway does."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import redis
+
+from core import jobs, keys
+from core.errors import Cancelled, VireoError
+from core.metrics import JOBS, REQUEUED
+from core.records import Job, JobState
+
+
+class JobBook:
+    """Jobs of one queue, in Redis. Every method is one atomic step."""
+
+    def __init__(self, client: redis.Redis, queue: str) -> None:
+        self._redis = client
+        self.queue = queue
+        self._start = client.register_script(jobs.START)
+        self._finish = client.register_script(jobs.FINISH)
+        self._requeue = client.register_script(jobs.REQUEUE)
+
+    def get(self, job_id: str) -> Job | None:
+        fields = self._redis.hgetall(keys.job(job_id))
+        return jobs.from_fields(fields) if fields else None
+
+    def start(self, job_id: str) -> int:
+        """How many workers have started it, this one included; 0 if there is nothing (left) to do."""
+        script_keys, args = jobs.start_args(job_id, self.queue, time.time())
+        return int(self._start(keys=script_keys, args=args))
+
+    def succeed(self, job: Job, result: dict[str, Any]) -> None:
+        self._end(job, JobState.SUCCEEDED, "result", result)
+
+    def fail(self, job: Job, error: VireoError) -> None:
+        state = JobState.CANCELLED if isinstance(error, Cancelled) else JobState.FAILED
+        self._end(job, state, "error", error.to_dict())
+
+    def _end(self, job: Job, state: JobState, field: str, value: dict[str, Any]) -> None:
+        script_keys, args = jobs.finish_args(job.id, self.queue, time.time(), state, field, value)
+        if self._finish(keys=script_keys, args=args):
+            JOBS.labels(job.kind, state).inc()
+
+    def cancel_requested(self, job_id: str) -> bool:
+        return self._redis.hget(keys.job(job_id), "cancel_requested") == "1"
+
+    def renew_leases(self, job_ids: list[str]) -> None:
+        """Push forward the leases of jobs that run here; one that is no longer ours stays away (XX)."""
+        if job_ids:
+            lease = time.time() + jobs.LEASE_SECONDS
+            self._redis.zadd(keys.running(self.queue), dict.fromkeys(job_ids, lease), xx=True)
+
+    def requeue_orphans(self) -> list[str]:
+        """Put back jobs whose worker died, and return their ids."""
+        now = time.time()
+        expired = self._redis.zrangebyscore(keys.running(self.queue), "-inf", now)
+        return [job_id for job_id in expired if self._give_back(job_id, now)]
+
+    def _give_back(self, job_id: str, now: float) -> bool:
+        script_keys, args = jobs.requeue_args(job_id, self.queue, now)
+        moved = bool(self._requeue(keys=script_keys, args=args))
+        if moved:
+            REQUEUED.inc()
+        return moved
+
+    def waiting_longer_than(self, seconds: float) -> list[str]:
+        ids: list[str] = self._redis.zrangebyscore(keys.waiting(self.queue), "-inf", time.time() - seconds)
+        return ids
+
+    def broker_backlog(self) -> int:
+        """Messages that no worker has fetched yet (Celery keeps them in a list named after the queue)."""
+        return int(self._redis.llen(self.queue))

@@ -1,0 +1,44 @@
+"""Everything that the tasks of one worker process share, built once and closed once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from core.settings import Settings
+from core.storage import Store
+from worker.classifier_cache import ClassifierCache
+from worker.connection import connect
+from worker.decode_pool import DecodePool
+from worker.shelf import Shelf
+from worker.video_cache import VideoCache
+
+
+@dataclass(slots=True)
+class Runtime:
+    store: Store
+    shelf: Shelf
+    decoders: DecodePool
+    classifiers: ClassifierCache
+    videos: VideoCache
+
+    @classmethod
+    def open(cls, settings: Settings, progress: Callable[[str], None]) -> Runtime:
+        cache = connect(settings.cache_redis, decode=False, patient=False)
+        return cls(
+            store=Store(settings.store_url, settings.data_dir / "spool"),
+            shelf=Shelf(settings, progress),
+            decoders=DecodePool(
+                processes=settings.decode_processes,
+                deadline_s=settings.decode_deadline,
+                memory_bytes=settings.decode_memory,
+                max_pixels=settings.max_video_pixels,
+                max_seconds=settings.max_video_seconds,
+            ),
+            classifiers=ClassifierCache(cache, settings.cache_ttl),
+            videos=VideoCache(cache, settings.cache_ttl),
+        )
+
+    def close(self) -> None:
+        self.decoders.close()
+        self.shelf.close()

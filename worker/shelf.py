@@ -1,0 +1,131 @@
+"""The models that this worker holds: loaded when first asked for, the least recently used put away first."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.errors import ModelUnavailable, UnknownModel
+from core.metrics import MODEL_INFO
+from core.records import ModelRef
+from core.settings import Settings
+from models import zoo
+from models.loader import load, resolve_auto
+from models.recognizer import Recognizer
+from models.weights import WeightsUnavailable
+from worker.batching import Batcher
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 30.0  # after a model could not be had, requests for it fail at once for this long
+
+LITE_NOTE = (
+    "lite is a small offline model: right more often than not on everyday actions, far below CLIP. "
+    "For CLIP: let this machine reach the model hub once, or put a weights file in the data directory "
+    "(weights/clip-b16.safetensors)."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    recognizer: Recognizer
+    batcher: Batcher
+    ref: ModelRef
+
+
+class Shelf:
+    def __init__(self, settings: Settings, progress: Callable[[str], None] = log.info) -> None:
+        """`progress`: is told in words what is being loaded."""
+        self._settings = settings
+        self._progress = progress
+        self._lock = threading.Lock()
+        self._loaded: OrderedDict[str, Loaded] = OrderedDict()
+        self._failed: dict[str, tuple[float, ModelUnavailable]] = {}
+        self._default: tuple[str, str | None] | None = None
+
+    def default(self) -> tuple[str, str | None]:
+        """Name of the model for requests that name none, and why it is that one (None if it was set)."""
+        if self._default is None:
+            name, reason = self._settings.model, None
+            if name == "auto":
+                name, reason = resolve_auto(self._settings.data_dir, self._settings.weights)
+            self._default = (name, reason)
+        return self._default
+
+    def get(self, name: str | None) -> Loaded:
+        """Raises: UnknownModel, ModelUnavailable."""
+        default, _ = self.default()
+        name = name or default
+        if name not in zoo.names():
+            raise UnknownModel(
+                f"There is no model {name!r}.", hint="GET /v1/models lists them.", nearest=zoo.nearest(name)
+            )
+        with self._lock:  # loading is rare, and two loads at once would only fight over memory
+            if loaded := self._loaded.get(name):
+                self._loaded.move_to_end(name)
+                return loaded
+            self._refuse_if_just_failed(name)
+            return self._load(name)
+
+    def close(self) -> None:
+        with self._lock:
+            while self._loaded:
+                self._put_away(next(iter(self._loaded)))
+
+    def _refuse_if_just_failed(self, name: str) -> None:
+        when, error = self._failed.get(name, (float("-inf"), None))
+        if error and time.monotonic() - when < RETRY_SECONDS:
+            raise error
+
+    def _load(self, name: str) -> Loaded:
+        default, reason = self.default()
+        try:
+            recognizer = load(
+                name,
+                data_dir=self._settings.data_dir,
+                weights=self._weights_for(name),
+                device=self._settings.device,
+                precision=self._settings.precision,
+                progress=lambda what, share: self._progress(f"{what} ({share:.0%})"),
+            )
+        except WeightsUnavailable as error:
+            failure = ModelUnavailable(error.message, hint=error.hint, model=name)
+            self._failed[name] = (time.monotonic(), failure)
+            raise failure from error
+        while len(self._loaded) >= self._settings.max_models:
+            self._put_away(next(iter(self._loaded)))
+        loaded = self._loaded[name] = self._serve(recognizer, reason if name == default else None)
+        return loaded
+
+    def _weights_for(self, name: str) -> Path | None:
+        return self._settings.weights if name == self.default()[0] else None
+
+    def _serve(self, recognizer: Recognizer, reason: str | None) -> Loaded:
+        ref = ModelRef(
+            name=recognizer.name,
+            digest=recognizer.digest,
+            reason=reason,
+            note=LITE_NOTE if recognizer.name == "lite" else None,
+        )
+        batcher = Batcher(
+            recognizer.encode_frames,
+            max_frames=self._settings.batch_frames,
+            max_wait=self._settings.batch_wait_ms / 1000,
+        )
+        MODEL_INFO.labels(*self._labels(recognizer)).set(1)
+        log.info("%s is loaded on %s (%s)", ref.name, recognizer.device, recognizer.precision)
+        return Loaded(recognizer, batcher, ref)
+
+    def _put_away(self, name: str) -> None:
+        loaded = self._loaded.pop(name)
+        loaded.batcher.close()
+        MODEL_INFO.labels(*self._labels(loaded.recognizer)).set(0)
+
+    @staticmethod
+    def _labels(recognizer: Recognizer) -> tuple[str, str, str, str]:
+        return recognizer.name, recognizer.digest, str(recognizer.device), recognizer.precision

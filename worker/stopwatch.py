@@ -1,0 +1,34 @@
+"""Stage times of one request: what the answer shows and what Prometheus sees are the same numbers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from core.metrics import STAGE_SECONDS
+from core.records import Timings
+
+
+class Stopwatch:
+    def __init__(self, queued_seconds: float) -> None:
+        self._start = time.perf_counter()
+        self._queued = max(0.0, queued_seconds)
+        self._stages: dict[str, float] = {}
+        STAGE_SECONDS.labels("queue").observe(self._queued)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """`name`: a field of Timings."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            spent = time.perf_counter() - start
+            self._stages[name] = self._stages.get(name, 0.0) + spent
+            STAGE_SECONDS.labels(name).observe(spent)
+
+    def timings(self) -> Timings:
+        total = self._queued + time.perf_counter() - self._start
+        seconds = self._stages | {"queue": self._queued, "total": total}
+        return Timings(**{name: round(value * 1000, 2) for name, value in seconds.items()})

@@ -1,0 +1,117 @@
+"""Videos, remembered as frame features: the same video is never decoded twice for the same way of looking.
+
+The address covers the video's bytes, the recogniser's weights, the profile's vision part, frames and views. Features
+are kept per frame and before pooling, so any aggregation (and a timeline) can be made from them later.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import redis
+import torch
+
+from core import keys
+from core.metrics import CACHE_REQUESTS
+from core.records import VideoFacts
+from models.digest import digest
+from models.recognizer import Recognizer
+from models.sampling import Views
+from worker.lru import ByteLRU
+
+log = logging.getLogger(__name__)
+
+MEMORY_BYTES = 256 << 20
+
+
+def video_key(sha256: str, recognizer: Recognizer, views: Views, frames: int) -> str:
+    return digest(sha256, recognizer.digest, recognizer.profile.vision_digest(), str(views), frames)
+
+
+@dataclass(frozen=True, slots=True)
+class VideoVectors:
+    features: torch.Tensor  # float32 [V, T, d], un-normalised
+    timestamps: tuple[float, ...]  # seconds, of the distinct frames looked at, ascending
+    facts: VideoFacts
+    warnings: tuple[str, ...]
+
+    def pack(self) -> bytes:
+        """A line of JSON, then the features as raw float32."""
+        header = {
+            "shape": list(self.features.shape),
+            "timestamps": self.timestamps,
+            "facts": self.facts.model_dump(),
+            "warnings": self.warnings,
+        }
+        return json.dumps(header).encode() + b"\n" + self.features.numpy().tobytes()
+
+    @classmethod
+    def unpack(cls, data: bytes) -> VideoVectors:
+        line, _, raw = data.partition(b"\n")
+        header = json.loads(line)
+        return cls(
+            torch.from_numpy(np.frombuffer(raw, np.float32).copy()).view(header["shape"]),  # [V, T, d]
+            tuple(header["timestamps"]),
+            VideoFacts.model_validate(header["facts"]),
+            tuple(header["warnings"]),
+        )
+
+
+class VideoCache:
+    def __init__(self, client: redis.Redis, ttl: int, memory_bytes: int = MEMORY_BYTES) -> None:
+        """`client` must not decode responses; `ttl`: seconds that features stay in Redis."""
+        self._redis = client
+        self._ttl = ttl
+        self._memory: ByteLRU[str, VideoVectors] = ByteLRU(memory_bytes)
+        self._guard = threading.Lock()
+        self._flights: dict[str, tuple[threading.Lock, int]] = {}
+
+    @contextmanager
+    def single_flight(self, key: str) -> Iterator[None]:
+        """Of several requests for the same new video one decodes; the others wait here and find its features."""
+        with self._guard:
+            lock, users = self._flights.get(key, (threading.Lock(), 0))
+            self._flights[key] = (lock, users + 1)
+        try:
+            with lock:
+                yield
+        finally:
+            with self._guard:
+                lock, users = self._flights[key]
+                if users == 1:
+                    del self._flights[key]
+                else:
+                    self._flights[key] = (lock, users - 1)
+
+    def get(self, key: str) -> VideoVectors | None:
+        if vectors := self._memory.get(key):
+            CACHE_REQUESTS.labels("video", "memory").inc()
+            return vectors
+        if data := self._read(key):
+            vectors = VideoVectors.unpack(data)
+            self._memory.put(key, vectors, vectors.features.nbytes)
+            CACHE_REQUESTS.labels("video", "redis").inc()
+            return vectors
+        return None
+
+    def put(self, key: str, vectors: VideoVectors) -> None:
+        CACHE_REQUESTS.labels("video", "miss").inc()
+        self._memory.put(key, vectors, vectors.features.nbytes)
+        try:
+            self._redis.set(keys.cached_video(key), vectors.pack(), ex=self._ttl)
+        except redis.RedisError as error:  # a cache that is away only costs time
+            log.warning("video cache not written: %s", error)
+
+    def _read(self, key: str) -> bytes | None:
+        try:
+            value: bytes | None = self._redis.get(keys.cached_video(key))
+        except redis.RedisError as error:
+            log.warning("video cache not read: %s", error)
+            return None
+        return value
