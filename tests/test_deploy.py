@@ -1,0 +1,255 @@
+"""What runs in containers is checked without an engine: compose file, Dockerfile, Prometheus files and the settings,
+imports and metrics that they name."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import shlex
+import subprocess
+import sys
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from prometheus_client import REGISTRY
+
+import core.metrics  # noqa: F401 (registers the metrics)
+from core.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+COMPOSE = ROOT / "docker-compose.yml"
+DOCKERFILE = ROOT / "docker" / "Dockerfile"
+
+# Fixed by the images, because the rest of the compose file relies on them.
+FIXED = {"VIREO_HOST", "VIREO_PORT", "VIREO_DATA_DIR", "VIREO_METRICS_PORT"}
+
+# Read from Redis by the gateway at each scrape, so not among the metrics that `core.metrics` registers.
+LIVE_METRICS = {"vireo_queue_depth", "vireo_queue_age_seconds", "vireo_workers", "vireo_jobs"}
+
+
+def load(path: Path) -> dict[str, Any]:
+    data: dict[str, Any] = yaml.safe_load(path.read_text())
+    return data
+
+
+def run_tool(name: str, *args: str) -> subprocess.CompletedProcess[str]:
+    """Run a checker that pip has put beside this Python."""
+    tool = Path(sys.executable).with_name(name)
+    if not tool.exists():
+        pytest.skip(f"{name} is not installed beside {sys.executable} (it is in the extra `dev`)")
+    return subprocess.run([tool, *args], cwd=ROOT, capture_output=True, text=True, timeout=60)
+
+
+SERVICES: dict[str, dict[str, Any]] = load(COMPOSE)["services"]
+
+
+# the compose file
+
+
+def test_compose_file_fits_the_compose_schema() -> None:
+    done = run_tool("check-jsonschema", "--builtin-schema", "vendor.compose-spec", str(COMPOSE))
+    assert done.returncode == 0, done.stdout
+
+
+def test_compose_passes_every_setting_on_and_no_other() -> None:
+    settings = {f"VIREO_{name.upper()}" for name in Settings.model_fields}
+    assert set(load(COMPOSE)["x-settings"]) == settings - FIXED
+    assert set(re.findall(r"VIREO_[A-Z_]+", COMPOSE.read_text())) <= settings
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_container_is_locked_down(name: str) -> None:
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert not service.get("privileged")
+
+
+@pytest.mark.parametrize("name", ["gateway", "worker", "worker-gpu"])
+def test_our_containers_wait_for_redis_and_share_the_store(name: str) -> None:
+    service = SERVICES[name]
+    assert service["depends_on"] == {"redis": {"condition": "service_healthy"}}
+    assert "data:/data" in service["volumes"]
+    assert "/tmp" in service["tmpfs"]
+
+
+def test_what_is_waited_for_has_a_healthcheck() -> None:
+    awaited = {other for service in SERVICES.values() for other in service.get("depends_on", {})}
+    assert awaited
+    assert all("healthcheck" in SERVICES[name] for name in awaited)
+
+
+def test_redis_is_out_of_reach_and_keeps_its_word() -> None:
+    redis, networks = SERVICES["redis"], load(COMPOSE)["networks"]
+    assert "ports" not in redis
+    assert all(networks[name]["internal"] for name in redis["networks"])
+    command = redis["command"]
+    assert command[command.index("--appendonly") + 1] == "yes"
+    assert command[command.index("--maxmemory-policy") + 1] == "volatile-lru"
+    assert "redis:/data" in redis["volumes"]
+
+
+def test_published_ports_are_loopback_unless_somebody_says_otherwise() -> None:
+    ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
+    assert ports
+    assert all(re.match(r"127\.0\.0\.1:|\$\{VIREO_HOST:-127\.0\.0\.1\}:", port) for port in ports), ports
+
+
+def test_the_gpu_is_taken_only_when_asked_for() -> None:
+    gpu = SERVICES["worker-gpu"]
+    assert gpu["profiles"] == ["gpu"]
+    (device,) = gpu["deploy"]["resources"]["reservations"]["devices"]
+    assert device["capabilities"] == ["gpu"]
+    assert {name for name, service in SERVICES.items() if "profiles" in service} == {"worker-gpu"}
+    assert gpu["build"] == SERVICES["worker"]["build"]
+
+
+# the images
+
+
+@cache
+def stages() -> dict[str, list[tuple[str, str]]]:
+    """Stage → its instructions, after those of the stages that it stands on."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    current: list[tuple[str, str]] = []
+    lines = [line for line in DOCKERFILE.read_text().splitlines() if line.strip() and not line.startswith("#")]
+    for line in "\n".join(lines).replace("\\\n", " ").splitlines():
+        word, rest = line.split(maxsplit=1)
+        if word == "FROM":
+            image, _, stage = rest.split()
+            current = found[stage] = list(found.get(image, [("FROM", image)]))
+        else:
+            current.append((word, rest))
+    return found
+
+
+def last(stage: str, word: str) -> str:
+    return [rest for instruction, rest in stages()[stage] if instruction == word][-1]
+
+
+def copied() -> list[tuple[str, str]]:
+    """(stage, path) of everything copied out of the build context."""
+    pairs = [(stage, shlex.split(rest)) for stage, body in stages().items() for word, rest in body if word == "COPY"]
+    return [(stage, path) for stage, words in pairs if "--from" not in words[0] for path in words[:-1]]
+
+
+def test_dockerfile_has_nothing_that_hadolint_minds() -> None:
+    done = run_tool("hadolint", "--failure-threshold", "style", str(DOCKERFILE))
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("stage", "room", "path"), [("gateway", "service", "/livez"), ("worker", "worker", "/metrics")]
+)
+def test_image_runs_its_room_as_nobody_special(stage: str, room: str, path: str) -> None:
+    assert json.loads(last(stage, "CMD")) == ["python", "-m", room]
+    assert last(stage, "USER") == "10001:10001"
+    assert last(stage, "STOPSIGNAL") == "SIGTERM"
+    probe = json.loads(last(stage, "HEALTHCHECK").partition("CMD")[2])
+    assert f"127.0.0.1', {last(stage, 'EXPOSE')}" in probe[-1]
+    assert f"'{path}'" in probe[-1]
+    compile(probe[-1], "HEALTHCHECK", "exec")
+
+
+def test_images_are_pinned_and_hold_no_secret() -> None:
+    images = [last(stage, "FROM") for stage in stages()] + [s["image"] for s in SERVICES.values() if "image" in s]
+    for image in images:
+        tag = image.partition(":")[2]
+        assert re.match(r"v?\d", tag), image
+    words = {word for body in stages().values() for word, _ in body}
+    assert "ADD" not in words
+    assert not re.search(r"(?i)\b(ARG|ENV)\b.*(password|secret|token)", DOCKERFILE.read_text())
+
+
+def test_images_fix_what_the_compose_file_relies_on() -> None:
+    given = {stage: dict(re.findall(r"(VIREO_\w+)=(\S+)", str(stages()[stage]))) for stage in ("gateway", "worker")}
+    common = {"VIREO_DATA_DIR": "/data", "VIREO_HOST": "0.0.0.0"}
+    assert given["gateway"] == common | {"VIREO_PORT": last("gateway", "EXPOSE")}
+    assert given["worker"] == common | {"VIREO_METRICS_PORT": last("worker", "EXPOSE")}
+
+
+def test_build_context_lets_in_what_is_copied_and_no_data() -> None:
+    ignore = (ROOT / ".dockerignore").read_text().split("\n")
+    allowed = {line[1:] for line in ignore if line.startswith("!")}
+    assert "*" in ignore
+    assert all((ROOT / path).exists() for path in allowed), allowed
+    assert {path for _, path in copied()} - {"."} <= allowed
+    packages = set(
+        re.findall(r'"(\w+)"', re.findall(r"^packages = (.*)$", (ROOT / "pyproject.toml").read_text(), re.M)[0])
+    )
+    assert packages == {path for path in allowed if (ROOT / path).is_dir()}
+
+
+def gateway_requirements() -> set[str]:
+    lines = (ROOT / "docker" / "gateway.txt").read_text().splitlines()
+    return {line for line in lines if line and not line.startswith("#")}
+
+
+def test_gateway_image_holds_what_service_and_core_import_and_no_torch() -> None:
+    rooms = {"core", "models", "worker", "service", "client"}
+    modules = {
+        module for room in ("service", "core") for path in (ROOT / room).rglob("*.py") for module in imports(path)
+    }
+    installed = installed_by(gateway_requirements())
+    assert "torch" not in installed
+    distributions = metadata.packages_distributions()
+    for module in modules - rooms - sys.stdlib_module_names:
+        assert {canonicalize_name(name) for name in distributions[module]} & installed, module
+
+
+def imports(path: Path) -> set[str]:
+    """Top-level names of the modules that a file imports."""
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    origins = {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level}
+    return {name.partition(".")[0] for name in plain | origins}
+
+
+def installed_by(requirements: set[str]) -> set[str]:
+    """Names of the distributions that pip would install, from what is installed here."""
+    found: set[str] = set()
+    waiting = [Requirement(line) for line in requirements]
+    while waiting:
+        wanted = waiting.pop()
+        found.add(canonicalize_name(wanted.name))
+        needs = [Requirement(line) for line in metadata.requires(wanted.name) or []]
+        extras = wanted.extras or {""}
+        chosen = [n for n in needs if not n.marker or any(n.marker.evaluate({"extra": extra}) for extra in extras)]
+        waiting += [n for n in chosen if canonicalize_name(n.name) not in found]
+    return found
+
+
+# Prometheus
+
+
+def test_prometheus_scrapes_the_ports_that_the_images_open() -> None:
+    config = load(ROOT / "docker" / "prometheus.yml")
+    assert config["rule_files"] == ["alerts.yml"]
+    jobs = {job["job_name"]: job for job in config["scrape_configs"]}
+    assert jobs["gateway"]["static_configs"] == [{"targets": [f"gateway:{last('gateway', 'EXPOSE')}"]}]
+    (found,) = jobs["worker"]["dns_sd_configs"]
+    assert found["port"] == int(last("worker", "EXPOSE"))
+    assert set(found["names"]) == {name for name in SERVICES if name.startswith("worker")}
+
+
+def test_alerts_name_metrics_that_exist() -> None:
+    known = {sample for family in REGISTRY.collect() for sample in sample_names(family.name, family.type)}
+    rules = [rule for group in load(ROOT / "docker" / "alerts.yml")["groups"] for rule in group["rules"]]
+    assert rules
+    for rule in rules:
+        assert rule["annotations"]["summary"]
+        named = set(re.findall(r"\bvireo_\w+", json.dumps(rule)))
+        assert named <= known | LIVE_METRICS, rule["alert"]
+
+
+def sample_names(family: str, kind: str) -> set[str]:
+    endings = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}.get(kind, [""])
+    return {family + ending for ending in endings}
