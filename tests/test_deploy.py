@@ -9,6 +9,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -170,7 +171,7 @@ def test_images_are_pinned_and_hold_no_secret() -> None:
 
 
 def test_images_fix_what_the_compose_file_relies_on() -> None:
-    given = {stage: dict(re.findall(r"(VIREO_\w+)=(\S+)", str(stages()[stage]))) for stage in ("gateway", "worker")}
+    given = {stage: dict(re.findall(r"(VIREO_\w+)=([\w./]+)", str(stages()[stage]))) for stage in ("gateway", "worker")}
     common = {"VIREO_DATA_DIR": "/data", "VIREO_HOST": "0.0.0.0"}
     assert given["gateway"] == common | {"VIREO_PORT": last("gateway", "EXPOSE")}
     assert given["worker"] == common | {"VIREO_METRICS_PORT": last("worker", "EXPOSE")}
@@ -182,10 +183,8 @@ def test_build_context_lets_in_what_is_copied_and_no_data() -> None:
     assert "*" in ignore
     assert all((ROOT / path).exists() for path in allowed), allowed
     assert {path for _, path in copied()} - {"."} <= allowed
-    packages = set(
-        re.findall(r'"(\w+)"', re.findall(r"^packages = (.*)$", (ROOT / "pyproject.toml").read_text(), re.M)[0])
-    )
-    assert packages == {path for path in allowed if (ROOT / path).is_dir()}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert set(project["tool"]["setuptools"]["packages"]) == {path for path in allowed if (ROOT / path).is_dir()}
 
 
 def gateway_requirements() -> set[str]:
