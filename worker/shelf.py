@@ -88,7 +88,7 @@ class Shelf:
             recognizer = load(
                 name,
                 data_dir=self._settings.data_dir,
-                weights=self._weights_for(name),
+                weights_file=self._weights_for(name),
                 device=self._settings.device,
                 precision=self._settings.precision,
                 progress=lambda what, share: self._progress(f"{what} ({share:.0%})"),

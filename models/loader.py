@@ -1,0 +1,64 @@
+"""From a name to a recogniser: which weights there are, in which order they are looked for, and what `auto` means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from models import lite, weights, zoo
+from models.precision import Precision, choose_device, choose_dtype
+from models.recognizer import Recognizer
+from models.towers import clip_recognizer
+from models.weights import WeightsUnavailable
+
+Progress = Callable[[str, float], None]
+"""Told what is being done and how far it is, 0 to 1."""
+
+PREFERRED = "clip-b16"
+
+
+def load(
+    name: str,
+    *,
+    data_dir: Path,
+    weights_file: Path | None = None,
+    device: str = "auto",
+    precision: Precision = "auto",
+    progress: Progress,
+) -> Recognizer:
+    """`weights_file`: instead of those found by name. Raises: KeyError for an unknown name, WeightsUnavailable."""
+    entry = zoo.ENTRIES[name]
+    try:
+        where = choose_device(device)
+        dtype = choose_dtype(where, precision)
+    except (ValueError, RuntimeError) as error:
+        raise WeightsUnavailable(str(error), "Check VIREO_DEVICE and VIREO_PRECISION.") from error
+    if name == "lite":
+        return lite.load_lite(data_dir / "models" / "lite", where, progress)
+    progress(f"loading {name}", 0.0)
+    model = _model(entry, weights_file or weights.find_local(name, data_dir), progress)
+    progress(f"preparing {name}", 0.8)
+    return clip_recognizer(name, model, entry.architecture, entry.profile, where, dtype)
+
+
+def resolve_auto(data_dir: Path, weights_file: Path | None = None) -> tuple[str, str]:
+    """The model that `auto` means on this machine, and why; decided within five seconds, without a retry."""
+    entry = zoo.ENTRIES[PREFERRED]
+    if weights_file or weights.find_local(PREFERRED, data_dir):
+        return PREFERRED, "its weights file is on this machine"
+    if weights.find_cached(entry.architecture, entry.tag):
+        return PREFERRED, "its weights are in the model cache of this machine"
+    if weights.hub_has(entry.architecture, entry.tag):
+        return PREFERRED, "its weights can be downloaded from the model hub"
+    return "lite", f"the weights of {PREFERRED} are not on this machine, and the model hub cannot be reached"
+
+
+def _model(entry: zoo.Entry, local: Path | None, progress: Progress) -> torch.nn.Module:
+    weights.check_quick_gelu(entry.architecture, entry.tag)
+    file = local or weights.find_cached(entry.architecture, entry.tag)
+    if file:
+        return weights.build(entry.architecture, weights.read_state(file), file.name)
+    progress(f"downloading {entry.name}, about {entry.megabytes} MB", 0.1)
+    return weights.download(entry.architecture, entry.tag)

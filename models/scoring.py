@@ -1,0 +1,33 @@
+"""Scores: one matrix product between a video's vectors and a classifier, and the three ways to merge views.
+
+Method §9: Text4Vis averages un-normalised view features before anything else; ViFi-CLIP averages probabilities. Averaging
+logits is the third option. With one view all three agree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch.nn.functional import normalize
+
+from models.profile import Aggregate
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    probabilities: torch.Tensor  # float32 [C], softmax over the labels
+    similarities: torch.Tensor  # float32 [C], cosine, mean over views where views are scored apart
+
+
+def score(views: torch.Tensor, classifier: torch.Tensor, logit_scale: float, aggregate: Aggregate) -> Scores:
+    """views: [V, d], un-normalised; classifier: [C, d], unit rows; logits = logit_scale · cos (method §7)."""
+    if aggregate == "features":
+        views = views.mean(dim=0, keepdim=True)  # [V, d] → [1, d]
+    cosines = normalize(views.float(), dim=-1) @ classifier.float().T  # [V, d] · [d, C] → [V, C]
+    logits = logit_scale * cosines  # [V, C]
+    if aggregate == "probabilities":
+        probabilities = logits.softmax(dim=-1).mean(dim=0)  # [C]
+    else:
+        probabilities = logits.mean(dim=0).softmax(dim=-1)  # [C]
+    return Scores(probabilities, cosines.mean(dim=0))  # [C]

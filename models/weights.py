@@ -1,0 +1,181 @@
+"""Weights: read from files that cannot run code, and known by a digest of what they hold.
+
+A local file is safetensors, or a state dict that torch loads with `weights_only=True`. Published weights come through
+open_clip's own download path, tried only after one quick look at whether its hub can be reached.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import threading
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import open_clip
+import torch
+from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
+from open_clip.pretrained import get_pretrained_cfg
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
+HUB_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+HUB_SECONDS = 4.0  # a hub that has not answered by then counts as out of reach
+NOT_WEIGHTS = ("input_resolution", "context_length", "vocab_size", "attn_mask")  # entries of published files
+
+StateDict = dict[str, torch.Tensor]
+T = TypeVar("T")
+
+
+class WeightsUnavailable(Exception):
+    """Weights cannot be had, or cannot be what they are taken for. `hint` says what to do."""
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class QuickGeluMismatch(WeightsUnavailable):
+    """Weights trained with QuickGELU in a model without it, or the reverse: it runs, and answers nonsense."""
+
+
+def weights_digest(state: StateDict) -> str:
+    """sha256 over names, dtypes, shapes and bytes, sorted by name."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        tensor = state[name].detach().cpu().contiguous()
+        digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
+        digest.update(tensor.flatten().view(torch.uint8).numpy().data)  # [bytes]
+    return digest.hexdigest()
+
+
+def read_state(path: Path) -> StateDict:
+    """The state dict in a file, wrappers and `module.` prefixes removed. Raises: WeightsUnavailable."""
+    if not path.is_file():
+        raise WeightsUnavailable(f"There is no weights file {path.name}.", "Check VIREO_WEIGHTS.")
+    try:
+        loaded = load_file(path) if path.suffix == ".safetensors" else _load_pickle(path)
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+        raise WeightsUnavailable(
+            f"{path.name} is not a state dict that can be loaded safely.",
+            "Save it as safetensors, or with torch.save(model.state_dict(), …). TorchScript archives and pickled "
+            f"objects are refused because loading them runs code. ({str(error).splitlines()[0][:200]})",
+        ) from error
+    return _plain(loaded)
+
+
+def find_local(name: str, data_dir: Path) -> Path | None:
+    """`<data dir>/weights/<name>.safetensors` (or .pt, .pth, .bin), if somebody put it there."""
+    candidates = (data_dir / "weights" / f"{name}{suffix}" for suffix in SUFFIXES)
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def find_cached(architecture: str, tag: str) -> Path | None:
+    """The file of a pretrained tag in the hub's cache on this machine."""
+    repository = _repository(architecture, tag)
+    hits = (try_to_load_from_cache(repository, file) for file in HUB_FILES) if repository else ()
+    return next((Path(hit) for hit in hits if isinstance(hit, str)), None)
+
+
+def hub_has(architecture: str, tag: str) -> bool:
+    """Whether the hub answers for this tag, decided within HUB_SECONDS."""
+    repository = _repository(architecture, tag)
+    return bool(repository) and any(
+        _in_time(lambda file=file: get_hf_file_metadata(hf_hub_url(repository, file), timeout=HUB_SECONDS), HUB_SECONDS)
+        for file in HUB_FILES[:1]
+    )
+
+
+def build(architecture: str, state: StateDict, source: str) -> torch.nn.Module:
+    """The open_clip model with these weights, every name matched. Raises: WeightsUnavailable."""
+    model: torch.nn.Module = open_clip.create_model(architecture, pretrained=None, load_weights=False)
+    wanted = set(model.state_dict())
+    state = {name: tensor for name, tensor in state.items() if name in wanted or name not in NOT_WEIGHTS}
+    missing, unknown = sorted(wanted - set(state)), sorted(set(state) - wanted)
+    if missing or unknown:
+        raise WeightsUnavailable(
+            f"{source} does not hold the weights of {architecture}: {len(missing)} names are missing "
+            f"({', '.join(missing[:3])}), {len(unknown)} are unknown ({', '.join(unknown[:3])}).",
+            "Check that file and model name belong together.",
+        )
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise WeightsUnavailable(
+            f"{source} holds weights of another size than {architecture}.", str(error).splitlines()[-1].strip()
+        ) from error
+    return model.eval()
+
+
+def download(architecture: str, tag: str) -> torch.nn.Module:
+    """The model of a pretrained tag, through open_clip's own download. Raises: WeightsUnavailable."""
+    check_quick_gelu(architecture, tag)
+    if not hub_has(architecture, tag):
+        raise WeightsUnavailable(
+            f"The weights {tag!r} of {architecture} are not on this machine, and the model hub cannot be reached.",
+            "Let this machine reach the hub once, or put the file in the data directory under weights/.",
+        )
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", message="QuickGELU mismatch")
+            model: torch.nn.Module = open_clip.create_model(architecture, pretrained=tag)
+    except UserWarning as error:
+        raise QuickGeluMismatch(str(error), "Use the -quickgelu architecture.") from error
+    except (OSError, RuntimeError) as error:
+        raise WeightsUnavailable(
+            f"The download of {tag!r} failed: {str(error).splitlines()[0][:200]}",
+            "Try again, or place the file by hand.",
+        ) from error
+    return model.eval()
+
+
+def check_quick_gelu(architecture: str, tag: str) -> None:
+    """open_clip only warns here (its factory.py); for us it is an error. Raises: QuickGeluMismatch."""
+    built = bool((open_clip.get_model_config(architecture) or {}).get("quick_gelu", False))
+    trained = bool((get_pretrained_cfg(architecture, tag) or {}).get("quick_gelu", False))
+    if built != trained:
+        raise QuickGeluMismatch(
+            f"The weights {tag!r} were trained {'with' if trained else 'without'} QuickGELU, but {architecture} is "
+            f"built {'with' if built else 'without'} it.",
+            f"Use {architecture.removesuffix('-quickgelu')}{'-quickgelu' if trained else ''}.",
+        )
+
+
+def _load_pickle(path: Path) -> Any:
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _plain(loaded: Any) -> StateDict:
+    for wrapper in ("state_dict", "model_state_dict", "model"):
+        if isinstance(loaded, dict) and isinstance(loaded.get(wrapper), dict):
+            loaded = loaded[wrapper]
+    state = {name.removeprefix("module."): value for name, value in loaded.items() if isinstance(value, torch.Tensor)}
+    if not state:
+        raise WeightsUnavailable("The file holds no tensors.", "A state dict is needed: names and their tensors.")
+    return state
+
+
+def _repository(architecture: str, tag: str) -> str:
+    """The hub repository of a tag, as open_clip's table names it; empty where it has none."""
+    return str((get_pretrained_cfg(architecture, tag) or {}).get("hf_hub", "")).rstrip("/")
+
+
+def _in_time(ask: Callable[[], object], seconds: float) -> bool:
+    """Whether `ask` succeeds within `seconds`; a thread that hangs in the resolver is left behind."""
+    answered = threading.Event()
+
+    def run() -> None:
+        try:
+            ask()
+        except Exception:  # noqa: BLE001 - any failure means the same here: it cannot be had
+            return
+        answered.set()
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return answered.is_set()

@@ -1,0 +1,77 @@
+"""The models that can be served by name. No torch here: a listing must cost nothing.
+
+Mean, std, interpolation and resize mode are those of open_clip's pretrained configuration for each tag. The rest is the
+Text4Vis evaluation (8 frames, starts of segments, short side 256 for crops of 224: method §1, §3.1), because that is what
+base CLIP is compared by; none of these models was trained on video, so all pool by the mean (an untrained temporal
+transformer is not neutral, method §6).
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, replace
+
+from models.profile import Profile
+
+# Labels may be actions ("riding a bicycle") or things ("a cat"): "a video of a person {}." would suit only the first.
+TEMPLATES = ("a video of {}.", "a photo of {}.")
+
+_CLIP = Profile(
+    name="clip",
+    mean=(0.48145466, 0.4578275, 0.40821073),
+    std=(0.26862954, 0.26130258, 0.27577711),
+    size=224,
+    short_side=256,
+    templates=TEMPLATES,
+)
+_CLIP_336 = replace(_CLIP, name="clip-336", size=336, short_side=336)
+_SIGLIP = replace(_CLIP, name="siglip", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), resize="squash")
+_MOBILE = replace(
+    _CLIP,
+    name="mobileclip",
+    mean=(0.0, 0.0, 0.0),
+    std=(1.0, 1.0, 1.0),
+    size=256,
+    short_side=256,
+    interpolation="bilinear",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """`architecture` and `tag` are open_clip's; `megabytes`: the fp32 weights; `licence`: of the weights."""
+
+    name: str
+    architecture: str
+    tag: str
+    profile: Profile
+    megabytes: int
+    licence: str
+    about: str
+    temporal: str = "mean"
+
+
+ENTRIES = {
+    entry.name: entry
+    for entry in (
+        Entry("clip-rn50", "RN50-quickgelu", "openai", _CLIP, 408, "MIT", "OpenAI CLIP, ResNet-50"),
+        Entry("clip-b32", "ViT-B-32-quickgelu", "openai", _CLIP, 605, "MIT", "OpenAI CLIP, fast"),
+        Entry("clip-b16", "ViT-B-16-quickgelu", "openai", _CLIP, 599, "MIT", "OpenAI CLIP, the default"),
+        Entry("clip-l14", "ViT-L-14-quickgelu", "openai", _CLIP, 1710, "MIT", "OpenAI CLIP, accurate"),
+        Entry("clip-l14-336", "ViT-L-14-336-quickgelu", "openai", _CLIP_336, 1712, "MIT", "OpenAI CLIP at 336 pixels"),
+        Entry("laion-b16", "ViT-B-16", "laion2b_s34b_b88k", _CLIP, 599, "MIT", "OpenCLIP trained on LAION-2B"),
+        Entry("dfn-b16", "ViT-B-16-quickgelu", "dfn2b", _CLIP, 599, "Apple ML research", "data filtering networks"),
+        Entry("siglip-b16", "ViT-B-16-SigLIP", "webli", _SIGLIP, 813, "Apache-2.0", "sigmoid loss, 64 text tokens"),
+        Entry("mobileclip-s1", "MobileCLIP-S1", "datacompdr", _MOBILE, 340, "Apple ML research", "small and fast"),
+        Entry("lite", "lite", "pip", _CLIP, 60, "Apache-2.0", "offline, from pip packages; weak, but real"),
+    )
+}
+
+
+def names() -> list[str]:
+    return list(ENTRIES)
+
+
+def nearest(name: str) -> list[str]:
+    """Up to three names that look like it."""
+    return difflib.get_close_matches(name.lower(), ENTRIES, n=3, cutoff=0.3)
