@@ -1,0 +1,60 @@
+"""`python -m service`: serve the gateway on the address of the settings until SIGTERM or Ctrl-C.
+
+On a signal no new connection is accepted, waiting requests are answered (with their result, or 202 and their job),
+uploads get eight seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+
+from core.settings import get_settings
+from service import logs
+from service.app import create_app
+
+GRACE = 8  # seconds for requests in flight
+
+
+class Server(uvicorn.Server):
+    """Tells the application about a signal at once, so that waiting requests do not use up the grace."""
+
+    def __init__(self, app: FastAPI, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._app = app
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
+        await super().startup(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        if gateway := getattr(self._app.state, "gateway", None):
+            self._loop.call_soon_threadsafe(gateway.stopping.set)
+
+
+def main() -> None:
+    settings = get_settings()
+    logs.configure(settings.log_level)
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE,
+    )
+    Server(app, config).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""Which addresses a URL from outside may lead to: global unicast ones, whatever wrapping they come in.
+
+An address that embeds another (IPv4-mapped, 6to4, NAT64) is as good as the one inside it.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+
+_GLOBAL_UNICAST = IPv6Network("2000::/3")
+_NAT64 = IPv6Network("64:ff9b::/96")
+# Parts of 2000::/3 that are not the public internet, whatever a given Python version thinks of them.
+_NOT_PUBLIC_V6 = tuple(
+    IPv6Network(block)
+    for block in (
+        "2001::/23",  # protocol assignments: Teredo, benchmarking, ORCHID …
+        "2001:db8::/32",  # documentation
+        "3fff::/20",  # documentation
+        "5f00::/16",  # segment routing
+    )
+)
+_NOT_PUBLIC_V4 = tuple(
+    IPv4Network(block)
+    for block in (
+        "0.0.0.0/8",
+        "100.64.0.0/10",  # carrier-grade NAT
+        "192.0.0.0/24",
+        "192.88.99.0/24",  # the former 6to4 relay anycast
+        "198.18.0.0/15",  # benchmarking
+        "224.0.0.0/3",  # multicast, reserved and broadcast
+    )
+)
+
+
+def is_public(address: str) -> bool:
+    """False as well for what is no address at all, or carries a zone (`fe80::1%eth0`)."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return False
+    return _is_public_v4(parsed) if isinstance(parsed, IPv4Address) else _is_public_v6(parsed)
+
+
+def _is_public_v4(address: IPv4Address) -> bool:
+    return address.is_global and not any(address in block for block in _NOT_PUBLIC_V4)
+
+
+def _is_public_v6(address: IPv6Address) -> bool:
+    if address.scope_id is not None:
+        return False
+    inner = address.ipv4_mapped or address.sixtofour
+    if address in _NAT64:
+        inner = IPv4Address(int(address) & 0xFFFFFFFF)
+    if inner is not None:
+        return _is_public_v4(inner)
+    return address in _GLOBAL_UNICAST and address.is_global and not any(address in block for block in _NOT_PUBLIC_V6)

@@ -1,0 +1,204 @@
+"""The road of a question: what is asked, about which video, as which job, and how long to wait for the answer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from typing import Literal
+
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from redis.exceptions import RedisError
+from starlette.requests import Request
+from starlette.responses import Response
+
+from core.errors import Conflict, InvalidRequest, QueueFull, VireoError
+from core.questions import Options, Question, check_labels, check_options
+from core.records import Job, JobKind, JobState
+from service import envelope, wishes
+from service.gateway import Gateway
+from service.schemas import Asked, EmbedBody, Source
+from service.uploads import Incoming, take_base64
+from service.videos import Added
+from service.wishes import Wishes
+
+log = logging.getLogger(__name__)
+
+STOPPING_GRACE = 1.0  # seconds for answers that are nearly there when the server stops
+RETRY_AFTER = 1  # seconds, suggested to whoever polls a job
+
+_SOURCES = ("video_url", "url", "base64", "video_id")
+
+
+class Asking:
+    """One request on its way to an answer."""
+
+    def __init__(self, gateway: Gateway, request: Request) -> None:
+        """Raises: InvalidRequest for headers that make no sense."""
+        self._gateway = gateway
+        self._request = request
+        self._wishes: Wishes = wishes.read(request.headers)
+        self._added: Added | None = None
+
+    async def admit(self, model: str | None) -> None:
+        """Raises: UnknownModel, WorkerUnavailable, ModelUnavailable, QueueFull."""
+        if await self._gateway.jobs.is_known(self._wishes.key):
+            return  # a repeat: its answer may be there even if no worker is
+        await self._gateway.workers.admit(model, can_wait=self._wishes.detached)
+        await self._gateway.jobs.check_room()
+
+    def check(self, asked: Asked) -> None:
+        """What can be said about a question that may still lack its labels. Raises: InvalidRequest, InvalidLabels."""
+        if asked.labels is not None and asked.label_set is not None:
+            raise InvalidRequest("Both labels and label_set were given; one of them is enough.", field="label_set")
+        if asked.labels is not None:
+            check_labels(asked.labels, self._gateway.limits)
+        check_options(asked, self._gateway.limits)
+
+    async def question(self, asked: Asked) -> Question:
+        """Raises: InvalidRequest, InvalidLabels, UnknownLabelSet."""
+        self.check(asked)
+        options = asked.model_dump(include=set(Question.model_fields) - {"labels"})
+        labels = asked.labels or ()
+        if asked.label_set is not None:
+            label_set = await self._gateway.label_sets.get(asked.label_set)
+            labels = label_set.labels
+            options["templates"] = asked.templates or label_set.templates
+        check_labels(labels, self._gateway.limits)
+        return Question(labels=labels, **options)
+
+    def check_texts(self, body: EmbedBody, place: Incoming) -> None:
+        """Raises: InvalidRequest for texts that cannot be embedded or come with a video, or too many frames."""
+        limits = self._gateway.limits
+        check_options(Options(frames=body.frames), limits)
+        if body.texts is None:
+            return
+        if given := sources(body, place):
+            raise InvalidRequest(f"texts and {given[0]} were given; ask for one of them at a time.", field="texts")
+        if not 1 <= len(body.texts) <= limits.max_labels:
+            raise InvalidRequest(
+                f"{len(body.texts)} texts were given; 1 to {limits.max_labels} are allowed.",
+                field="texts",
+                limit=limits.max_labels,
+            )
+        for index, text in enumerate(body.texts):
+            if not text.strip() or len(text) > limits.max_label_chars:
+                raise InvalidRequest(
+                    f"texts[{index}] has {len(text)} characters; 1 to {limits.max_label_chars} are allowed.",
+                    field=f"texts[{index}]",
+                    index=index,
+                )
+
+    async def video(self, source: Source, place: Incoming) -> str:
+        """The sha256 of the request's video, which is stored by then.
+
+        Raises: InvalidRequest unless there is exactly one source; UnknownVideo, UrlNotAllowed, UrlUnreachable,
+        VideoTooLarge, UndecodableVideo, StorageUnavailable.
+        """
+        check_source(source, place)
+        if source.video_id is not None:
+            return await self._gateway.videos.use(source.video_id)
+        self._added = await self._add(source, place, keep=False)
+        return self._added.sha256
+
+    async def keep(self, source: Source, place: Incoming) -> tuple[str, bool]:
+        """Like `video`, for good; and whether it is new."""
+        check_source(source, place)
+        if source.video_id is not None:
+            return await self._gateway.videos.keep(source.video_id), False
+        added = await self._add(source, place, keep=True)
+        return added.sha256, added.new
+
+    async def _add(self, source: Source, place: Incoming, *, keep: bool) -> Added:
+        if source.base64 is not None:
+            await take_base64(source.base64, place)
+        elif url := source.video_url or source.url:
+            await self._gateway.fetcher.fetch(url, place)
+        assert place.staged is not None  # one of the three has filled it
+        return await self._gateway.videos.add(place.staged, keep=keep)
+
+    async def answer(self, kind: JobKind, body: BaseModel) -> Response:
+        """Create the job and wait for it as long as was wished. Raises: VireoError."""
+        gateway, wish = self._gateway, self._wishes
+        try:
+            job, new = await gateway.jobs.create(kind, body, wish.key)
+        except VireoError as error:
+            if self._added and isinstance(error, QueueFull | Conflict):
+                await gateway.videos.release(self._added)
+            raise
+        with gateway.waiter.expect(job.id) as done:
+            if new:
+                await gateway.jobs.send(job, wish.key)
+            else:
+                job = await gateway.jobs.get(job.id)  # it may have finished before the future was registered
+            if wish.detached:
+                return await self._accepted(job)
+            if not job.state.final:
+                outcome = await self._wait(done)
+                if outcome == "gone":
+                    return await self._abandon(job)
+                job = await gateway.jobs.get(job.id)
+        return await self._finished(job)
+
+    async def _wait(self, done: asyncio.Future[None]) -> Literal["done", "gone", "late"]:
+        settings = self._gateway.settings
+        seconds = min(settings.sync_deadline, self._wishes.wait or settings.sync_deadline)
+        gone = asyncio.create_task(_disconnected(self._request))
+        stopping = asyncio.create_task(self._stopping())
+        try:
+            await asyncio.wait({done, gone, stopping}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            if stopping.done():
+                await asyncio.wait({done, gone}, timeout=STOPPING_GRACE, return_when=asyncio.FIRST_COMPLETED)
+            return "done" if done.done() else "gone" if gone.done() else "late"
+        finally:
+            for task in (gone, stopping):
+                task.cancel()
+            await asyncio.gather(gone, stopping, return_exceptions=True)
+
+    async def _stopping(self) -> None:
+        await self._gateway.stopping.wait()
+
+    async def _abandon(self, job: Job) -> Response:
+        """The client has left; nobody would read the answer, unless the job was meant to be found again."""
+        if self._wishes.key is None:
+            with suppress(RedisError):
+                await self._gateway.jobs.cancel(job.id)
+                log.info("the client left, %s is cancelled", job.id)
+        return envelope.gone()
+
+    async def _finished(self, job: Job) -> Response:
+        if job.state is JobState.SUCCEEDED and job.result is not None:
+            return JSONResponse(job.result)
+        if job.state.final:
+            return envelope.response(VireoError.from_dict(job.error or {}))
+        return await self._accepted(job)
+
+    async def _accepted(self, job: Job) -> Response:
+        view = await self._gateway.jobs.view(job)
+        headers = {"Location": view.links.self, "Retry-After": str(RETRY_AFTER)}
+        if self._wishes.detached:
+            headers["Preference-Applied"] = "respond-async"
+        return JSONResponse(view.model_dump(mode="json"), 202, headers)
+
+
+def check_source(source: Source, place: Incoming) -> None:
+    """Raises: InvalidRequest unless exactly one video was given."""
+    given = sources(source, place)
+    if len(given) != 1:
+        many = f"{' and '.join(given)} were given" if given else "No video was given"
+        raise InvalidRequest(
+            f"{many}; exactly one is needed.",
+            hint="A file `video` (multipart), or `video_url`, `video_id`, or `base64` (JSON).",
+            field=given[1] if given else "video",
+        )
+
+
+def sources(source: Source, place: Incoming) -> list[str]:
+    """Names of the fields in which a video was given."""
+    return ["video"] * bool(place.staged) + [name for name in _SOURCES if getattr(source, name) is not None]
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

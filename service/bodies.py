@@ -1,0 +1,136 @@
+"""The body of a request that may carry a video: multipart or JSON, read once, checked as early as it is known."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any, NoReturn, TypeVar
+
+from pydantic import BaseModel
+from starlette.requests import Request
+
+from core.errors import InvalidLabels, InvalidRequest, RequestTooLarge, UnsupportedMedia
+from service.forms import Fields, FileSink, FormReader
+from service.schemas import Source
+from service.uploads import Incoming
+from service.validation import validate
+
+MAX_JSON_BYTES = 64 << 20
+"""JSON is held in memory: base64 is for small clips, multipart for all others."""
+
+_FORM_OVERHEAD = 1 << 20  # what a form may weigh besides its file before its announced length alone refuses it
+_LISTS = ("labels", "templates", "texts")
+
+BodyT = TypeVar("BodyT", bound=BaseModel)
+Preview = Callable[[BodyT], Awaitable[None]]
+
+
+async def read(request: Request, model: type[BodyT], place: Incoming, preview: Preview[BodyT]) -> BodyT:
+    """The checked body; an uploaded file is in `place.staged` then.
+
+    `preview` is called with the fields that came before the file, before any byte of it is read: what is wrong
+    already then is refused without an upload. Raises: VireoError.
+    """
+    kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        return await _read_form(request, model, place, preview)
+    if kind == "application/json" or kind.endswith("+json"):
+        return validate(model, await _read_json(request))
+    raise UnsupportedMedia(
+        f"The body is {kind or 'of no declared type'}; multipart/form-data or application/json is understood.",
+        hint='With curl: -F video=@clip.mp4 -F \'labels=["a cat","a dog"]\'.',
+    )
+
+
+async def _read_form(request: Request, model: type[BodyT], place: Incoming, preview: Preview[BodyT]) -> BodyT:
+    async def open_sink(fields: Fields) -> FileSink:
+        await preview(validate(model, _values(fields)))
+        return await place.open()
+
+    takes_file = issubclass(model, Source)
+    if takes_file:
+        place.refuse_early(content_length(request), overhead=_FORM_OVERHEAD)
+    known = frozenset(model.model_fields) - {"base64"}
+    reader = FormReader(known, open_sink if takes_file else None)
+    return validate(model, _values(await reader.read(request.headers["content-type"], request.stream())))
+
+
+async def _read_json(request: Request) -> dict[str, Any]:
+    _check_json_size(content_length(request) or 0)
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        _check_json_size(len(body))
+    value = await asyncio.to_thread(_parse, bytes(body)) if len(body) > 1 << 20 else _parse(bytes(body))
+    if not isinstance(value, dict):
+        raise InvalidRequest("The body must be a JSON object.")
+    return value
+
+
+def _check_json_size(size: int) -> None:
+    if size > MAX_JSON_BYTES:
+        raise RequestTooLarge(
+            f"JSON bodies may have {MAX_JSON_BYTES} bytes.",
+            hint="Send the video as a file in multipart/form-data instead of base64.",
+            limit=MAX_JSON_BYTES,
+        )
+
+
+def _parse(body: bytes) -> Any:
+    try:
+        return json.loads(body, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise InvalidRequest(f"The body is not JSON: {error}.") from None
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _values(fields: Fields) -> dict[str, Any]:
+    """Text fields as the values of a JSON body. Raises: InvalidRequest."""
+    values: dict[str, Any] = {}
+    for name, texts in fields.items():
+        if name in _LISTS:
+            values[name] = _list(name, texts)
+        elif len(texts) > 1:
+            raise InvalidRequest(f"{name} was sent {len(texts)} times; once is enough.", field=name)
+        elif texts[0]:  # an empty option of an HTML form is one left out
+            values[name] = texts[0]
+    return values
+
+
+def _list(name: str, texts: list[str]) -> list[Any]:
+    """A list field: repeated, or one JSON array, or a single value."""
+    if len(texts) == 1 and "," in texts[0] and texts[0].lstrip()[:1] not in ("[", "{") and name != "templates":
+        raise _list_error(
+            name, f'{name} holds a comma: send a JSON array, {name}=["a cat","a dog"], or the field once per value.'
+        )
+    values: list[Any] = []
+    for text in texts:
+        if text.lstrip()[:1] in ("[", "{"):
+            parsed = _parse_item(name, text)
+            values.extend(parsed if isinstance(parsed, list) else [parsed])
+        else:
+            values.append(text)
+    return values
+
+
+def _parse_item(name: str, text: str) -> Any:
+    if text.lstrip()[0] == "{" and name == "templates":
+        return text  # "{}" is a template
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise _list_error(name, f"{name} looks like JSON but is not: {error}.") from None
+
+
+def _list_error(name: str, message: str) -> InvalidRequest:
+    kind = InvalidLabels if name == "labels" else InvalidRequest
+    return kind(message, hint='For example labels=["riding a bicycle","a cat"].', field=name)
+
+
+def content_length(request: Request) -> int | None:
+    text = request.headers.get("content-length", "")
+    return int(text) if text.isascii() and text.isdigit() else None

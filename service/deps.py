@@ -1,0 +1,37 @@
+"""What routes ask for by name."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import Depends, Query, Request
+
+from service.asking import Asking
+from service.gateway import Gateway
+from service.uploads import Incoming, incoming
+
+
+async def _gateway(request: Request) -> Gateway:
+    gateway: Gateway = request.app.state.gateway
+    return gateway
+
+
+GatewayDep = Annotated[Gateway, Depends(_gateway)]
+
+
+async def _asking(request: Request, gateway: GatewayDep) -> Asking:
+    return Asking(gateway, request)
+
+
+async def _place(gateway: GatewayDep) -> AsyncIterator[Incoming]:
+    with incoming(gateway.store, gateway.settings.max_upload_bytes) as place:
+        yield place
+
+
+AskingDep = Annotated[Asking, Depends(_asking)]
+PlaceDep = Annotated[Incoming, Depends(_place)]
+"""Where this request's upload goes; what was not published is deleted when the request ends."""
+
+CursorQuery = Annotated[str | None, Query(description="`next` of the page before.", max_length=200)]
+LimitQuery = Annotated[int, Query(ge=1, le=1000, description="Most entries on the page.")]

@@ -1,0 +1,80 @@
+"""Request bodies for the OpenAPI document: those read by hand (multipart or JSON) are declared here, with examples."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+
+_LABELS = ["riding a bicycle", "playing the guitar", "a cat"]
+
+CLASSIFY: dict[str, dict[str, Any]] = {
+    "a URL": {"url": "https://example.org/clip.mp4", "labels": _LABELS, "top_k": 3},
+    "a stored video and a label set": {"video_id": "vid_6f3a…", "label_set": "sports:3"},
+    "prompts of your own": {
+        "video_id": "vid_6f3a…",
+        "labels": [{"name": "cat", "prompts": ["a video of a cat.", "a kitten playing."]}, "dog"],
+        "views": "4x3",
+        "threshold": 0.5,
+    },
+}
+ASK: dict[str, dict[str, Any]] = {"labels": {"labels": _LABELS}, "a label set": {"label_set": "sports", "top_k": 1}}
+KEEP: dict[str, dict[str, Any]] = {"a URL": {"url": "https://example.org/clip.mp4"}}
+EMBED: dict[str, dict[str, Any]] = {
+    "texts": {"texts": ["a person riding a bicycle"]},
+    "a stored video": {"video_id": "vid_6f3a…"},
+}
+
+_AS_JSON = ("labels", "templates", "texts")
+
+
+def request_body(model: type[BaseModel], examples: dict[str, dict[str, Any]], *, file: bool) -> dict[str, Any]:
+    """`openapi_extra` for a body of `model`, as JSON or as a form; `file`: the form may hold the video."""
+    first = next(iter(examples.values()))
+    form = {name: schema for name, schema in _properties(model).items() if name != "base64"}
+    if file:
+        form = {"video": {"type": "string", "format": "binary", "description": "The video file."}} | form
+    return {
+        "requestBody": {
+            "required": True,
+            "content": {
+                "multipart/form-data": {
+                    "schema": {"type": "object", "properties": form},
+                    "examples": {"a form": {"value": _form_example(first, file)}},
+                },
+                "application/json": {
+                    "schema": {"$ref": f"#/components/schemas/{model.__name__}"},
+                    "examples": {name: {"value": value} for name, value in examples.items()},
+                },
+            },
+        }
+    }
+
+
+def components(*models: type[BaseModel]) -> dict[str, Any]:
+    """The schemas that `request_body` refers to."""
+    found: dict[str, Any] = {}
+    for model in models:
+        schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+        found |= schema.pop("$defs", {})
+        found[model.__name__] = schema
+    return found
+
+
+def _properties(model: type[BaseModel]) -> dict[str, Any]:
+    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+    properties: dict[str, Any] = schema["properties"]
+    for name in _AS_JSON:
+        if name in properties:
+            words = properties[name].get("description", "")
+            properties[name] = {
+                "type": "array",
+                "items": {"type": "string"},
+                "description": f"{words} The field repeated, or one JSON array.",
+            }
+    return properties
+
+
+def _form_example(body: dict[str, Any], file: bool) -> dict[str, Any]:
+    kept = {name: value for name, value in body.items() if not (file and name in ("url", "video_id"))}
+    return ({"video": "@clip.mp4"} if file else {}) | kept

@@ -1,0 +1,167 @@
+"""Fetching a video from a URL that a stranger wrote, without becoming that stranger's way into the network.
+
+The host is resolved once, every address it has must be public, and the connection goes to an address that was checked
+(no second look-up that could answer differently). TLS still verifies the name. Redirects are followed by hand, each
+under the same rules. Proxies of the environment are not used: they would resolve the name a second time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import httpx2
+
+from core.errors import UrlNotAllowed, UrlUnreachable
+from core.metrics import STAGE_SECONDS
+from service.addresses import is_public
+from service.uploads import Incoming
+
+log = logging.getLogger(__name__)
+
+MAX_REDIRECTS = 5
+MAX_URL_CHARS = 4096
+CONNECT_SECONDS = 5.0
+READ_SECONDS = 15.0
+TOTAL_SECONDS = 120.0
+_REDIRECTS = (301, 302, 303, 307, 308)
+_HEADERS = {"accept": "video/*, */*;q=0.5", "accept-encoding": "identity", "user-agent": "vireo"}
+
+Resolve = Callable[[str, int], Awaitable[list[str]]]
+"""Host and port to IP addresses."""
+
+
+async def system_resolve(host: str, port: int) -> list[str]:
+    """Raises: OSError."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A URL that may be fetched, and the address to connect to."""
+
+    url: httpx2.URL
+    address: str
+
+    def request(self, client: httpx2.AsyncClient) -> httpx2.Request:
+        return client.build_request(
+            "GET",
+            self.url.copy_with(host=self.address),
+            headers=_HEADERS | {"host": self.url.netloc.decode("ascii")},
+            extensions={"sni_hostname": self.url.raw_host.decode("ascii")},
+        )
+
+
+class Fetcher:
+    def __init__(self, allowed_hosts: frozenset[str], resolve: Resolve = system_resolve) -> None:
+        """`allowed_hosts`: names exempt from the rule that addresses must be public."""
+        self._allowed_hosts = allowed_hosts
+        self._resolve = resolve
+
+    async def fetch(self, url: str, place: Incoming) -> None:
+        """Write what `url` answers into `place`. Raises: UrlNotAllowed, UrlUnreachable, VideoTooLarge."""
+        target = await self.check(url)
+        shown = printable(target.url)
+        try:
+            with STAGE_SECONDS.labels("fetch").time():
+                async with asyncio.timeout(TOTAL_SECONDS):
+                    await self._follow(target, place)
+        except TimeoutError:
+            raise UrlUnreachable(f"{shown} did not finish within {TOTAL_SECONDS:g} seconds.") from None
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+            why = str(error) or type(error).__name__
+            raise UrlUnreachable(f"{shown} could not be fetched: {why}.") from None
+
+    async def check(self, url: str | httpx2.URL) -> Target:
+        """Raises: UrlNotAllowed, UrlUnreachable."""
+        parsed = _parse(url)
+        host = parsed.raw_host.decode("ascii").lower()
+        port = parsed.port or (443 if parsed.scheme == "https" else 80)
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                addresses = await self._resolve(host, port)
+        except (OSError, UnicodeError) as error:  # a timeout is an OSError
+            raise UrlUnreachable(f"The host {host!r} was not found.", hint="Check the spelling.") from error
+        if not addresses:
+            raise UrlUnreachable(f"The host {host!r} has no address.")
+        if host not in self._allowed_hosts and not all(is_public(address) for address in addresses):
+            raise UrlNotAllowed(
+                f"The host {host!r} has an address that is not public.",
+                hint="Upload the file instead, or let the operator name the host in VIREO_ALLOWED_HOSTS.",
+                host=host,
+            )
+        return Target(parsed, addresses[0])
+
+    async def _follow(self, target: Target, place: Incoming) -> None:
+        timeout = httpx2.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
+        # One client per fetch: no cookie and no pooled connection of one user's URL meets another's.
+        async with httpx2.AsyncClient(verify=self._tls, timeout=timeout, trust_env=False) as client:
+            for _ in range(MAX_REDIRECTS + 1):
+                response = await client.send(target.request(client), stream=True)
+                try:
+                    if response.status_code not in _REDIRECTS:
+                        await _store(response, place)
+                        return
+                    target = await self.check(_join(target.url, response.headers.get("location", "")))
+                finally:
+                    await response.aclose()
+        raise UrlUnreachable(f"More than {MAX_REDIRECTS} redirects were answered.")
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        """Built once: reading the certificate store takes tens of milliseconds."""
+        return httpx2.create_ssl_context(trust_env=False)
+
+
+async def _store(response: httpx2.Response, place: Incoming) -> None:
+    if response.status_code != 200:
+        raise UrlUnreachable(
+            f"The server answered {response.status_code} instead of the video.", status=response.status_code
+        )
+    if response.headers.get("content-encoding", "identity").lower() != "identity":
+        raise UrlUnreachable("The server answered with a compressed body although none was asked for.")
+    length = response.headers.get("content-length", "")
+    place.refuse_early(int(length) if length.isascii() and length.isdigit() else None)
+    sink = await place.open()
+    async for chunk in response.aiter_raw():
+        await sink.write(chunk)
+    await sink.flush()
+
+
+def _parse(url: str | httpx2.URL) -> httpx2.URL:
+    if isinstance(url, str) and len(url) > MAX_URL_CHARS:
+        raise UrlNotAllowed(f"The URL has {len(url)} characters; at most {MAX_URL_CHARS} are allowed.")
+    try:
+        parsed = httpx2.URL(url)
+        host = parsed.raw_host
+    except (httpx2.InvalidURL, ValueError) as error:
+        raise UrlNotAllowed(f"This is not a URL: {error}.") from None
+    if parsed.scheme not in ("http", "https"):
+        raise UrlNotAllowed(
+            f"Only http and https URLs are fetched, not {parsed.scheme or 'one without a scheme'!r}.",
+            hint="Upload the file instead.",
+        )
+    if not host:
+        raise UrlNotAllowed("The URL names no host.")
+    if parsed.port is not None and not 1 <= parsed.port <= 65535:
+        raise UrlNotAllowed(f"There is no port {parsed.port}.")
+    if parsed.userinfo:
+        raise UrlNotAllowed("URLs with a user name or password are not fetched.")
+    return parsed.copy_with(fragment=None)
+
+
+def _join(base: httpx2.URL, location: str) -> httpx2.URL:
+    if not location:
+        raise UrlUnreachable("The server answered a redirect without a Location.")
+    return base.join(location)
+
+
+def printable(url: httpx2.URL) -> str:
+    """For messages and logs: without the query, which may hold a secret."""
+    return str(url.copy_with(query=None, fragment=None, username=None, password=None))

@@ -1,0 +1,188 @@
+"""Multipart bodies, read as they arrive: text fields to memory (bounded), the file `video` to a sink.
+
+Nothing is spooled: a chunk from the socket is parsed and handed on, so memory does not depend on the body's size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+from core.errors import InvalidRequest, RequestTooLarge
+from service.validation import unknown_field
+
+MAX_TEXT_BYTES = 8 << 20  # of all text fields together: 1000 labels with prompts are far below
+PART_OVERHEAD = 64  # counted for each part, so that endless empty parts meet the limit too
+FILE_FIELD = "video"
+
+Fields = dict[str, list[str]]
+
+
+class FileSink(Protocol):
+    async def write(self, data: bytes) -> None: ...
+
+    async def flush(self) -> None: ...
+
+
+@dataclass(slots=True)
+class Part:
+    """The head of one part, as its headers arrive."""
+
+    headers: dict[bytes, bytes] = field(default_factory=dict)
+    name: str = ""
+    is_file: bool = False
+
+    def settle(self) -> None:
+        """Read name and kind from the finished headers. Raises: InvalidRequest."""
+        disposition, options = parse_options_header(self.headers.get(b"content-disposition"))
+        if disposition != b"form-data" or b"name" not in options:
+            raise InvalidRequest("A part of the multipart body has no name.")
+        self.name = options[b"name"].decode(errors="replace")
+        kind = self.headers.get(b"content-type", b"text/plain")
+        self.is_file = b"filename" in options or not kind.startswith((b"text/", b"application/json"))
+
+
+class _End:
+    """Marks the end of a part."""
+
+
+_END = _End()
+
+
+class _Parser:
+    """python-multipart's callbacks, turned into a list of what one chunk brought."""
+
+    def __init__(self, boundary: bytes) -> None:
+        self.complete = False
+        self._events: list[Part | bytes | _End] = []
+        self._part = Part()
+        self._header = [b"", b""]
+        self._parser = MultipartParser(
+            boundary,
+            {
+                "on_part_begin": self._begin,
+                "on_header_begin": lambda: self._header.__setitem__(slice(None), [b"", b""]),
+                "on_header_field": lambda data, start, end: self._grow(0, data[start:end]),
+                "on_header_value": lambda data, start, end: self._grow(1, data[start:end]),
+                "on_header_end": lambda: self._part.headers.__setitem__(self._header[0].lower(), self._header[1]),
+                "on_headers_finished": lambda: self._events.append(self._part),
+                "on_part_data": lambda data, start, end: self._events.append(data[start:end]),
+                "on_part_end": lambda: self._events.append(_END),
+                "on_end": self._end,
+            },
+        )
+
+    def feed(self, chunk: bytes) -> list[Part | bytes | _End]:
+        """Raises: InvalidRequest."""
+        self._events = []
+        try:
+            self._parser.write(chunk)
+        except FormParserError as error:
+            raise malformed(str(error)) from None
+        return self._events
+
+    def _begin(self) -> None:
+        self._part = Part()
+
+    def _grow(self, which: int, piece: bytes) -> None:
+        self._header[which] += piece
+
+    def _end(self) -> None:
+        self.complete = True
+
+
+def malformed(why: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"The multipart body is malformed: {why}", hint="Let your HTTP library build it; curl does with -F."
+    )
+
+
+class FormReader:
+    def __init__(
+        self,
+        known: frozenset[str],
+        open_sink: Callable[[Fields], Awaitable[FileSink]] | None,
+    ) -> None:
+        """`known`: names of text fields; `open_sink`: called where the file begins, with the fields so far, and may
+        refuse by raising. None: no file is expected here."""
+        self.fields: Fields = {}
+        self._known = known
+        self._open_sink = open_sink
+        self._sink: FileSink | None = None
+        self._part: Part | None = None
+        self._text = bytearray()
+        self._budget = MAX_TEXT_BYTES
+
+    async def read(self, content_type: str, chunks: AsyncIterator[bytes]) -> Fields:
+        """Raises: InvalidRequest, RequestTooLarge, and whatever the sink raises."""
+        boundary = parse_options_header(content_type)[1].get(b"boundary")
+        if not boundary:
+            raise malformed("its Content-Type names no boundary.")
+        try:
+            parser = _Parser(boundary)
+        except FormParserError as error:
+            raise malformed(str(error)) from None
+        async for chunk in chunks:
+            for event in parser.feed(chunk):
+                await self._take(event)
+        if not parser.complete:
+            raise malformed("it ends before its closing boundary.")
+        if self._sink:
+            await self._sink.flush()
+        return self.fields
+
+    async def _take(self, event: Part | bytes | _End) -> None:
+        if isinstance(event, Part):
+            event.settle()
+            self._part = event
+            self._spend(PART_OVERHEAD + len(event.name))
+            await self._begin(event)
+        elif isinstance(event, bytes):
+            await self._data(event)
+        else:
+            self._end()
+
+    async def _begin(self, part: Part) -> None:
+        accepts_file = self._open_sink is not None
+        if part.name != FILE_FIELD or not accepts_file:
+            if part.name not in self._known:
+                raise unknown_field(part.name, self._known | ({FILE_FIELD} if accepts_file else set()))
+            return
+        if not part.is_file:
+            raise InvalidRequest(
+                "The field 'video' must be a file.", hint="With curl: -F video=@clip.mp4 (note the @).", field="video"
+            )
+        if self._sink or self._open_sink is None:
+            raise InvalidRequest("Two files were sent; one request takes one video.", field="video")
+        self._sink = await self._open_sink(self.fields)
+
+    async def _data(self, data: bytes) -> None:
+        if self._part and self._part.name == FILE_FIELD and self._sink:
+            await self._sink.write(data)
+        else:
+            self._spend(len(data))
+            self._text += data
+
+    def _end(self) -> None:
+        assert self._part is not None  # the parser ends only what it began
+        if self._part.name == FILE_FIELD:
+            return
+        try:
+            text = self._text.decode()
+        except UnicodeDecodeError:
+            raise InvalidRequest(f"{self._part.name} is not UTF-8 text.", field=self._part.name) from None
+        self._text.clear()
+        self.fields.setdefault(self._part.name, []).append(text)
+
+    def _spend(self, size: int) -> None:
+        self._budget -= size
+        if self._budget < 0:
+            raise RequestTooLarge(
+                f"The text fields of the form exceed {MAX_TEXT_BYTES} bytes.",
+                hint="The video belongs into the field `video`, sent as a file.",
+                limit=MAX_TEXT_BYTES,
+            )

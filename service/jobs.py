@@ -1,0 +1,184 @@
+"""Jobs as the gateway sees them: created, sent to the queue, looked up, listed, cancelled."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import math
+import time
+from dataclasses import dataclass
+from typing import Any, cast
+
+from pydantic import BaseModel
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from core import jobs, keys
+from core.errors import Cancelled, Conflict, InvalidRequest, QueueFull, StorageUnavailable, UnknownJob
+from core.records import Job, JobKind, JobState, new_job_id
+from service.schemas import ErrorBody, JobPage, JobView, Links
+from service.sender import Sender
+from service.validation import nearest
+
+_SCAN = 200  # jobs read at once while a page is filled
+_MOST_SCANNED = 10_000  # jobs looked at for one page of a filtered list
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    state: JobState | None = None
+    kind: JobKind | None = None
+
+    def accept(self, job: Job) -> bool:
+        return self.state in (None, job.state) and self.kind in (None, job.kind)
+
+
+class Jobs:
+    def __init__(self, redis: Redis, sender: Sender, limit: int) -> None:
+        """`limit`: most unfinished jobs. Every method raises redis' RedisError where Redis is gone."""
+        self._redis = redis
+        self._sender = sender
+        self._limit = limit
+        self._create = redis.register_script(jobs.CREATE)
+        self._finish = redis.register_script(jobs.FINISH)
+        self._cancel = redis.register_script(jobs.CANCEL)
+
+    async def create(self, kind: JobKind, request: BaseModel, key: str | None = None) -> tuple[Job, bool]:
+        """A new job, or the one that `key` stands for already; and whether it is new.
+
+        Raises: QueueFull; Conflict where the key stands for another request.
+        """
+        body = request.model_dump(mode="json")
+        job = Job(id=new_job_id(), kind=kind, request=body, created_at=time.time())
+        script_keys, args = jobs.create_args(job, keys.INFERENCE, self._limit, key and idempotency_key(key))
+        outcome = await self._create(keys=script_keys, args=args)
+        if outcome == 0:
+            raise queue_full(self._limit)
+        if outcome == 1:
+            return job, True
+        earlier = await self.get(outcome)
+        if (earlier.kind, earlier.request) != (kind, body):
+            raise Conflict("This Idempotency-Key was used for another request.", hint="Use a new key.", job=earlier.id)
+        return earlier, False
+
+    async def send(self, job: Job, key: str | None = None) -> None:
+        """Put the job on the queue. Raises: StorageUnavailable; the job has failed then, and `key` is free again."""
+        try:
+            await self._sender.send(job.id)
+        except StorageUnavailable as error:
+            with contextlib.suppress(RedisError):  # if Redis is gone the reaper finds the job once it is back
+                await self.fail(job.id, error)
+                if key:
+                    await self._redis.delete(idempotency_key(key))
+            raise
+
+    async def fail(self, job_id: str, error: StorageUnavailable) -> None:
+        args = jobs.finish_args(job_id, keys.INFERENCE, time.time(), JobState.FAILED, "error", error.to_dict())
+        await self._finish(keys=args[0], args=args[1])
+
+    async def is_known(self, key: str | None) -> bool:
+        return key is not None and bool(await self._redis.exists(idempotency_key(key)))
+
+    async def check_room(self) -> None:
+        """Raises: QueueFull. Creating checks again; this spares an upload that has no chance."""
+        async with self._redis.pipeline(transaction=False) as pipe:
+            pipe.zcard(keys.waiting(keys.INFERENCE))
+            pipe.zcard(keys.running(keys.INFERENCE))
+            if sum(await pipe.execute()) >= self._limit:
+                raise queue_full(self._limit)
+
+    async def get(self, job_id: str) -> Job:
+        """Raises: UnknownJob."""
+        fields = cast(dict[str, str], await self._redis.hgetall(keys.job(job_id)))
+        if not fields:
+            known = cast(list[str], await self._redis.zrevrange(keys.JOBS, 0, 999))
+            raise UnknownJob(
+                f"There is no job {job_id[:80]!r}.",
+                hint="Finished jobs are forgotten after VIREO_JOB_TTL seconds.",
+                nearest=nearest(job_id, known, 80),
+            )
+        return jobs.from_fields(fields)
+
+    async def cancel(self, job_id: str) -> str | None:
+        """The state in which the wish met it: queued (it has ended now), running (its worker is told), or final."""
+        error = Cancelled("The job was cancelled before it started.").to_dict()
+        script_keys, args = jobs.cancel_args(job_id, keys.INFERENCE, time.time(), error)
+        state: str | None = await self._cancel(keys=script_keys, args=args)
+        return state
+
+    async def view(self, job: Job) -> JobView:
+        progress: dict[str, Any] | None = None
+        if job.state is JobState.QUEUED:
+            rank = await self._redis.zrank(keys.waiting(keys.INFERENCE), job.id)
+            progress = {"jobs_before": rank} if rank is not None else None
+        return show(job, progress)
+
+    async def page(self, filters: Filters, cursor: str | None, limit: int) -> JobPage:
+        """Newest first. Raises: InvalidRequest for a cursor that is not ours."""
+        found: list[Job] = []
+        before = _read_cursor(cursor) if cursor else (float("inf"), "")
+        for _ in range(0, _MOST_SCANNED, _SCAN):
+            entries = await self._entries(before)
+            fetched = await self._fetch([job_id for _, job_id in entries])
+            for position, job in zip(entries, fetched, strict=True):
+                before = position
+                if job and filters.accept(job):
+                    found.append(job)
+                if len(found) == limit:
+                    return JobPage(data=[show(job) for job in found], next=_cursor(before))
+            if len(entries) < _SCAN:
+                return JobPage(data=[show(job) for job in found])
+        return JobPage(data=[show(job) for job in found], next=_cursor(before))
+
+    async def _entries(self, before: tuple[float, str]) -> list[tuple[float, str]]:
+        """The next jobs older than `before`, as (created_at, id)."""
+        pairs = cast(
+            list[tuple[str, float]],
+            await self._redis.zrevrangebyscore(keys.JOBS, before[0], "-inf", start=0, num=_SCAN + 1, withscores=True),
+        )
+        return [(score, job_id) for job_id, score in pairs if (score, job_id) < before][:_SCAN]
+
+    async def _fetch(self, ids: list[str]) -> list[Job | None]:
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for job_id in ids:
+                pipe.hgetall(keys.job(job_id))
+            return [jobs.from_fields(fields) if fields else None for fields in await pipe.execute()]
+
+
+def show(job: Job, progress: dict[str, Any] | None = None) -> JobView:
+    return JobView(
+        id=job.id,
+        kind=job.kind,
+        state=job.state,
+        progress=progress,
+        result=job.result,
+        error=ErrorBody.model_validate(job.error) if job.error else None,
+        attempts=job.attempts,
+        links=Links(self=f"/v1/jobs/{job.id}"),
+        created_at=job.created_at,
+        started_at=job.started_at,
+        finished_at=job.finished_at,
+    )
+
+
+def idempotency_key(key: str) -> str:
+    return keys.idempotency(hashlib.sha256(key.encode()).hexdigest())
+
+
+def queue_full(limit: int) -> QueueFull:
+    return QueueFull(f"{limit} jobs are unfinished, which is the limit.", hint="Try again soon.", limit=limit)
+
+
+def _cursor(position: tuple[float, str]) -> str:
+    return f"{position[0]!r}:{position[1]}"
+
+
+def _read_cursor(cursor: str) -> tuple[float, str]:
+    time_text, _, job_id = cursor.partition(":")
+    try:
+        created_at = float(time_text)
+    except ValueError:
+        created_at = math.nan
+    if not math.isfinite(created_at):
+        raise InvalidRequest("cursor is not one that was given out.", field="cursor")
+    return created_at, job_id

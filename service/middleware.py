@@ -1,0 +1,112 @@
+"""What every request passes: an id, a log line, metrics, the last net for bugs, and a polite end to refused uploads.
+
+Plain ASGI, so that bodies stream through untouched and a client's disconnect reaches the route.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import secrets
+import time
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from core.errors import VireoError
+from core.metrics import HTTP_REQUESTS, HTTP_SECONDS
+from service import envelope
+from service.logs import REQUEST_ID
+
+log = logging.getLogger("vireo.access")
+
+_GOOD_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+LINGER_SECONDS = 2.0
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+class Exchange:
+    """One request and its answer, as far as they have come."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.scope = scope
+        self.status = 0
+        self.body_read = not _has_body(Headers(scope=scope))
+        self._receive = receive
+        self._send = send
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.disconnect" or not message.get("more_body", False):
+            self.body_read = True
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            headers["X-Request-ID"] = REQUEST_ID.get() or ""
+            if not self.body_read:
+                headers["Connection"] = "close"
+        elif not self.body_read and not message.get("more_body", False):
+            await self._linger(message)
+            return
+        await self._send(message)
+
+    async def _linger(self, last: Message) -> None:
+        """Refused in the middle of an upload: closing at once would reset the connection, and many clients would
+        never see why. So the answer goes out first, and what still comes is thrown away for a moment."""
+        await self._send({**last, "more_body": True})
+        try:
+            async with asyncio.timeout(LINGER_SECONDS):
+                while not self.body_read:
+                    await self.receive()
+        except TimeoutError:
+            pass
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+class Observed:
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        REQUEST_ID.set(_request_id(Headers(scope=scope)))
+        exchange = Exchange(scope, receive, send)
+        started = time.perf_counter()
+        try:
+            await self._app(scope, exchange.receive, exchange.send)
+        except ClientDisconnect:
+            exchange.status = envelope.CLIENT_GONE
+        except Exception:
+            log.exception("unhandled")
+            if exchange.status:
+                raise  # half an answer is out: only a broken connection is honest now
+            error = VireoError("Something went wrong on our side.", hint="The log has the request id.")
+            await envelope.response(error)(scope, exchange.receive, exchange.send)
+        finally:
+            _record(scope, exchange.status, time.perf_counter() - started)
+
+
+def _record(scope: Scope, status: int, seconds: float) -> None:
+    route = getattr(scope.get("route"), "path", "unmatched")
+    method = scope["method"] if scope["method"] in _METHODS else "other"
+    HTTP_REQUESTS.labels(route, method, str(status)).inc()
+    HTTP_SECONDS.labels(route, method).observe(seconds)
+    fields = {"method": method, "path": scope["path"], "status": status, "ms": round(seconds * 1000, 1)}
+    quiet = route in ("/livez", "/readyz", "/metrics") and status == 200
+    log.log(logging.DEBUG if quiet else logging.INFO, "request", extra={"fields": fields})
+
+
+def _request_id(headers: Headers) -> str:
+    sent = headers.get("x-request-id", "")
+    return sent if _GOOD_ID.fullmatch(sent) else f"req_{secrets.token_hex(8)}"
+
+
+def _has_body(headers: Headers) -> bool:
+    return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"

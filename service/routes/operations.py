@@ -1,0 +1,120 @@
+"""For those who run it: liveness, readiness with reasons, metrics, and what runs here."""
+
+from __future__ import annotations
+
+import asyncio
+from importlib import metadata
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter, Response
+from redis.exceptions import RedisError
+
+from core import metrics
+from core.errors import StorageUnavailable, VireoError
+from service import workers
+from service.deps import GatewayDep
+from service.envelope import documented
+from service.gateway import Gateway
+from service.metrics import snapshot
+from service.schemas import Check, Info, Readiness
+
+router = APIRouter(tags=["operations"])
+
+_STORE_SECONDS = 5.0
+
+
+@router.get("/livez", name="live")
+async def livez() -> dict[str, str]:
+    """200 while the process answers at all."""
+    return {"status": "alive"}
+
+
+@router.get("/readyz", name="ready", responses={503: {"model": Readiness, "description": "Not ready, and why."}})
+async def readyz(gateway: GatewayDep, response: Response) -> Readiness:
+    """200 where questions can be answered: Redis answers, the store can be written, a worker is ready."""
+    (redis, worker), store = await asyncio.gather(_check_redis(gateway), _check_store(gateway))
+    checks = {"redis": redis, "store": store, "worker": worker}
+    reasons = [check.detail for check in checks.values() if not check.ok]
+    response.status_code = 503 if reasons else 200
+    return Readiness(ready=not reasons, reasons=reasons, checks=checks)
+
+
+@router.get(
+    "/metrics",
+    name="metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {}}, "description": "Prometheus text format."}},
+)
+async def prometheus(gateway: GatewayDep) -> Response:
+    """Metrics of this process (and under `vireo up` of the worker), and the state of the queue."""
+    body, content_type = await asyncio.to_thread(metrics.exposition, await snapshot(gateway))
+    return Response(body, media_type=content_type)
+
+
+@router.get("/v1/info", name="info", responses=documented(StorageUnavailable))
+async def info(gateway: GatewayDep) -> Info:
+    """Version, model and why it is that one, limits, workers."""
+    live = await gateway.workers.live()
+    ready = next((worker for worker in live if worker.state == "ready"), None)
+    return Info(
+        version=_version(),
+        model=workers.default_model(live),
+        device=ready.device if ready else None,
+        precision=ready.precision if ready else None,
+        limits=_limits(gateway),
+        redis=_without_password(gateway.settings.jobs_redis),
+        store=_without_password(gateway.settings.store_url),
+        workers=live,
+    )
+
+
+async def _check_redis(gateway: Gateway) -> tuple[Check, Check]:
+    """Redis, and the workers that announce themselves there."""
+    try:
+        live = await gateway.workers.live()
+    except RedisError:
+        away = "Redis does not answer"
+        return Check(ok=False, detail=away), Check(ok=False, detail="no worker can be reached without Redis")
+    reason = workers.why_not_ready(live)
+    return Check(ok=True, detail="answers"), Check(ok=reason is None, detail=reason or "ready")
+
+
+async def _check_store(gateway: Gateway) -> Check:
+    def write() -> None:
+        with gateway.store.stage() as staged:
+            staged.write(b"vireo")
+
+    try:
+        async with asyncio.timeout(_STORE_SECONDS):
+            await asyncio.to_thread(write)
+    except (OSError, VireoError) as error:
+        return Check(ok=False, detail=f"the store cannot be written: {error}")
+    return Check(ok=True, detail="can be written")
+
+
+def _limits(gateway: Gateway) -> dict[str, int | float]:
+    names = (
+        "max_upload_bytes",
+        "max_video_seconds",
+        "max_video_pixels",
+        "max_labels",
+        "max_label_chars",
+        "max_frames",
+        "sync_deadline",
+        "queue_limit",
+        "job_ttl",
+        "video_ttl",
+    )
+    return {name: getattr(gateway.settings, name) for name in names}
+
+
+def _without_password(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def _version() -> str:
+    try:
+        return metadata.version("vireo")
+    except metadata.PackageNotFoundError:  # run from a checkout that is not installed
+        return "0+unknown"

@@ -1,0 +1,151 @@
+"""Bodies of the HTTP contract that are not records: what may be asked, and how jobs, videos and errors are shown."""
+
+from __future__ import annotations
+
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from core.questions import LabelInput, Options
+from core.records import JobKind, JobState, LabelSet, VideoFacts, WorkerInfo
+
+ItemT = TypeVar("ItemT")
+
+_LABELS_EXAMPLE = ["riding a bicycle", "playing the guitar", {"name": "cat", "prompts": ["a video of a cat."]}]
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Source(Body):
+    """Where the video is. Exactly one is needed; in a multipart body the file `video` is one more way."""
+
+    video_url: str | None = Field(None, description="http(s) address that answers with the video's bytes.")
+    url: str | None = Field(None, description="The same as `video_url`.")
+    base64: str | None = Field(None, description="The bytes in base64, plain or as a `data:` URI; JSON bodies only.")
+    video_id: str | None = Field(None, description="A video that is stored already.", examples=["vid_6f3a…"])
+
+
+class Asked(Options):
+    """Labels, given here or by the name of a label set, plus options."""
+
+    labels: tuple[LabelInput, ...] | None = Field(
+        None, description="What to look for: names, or names with their own prompts.", examples=[_LABELS_EXAMPLE]
+    )
+    label_set: str | None = Field(None, description="A stored label set: `name`, or `name:version`.")
+
+
+class ClassifyBody(Source, Asked):
+    """Body of POST /v1/classify."""
+
+
+class KeepBody(Source):
+    """Body of POST /v1/videos."""
+
+
+class EmbedBody(Source):
+    """Body of POST /v1/embeddings: texts, or one video."""
+
+    texts: tuple[str, ...] | None = Field(None, description="Texts to embed.", examples=[["a person riding a bicycle"]])
+    model: str | None = Field(None, description="Model name; default: the server's.")
+    frames: int | None = Field(None, ge=1, description="Frames per view; default: the model's.")
+    views: str = Field("1x1", pattern=r"^[1-4]x[13]$", description="clips × crops, `1x1` to `4x3`.")
+    normalize: bool = Field(True, description="Scale every vector to length 1.")
+
+
+class LabelSetBody(Body):
+    """Body of PUT /v1/label-sets/{name}."""
+
+    labels: tuple[LabelInput, ...] = Field(description="The labels, in order.", examples=[_LABELS_EXAMPLE])
+    templates: tuple[str, ...] | None = Field(None, description="Used when a question names no templates of its own.")
+    description: str | None = Field(None, max_length=2000)
+
+
+class ErrorBody(BaseModel):
+    code: str = Field(description="stable, for programs")
+    message: str = Field(description="for people")
+    hint: str | None = Field(None, description="what to do about it")
+    request_id: str | None = None
+    details: dict[str, Any] = Field(default_factory=dict, description="the parts of the message, for programs")
+
+
+class ErrorEnvelope(BaseModel):
+    """What every error looks like."""
+
+    error: ErrorBody
+
+
+class Links(BaseModel):
+    self: str
+
+
+class JobView(BaseModel):
+    """A job as it is shown."""
+
+    id: str
+    kind: JobKind
+    state: JobState
+    progress: dict[str, Any] | None = Field(None, description="while queued: how many jobs wait before it")
+    result: dict[str, Any] | None = Field(None, description="what the same request would have answered with 200")
+    error: ErrorBody | None = None
+    attempts: int
+    links: Links
+    created_at: float = Field(description="unix seconds")
+    started_at: float | None = None
+    finished_at: float | None = None
+
+
+class VideoView(BaseModel):
+    """A stored video as it is shown."""
+
+    id: str = Field(examples=["vid_6f3a…"])
+    bytes: int
+    kept: bool = Field(description="true: until deleted; false: until `expires_at`")
+    created_at: float
+    expires_at: float | None = None
+    facts: VideoFacts | None = Field(None, description="known once a worker has looked at it")
+    links: Links
+
+
+class Page(BaseModel, Generic[ItemT]):
+    data: list[ItemT]
+    next: str | None = Field(None, description="pass as `cursor` for the next page; null on the last")
+
+
+class ModelView(BaseModel):
+    name: str
+    default: bool = Field(description="answers requests that name no model")
+    digest: str | None = Field(None, description="digest of the weights, once loaded")
+    reason: str | None = Field(None, description="why it is the default")
+    note: str | None = None
+    workers: list[str] = Field(description="ids of the workers that serve it")
+
+
+class Check(BaseModel):
+    ok: bool
+    detail: str
+
+
+class Readiness(BaseModel):
+    ready: bool
+    reasons: list[str] = Field(description="why it is not ready, in words; empty when it is")
+    checks: dict[str, Check]
+
+
+class Info(BaseModel):
+    """What runs here."""
+
+    version: str
+    model: ModelView | None = Field(description="the model that answers by default; null until a worker is ready")
+    device: str | None
+    precision: str | None
+    limits: dict[str, int | float]
+    redis: str = Field(description="without its password")
+    store: str
+    workers: list[WorkerInfo]
+
+
+LabelSetPage = Page[LabelSet]
+JobPage = Page[JobView]
+ModelPage = Page[ModelView]

@@ -1,0 +1,40 @@
+"""Handing job ids to Celery, off the event loop: its publisher is synchronous."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+
+from core.errors import StorageUnavailable
+from core.queues import INFER_TASK, celery_app
+from core.settings import Settings
+
+_RETRY = {"max_retries": 1, "interval_start": 0.0, "interval_step": 0.1, "interval_max": 0.1}
+"""One more try: a connection that Redis closed at its restart is noticed only by using it."""
+
+_TIMEOUTS = {"socket_connect_timeout": 2.0, "socket_timeout": 5.0}
+
+
+class Sender:
+    def __init__(self, settings: Settings) -> None:
+        self._app = celery_app(settings)
+        self._app.conf.broker_transport_options = self._app.conf.broker_transport_options | _TIMEOUTS
+        # Its own threads: a slow disk that holds up uploads must not hold up the queue.
+        self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="publish")
+
+    async def send(self, job_id: str) -> None:
+        """Raises: StorageUnavailable."""
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._threads, self._publish, job_id)
+        except (OperationalError, RedisError, OSError) as error:
+            raise StorageUnavailable("The queue cannot be reached.", hint="Try again soon.") from error
+
+    def close(self) -> None:
+        self._threads.shutdown()
+        self._app.close()
+
+    def _publish(self, job_id: str) -> None:
+        self._app.send_task(INFER_TASK, args=[job_id], retry=True, retry_policy=_RETRY, ignore_result=True)

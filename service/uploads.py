@@ -1,0 +1,118 @@
+"""Bytes of a video on their way into the store: hashed while written, bounded, never held in memory as a whole.
+
+Every way in (multipart, base64, URL) ends in a `Sink` over a `core.storage.Staged` file. The file belongs to the
+request: leaving `incoming()` deletes it unless it was published.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from core.errors import InvalidRequest, UndecodableVideo, VideoTooLarge
+from core.metrics import UPLOAD_BYTES
+from core.storage import Staged, Store
+
+CHUNK = 1 << 20  # bytes gathered before one write in a thread
+_BASE64_STEP = 4 << 20  # characters decoded at once; a multiple of 4
+
+
+def too_large(limit: int) -> VideoTooLarge:
+    return VideoTooLarge(
+        f"The video is larger than {limit} bytes.", hint="Cut it, or raise VIREO_MAX_UPLOAD_BYTES.", limit=limit
+    )
+
+
+class Sink:
+    """Raises VideoTooLarge at the first byte above the limit, StorageUnavailable where the disk is full."""
+
+    def __init__(self, staged: Staged, limit: int) -> None:
+        self.staged = staged
+        self._limit = limit
+        self._size = 0
+        self._pending: list[bytes] = []
+        self._pending_size = 0
+
+    async def write(self, data: bytes) -> None:
+        self._size += len(data)
+        if self._size > self._limit:
+            raise too_large(self._limit)
+        self._pending.append(data)
+        self._pending_size += len(data)
+        if self._pending_size >= CHUNK:
+            await self._drain()
+
+    async def flush(self) -> None:
+        """Write what is left. Raises: UndecodableVideo where nothing ever came."""
+        await self._drain()
+        if self.staged.size == 0:
+            raise UndecodableVideo("The video is empty: it has 0 bytes.", reason="empty")
+        UPLOAD_BYTES.inc(self.staged.size)
+
+    async def _drain(self) -> None:
+        data, self._pending, self._pending_size = b"".join(self._pending), [], 0
+        if data:
+            await asyncio.to_thread(self.staged.write, data)
+
+
+class Incoming:
+    """The place that a request's video is written to, opened when its first byte is expected."""
+
+    def __init__(self, store: Store, limit: int) -> None:
+        self.limit = limit
+        self._store = store
+        self.staged: Staged | None = None
+
+    async def open(self) -> Sink:
+        self.staged = await asyncio.to_thread(self._store.stage)
+        return Sink(self.staged, self.limit)
+
+    def refuse_early(self, announced: int | None, overhead: int = 0) -> None:
+        """Refuse by the announced length, before a byte is read. Raises: VideoTooLarge."""
+        if announced is not None and announced > self.limit + overhead:
+            raise too_large(self.limit)
+
+    def discard(self) -> None:
+        if self.staged:
+            self.staged.__exit__(None, None, None)
+
+
+@contextmanager
+def incoming(store: Store, limit: int) -> Iterator[Incoming]:
+    place = Incoming(store, limit)
+    try:
+        yield place
+    finally:
+        place.discard()
+
+
+async def take_base64(text: str, place: Incoming) -> None:
+    """Decode `text` (plain or a `data:` URI) into the store. Raises: InvalidRequest, VideoTooLarge."""
+    start = 0
+    if text[:5].lower() == "data:":
+        head, comma, _ = text[:1000].partition(",")
+        if not comma or not head.lower().endswith(";base64"):
+            raise InvalidRequest("base64: a data: URI must read data:video/…;base64,….", field="base64")
+        start = len(head) + 1
+    place.refuse_early((len(text) - start) * 3 // 4, overhead=1024 + len(text) // 32)  # line breaks are allowed
+    sink = await place.open()
+    carry = ""
+    for offset in range(start, len(text), _BASE64_STEP):
+        piece = carry + "".join(text[offset : offset + _BASE64_STEP].split())
+        usable = len(piece) - len(piece) % 4
+        last = offset + _BASE64_STEP >= len(text)
+        carry = "" if last else piece[usable:]
+        await sink.write(await asyncio.to_thread(_decode, piece if last else piece[:usable], last))
+    await sink.flush()
+
+
+def _decode(piece: str, last: bool) -> bytes:
+    try:
+        if not last and "=" in piece:
+            raise binascii.Error("padding before the end")
+        return base64.b64decode(piece, validate=True)
+    except ValueError as error:
+        raise InvalidRequest(f"base64: this is not base64 ({error}).", field="base64") from None

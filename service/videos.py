@@ -1,0 +1,169 @@
+"""Stored videos: bytes in the store under their hash, a record in Redis, a time after which they may go.
+
+Whoever brings a video writes the record first and the bytes second; whoever deletes one removes the record first and
+leaves the mark `keys.video_leaving` until the bytes are gone. So bytes that were just brought are never deleted by a
+sweep that began earlier.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import re
+import time
+from dataclasses import dataclass
+from typing import cast
+
+from redis.asyncio import Redis
+
+from core import keys
+from core.errors import StorageUnavailable, UnknownVideo
+from core.records import Video, video_id
+from core.storage import Staged, Store, blob_key
+from core.videos import from_fields
+from service.validation import nearest
+
+_ID = re.compile(r"vid_([0-9a-f]{64})")
+_LEAVING_SECONDS = 60  # a deleter that died with the mark set blocks the same video no longer than this
+_POLL = 0.05
+
+# KEYS: video, VIDEOS, leaving    ARGV: sha256, bytes, now, kept, deletable after    → 1 new, 0 known, -1 leaving
+_RECORD = """
+if redis.call('EXISTS', KEYS[3]) == 1 then return -1 end
+local new = redis.call('HSETNX', KEYS[1], 'sha256', ARGV[1])
+if new == 1 then redis.call('HSET', KEYS[1], 'bytes', ARGV[2], 'created_at', ARGV[3], 'kept', '0') end
+if ARGV[4] == '1' then redis.call('HSET', KEYS[1], 'kept', '1') end
+if redis.call('HGET', KEYS[1], 'kept') == '1' then
+  redis.call('ZADD', KEYS[2], '+inf', ARGV[1])
+else
+  redis.call('ZADD', KEYS[2], ARGV[5], ARGV[1])
+end
+return new
+"""
+
+# KEYS: video, VIDEOS    ARGV: sha256, deletable after    → 1, or 0 where there is no such video
+_USE = """
+if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
+if redis.call('HGET', KEYS[1], 'kept') == '0' then redis.call('ZADD', KEYS[2], ARGV[2], ARGV[1]) end
+return 1
+"""
+
+# KEYS: video, VIDEOS, leaving    ARGV: sha256, delete only if deletable before, seconds    → 1 if the bytes may go now
+_REMOVE = """
+local after = redis.call('ZSCORE', KEYS[2], ARGV[1])
+if after and tonumber(after) > tonumber(ARGV[2]) then return 0 end
+if redis.call('DEL', KEYS[1]) == 0 and not after then return 0 end
+redis.call('ZREM', KEYS[2], ARGV[1])
+redis.call('SET', KEYS[3], '1', 'EX', ARGV[3])
+return 1
+"""
+
+# KEYS: VIDEOS    ARGV: sha256, the score it was given when added, now
+_RELEASE = """
+local after = redis.call('ZSCORE', KEYS[1], ARGV[1])
+if after and tonumber(after) == tonumber(ARGV[2]) then redis.call('ZADD', KEYS[1], ARGV[3], ARGV[1]) end
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    sha256: str
+    new: bool
+    deletable_after: float
+
+
+class Videos:
+    def __init__(self, redis: Redis, store: Store, ttl: float) -> None:
+        """`ttl`: seconds that a video not kept stays after its last use."""
+        self._redis = redis
+        self._store = store
+        self._ttl = ttl
+        self._record = redis.register_script(_RECORD)
+        self._use = redis.register_script(_USE)
+        self._remove = redis.register_script(_REMOVE)
+        self._release = redis.register_script(_RELEASE)
+
+    async def add(self, staged: Staged, *, keep: bool = False) -> Added:
+        """Publish an upload. Raises: StorageUnavailable."""
+        sha256 = staged.sha256
+        new, deletable_after = await self._write_record(sha256, staged.size, keep)
+        try:
+            await asyncio.to_thread(self._store.publish, staged, blob_key(sha256))
+        except StorageUnavailable:
+            if new:
+                await self._delete(sha256, before=math.inf)
+            raise
+        return Added(sha256, new, deletable_after)
+
+    async def use(self, video: str) -> str:
+        """The sha256 of a stored video, whose life is prolonged by this. Raises: UnknownVideo."""
+        sha256 = await self._parse(video)
+        now = time.time()
+        if not await self._use(keys=[keys.video(sha256), keys.VIDEOS], args=[sha256, str(now + self._ttl)]):
+            raise await self._unknown(video)
+        return sha256
+
+    async def keep(self, video: str) -> str:
+        """Keep a video that was stored for a time. Raises: UnknownVideo."""
+        found = await self.get(video)
+        await self._write_record(found.sha256, found.bytes, keep=True)
+        return found.sha256
+
+    async def release(self, added: Added) -> None:
+        """Give up a video that was added in vain: the next sweep takes it, unless somebody used it since."""
+        if added.new:
+            args = [added.sha256, str(added.deletable_after), str(time.time())]
+            await self._release(keys=[keys.VIDEOS], args=args)
+
+    async def get(self, video: str) -> Video:
+        """Raises: UnknownVideo."""
+        sha256 = await self._parse(video)
+        fields = cast(dict[str, str], await self._redis.hgetall(keys.video(sha256)))
+        if not fields:
+            raise await self._unknown(video)
+        return from_fields(fields, await self._redis.zscore(keys.VIDEOS, sha256))
+
+    async def delete(self, video: str) -> None:
+        """Raises: UnknownVideo."""
+        sha256 = await self._parse(video)
+        if not await self._delete(sha256, before=math.inf):
+            raise await self._unknown(video)
+
+    async def sweep(self) -> int:
+        """Delete what may be deleted by now; returns how many."""
+        now = time.time()
+        expired = cast(list[str], await self._redis.zrangebyscore(keys.VIDEOS, "-inf", now))
+        return sum([await self._delete(sha256, before=now) for sha256 in expired])
+
+    async def _write_record(self, sha256: str, size: int, keep: bool) -> tuple[bool, float]:
+        """Whether it is new, and the time after which it may be deleted if it is not kept."""
+        script_keys = [keys.video(sha256), keys.VIDEOS, keys.video_leaving(sha256)]
+        while True:
+            now = time.time()
+            args = [sha256, str(size), str(now), "1" if keep else "0", str(now + self._ttl)]
+            new = int(await self._record(keys=script_keys, args=args))
+            if new >= 0:
+                return bool(new), now + self._ttl
+            await asyncio.sleep(_POLL)  # rare and short: its bytes are being deleted at this moment
+
+    async def _delete(self, sha256: str, before: float) -> bool:
+        script_keys = [keys.video(sha256), keys.VIDEOS, keys.video_leaving(sha256)]
+        if not await self._remove(keys=script_keys, args=[sha256, str(before), str(_LEAVING_SECONDS)]):
+            return False
+        await asyncio.to_thread(self._store.delete, blob_key(sha256))
+        await self._redis.delete(keys.video_leaving(sha256))
+        return True
+
+    async def _parse(self, video: str) -> str:
+        match = _ID.fullmatch(video)
+        if not match:
+            raise await self._unknown(video)
+        return match[1]
+
+    async def _unknown(self, video: str) -> UnknownVideo:
+        known = cast(list[str], await self._redis.zrange(keys.VIDEOS, 0, 999))
+        return UnknownVideo(
+            f"There is no video {video[:80]!r}.",
+            hint="A video that was not kept is forgotten VIREO_VIDEO_TTL seconds after its last use: send it again.",
+            nearest=nearest(video, [video_id(sha256) for sha256 in known], 75),
+        )

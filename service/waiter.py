@@ -1,0 +1,102 @@
+"""Waiting for jobs to finish: one Redis subscription per process, however many requests wait.
+
+A finished job's id arrives on `keys.DONE_CHANNEL` and resolves the futures registered for it. A message lost while
+the connection was down is made good by looking at every awaited job's record each time the subscription stands again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+
+from core import keys
+from core.records import JobState
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT = 10.0  # seconds of silence after which the connection must prove that it lives
+RETRY = 0.2  # seconds between attempts to subscribe again
+
+
+class Waiter:
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._awaited: dict[str, set[asyncio.Future[None]]] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name="waiter")
+
+    async def stop(self) -> None:
+        if self._task:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    @contextmanager
+    def expect(self, job_id: str) -> Iterator[asyncio.Future[None]]:
+        """A future that resolves once the job is final. Register before the job can finish."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._awaited.setdefault(job_id, set()).add(future)
+        try:
+            yield future
+        finally:
+            future.cancel()
+            others = self._awaited.get(job_id, set())
+            others.discard(future)
+            if not others:
+                self._awaited.pop(job_id, None)
+
+    def _resolve(self, job_id: str) -> None:
+        for future in self._awaited.pop(job_id, set()):
+            if not future.done():
+                future.set_result(None)
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self._listen()
+            except RedisError as error:
+                log.warning("the subscription broke, subscribing again: %s", error)
+                await asyncio.sleep(RETRY)
+
+    async def _listen(self) -> None:
+        async with self._redis.pubsub() as channel:
+            await channel.subscribe(keys.DONE_CHANNEL)
+            while True:
+                await self._handle(await _next_message(channel))
+
+    async def _handle(self, message: dict[str, Any]) -> None:
+        if message["type"] == "message":
+            self._resolve(message["data"])
+        elif message["type"] == "subscribe":  # the first time, and after each silent reconnect
+            await self._catch_up()
+
+    async def _catch_up(self) -> None:
+        awaited = list(self._awaited)
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for job_id in awaited:
+                pipe.hget(keys.job(job_id), "state")
+            states = await pipe.execute()
+        for job_id, state in zip(awaited, states, strict=True):
+            if state is not None and JobState(state).final:
+                self._resolve(job_id)
+
+
+async def _next_message(channel: PubSub) -> dict[str, Any]:
+    """Raises: RedisError where the connection has died without a word."""
+    message = await channel.get_message(timeout=HEARTBEAT)
+    if message is None:
+        await channel.ping()
+        message = await channel.get_message(timeout=HEARTBEAT)
+    if message is None:
+        raise RedisConnectionError("no answer to a ping")
+    found: dict[str, Any] = message
+    return found
