@@ -1,8 +1,8 @@
 """Rendered test clips with known content, in every container and codec that a user may send.
 
-`render(path, spec)` writes one clip; `SPECS` names the specs that tests share; `rendered(name, folder)` keeps one file per name.
-Each frame shows its own index as nine light or dark cells, big enough to survive compression and resizing, so that a test can
-READ which frame was taken: `read_index(crop)`. Faults are made from good clips: `truncate`, `corrupt`.
+`render(path, spec)` writes one clip; `SPECS` names the specs that tests share; `rendered(name, folder)` keeps one file
+per name. Each frame shows its own index as nine light or dark cells, big enough to survive compression and resizing, so
+that a test can READ which frame was taken: `read_index(crop)`. Faults are made from good clips: `truncate`, `corrupt`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ MILLISECONDS = Fraction(1, 1000)
 
 Content = Literal["index", "bars", "alpha", "ramp"]
 Matrix = Literal["bt601", "bt709"]
-LUMA: dict[Matrix, tuple[float, float]] = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722)}  # Kr, Kb of BT.601 / BT.709
+LUMA: dict[Matrix, tuple[float, float]] = {
+    "bt601": (0.299, 0.114),
+    "bt709": (0.2126, 0.0722),
+}  # Kr, Kb of BT.601 / BT.709
 AV_MATRIX: dict[Matrix, int] = {"bt601": 6, "bt709": 1}  # AVCOL_SPC_SMPTE170M, AVCOL_SPC_BT709
 
 BARS: tuple[tuple[int, int, int], ...] = ((200, 30, 30), (30, 180, 40), (40, 40, 210), (128, 128, 128))
@@ -257,8 +260,7 @@ def _draw(spec: ClipSpec, index: int) -> VideoFrame:
     if spec.content == "ramp":
         ramp = np.tile(np.linspace(64, 940, spec.width).astype(np.uint16), (spec.height, 1))
         planes = np.concatenate([ramp.ravel(), np.full(spec.width * spec.height // 2, 512, np.uint16)])
-        frame = VideoFrame.from_ndarray(planes.reshape(-1, spec.width), "yuv420p10le")
-        return frame
+        return VideoFrame.from_ndarray(planes.reshape(-1, spec.width), "yuv420p10le")
     gray = draw_index(index, spec.width, spec.height)
     if spec.content == "alpha":
         return _draw_alpha(spec, gray)

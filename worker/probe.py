@@ -1,24 +1,22 @@
-"""What a file is, before any of its frames is wanted: the right video stream, its size, its length, or why not, in words.
+"""What a file is, before any of its frames is wanted: its video stream, size and length, or why not, in words.
 
-A hostile file may only ever be read itself: the demuxer must be on our list (a playlist, a concat script or an SVG would open
-other files or addresses) and the only protocol is `file`. Nothing here shows a path or a stack trace to the caller.
+A hostile file may only ever be read itself: the demuxer must be on our list (a playlist, a concat script or an SVG
+would open other files or addresses) and the only protocol is `file`. Nothing here shows a path or a stack trace.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from pathlib import Path
+from typing import Self
 
 import av
 from av.container import InputContainer
 from av.error import ArgumentError, FFmpegError
-from av.stream import Disposition
+from av.stream import Discard, Disposition
 from av.video.stream import VideoStream
 
-from core.errors import UndecodableVideo, VideoTooLarge
+from core.errors import StorageUnavailable, UndecodableVideo, VideoTooLarge
 from worker.pixels import Geometry
 
 DEMUXERS = (
@@ -59,7 +57,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class VideoInfo:
-    """duration: seconds. width, height: pixels as displayed, after rotation and pixel aspect ratio. rotation: degrees clockwise."""
+    """duration: seconds. width, height: pixels as displayed, after rotation and pixel aspect. rotation: clockwise."""
 
     duration: float
     width: int
@@ -75,43 +73,86 @@ class VideoInfo:
         """The same, with the size and rotation of a really decoded frame."""
         return replace(self, width=geometry.width, height=geometry.height, rotation=geometry.rotation)
 
+    def with_timing(self, duration: float, frames: int) -> VideoInfo:
+        """The same, with what the packets really hold."""
+        return replace(self, duration=duration, frames=frames, fps=self.fps or round(frames / duration, 3))
 
-@contextmanager
-def open_video(path: Path, limits: Limits) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """The container and its video stream, closed at the end whatever happens (open containers grow: SlowFast#626).
+
+class Video:
+    """An open file and its one video stream; every other stream is told to stay unread. Use as a context manager:
+    containers that stay open grow (SlowFast#626).
 
     Raises: UndecodableVideo, VideoTooLarge (by the header alone, before any frame is decoded).
     """
-    container = _open(path)
-    try:
-        stream = _video_stream(container)
-        _check_limits(container, stream, limits)
-        yield container, stream
-    finally:
-        container.close()
+
+    def __init__(self, path: Path, limits: Limits) -> None:
+        self.path, self.limits = path, limits
+        self.container = _open(path)
+        try:
+            self.stream = _video_stream(self.container)
+            _check_limits(self, limits)
+            self._ignore_others()
+        except BaseException:
+            self.container.close()
+            raise
+
+    def reopen(self) -> None:
+        """Back to the first packet, for formats where seeking is no better than a guess."""
+        self.container.close()
+        self.container = _open(self.path)
+        self.stream = self.container.streams.video[self._rank]
+        self._ignore_others()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.container.close()
+
+    @property
+    def label(self) -> str:
+        return f"video stream {self.stream.index} ({codec_name(self.stream)})"
+
+    @property
+    def seconds(self) -> float | None:
+        """Length that the header promises; None where it is silent."""
+        if self.stream.duration and self.stream.time_base:
+            return float(self.stream.duration * self.stream.time_base)
+        return self.container.duration / av.time_base if self.container.duration else None
+
+    def describe(self) -> VideoInfo:
+        """What the header says; `duration` is 0.0 and `frames` None where it is silent."""
+        codec, rate = self.stream.codec_context, self.stream.average_rate or self.stream.guessed_rate
+        return VideoInfo(
+            duration=round(self.seconds or 0.0, 6),
+            width=codec.width,
+            height=codec.height,
+            fps=round(float(rate), 3) if rate else None,
+            codec=codec_name(self.stream),
+            container=self.container.format.name.split(",")[0],
+            frames=self.stream.frames or None,
+            rotation=0,
+            has_audio=bool(self.container.streams.audio),
+        )
+
+    def undecodable(self, what: str, reason: str, hint: str | None = None) -> UndecodableVideo:
+        """The error that names this stream."""
+        return UndecodableVideo(f"{self.label}: {what}", hint=hint, reason=reason, stream=self.stream.index)
+
+    def _ignore_others(self) -> None:
+        self._rank = self.container.streams.video.index(self.stream)
+        for other in self.container.streams:
+            if other.index != self.stream.index:
+                other.discard = Discard.all
 
 
-def describe(container: InputContainer, stream: VideoStream) -> VideoInfo:
-    """What the header says; `duration` is 0.0 and `frames` None where it is silent."""
-    codec, rate = stream.codec_context, stream.average_rate or stream.guessed_rate
-    return VideoInfo(
-        duration=header_seconds(container, stream) or 0.0,
-        width=codec.width,
-        height=codec.height,
-        fps=round(float(rate), 3) if rate else None,
-        codec=codec_name(stream),
-        container=container.format.name.split(",")[0],
-        frames=stream.frames or None,
-        rotation=0,
-        has_audio=bool(container.streams.audio),
-    )
+def probe(path: Path, limits: Limits) -> VideoInfo:
+    """What the header says, without decoding: the size is that of the stored frames.
 
-
-def header_seconds(container: InputContainer, stream: VideoStream) -> float | None:
-    """Length that the header promises, seconds; None where it does not say."""
-    if stream.duration and stream.time_base:
-        return float(stream.duration * stream.time_base)
-    return float(Fraction(container.duration, av.time_base)) if container.duration else None
+    Raises: UndecodableVideo, VideoTooLarge.
+    """
+    with Video(path, limits) as video:
+        return video.describe()
 
 
 def codec_name(stream: VideoStream) -> str:
@@ -123,10 +164,6 @@ def codec_name(stream: VideoStream) -> str:
 def in_words(error: FFmpegError) -> str:
     """What the library says, without the file's path, which `str(error)` would show."""
     return (error.strerror or "unknown error").strip().rstrip(".").lower()
-
-
-def stream_label(stream: VideoStream) -> str:
-    return f"video stream {stream.index} ({codec_name(stream)})"
 
 
 def too_many_pixels(width: int, height: int, limits: Limits) -> VideoTooLarge:
@@ -151,7 +188,9 @@ def too_long(seconds: float, limits: Limits) -> VideoTooLarge:
 
 
 def _open(path: Path) -> InputContainer:
-    if not path.is_file() or path.stat().st_size == 0:
+    if not path.is_file():
+        raise StorageUnavailable("the stored video is gone", hint="Upload it again.")
+    if path.stat().st_size == 0:
         raise UndecodableVideo("the file is empty", reason="empty_file", stream=None)
     options = {"format_whitelist": ",".join(DEMUXERS), "protocol_whitelist": "file"}
     try:
@@ -194,14 +233,11 @@ def _video_stream(container: InputContainer) -> VideoStream:
     )
 
 
-def _check_limits(container: InputContainer, stream: VideoStream, limits: Limits) -> None:
-    width, height = stream.codec_context.width, stream.codec_context.height
+def _check_limits(video: Video, limits: Limits) -> None:
+    width, height = video.stream.codec_context.width, video.stream.codec_context.height
     if width * height == 0:  # also what the library makes of a size that it could not even address
-        raise UndecodableVideo(
-            f"{stream_label(stream)} has no usable frame size", reason="no_frame_size", stream=stream.index
-        )
+        raise video.undecodable("it has no usable frame size", "no_frame_size")
     if width * height > limits.max_pixels:
         raise too_many_pixels(width, height, limits)
-    seconds = header_seconds(container, stream)
-    if seconds is not None and seconds > limits.max_seconds:
-        raise too_long(seconds, limits)
+    if video.seconds is not None and video.seconds > limits.max_seconds:
+        raise too_long(video.seconds, limits)

@@ -1,0 +1,190 @@
+"""The decode plan against the two plain ways to get 8 frames: decoding from the start, and seeking once per frame.
+
+    python -m benchmarks.decode_plan [--repeats 7] [--threads 1] [--keep DIR]
+
+All three convert and crop their frames alike. Repeats are interleaved, so that a busy machine hurts all three.
+Accepted: on each clip the plan takes at most 1.15 times as long as the better of the two.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import numpy.typing as npt
+from av.codec.context import ThreadType
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
+from av.video.stream import VideoStream
+
+from models.profile import Profile
+from models.sampling import Views, frame_indices
+from models.transforms import crop_frame
+from worker.decode import DecodeRequest, decode_clip
+from worker.pixels import to_rgb
+from worker.probe import Limits
+
+FRAMES = 8
+ACCEPTED = 1.15
+PROFILE = Profile("bench", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), 224, 256, ("{}",))
+RESULTS = Path(__file__).parent / "results" / "decode_plan.json"
+
+UInt8Array = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    name: str
+    width: int
+    height: int
+    seconds: int
+    gop: int
+    fps: int = 30
+
+
+CLIPS = (
+    Clip("10 s, 340×256, long GOP", 340, 256, 10, 250),
+    Clip("5 s, 1280×720, one keyframe", 1280, 720, 5, 1000),
+    Clip("60 s, 1920×1080, GOP 60", 1920, 1080, 60, 60),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    clip: str
+    plan_ms: float
+    sequential_ms: float
+    seek_ms: float
+    ratio: float  # plan to the better of the others
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--repeats", type=int, default=7)
+    options.add_argument("--threads", type=int, default=1, help="decoder threads, for all three")
+    options.add_argument("--keep", type=Path, help="folder for the rendered clips, kept for the next run")
+    chosen = options.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        rows = [measure(clip, chosen.keep or Path(folder), chosen.repeats, chosen.threads) for clip in CLIPS]
+    print(f"{'clip':30s} {'plan':>9s} {'sequential':>11s} {'seek':>9s}  plan / better")
+    for row in rows:
+        print(
+            f"{row.clip:30s} {row.plan_ms:6.0f} ms {row.sequential_ms:8.0f} ms {row.seek_ms:6.0f} ms  {row.ratio:.2f}"
+        )
+    RESULTS.parent.mkdir(exist_ok=True)
+    setting = {"machine": platform.machine(), "threads": chosen.threads, "repeats": chosen.repeats, "frames": FRAMES}
+    RESULTS.write_text(json.dumps({**setting, "accepted": ACCEPTED, "rows": [asdict(row) for row in rows]}, indent=2))
+    worst = max(row.ratio for row in rows)
+    print(f"worst ratio {worst:.2f}, accepted {ACCEPTED}: {'yes' if worst <= ACCEPTED else 'NO'}")
+
+
+def measure(clip: Clip, folder: Path, repeats: int, threads: int) -> Row:
+    path = render(clip, folder)
+    ways: dict[str, Callable[[Path, int], list[UInt8Array]]] = {"plan": plan, "sequential": sequential, "seek": seek}
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(repeats + 1):
+        for name, way in ways.items():
+            begin = time.perf_counter()
+            way(path, threads)
+            seconds[name].append(time.perf_counter() - begin)
+    ms = {name: 1000 * statistics.median(times[1:]) for name, times in seconds.items()}  # the first one warms caches
+    ratio = ms["plan"] / min(ms["sequential"], ms["seek"])
+    took = {name: round(value, 1) for name, value in ms.items()}
+    return Row(clip.name, took["plan"], took["sequential"], took["seek"], round(ratio, 3))
+
+
+def plan(path: Path, threads: int) -> list[UInt8Array]:
+    request = DecodeRequest(PROFILE, Views(), FRAMES, Limits(), threads)
+    out = np.empty(request.shape, np.uint8)
+    decode_clip(path, request, out)
+    return list(out[0])
+
+
+def sequential(path: Path, threads: int) -> list[UInt8Array]:
+    """Every frame from the first to the last wanted one."""
+    with av.open(str(path)) as container:
+        stream = _stream(container, threads)
+        wanted = frame_indices(stream.frames, FRAMES, PROFILE.sampling)[0].tolist()
+        return _crops(_at(container.decode(stream), wanted))
+
+
+def seek(path: Path, threads: int) -> list[UInt8Array]:
+    """For each wanted frame: back to its keyframe, and on from there."""
+    with av.open(str(path)) as container:
+        stream = _stream(container, threads)
+        assert stream.average_rate
+        assert stream.time_base
+        tick = 1 / (stream.average_rate * stream.time_base)
+        wanted = [int(i * tick) for i in frame_indices(stream.frames, FRAMES, PROFILE.sampling)[0].tolist()]
+        return _crops(_sought(container, stream, pts) for pts in wanted)
+
+
+def _sought(container: InputContainer, stream: VideoStream, pts: int) -> VideoFrame:
+    container.seek(pts, stream=stream)
+    return next(frame for frame in container.decode(stream) if frame.pts is not None and frame.pts >= pts)
+
+
+def _at(frames: Iterator[VideoFrame], wanted: list[int]) -> Iterator[VideoFrame]:
+    for index, frame in enumerate(frames):
+        if index in wanted:
+            yield frame
+        if index == wanted[-1]:
+            return
+
+
+def _crops(frames: Iterator[VideoFrame]) -> list[UInt8Array]:
+    reformatter = VideoReformatter()
+    return [crop_frame(to_rgb(frame, reformatter), PROFILE) for frame in frames]
+
+
+def _stream(container: InputContainer, threads: int) -> VideoStream:
+    stream = container.streams.video[0]
+    stream.codec_context.thread_count = threads
+    stream.codec_context.thread_type = ThreadType.AUTO if threads > 1 else ThreadType.NONE
+    return stream
+
+
+def render(clip: Clip, folder: Path) -> Path:
+    """A camera gliding over a textured plane: enough detail and motion that decoding costs what real footage costs."""
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{clip.width}x{clip.height}_{clip.seconds}s_gop{clip.gop}.mp4"
+    if path.exists():
+        return path
+    rng = np.random.default_rng(0)
+    texture = np.kron(rng.integers(40, 215, (clip.height // 4, clip.width // 4)), np.ones((8, 8))).astype(np.uint8)
+    texture += rng.integers(0, 24, texture.shape, dtype=np.uint8)
+    chroma = np.full((clip.height // 2, clip.width), 128, np.uint8)
+    with av.open(str(path), "w") as container:
+        options = {
+            "preset": "veryfast",
+            "crf": "25",
+            "g": str(clip.gop),
+            "keyint_min": str(clip.gop),
+            "sc_threshold": "0",
+        }
+        stream = container.add_stream("libx264", rate=clip.fps, options=options)
+        stream.width, stream.height, stream.pix_fmt = clip.width, clip.height, "yuv420p"
+        for i in range(clip.seconds * clip.fps):
+            x, y = (int(size / 2 * (1 + np.sin(i / rate))) for size, rate in ((clip.width, 40), (clip.height, 31)))
+            luma = np.array(texture[y : y + clip.height, x : x + clip.width])
+            luma[: clip.height // 3, : clip.width // 3] = texture[: clip.height // 3, i : i + clip.width // 3]
+            frame = VideoFrame.from_ndarray(np.concatenate([luma, chroma]), "yuv420p")
+            frame.pts, frame.time_base = i, Fraction(1, clip.fps)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+if __name__ == "__main__":
+    main()

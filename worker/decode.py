@@ -1,0 +1,171 @@
+"""Decoding one clip: plan, decode what the plan needs, crop each frame once. Runs in a child; never imports torch.
+
+Damage is answered with the frames that can still be had, and warnings; only a file without one of them is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
+
+from models.profile import Profile
+from models.sampling import Views, frame_indices
+from models.transforms import crop_frame
+from worker.decoder import Decoder
+from worker.pixels import Geometry, geometry, to_rgb
+from worker.plan import IntArray, Run, Timeline, read_timeline, reader, refine, runs
+from worker.probe import Limits, Video, VideoInfo, too_many_pixels
+
+UInt8Array = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeRequest:
+    """frames: T of one clip; the sampling policy and the crops are the profile's. threads: of the decoder."""
+
+    profile: Profile
+    views: Views
+    frames: int
+    limits: Limits
+    threads: int = 1
+
+    @property
+    def shape(self) -> tuple[int, int, int, int, int]:
+        """[V, T, S, S, 3], V = crop · clips + clip."""
+        return self.views.count, self.frames, self.profile.size, self.profile.size, 3
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeReport:
+    """timestamps: seconds since the video's first frame, [clips, T], of the frames really used. source: how the frames
+    were found, `Timeline.source`. decoded: how many frames the decoder put out to get them."""
+
+    info: VideoInfo
+    timestamps: tuple[tuple[float, ...], ...]
+    warnings: tuple[str, ...]
+    source: str
+    decoded: int
+
+
+def decode_clip(path: Path, request: DecodeRequest, out: UInt8Array) -> DecodeReport:
+    """Fills `out`: uint8 [V, T, S, S, 3], sRGB. Raises: UndecodableVideo, VideoTooLarge, MemoryError."""
+    with Video(path, request.limits) as video:
+        timeline = read_timeline(video)
+        packets = reader(video, timeline)
+        policy, clips = request.profile.sampling, request.views.clips
+        times = timeline.times(frame_indices(timeline.frames, request.frames, policy, clips))  # [clips, T]
+        timeline = refine(timeline, packets, times)
+        targets = timeline.targets(times)  # [clips, T]
+        decoder = Decoder(video, packets, request.threads)
+        album = _Album(video, timeline, request)
+        for run in runs(timeline, targets):
+            album.collect(decoder, run)
+        if not album.taken:
+            _rescue(decoder, album, targets)
+        album.fill_gaps(targets)
+        album.write(targets, out)
+        return DecodeReport(
+            info=_info(video, timeline, album.geometry),
+            timestamps=album.timestamps(targets),
+            warnings=tuple(_warnings(decoder, album, targets)),
+            source=timeline.source,
+            decoded=decoder.decoded,
+        )
+
+
+class _Album:
+    """The frames taken, by the ordinal they were wanted for: each is resized once, however many views ask for it."""
+
+    def __init__(self, video: Video, timeline: Timeline, request: DecodeRequest) -> None:
+        self.video, self.timeline, self._request = video, timeline, request
+        self._reformatter = VideoReformatter()
+        ratio = video.stream.sample_aspect_ratio
+        self._aspect = float(ratio) if ratio else 1.0
+        self._crops: dict[int, UInt8Array] = {}  # ordinal → [crops, S, S, 3]
+        self.taken: dict[int, int] = {}  # ordinal → ticks at which the frame taken for it is shown
+        self.geometry: Geometry | None = None
+
+    def collect(self, decoder: Decoder, run: Run, everything: bool = False) -> None:
+        """The wanted frames of one run: those shown at the very tick, else the last one before it."""
+        pts, counted = self.timeline.pts, self.timeline.source == "count"
+        pending = sorted(run.wanted, key=lambda k: int(pts[k]))
+        before: tuple[VideoFrame, int] | None = None
+        for number, frame in enumerate(decoder.frames(run, everything or counted)):
+            at = number if counted else frame.pts if frame.pts is not None else frame.dts
+            if at is None:
+                continue
+            while pending and int(pts[pending[0]]) < at:
+                self._take(pending.pop(0), *(before or (frame, at)))
+            if pending and int(pts[pending[0]]) == at:
+                self._take(pending.pop(0), frame, at)
+            before = frame, at
+            if not pending:
+                return
+        for ordinal in pending if before else ():
+            assert before is not None
+            self._take(ordinal, *before)
+
+    def fill_gaps(self, targets: IntArray) -> None:
+        """A frame that could not be had gives way to the nearest in time."""
+        pts, there = self.timeline.pts, np.array(sorted(self.taken), dtype=np.int64)
+        for ordinal in map(int, np.unique(targets)):
+            if ordinal not in self.taken:
+                nearest = int(there[np.argmin(np.abs(pts[there] - pts[ordinal]))])
+                self.taken[ordinal], self._crops[ordinal] = self.taken[nearest], self._crops[nearest]
+
+    def write(self, targets: IntArray, out: UInt8Array) -> None:
+        """targets: [clips, T]; out: [crops · clips, T, S, S, 3]."""
+        views, frames, *image = out.shape
+        by_crop = out.reshape(views // len(targets), len(targets), frames, *image)  # [crops, clips, T, S, S, 3]
+        for clip, slot in np.ndindex(targets.shape):
+            by_crop[:, clip, slot] = self._crops[int(targets[clip, slot])]
+
+    def timestamps(self, targets: IntArray) -> tuple[tuple[float, ...], ...]:
+        tick, start = float(self.timeline.tick), self.timeline.start
+        return tuple(tuple(round((self.taken[int(k)] - start) * tick, 6) for k in row) for row in targets)
+
+    def _take(self, ordinal: int, frame: VideoFrame, at: int) -> None:
+        if frame.width * frame.height > self._request.limits.max_pixels:  # the size may change mid-stream
+            raise too_many_pixels(frame.width, frame.height, self._request.limits)
+        rgb = to_rgb(frame, self._reformatter, self._aspect)  # [H, W, 3]
+        self._crops[ordinal] = crop_frame(rgb, self._request.profile, self._request.views.crops)
+        self.taken[ordinal] = at
+        self.geometry = self.geometry or geometry(frame, self._aspect)
+
+
+def _rescue(decoder: Decoder, album: _Album, targets: IntArray) -> None:
+    """Nothing came out of the planned runs: decode from the first packet on, and take what there is."""
+    timeline = album.timeline
+    everything = Run(0, len(timeline.pts) - 1, tuple(int(k) for k in np.unique(targets)))
+    album.collect(decoder, everything, everything=True)
+    if not album.taken:
+        raise album.video.undecodable(
+            f"none of its {timeline.frames} frames could be decoded",
+            "no_decodable_frame",
+            "The file is damaged or was cut off.",
+        )
+
+
+def _warnings(decoder: Decoder, album: _Album, targets: IntArray) -> Iterator[str]:
+    timeline, wanted = album.timeline, [int(k) for k in np.unique(targets)]
+    slack = 1.5 * (timeline.end - timeline.start) / timeline.frames  # a hidden frame (VP8) is no damage
+    replaced = sum(abs(album.taken[k] - int(timeline.pts[k])) > slack for k in wanted)
+    if replaced:
+        yield f"{replaced} of {len(wanted)} wanted frames could not be decoded; the nearest decodable ones were used"
+    if decoder.damaged:
+        yield f"{album.video.label}: {decoder.damaged} damaged packets were skipped"
+    promised = album.video.seconds
+    if promised and timeline.source != "count" and timeline.seconds < 0.95 * promised - 0.5:
+        yield f"the file is cut off: it promises {promised:.2f} s, {timeline.seconds:.2f} s are there"
+
+
+def _info(video: Video, timeline: Timeline, shown: Geometry | None) -> VideoInfo:
+    assert shown is not None
+    info = video.describe().with_geometry(shown)
+    return info.with_timing(duration=round(timeline.seconds, 6), frames=timeline.frames)

@@ -1,0 +1,79 @@
+"""The inside of a decode child: what it may use, when it dies, and how its errors leave it: as data, not as pickles."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import resource
+import signal
+import sys
+from multiprocessing import forkserver
+from pathlib import Path
+from typing import Any
+
+from av.error import FFmpegError
+
+from core.errors import Cancelled, UndecodableVideo, VireoError
+from worker.decode import DecodeReport, DecodeRequest, decode_clip
+from worker.probe import in_words
+from worker.segment import Ticket, attach
+
+log = logging.getLogger(__name__)
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_OPEN_FILES = 64
+
+
+def confine(memory_bytes: int) -> None:
+    """Run once when the child starts. memory_bytes: of address space, the child's libraries included."""
+    # the pool library sets a handler, which Python would run only after the C call in hand: a kill must not wait
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _die_with_parent()
+    for what, limit in (
+        (resource.RLIMIT_AS, memory_bytes),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_NOFILE, _OPEN_FILES),
+    ):
+        hard = resource.getrlimit(what)[1]
+        limit = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+        resource.setrlimit(what, (limit, limit))
+
+
+def decode_into(path: str, request: DecodeRequest, ticket: Ticket) -> DecodeReport | dict[str, Any]:
+    """Fills the parent's segment; an error comes back as `VireoError.to_dict` has it."""
+    try:
+        return decode_clip(Path(path), request, attach(ticket))
+    except VireoError as error:
+        return error.to_dict()
+    except FileNotFoundError:
+        return Cancelled("decoding was given up").to_dict()
+    except MemoryError:
+        return UndecodableVideo(
+            "decoding this video needs more memory than one decoder may use",
+            hint="Send it in a smaller size.",
+            reason="out_of_memory",
+            stream=None,
+        ).to_dict()
+    except FFmpegError as error:
+        return UndecodableVideo(
+            f"the video cannot be decoded: {in_words(error)}", reason="undecodable", stream=None
+        ).to_dict()
+    except Exception:
+        log.exception("the decoder failed on %s", Path(path).name)
+        return VireoError("the decoder failed on this video; the worker's log has the reason").to_dict()
+
+
+def _die_with_parent() -> None:
+    """No child outlives the worker, not even one that is stuck in a C call when the worker gets kill -9.
+
+    The kernel watches the direct parent, the fork server. That one leaves when the last holder of its "alive" pipe is
+    gone, so the children let go of it: the worker is the only holder then.
+    """
+    if sys.platform != "linux":
+        return
+    alive = getattr(forkserver._forkserver, "_forkserver_alive_fd", None)
+    if alive is not None:
+        os.close(alive)
+        forkserver._forkserver._forkserver_alive_fd = None  # type: ignore[attr-defined]
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,0 +1,226 @@
+"""Decoding untrusted video in child processes that can be killed one by one, without hurting the worker or each other.
+
+A child that crashes, hangs or eats too much costs its own video and nothing else: the fork server replaces it in
+milliseconds. Frames come back through memory that the parent owns and the child only fills (`worker.segment`).
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import threading
+import time
+from concurrent.futures import CancelledError
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from pebble import ProcessExpired, ProcessPool
+
+from core.errors import Cancelled, InvalidRequest, UndecodableVideo, VireoError, WorkerUnavailable
+from models.profile import Profile
+from models.sampling import Views
+from worker.decode import DecodeReport, DecodeRequest
+from worker.decode_child import confine, decode_into
+from worker.probe import Limits
+from worker.segment import Segment
+
+UInt8Array = npt.NDArray[np.uint8]
+
+log = logging.getLogger(__name__)
+
+MAX_BYTES = 1 << 31
+"""Frames of one video, all views. Above it no answer could be computed in time anyway."""
+
+_TASKS_PER_CHILD = 500  # then a fresh one: codecs fragment memory
+_WEDGED_SECONDS = 10.0
+"""Past the deadline, a pool in which nothing ends is wedged: a child died while it held the library's lock."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedClip:
+    """frames: uint8 [V, T, S, S, 3], sRGB, V = crop · clips + clip."""
+
+    frames: UInt8Array
+    report: DecodeReport
+
+
+class DecodePool:
+    """Threads may share it. Start it from any thread; `close` it, or use it as a context manager."""
+
+    def __init__(
+        self, processes: int, deadline_s: float, memory_bytes: int, max_pixels: int, max_seconds: float
+    ) -> None:
+        """deadline_s: for one video, not counting the wait for a free child; memory_bytes: address space per child."""
+        self._processes, self.deadline_s, self._memory = processes, deadline_s, memory_bytes
+        self._limits = Limits(max_pixels, max_seconds)
+        # one decoder thread per core that no other child claims
+        self._threads = max(_cores() // processes, 1)
+        self._lock = threading.Lock()
+        self._closed = False
+        self._under_way = 0
+        self._ended_at = time.monotonic()
+        self._children = self._start()
+
+    def submit(self, path: Path, *, profile: Profile, views: Views, frames: int) -> Decoding:
+        """Starts at once if a child is free. Raises: InvalidRequest, WorkerUnavailable."""
+        request = DecodeRequest(profile, views, frames, self._limits, self._threads)
+        if np.prod(request.shape, dtype=np.int64) > MAX_BYTES:
+            raise InvalidRequest(
+                f"{views} views of {frames} frames are more than fit in memory", hint="Ask for fewer views or frames."
+            )
+        return Decoding(self, path, request)
+
+    def close(self) -> None:
+        """Kills what runs. Safe to call twice."""
+        with self._lock:
+            closed, self._closed = self._closed, True
+        if not closed:
+            _stop(self._children)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _start(self) -> ProcessPool:
+        # The fork server has this worker's decoding modules loaded and nothing else, so a new child is there in
+        # milliseconds; "spawn" would import them anew each time.
+        methods = multiprocessing.get_all_start_methods()
+        context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+        context.set_forkserver_preload(["worker.decode_child"])
+        children = ProcessPool(
+            self._processes, _TASKS_PER_CHILD, initializer=confine, initargs=(self._memory,), context=context
+        )
+        assert children.active  # asking is what starts it, so that the first video does not wait for it
+        return children
+
+    def _schedule(self, task: Decoding, segment: Segment) -> tuple[ProcessPool, Any]:
+        """(the children it runs in, its future)."""
+        with self._lock:
+            if self._closed:
+                raise WorkerUnavailable("the worker is shutting down")
+            if not self._children.active:
+                self._replace()
+            if not self._under_way:
+                self._ended_at = time.monotonic()
+            future = self._children.schedule(
+                decode_into, args=(str(task.path), task.request, segment.ticket), timeout=self.deadline_s
+            )
+            self._under_way += 1
+            return self._children, future
+
+    def _ended(self) -> None:
+        with self._lock:
+            self._under_way -= 1
+            self._ended_at = time.monotonic()
+
+    def _given_up(self, children: ProcessPool) -> bool:
+        """Whether `children` will never answer again."""
+        with self._lock:
+            if self._closed or children is not self._children:
+                return True
+            if time.monotonic() - self._ended_at > self.deadline_s + _WEDGED_SECONDS:
+                self._replace()
+                return True
+            return False
+
+    def _replace(self) -> None:
+        log.warning("the decode children are replaced")
+        threading.Thread(target=_stop, args=(self._children,), name="decode-stop", daemon=True).start()
+        self._children = self._start()
+        self._ended_at = time.monotonic()
+
+
+class Decoding:
+    """One video under way."""
+
+    def __init__(self, pool: DecodePool, path: Path, request: DecodeRequest) -> None:
+        self.path, self.request = path, request
+        self._pool = pool
+        self._cancelled = threading.Event()
+        self._begin()
+
+    def result(self) -> DecodedClip:
+        """Waits. Raises: UndecodableVideo (also reason "decoder_crashed", "deadline"), VideoTooLarge, Cancelled,
+        WorkerUnavailable."""
+        try:
+            answer = self._wait()
+        except BrokenProcessPool:  # another child took the whole pool down: once more, among fresh ones
+            self._begin()
+            try:
+                answer = self._wait()
+            except BrokenProcessPool as error:
+                raise _crashed() from error
+        if isinstance(answer, DecodeReport):
+            return DecodedClip(self._segment.array, answer)
+        raise VireoError.from_dict(answer)
+
+    def cancel(self) -> None:
+        """Whoever waits gets Cancelled at once; a child at work is killed within a fraction of a second."""
+        self._cancelled.set()
+        self._future.cancel()
+
+    def _begin(self) -> None:
+        self._segment = segment = Segment(self.request.shape)
+        done = self._done = threading.Event()
+
+        def finish(_: object) -> None:
+            segment.close()
+            self._pool._ended()
+            done.set()
+
+        try:
+            self._children, self._future = self._pool._schedule(self, segment)
+        except BaseException:
+            segment.close()
+            raise
+        self._future.add_done_callback(finish)
+
+    def _wait(self) -> DecodeReport | dict[str, Any]:
+        while not self._done.wait(1.0):
+            if self._pool._given_up(self._children):
+                self._future.cancel()
+                if self._pool._closed:
+                    raise Cancelled("the worker is shutting down")
+                raise BrokenProcessPool
+        if self._cancelled.is_set():
+            raise Cancelled("decoding was cancelled")
+        try:
+            answer: DecodeReport | dict[str, Any] = self._future.result()
+        except CancelledError:
+            raise Cancelled("decoding was cancelled") from None
+        except TimeoutError:
+            raise UndecodableVideo(
+                f"decoding took longer than {self._pool.deadline_s:g} s",
+                hint="Send a shorter or smaller video.",
+                reason="deadline",
+                stream=None,
+            ) from None
+        except ProcessExpired as error:
+            raise _crashed() from error
+        return answer
+
+
+def _crashed() -> UndecodableVideo:
+    return UndecodableVideo(
+        "the decoder crashed on this video", hint="The file is damaged.", reason="decoder_crashed", stream=None
+    )
+
+
+def _stop(children: ProcessPool) -> None:
+    children.stop()  # type: ignore[no-untyped-call]
+    children.join()
+
+
+def _cores() -> int:
+    """Cores that this process may use; a container's share may be smaller than the machine."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,240 @@
+"""Which frames, and the least decoding that yields them.
+
+A video is laid on a virtual grid of n equal steps, n its number of frames; step i asks for the frame on display at
+start + (i + ½)·D/n. At a constant rate that is frame i, exactly what the papers' index rules mean; at a variable rate
+it is uniform in time. Where the frames are is read without decoding: from the container's index (MP4, MOV), else from
+the packets. Only the groups of pictures that hold a wanted frame are decoded, each up to its last wanted frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from av.error import FFmpegError
+
+from worker.packets import PacketReader
+from worker.probe import Video, in_words, too_long
+
+IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
+
+REORDER = 16  # frames: the most that H.264 and HEVC may hold back to sort them for display
+_JUMP_SECONDS = 5.0  # a timestamp that falls back further than this is a broken clock, not reordering
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """All packets of a stream in decode order, each one frame. Times are in ticks of `tick` seconds."""
+
+    source: Literal["index", "packets", "count"]  # "count": no usable times, frames are counted as they come out
+    tick: Fraction
+    pts: IntArray  # [N]
+    dts: IntArray  # [N]
+    key: BoolArray  # [N]
+    shown: BoolArray  # [N]: not cut away by an edit list, and decodable
+    positions: IntArray | None  # [N], bytes; None where they do not tell packets apart
+    start: int
+    end: int
+    exact: bool = True  # False: pts are those of a steady rate and near the wanted frames must be read
+
+    @property
+    def frames(self) -> int:
+        return int(self.shown.sum())
+
+    @property
+    def seconds(self) -> float:
+        return float((self.end - self.start) * self.tick)
+
+    def times(self, indices: IntArray) -> FloatArray:
+        """Ticks asked for by grid steps, same shape."""
+        grid: FloatArray = indices.astype(np.float64) + 0.5
+        return self.start + grid * ((self.end - self.start) / self.frames)
+
+    def targets(self, times: FloatArray) -> IntArray:
+        """Ordinals of the packets whose frames are on display at `times`, same shape."""
+        ordinals = np.flatnonzero(self.shown)
+        ordinals = ordinals[np.argsort(self.pts[ordinals], kind="stable")]  # in display order
+        rank = np.searchsorted(self.pts[ordinals], times, side="right") - 1
+        return ordinals[np.clip(rank, 0, len(ordinals) - 1)].astype(np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Packets first … last are decoded in one go; `wanted` are the ordinals among them whose frames are taken."""
+
+    first: int
+    last: int
+    wanted: tuple[int, ...]
+
+
+def read_timeline(video: Video) -> Timeline:
+    """From the index where it is complete, else from the packets. Raises: UndecodableVideo, VideoTooLarge."""
+    timeline = _from_index(video) or _from_packets(video)
+    if timeline.seconds > video.limits.max_seconds:
+        raise too_long(timeline.seconds, video.limits)
+    return timeline
+
+
+def reader(video: Video, timeline: Timeline) -> PacketReader:
+    # MP4 and Matroska are indexed by display time, the others by decode time
+    by_pts = video.container.format.name.startswith(("mov", "matroska"))
+    seek_to = timeline.pts if by_pts else timeline.dts
+    return PacketReader(video, timeline.positions, seek_to, started=timeline.source != "index")
+
+
+def refine(timeline: Timeline, packets: PacketReader, times: FloatArray) -> Timeline:
+    """The same with exact pts around `times`: an index holds decode times, and B-frames are shown in another order."""
+    if timeline.exact:
+        return timeline
+    pts = timeline.pts.copy()
+    last = len(pts) - 1
+    for first, end in _merge(
+        [(_key_before(timeline, max(k - REORDER, 0)), min(k + REORDER, last)) for k in _unique(timeline.targets(times))]
+    ):
+        for ordinal, packet in packets.between(first, end):
+            if packet.pts is not None:
+                pts[ordinal] = packet.pts
+    return replace(timeline, pts=pts, exact=True)
+
+
+def runs(timeline: Timeline, targets: IntArray) -> list[Run]:
+    """The least runs from keyframes that hold all targets, in decode order."""
+    wanted = _unique(targets)
+    if timeline.source == "count":
+        return [Run(0, len(timeline.pts) - 1, tuple(wanted))]
+    spans = _merge([(_decode_from(timeline, k), k) for k in wanted])
+    return [Run(a, b, tuple(k for k in wanted if a <= k <= b)) for a, b in spans]
+
+
+def _decode_from(timeline: Timeline, ordinal: int) -> int:
+    key = _key_before(timeline, ordinal)
+    if key > 0 and timeline.pts[ordinal] < timeline.pts[key]:
+        # an open group: shown before its keyframe, so it also leans on the group before
+        return _key_before(timeline, key - 1)
+    return key
+
+
+def _key_before(timeline: Timeline, ordinal: int) -> int:
+    keys = np.flatnonzero(timeline.key[: ordinal + 1])
+    return int(keys[-1]) if len(keys) else 0
+
+
+def _merge(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    merged: list[tuple[int, int]] = []
+    for first, last in sorted(spans):
+        if merged and first <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], last))
+        else:
+            merged.append((first, last))
+    return merged
+
+
+def _unique(ordinals: IntArray) -> list[int]:
+    return [int(k) for k in np.unique(ordinals)]
+
+
+def _from_index(video: Video) -> Timeline | None:
+    """None where the index is absent, partial (fragments), edited or not to be trusted."""
+    stream, entries = video.stream, video.stream.index_entries
+    count, tick = len(entries), stream.time_base
+    if not video.container.format.name.startswith("mov") or tick is None or stream.start_time is None:
+        return None
+    if count < 2 or count != stream.frames or not stream.duration:
+        return None
+    rows = [(e.timestamp, e.pos, e.size, e.is_keyframe, e.is_discard) for e in entries]
+    table = np.array(rows, dtype=np.int64)  # [N, 5]
+    dts, positions, sizes = table[:, 0], table[:, 1], table[:, 2]
+    there = positions + sizes <= video.path.stat().st_size  # the rest was cut off
+    if table[:, 4].any() or not there[0] or (np.diff(dts) < 0).any() or len(np.unique(positions)) != count:
+        return None
+    count = count if there.all() else int(np.argmin(there))
+    dts, positions, key = dts[:count], positions[:count], table[:count, 3].astype(bool)
+    delay = stream.start_time - int(dts[0])
+    end = stream.start_time + stream.duration if there.all() else int(dts[-1]) + delay + _step(dts)
+    return Timeline(
+        source="index",
+        tick=tick,
+        pts=dts + delay,
+        dts=dts,
+        key=key,
+        shown=_decodable(dts, key),
+        positions=positions,
+        start=stream.start_time,
+        end=max(end, int(dts[-1]) + delay + 1),
+        exact=delay == 0 and not stream.codec_context.has_b_frames,
+    )
+
+
+def _from_packets(video: Video) -> Timeline:
+    """One pass over the packets, nothing decoded."""
+    rows: list[tuple[int | None, int | None, int, int, bool, bool]] = []
+    try:
+        for packet in video.container.demux(video.stream):
+            if packet.size:
+                position = -1 if packet.pos is None else packet.pos
+                flags = packet.is_keyframe, packet.is_discard
+                rows.append((packet.pts, packet.dts, packet.duration or 0, position, *flags))
+    except FFmpegError as error:
+        if not rows:
+            raise video.undecodable(f"no packet could be read: {in_words(error)}", "no_packets") from error
+    tick = video.stream.time_base
+    if not rows:
+        raise video.undecodable("it holds no data", "no_packets", "Is the upload complete?")
+    if tick is None or any(row[0] is None for row in rows):
+        return _counted(len(rows), _frame_seconds(video))
+    table = np.array([(p, p if d is None else d, *rest) for p, d, *rest in rows], dtype=np.int64)  # [N, 6]
+    pts, key = table[:, 0], table[:, 4].astype(bool)
+    ordered = np.sort(pts)
+    step = _step(ordered)
+    fallen = (np.maximum.accumulate(pts) - pts).max() * tick > _JUMP_SECONDS
+    far = (ordered[-1] - ordered[0]) * tick > video.limits.max_seconds >= len(rows) * step * tick
+    if fallen or far:
+        return _counted(len(rows), step * tick)
+    shown = _decodable(pts, key) & ~table[:, 5].astype(bool)
+    if not shown.any():
+        shown = np.ones(len(rows), dtype=bool)
+    last = np.flatnonzero(shown)[np.argmax(pts[shown])]
+    unique = len(np.unique(table[:, 3])) == len(rows)
+    return Timeline(
+        source="packets",
+        tick=tick,
+        pts=pts,
+        dts=table[:, 1],
+        key=key,
+        shown=shown,
+        positions=table[:, 3] if unique else None,
+        start=int(pts[shown].min()),
+        end=int(pts[last]) + (int(table[last, 2]) or step),
+    )
+
+
+def _decodable(pts: IntArray, key: BoolArray) -> BoolArray:
+    """False for what comes before the first keyframe: a stream that was cut out of a longer one."""
+    if not key.any():
+        return np.ones(len(pts), dtype=bool)
+    first = int(np.argmax(key))
+    decodable: BoolArray = (np.arange(len(pts)) >= first) & (pts >= pts[first])
+    return decodable
+
+
+def _counted(count: int, seconds: Fraction) -> Timeline:
+    """No usable times: frame i is the i-th that comes out, `seconds` apart."""
+    ordinals = np.arange(count, dtype=np.int64)
+    key = ordinals == 0
+    return Timeline("count", seconds, ordinals, ordinals, key, np.ones(count, dtype=bool), None, start=0, end=count)
+
+
+def _frame_seconds(video: Video) -> Fraction:
+    rate = video.stream.average_rate or video.stream.guessed_rate
+    return 1 / rate if rate else Fraction(1, 25)
+
+
+def _step(ordered: IntArray) -> int:
+    """The usual distance between frames, ticks."""
+    return max(int(np.median(np.diff(ordered))), 1) if len(ordered) > 1 else 1
