@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from models import lite, weights, zoo
+from models import weights, zoo
 from models.precision import Precision, choose_device, choose_dtype
 from models.recognizer import Recognizer
 from models.towers import clip_recognizer
@@ -36,6 +36,8 @@ def load(
     except (ValueError, RuntimeError) as error:
         raise WeightsUnavailable(str(error), "Check VIREO_DEVICE and VIREO_PRECISION.") from error
     if name == "lite":
+        from models import lite  # here, because the packages that it is made of are an optional extra
+
         return lite.load_lite(data_dir / "models" / "lite", where, progress)
     progress(f"loading {name}", 0.0)
     model = _model(entry, weights_file or weights.find_local(name, data_dir), progress)

