@@ -15,9 +15,9 @@ from service import envelope, examples
 from service.gateway import open_gateway
 from service.middleware import Observed
 from service.routes import ROUTERS
-from service.schemas import Asked, ClassifyBody, EmbedBody, KeepBody
+from service.schemas import Asked, ClassifyBody, EmbedBody, KeepBody, LabelSetBody
 
-MAX_BODY_BYTES = 8 << 20  # of the routes whose JSON the framework reads; the others count by themselves
+MAX_BODY_BYTES = 8 << 20  # of the routes that take no video; the others count by themselves
 
 _DESCRIPTION = "Tells you what happens in a video, in your own words: any video, any labels."
 _STREAMED = frozenset({"classify", "videos", "embeddings"})
@@ -60,7 +60,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
         schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
         known = schema.setdefault("components", {}).setdefault("schemas", {})
-        for name, body in examples.components(ClassifyBody, Asked, KeepBody, EmbedBody).items():
+        for name, body in examples.components(ClassifyBody, Asked, KeepBody, EmbedBody, LabelSetBody).items():
             known.setdefault(name, body)
         app.openapi_schema = schema
     return app.openapi_schema

@@ -143,7 +143,8 @@ class Asking:
 
     async def _wait(self, done: asyncio.Future[None]) -> Literal["done", "gone", "late"]:
         settings = self._gateway.settings
-        seconds = min(settings.sync_deadline, self._wishes.wait or settings.sync_deadline)
+        seconds = settings.sync_deadline if self._wishes.wait is None else self._wishes.wait
+        seconds = min(seconds, settings.sync_deadline)
         gone = asyncio.create_task(_disconnected(self._request))
         stopping = asyncio.create_task(self._stopping())
         try:

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from starlette.requests import Request
 
 from core.errors import InvalidLabels, InvalidRequest, RequestTooLarge, UnsupportedMedia
-from service.forms import Fields, FileSink, FormReader
+from service.forms import MAX_TEXT_BYTES, Fields, FileSink, FormReader
 from service.schemas import Source
 from service.uploads import Incoming
 from service.validation import validate
@@ -19,7 +19,9 @@ from service.validation import validate
 MAX_JSON_BYTES = 64 << 20
 """JSON is held in memory: base64 is for small clips, multipart for all others."""
 
-_FORM_OVERHEAD = 1 << 20  # what a form may weigh besides its file before its announced length alone refuses it
+_FORM_OVERHEAD = MAX_TEXT_BYTES + (
+    1 << 20
+)  # what a form may weigh besides its file before its announced length alone refuses it
 _LISTS = ("labels", "templates", "texts")
 
 BodyT = TypeVar("BodyT", bound=BaseModel)
@@ -32,15 +34,30 @@ async def read(request: Request, model: type[BodyT], place: Incoming, preview: P
     `preview` is called with the fields that came before the file, before any byte of it is read: what is wrong
     already then is refused without an upload. Raises: VireoError.
     """
-    kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    kind = _kind(request)
     if kind == "multipart/form-data":
         return await _read_form(request, model, place, preview)
-    if kind == "application/json" or kind.endswith("+json"):
-        return validate(model, await _read_json(request))
+    if _is_json(kind):
+        return await read_json(request, model)
     raise UnsupportedMedia(
         f"The body is {kind or 'of no declared type'}; multipart/form-data or application/json is understood.",
         hint='With curl: -F video=@clip.mp4 -F \'labels=["a cat","a dog"]\'.',
     )
+
+
+async def read_json(request: Request, model: type[BodyT]) -> BodyT:
+    """The checked JSON body. Raises: InvalidRequest, InvalidLabels, RequestTooLarge, UnsupportedMedia."""
+    if not _is_json(_kind(request)):
+        raise UnsupportedMedia("The body must be application/json.", hint="Set the header Content-Type.")
+    return validate(model, await _read_json(request))
+
+
+def _kind(request: Request) -> str:
+    return request.headers.get("content-type", "").split(";")[0].strip().lower()
+
+
+def _is_json(kind: str) -> bool:
+    return kind == "application/json" or kind.endswith("+json")
 
 
 async def _read_form(request: Request, model: type[BodyT], place: Incoming, preview: Preview[BodyT]) -> BodyT:
@@ -79,9 +96,17 @@ def _check_json_size(size: int) -> None:
 
 def _parse(body: bytes) -> Any:
     try:
-        return json.loads(body, parse_constant=_refuse_constant)
+        return _loads(body.decode())
     except (ValueError, RecursionError) as error:
         raise InvalidRequest(f"The body is not JSON: {error}.") from None
+
+
+def _loads(text: str) -> Any:
+    """Raises: ValueError, also for what is JSON but no Unicode text (lone surrogates) or no number (NaN)."""
+    value = json.loads(text, parse_constant=_refuse_constant)
+    if "\\ud" in text or "\\uD" in text:
+        json.dumps(value, ensure_ascii=False).encode()
+    return value
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -121,7 +146,7 @@ def _parse_item(name: str, text: str) -> Any:
     if text.lstrip()[0] == "{" and name == "templates":
         return text  # "{}" is a template
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        return _loads(text)
     except (ValueError, RecursionError) as error:
         raise _list_error(name, f"{name} looks like JSON but is not: {error}.") from None
 

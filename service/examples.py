@@ -20,6 +20,10 @@ CLASSIFY: dict[str, dict[str, Any]] = {
 }
 ASK: dict[str, dict[str, Any]] = {"labels": {"labels": _LABELS}, "a label set": {"label_set": "sports", "top_k": 1}}
 KEEP: dict[str, dict[str, Any]] = {"a URL": {"url": "https://example.org/clip.mp4"}}
+LABEL_SET: dict[str, dict[str, Any]] = {
+    "names": {"labels": _LABELS, "description": "What happens in our clips."},
+    "prompts": {"labels": [{"name": "cat", "prompts": ["a video of a cat."]}], "templates": ["a video of {}."]},
+}
 EMBED: dict[str, dict[str, Any]] = {
     "texts": {"texts": ["a person riding a bicycle"]},
     "a stored video": {"video_id": "vid_6f3a…"},
@@ -28,27 +32,27 @@ EMBED: dict[str, dict[str, Any]] = {
 _AS_JSON = ("labels", "templates", "texts")
 
 
+def json_body(model: type[BaseModel], examples: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """`openapi_extra` for a body of `model`, as JSON."""
+    content = {
+        "schema": {"$ref": f"#/components/schemas/{model.__name__}"},
+        "examples": {name: {"value": value} for name, value in examples.items()},
+    }
+    return {"requestBody": {"required": True, "content": {"application/json": content}}}
+
+
 def request_body(model: type[BaseModel], examples: dict[str, dict[str, Any]], *, file: bool) -> dict[str, Any]:
     """`openapi_extra` for a body of `model`, as JSON or as a form; `file`: the form may hold the video."""
     first = next(iter(examples.values()))
     form = {name: schema for name, schema in _properties(model).items() if name != "base64"}
     if file:
         form = {"video": {"type": "string", "format": "binary", "description": "The video file."}} | form
-    return {
-        "requestBody": {
-            "required": True,
-            "content": {
-                "multipart/form-data": {
-                    "schema": {"type": "object", "properties": form},
-                    "examples": {"a form": {"value": _form_example(first, file)}},
-                },
-                "application/json": {
-                    "schema": {"$ref": f"#/components/schemas/{model.__name__}"},
-                    "examples": {name: {"value": value} for name, value in examples.items()},
-                },
-            },
-        }
+    extra = json_body(model, examples)
+    extra["requestBody"]["content"]["multipart/form-data"] = {
+        "schema": {"type": "object", "properties": form},
+        "examples": {"a form": {"value": _form_example(first, file)}},
     }
+    return extra
 
 
 def components(*models: type[BaseModel]) -> dict[str, Any]:

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
-from core.errors import InvalidLabels, InvalidRequest, RequestTooLarge, StorageUnavailable, UnknownLabelSet
+from core.errors import (
+    InvalidLabels,
+    InvalidRequest,
+    RequestTooLarge,
+    StorageUnavailable,
+    UnknownLabelSet,
+    UnsupportedMedia,
+)
 from core.records import LabelSet
+from service import bodies, examples
 from service.deps import CursorQuery, GatewayDep, LimitQuery
 from service.envelope import also, documented
 from service.schemas import LabelSetBody, LabelSetPage
@@ -31,10 +39,12 @@ async def get_label_set(name: str, gateway: GatewayDep) -> LabelSet:
     "/{name}",
     name="put",
     responses=also(201, LabelSet, "A new version.")
-    | documented(InvalidRequest, InvalidLabels, RequestTooLarge, StorageUnavailable),
+    | documented(InvalidRequest, InvalidLabels, RequestTooLarge, UnsupportedMedia, StorageUnavailable),
+    openapi_extra=examples.json_body(LabelSetBody, examples.LABEL_SET),
 )
-async def put_label_set(name: str, body: LabelSetBody, gateway: GatewayDep, response: Response) -> LabelSet:
+async def put_label_set(name: str, request: Request, gateway: GatewayDep, response: Response) -> LabelSet:
     """Write a new version; content equal to the latest version's makes none (200)."""
+    body = await bodies.read_json(request, LabelSetBody)
     label_set, new = await gateway.label_sets.put(name, body)
     response.status_code = 201 if new else 200
     response.headers["Location"] = f"/v1/label-sets/{label_set.name}:{label_set.version}"

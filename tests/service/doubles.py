@@ -1,0 +1,151 @@
+"""A double at the queue's edge: takes Celery messages as a worker would and finishes jobs through core's own scripts.
+
+It decodes nothing. What a true worker does with a job is for the end-to-end suite.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Literal, cast
+
+import redis
+
+from core import jobs, keys
+from core.errors import VireoError
+from core.records import (
+    CacheUse,
+    Classification,
+    Embedding,
+    Embeddings,
+    Job,
+    ModelRef,
+    Prediction,
+    Timings,
+    VideoRef,
+    WorkerInfo,
+    video_id,
+)
+
+Answer = Callable[[Job], "dict[str, Any] | VireoError | None"]
+"""What to make of a job: its result, its error, or None to leave it running."""
+
+LITE = ModelRef(name="lite", digest="d1", reason="no hub can be reached", note="small")
+
+
+def classification(job: Job) -> dict[str, Any]:
+    labels = [label["name"] for label in job.request["question"]["labels"]]
+    answer = Classification(
+        id=job.id,
+        model=job.request["question"]["model"] or "lite",
+        model_info=LITE,
+        video=VideoRef(id=video_id(job.request["sha256"]), duration=1.0, width=4, height=2, codec="h264"),
+        frames=[0.5],
+        views=job.request["question"]["views"],
+        predictions=[Prediction(label=label, score=1 / len(labels), similarity=0.1) for label in labels],
+        abstained=False,
+        timings_ms=Timings(),
+        cache=CacheUse(video="miss", classifier="miss"),
+    )
+    return answer.model_dump(mode="json")
+
+
+def embeddings(job: Job) -> dict[str, Any]:
+    data = [Embedding(object="text", text=text, vector=[1.0]) for text in job.request["texts"]]
+    if job.request["sha256"]:
+        data.append(Embedding(object="video", video_id=video_id(job.request["sha256"]), vector=[1.0]))
+    return Embeddings(id=job.id, model="lite", dim=1, data=data).model_dump(mode="json")
+
+
+def answer_all(job: Job) -> dict[str, Any]:
+    return classification(job) if job.kind == "classify" else embeddings(job)
+
+
+class AnsweringWorker:
+    """Announces itself and answers jobs, in a thread, one after the other."""
+
+    def __init__(self, url: str, answer: Answer = answer_all) -> None:
+        self.answer = answer
+        self.seen: list[str] = []
+        self.cancelled: list[str] = []
+        self._redis = redis.Redis.from_url(url, decode_responses=True)
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="answering worker")
+
+    def announce(
+        self,
+        state: Literal["starting", "ready", "failed"] = "ready",
+        detail: str = "ready",
+        error: VireoError | None = None,
+    ) -> None:
+        now = time.time()
+        info = WorkerInfo(
+            id="w1",
+            queue=keys.INFERENCE,
+            state=state,
+            detail=detail,
+            error=error.to_dict() if error else None,
+            model=LITE if state == "ready" else None,
+            models=["clip-b16", "clip-l14", "lite"],
+            device="cpu",
+            precision="fp32",
+            started_at=now,
+            seen_at=now,
+        )
+        self._redis.set(keys.worker("w1"), info.model_dump_json(), ex=60)
+        self._redis.zadd(keys.WORKERS, {"w1": now + 60})
+
+    def finish(self, job_id: str, outcome: dict[str, Any] | VireoError) -> bool:
+        failed = isinstance(outcome, VireoError)
+        value = outcome.to_dict() if isinstance(outcome, VireoError) else outcome
+        state, field = ("failed", "error") if failed else ("succeeded", "result")
+        script_keys, args = jobs.finish_args(job_id, keys.INFERENCE, time.time(), state, field, value)
+        return bool(self._redis.register_script(jobs.FINISH)(keys=script_keys, args=args))
+
+    def job(self, job_id: str) -> Job:
+        return jobs.from_fields(cast(dict[str, str], self._redis.hgetall(keys.job(job_id))))
+
+    def start(self) -> None:
+        self.announce()
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._thread.join(10)
+        self._redis.close()
+
+    def _run(self) -> None:
+        channel = self._redis.pubsub(ignore_subscribe_messages=True)
+        channel.subscribe(keys.CANCEL_CHANNEL)
+        while not self._stopped.is_set():
+            try:
+                if told := channel.get_message():
+                    self.cancelled.append(told["data"])
+                if message := self._redis.brpop([keys.INFERENCE], timeout=0.05):
+                    self._take(json.loads(message[1]))
+            except redis.ConnectionError:
+                time.sleep(0.05)
+        channel.close()
+
+    def _take(self, message: dict[str, Any]) -> None:
+        (job_id,), _, _ = json.loads(base64.b64decode(message["body"]))
+        self.seen.append(job_id)
+        script_keys, args = jobs.start_args(job_id, keys.INFERENCE, time.time())
+        if self._redis.register_script(jobs.START)(keys=script_keys, args=args):
+            outcome = self.answer(self.job(job_id))
+            if outcome is not None:
+                self.finish(job_id, outcome)
+
+
+@contextmanager
+def answering(url: str, answer: Answer = answer_all) -> Iterator[AnsweringWorker]:
+    worker = AnsweringWorker(url, answer)
+    worker.start()
+    try:
+        yield worker
+    finally:
+        worker.stop()

@@ -1,0 +1,71 @@
+"""A gateway that really listens: uvicorn in a thread, on a port of its own."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import redis
+import uvicorn
+
+from core.settings import Settings
+from service.app import create_app
+from service.gateway import Gateway
+
+VIDEO = b"\x00\x00\x00\x18ftypmp42 not a real clip, but nobody here decodes it"
+LABELS = '["a cat","a dog"]'
+
+
+@dataclass(frozen=True)
+class Site:
+    url: str
+    settings: Settings
+    gateway: Gateway
+    redis: redis.Redis
+
+    @property
+    def store(self) -> Path:
+        return self.settings.data_dir / "store"
+
+    def partial_files(self) -> list[Path]:
+        return sorted((self.store / "partial").glob("*"))
+
+    def blobs(self) -> list[str]:
+        return sorted(path.name for path in (self.store / "blobs").glob("*"))
+
+    def client(self) -> httpx2.Client:
+        return httpx2.Client(base_url=self.url, timeout=30, trust_env=False)
+
+
+@contextmanager
+def serving(redis_url: str, data_dir: Path, **changes: Any) -> Iterator[Site]:
+    settings = Settings(redis_url=redis_url, data_dir=data_dir, **changes)
+    app = create_app(settings)
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, access_log=False, ws="none")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, name="gateway")
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive(), "the gateway did not start"
+            time.sleep(0.005)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        with redis.Redis.from_url(redis_url, decode_responses=True) as client:
+            yield Site(f"http://127.0.0.1:{port}", settings, app.state.gateway, client)
+    finally:
+        server.should_exit = True
+        thread.join(15)
+        assert not thread.is_alive(), "the gateway did not stop"
+
+
+def wait_until(condition: Any, seconds: float = 5.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.01)
