@@ -96,7 +96,7 @@ class Settings(BaseSettings):
     cache_ttl: int = Field(
         7 * 24 * 3600,
         ge=60,
-        description="Seconds that an unused classifier row or video vector stays in Redis.",
+        description="Seconds that a classifier row or a video's features stay in Redis.",
     )
 
     @field_validator("allowed_hosts", mode="before")

@@ -1,6 +1,6 @@
 """Videos, remembered as frame features: the same video is never decoded twice for the same way of looking.
 
-The address covers the video's bytes, the recogniser's weights, the profile's vision part, frames and views. Features
+The address covers the video's bytes, the recogniser's weights and precision, the profile's vision part, frames and views. Features
 are kept per frame and before pooling, so any aggregation (and a timeline) can be made from them later.
 """
 
@@ -31,7 +31,8 @@ MEMORY_BYTES = 256 << 20
 
 
 def video_key(sha256: str, recognizer: Recognizer, views: Views, frames: int) -> str:
-    return digest(sha256, recognizer.digest, recognizer.profile.vision_digest(), str(views), frames)
+    vision = recognizer.profile.vision_digest()
+    return digest(sha256, recognizer.digest, recognizer.precision, vision, str(views), frames)
 
 
 @dataclass(frozen=True, slots=True)
