@@ -17,6 +17,7 @@ from typing import Any, Literal
 import av
 import numpy as np
 import numpy.typing as npt
+from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -58,6 +59,8 @@ class ClipSpec:
     times: tuple[int, ...] | None = None
     offset: Fraction = Fraction(0)  # seconds before the first frame (an edit list in MP4)
     rotation: int = 0  # display matrix, degrees counterclockwise
+    mirrored: bool = False  # display matrix, left and right
+    aspect: Fraction | None = None  # of one pixel
     matrix: Matrix | None = None  # content "bars": which matrix the pixels and the tag use
     full_range: bool = False
     tagged: bool = True  # False: the stream does not say its matrix
@@ -113,6 +116,7 @@ SPECS: dict[str, ClipSpec] = {
     "vp9_webm": replace(_BASE, codec="libvpx-vp9", suffix=".webm", options=_VP9),
     "vp9_live": replace(_BASE, codec="libvpx-vp9", suffix=".webm", options=_VP9, muxer=(("live", "1"),)),
     "vp9_odd": replace(_BASE, codec="libvpx-vp9", suffix=".webm", options=_VP9, width=101, height=67),
+    "ffv1_gray": replace(_BASE, codec="ffv1", suffix=".mkv", options=(), pix_fmt="gray"),
     "mpeg4_avi": replace(_BASE, codec="mpeg4", suffix=".avi", options=(("q", "2"),), bframes=2),
     "mpeg4_mp4": replace(_BASE, codec="mpeg4", options=(("b", "2000000"),)),
     "mpeg2_mpg": replace(_BASE, codec="mpeg2video", suffix=".mpg", options=(("b", "2000000"),), bframes=2),
@@ -177,6 +181,44 @@ def render_audio(path: Path) -> Path:
     return path
 
 
+def render_cover(path: Path) -> Path:
+    """Music with a cover picture, which is a video stream by name only."""
+    with av.open(str(path), "w") as container:
+        sound = container.add_stream("aac", rate=16000)
+        cover = container.add_stream("mjpeg", rate=25)
+        assert isinstance(cover, VideoStream)
+        cover.width, cover.height, cover.pix_fmt = 64, 64, "yuvj420p"
+        cover.disposition = Disposition.attached_pic
+        container.mux(sound.encode(_silence(ClipSpec())))
+        container.mux(cover.encode(VideoFrame.from_ndarray(draw_index(5, 64, 64), "gray").reformat(format="yuvj420p")))
+        for stream in (sound, cover):
+            container.mux(stream.encode(None))
+    return path
+
+
+def render_slow(path: Path, frames: int = 800) -> Path:
+    """A clip that takes a decoder many seconds although it is made in one: "no change" in 4K, over and over."""
+    picture = np.random.default_rng(0).integers(64, 192, (2160 * 3 // 2, 3840), dtype=np.uint8)
+    with av.open(str(path), "w") as container:
+        coarse = {"deadline": "realtime", "cpu-used": "8", "qmin": "60", "qmax": "63", "b": "100k"}
+        stream = container.add_stream("libvpx", rate=25, options=coarse)
+        assert isinstance(stream, VideoStream)
+        stream.width, stream.height, stream.pix_fmt = 3840, 2160, "yuv420p"
+        packets = []
+        for i in range(2):
+            frame = VideoFrame.from_ndarray(picture, "yuv420p")
+            frame.pts, frame.time_base = i, Fraction(1, 25)
+            packets += stream.encode(frame)
+        packets += stream.encode(None)
+        key, change = packets[0], bytes(packets[1])
+        container.mux(key)
+        for i in range(1, frames):
+            packet: av.Packet[VideoStream] = av.Packet(change)
+            packet.stream, packet.pts, packet.dts, packet.time_base = stream, i, i, Fraction(1, 25)
+            container.mux(packet)
+    return path
+
+
 def render_huge_gif(path: Path, side: int = 65535) -> Path:
     """A valid GIF of a few bytes whose canvas claims side × side pixels."""
     size = side.to_bytes(2, "little") * 2
@@ -233,8 +275,10 @@ def _configure(stream: VideoStream, spec: ClipSpec) -> None:
     stream.width, stream.height, stream.pix_fmt = spec.width, spec.height, spec.pix_fmt
     if spec.times is not None or spec.offset:
         stream.codec_context.time_base = MILLISECONDS
-    if spec.rotation:
-        stream.set_display_rotation(spec.rotation)
+    if spec.rotation or spec.mirrored:
+        stream.set_display_rotation(spec.rotation, hflip=spec.mirrored)
+    if spec.aspect is not None:
+        stream.codec_context.sample_aspect_ratio = spec.aspect
     if spec.content == "bars" and spec.matrix is not None and spec.tagged:
         stream.codec_context.colorspace = AV_MATRIX[spec.matrix]
     if spec.full_range:

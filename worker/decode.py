@@ -89,6 +89,7 @@ class _Album:
         self._aspect = float(ratio) if ratio else 1.0
         self._crops: dict[int, UInt8Array] = {}  # ordinal → [crops, S, S, 3]
         self.taken: dict[int, int] = {}  # ordinal → ticks at which the frame taken for it is shown
+        self.flawed = 0  # frames taken that the decoder marked as damaged
         self.geometry: Geometry | None = None
 
     def collect(self, decoder: Decoder, run: Run, everything: bool = False) -> None:
@@ -136,6 +137,7 @@ class _Album:
         rgb = to_rgb(frame, self._reformatter, self._aspect)  # [H, W, 3]
         self._crops[ordinal] = crop_frame(rgb, self._request.profile, self._request.views.crops)
         self.taken[ordinal] = at
+        self.flawed += frame.is_corrupt
         self.geometry = self.geometry or geometry(frame, self._aspect)
 
 
@@ -158,6 +160,8 @@ def _warnings(decoder: Decoder, album: _Album, targets: IntArray) -> Iterator[st
     replaced = sum(abs(album.taken[k] - int(timeline.pts[k])) > slack for k in wanted)
     if replaced:
         yield f"{replaced} of {len(wanted)} wanted frames could not be decoded; the nearest decodable ones were used"
+    if album.flawed:
+        yield f"{album.flawed} of {len(wanted)} frames used are damaged"
     if decoder.damaged:
         yield f"{album.video.label}: {decoder.damaged} damaged packets were skipped"
     promised = album.video.seconds

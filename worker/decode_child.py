@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import logging
 import os
 import resource
@@ -26,12 +27,12 @@ _OPEN_FILES = 64
 
 
 def confine(memory_bytes: int) -> None:
-    """Run once when the child starts. memory_bytes: of address space, the child's libraries included."""
+    """Run once when the child starts. memory_bytes: address space beyond what the libraries map on this machine."""
     # the pool library sets a handler, which Python would run only after the C call in hand: a kill must not wait
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _die_with_parent()
     for what, limit in (
-        (resource.RLIMIT_AS, memory_bytes),
+        (resource.RLIMIT_AS, _mapped() + memory_bytes),
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_NOFILE, _OPEN_FILES),
     ):
@@ -49,19 +50,34 @@ def decode_into(path: str, request: DecodeRequest, ticket: Ticket) -> DecodeRepo
     except FileNotFoundError:
         return Cancelled("decoding was given up").to_dict()
     except MemoryError:
-        return UndecodableVideo(
-            "decoding this video needs more memory than one decoder may use",
-            hint="Send it in a smaller size.",
-            reason="out_of_memory",
-            stream=None,
-        ).to_dict()
+        return _out_of_memory().to_dict()
     except FFmpegError as error:
         return UndecodableVideo(
             f"the video cannot be decoded: {in_words(error)}", reason="undecodable", stream=None
         ).to_dict()
-    except Exception:
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+            return _out_of_memory().to_dict()
         log.exception("the decoder failed on %s", Path(path).name)
         return VireoError("the decoder failed on this video; the worker's log has the reason").to_dict()
+
+
+def _out_of_memory() -> UndecodableVideo:
+    return UndecodableVideo(
+        "decoding this video needs more memory than one decoder may use",
+        hint="Send it in a smaller size.",
+        reason="out_of_memory",
+        stream=None,
+    )
+
+
+def _mapped() -> int:
+    """Bytes of address space in use; 0 where the system does not say."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+    except OSError:
+        return 0
+    return pages * resource.getpagesize()
 
 
 def _die_with_parent() -> None:

@@ -56,7 +56,7 @@ class DecodePool:
     def __init__(
         self, processes: int, deadline_s: float, memory_bytes: int, max_pixels: int, max_seconds: float
     ) -> None:
-        """deadline_s: for one video, not counting the wait for a free child; memory_bytes: address space per child."""
+        """deadline_s: for one video, not counting the wait for a free child; memory_bytes: per child, see `confine`."""
         self._processes, self.deadline_s, self._memory = processes, deadline_s, memory_bytes
         self._limits = Limits(max_pixels, max_seconds)
         # one decoder thread per core that no other child claims

@@ -31,7 +31,7 @@ class PacketReader:
         self._ordinal_at = {} if positions is None else {int(p): i for i, p in enumerate(positions)}
         self._seek_to = seek_to
         self._next: int | None = None if started else 0  # ordinal of the next packet; None: unknown
-        self._packets = iter(_data(video))
+        self._packets = iter(data(video))
 
     def between(self, first: int, last: int) -> Iterator[tuple[int, Packet[VideoStream]]]:
         """Packets first … last; fewer where the file ends or breaks off."""
@@ -50,7 +50,7 @@ class PacketReader:
             if landed is not None:
                 return landed
             self._video.reopen()
-            self._packets, self._next = iter(_data(self._video)), 0
+            self._packets, self._next = iter(data(self._video)), 0
         ordinal = self._next
         return ordinal, self._read()
 
@@ -64,7 +64,7 @@ class PacketReader:
             self._video.container.seek(int(self._seek_to[first]), stream=self._video.stream)
         except FFmpegError:
             return None
-        self._packets = iter(_data(self._video))
+        self._packets = iter(data(self._video))
         packet = self._read()
         ordinal = None if packet is None or packet.pos is None else self._ordinal_at.get(packet.pos)
         if packet is None or ordinal is None or ordinal > first:
@@ -81,6 +81,12 @@ class PacketReader:
         return packet
 
 
-def _data(video: Video) -> Iterator[Packet[VideoStream]]:
-    """Packets with content: the library ends with an empty one, which means flush."""
-    return (packet for packet in video.container.demux(video.stream) if packet.size)
+def data(video: Video) -> Iterator[Packet[VideoStream]]:
+    """Packets with content, from where the container stands. Raises: FFmpegError where the file breaks off."""
+    try:
+        for packet in video.container.demux(video.stream):
+            if packet.size:  # the library ends with an empty one, which means flush
+                yield packet
+    except IndexError:
+        # a damaged MPEG-TS announced one more stream on the way, which PyAV's last flush does not know: the file has ended
+        return

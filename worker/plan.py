@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from av.error import FFmpegError
 
-from worker.packets import PacketReader
+from worker.packets import PacketReader, data
 from worker.probe import Video, in_words, too_long
 
 IntArray = npt.NDArray[np.int64]
@@ -25,7 +25,7 @@ FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 
 REORDER = 16  # frames: the most that H.264 and HEVC may hold back to sort them for display
-_JUMP_SECONDS = 5.0  # a timestamp that falls back further than this is a broken clock, not reordering
+_JUMP_SECONDS = 1.0  # a decode time that falls back further than this is a clock that starts anew, as in joined files
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,11 +175,10 @@ def _from_packets(video: Video) -> Timeline:
     """One pass over the packets, nothing decoded."""
     rows: list[tuple[int | None, int | None, int, int, bool, bool]] = []
     try:
-        for packet in video.container.demux(video.stream):
-            if packet.size:
-                position = -1 if packet.pos is None else packet.pos
-                flags = packet.is_keyframe, packet.is_discard
-                rows.append((packet.pts, packet.dts, packet.duration or 0, position, *flags))
+        for packet in data(video):
+            position = -1 if packet.pos is None else packet.pos
+            flags = packet.is_keyframe, packet.is_discard
+            rows.append((packet.pts, packet.dts, packet.duration or 0, position, *flags))
     except FFmpegError as error:
         if not rows:
             raise video.undecodable(f"no packet could be read: {in_words(error)}", "no_packets") from error
@@ -192,10 +191,11 @@ def _from_packets(video: Video) -> Timeline:
     pts, key = table[:, 0], table[:, 4].astype(bool)
     ordered = np.sort(pts)
     step = _step(ordered)
-    fallen = (np.maximum.accumulate(pts) - pts).max() * tick > _JUMP_SECONDS
+    dts = np.array([row[1] for row in rows if row[1] is not None], dtype=np.int64)
+    fallen = len(dts) > 1 and -np.diff(dts).min() * tick > _JUMP_SECONDS
     far = (ordered[-1] - ordered[0]) * tick > video.limits.max_seconds >= len(rows) * step * tick
     if fallen or far:
-        return _counted(len(rows), step * tick)
+        return _counted(len(rows), _frame_seconds(video))
     shown = _decodable(pts, key) & ~table[:, 5].astype(bool)
     if not shown.any():
         shown = np.ones(len(rows), dtype=bool)
@@ -231,7 +231,7 @@ def _counted(count: int, seconds: Fraction) -> Timeline:
 
 
 def _frame_seconds(video: Video) -> Fraction:
-    rate = video.stream.average_rate or video.stream.guessed_rate
+    rate = video.stream.guessed_rate or video.stream.average_rate
     return 1 / rate if rate else Fraction(1, 25)
 
 

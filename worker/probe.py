@@ -44,6 +44,7 @@ DEMUXERS = (
 """Self-contained formats only. hls, dash, concat, image2, sdp, lavfi … are absent on purpose."""
 
 _FORMATS = "MP4, MOV, MKV, WebM, AVI, GIF and MPEG-TS files are understood. Is the upload complete?"
+_SIGNATURES = ((4, b"ftyp", "MP4"), (0, b"\x1aE\xdf\xa3", "WebM or MKV"), (0, b"RIFF", "AVI"), (0, b"GIF8", "GIF"))
 _NOT_THE_VIDEO = Disposition.attached_pic | Disposition.still_image | Disposition.timed_thumbnails
 
 
@@ -196,17 +197,20 @@ def _open(path: Path) -> InputContainer:
     try:
         # "file:" keeps a name such as "concat:a|b" from being read as a protocol
         return av.open(f"file:{path}", "r", container_options=options, metadata_errors="replace")
-    except ArgumentError as error:  # how the library says: not on the list
-        raise UndecodableVideo(
-            "this is not a video in a format that is understood", hint=_FORMATS, reason="not_a_video", stream=None
-        ) from error
     except FFmpegError as error:
-        raise UndecodableVideo(
-            f"this is not a video that can be read: {in_words(error)}",
-            hint=_FORMATS,
-            reason="corrupt_container",
-            stream=None,
-        ) from error
+        # an ArgumentError is how the library says: known, but not on the list
+        kind = None if isinstance(error, ArgumentError) else _begins_like(path)
+        if kind is None:
+            message, reason = "this is not a video in a format that is understood", "not_a_video"
+        else:
+            message, reason = f"the file begins like {kind}, but it is damaged or was cut off", "corrupt_container"
+        raise UndecodableVideo(message, hint=_FORMATS, reason=reason, stream=None) from error
+
+
+def _begins_like(path: Path) -> str | None:
+    with path.open("rb") as file:
+        head = file.read(16)
+    return next((kind for at, magic, kind in _SIGNATURES if head[at:].startswith(magic)), None)
 
 
 def _video_stream(container: InputContainer) -> VideoStream:

@@ -1,9 +1,9 @@
 """Memory that a decode child fills and the parent reads without a copy.
 
-On Linux it is an anonymous file (memfd) that the child opens through the parent's /proc entry: it has no name that could
-be left behind, it is not bounded by the size of /dev/shm (64 MB in a container), and it is gone as soon as nobody maps
-it, even after kill -9. Elsewhere it is a temporary file. Its space is reserved when it is made, so that a lack of memory
-is an error here and not a SIGBUS in the child.
+On Linux it is an anonymous file (memfd) that the child opens through the parent's /proc entry: it has no name that
+could be left behind, it is not bounded by the size of /dev/shm (64 MB in a container), and it is gone as soon as nobody
+maps it, even after kill -9. Elsewhere it is a temporary file. Its space is reserved when it is made, so that a lack of
+memory is an error here and not a SIGBUS in the child.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Segment:
 
 
 def attach(ticket: Ticket) -> UInt8Array:
-    """In the child: the parent's array. Raises: FileNotFoundError once the parent has closed it (it gave the task up)."""
+    """In the child: the parent's array. Raises: FileNotFoundError once the parent has closed it and so given up."""
     fd = os.open(ticket.path, os.O_RDWR)
     try:
         # the number may meanwhile be another file of the parent's; nothing was written, so just leave
