@@ -1,8 +1,8 @@
 """The classifier W: one unit row per label, made of its prompts, and addressed by everything that went into it.
 
 Method §4: each prompt's vector is normalised, a label's vectors are averaged, the mean is normalised again. The address
-covers the text tower's weights and tokenizer, the texts themselves and the rules that made them, so that editing a label
-or a template can never meet a stale row (the released code keys its file by data set and architecture only).
+covers the text tower's weights and tokenizer, the texts themselves and the rules that made them, so that editing a
+label or a template can never meet a stale row (the released code keys its file by data set and architecture only).
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ def load(
     if name == "lite":
         from models import lite  # here, because the packages that it is made of are an optional extra
 
-        return lite.load_lite(data_dir / "models" / "lite", where, progress)
+        return lite.load_lite(data_dir / "models" / "lite", where, dtype, progress)
     progress(f"loading {name}", 0.0)
     model = _model(entry, weights_file or weights.find_local(name, data_dir), progress)
     progress(f"preparing {name}", 0.8)

@@ -36,7 +36,7 @@ def choose_dtype(device: torch.device, setting: Precision) -> torch.dtype:
 
 def has_native_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool(_cpu_flags() & {"amx_bf16", "avx512_bf16"})
 
 

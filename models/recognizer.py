@@ -1,7 +1,7 @@
 """A recogniser: two halves that never meet. Frames become vectors, texts become vectors; scores are made elsewhere.
 
-CLIP and `lite` are the same class with other towers, so everything downstream (profiles, views, caches, batching) is one
-road. A recogniser holds no request state and may be called from several threads.
+CLIP and `lite` are the same class with other towers, so everything downstream (profiles, views, caches, batching) is
+one road. A recogniser holds no request state and may be called from several threads.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Scores: one matrix product between a video's vectors and a classifier, and the three ways to merge views.
 
-Method §9: Text4Vis averages un-normalised view features before anything else; ViFi-CLIP averages probabilities. Averaging
-logits is the third option. With one view all three agree.
+Method §9: Text4Vis averages un-normalised view features before anything else; ViFi-CLIP averages probabilities.
+Averaging logits is the third option. With one view all three agree.
 """
 
 from __future__ import annotations

