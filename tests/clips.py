@@ -213,7 +213,7 @@ def render_slow(path: Path, frames: int = 800) -> Path:
         key, change = packets[0], bytes(packets[1])
         container.mux(key)
         for i in range(1, frames):
-            packet: av.Packet[VideoStream] = av.Packet(change)
+            packet = av.Packet(change)
             packet.stream, packet.pts, packet.dts, packet.time_base = stream, i, i, Fraction(1, 25)
             container.mux(packet)
     return path

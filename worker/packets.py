@@ -88,5 +88,5 @@ def data(video: Video) -> Iterator[Packet[VideoStream]]:
             if packet.size:  # the library ends with an empty one, which means flush
                 yield packet
     except IndexError:
-        # a damaged MPEG-TS announced one more stream on the way, which PyAV's last flush does not know: the file has ended
+        # a damaged MPEG-TS announced one more stream on the way, which PyAV's last flush does not know: the end, too
         return

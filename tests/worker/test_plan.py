@@ -73,8 +73,16 @@ def test_a_frame_shown_before_its_keyframe_leans_on_the_group_before() -> None:
 
 @pytest.mark.parametrize(
     ("name", "source"),
-    [("h264", "index"), ("h264_bframes", "index"), ("h264_offset", "index"), ("h264_fragmented", "packets")]
-    + [("vp9_live", "packets"), ("gif", "packets"), ("mpeg2_mpg", "packets"), ("h264_raw", "count")],
+    [
+        ("h264", "index"),
+        ("h264_bframes", "index"),
+        ("h264_offset", "index"),
+        ("h264_fragmented", "packets"),
+        ("vp9_live", "packets"),
+        ("gif", "packets"),
+        ("mpeg2_mpg", "packets"),
+        ("h264_raw", "count"),
+    ],
 )
 def test_where_the_times_come_from(name: str, source: str, tmp_path: Path) -> None:
     with Video(rendered(name, tmp_path), LIMITS) as video:

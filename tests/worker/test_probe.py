@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -58,7 +59,7 @@ def _write(content: bytes) -> Callable[[Path], Path]:
         (
             lambda path: truncate(render(path.with_suffix(".mp4"), SPECS["h264"]), 0.5, path),
             "corrupt_container",
-            "read",
+            "begins like",
         ),
     ],
     ids=["empty", "text", "bytes", "svg", "sdp", "audio", "cover", "truncated"],
@@ -131,7 +132,6 @@ def test_a_blob_that_is_gone_is_not_the_users_fault(tmp_path: Path) -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_a_corrupt_header_never_ends_in_a_foreign_error(seed: int, tmp_path: Path) -> None:
     broken = corrupt(rendered("h264_faststart", tmp_path), seed, 60, tmp_path / "broken", end=0.3)
-    try:
-        probe(broken, LIMITS)
-    except (UndecodableVideo, VideoTooLarge) as error:
-        assert error.details["reason"]
+
+    with suppress(UndecodableVideo, VideoTooLarge):
+        assert probe(broken, LIMITS).codec
