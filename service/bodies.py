@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn, TypeVar
+from urllib.parse import parse_qsl
 
 from pydantic import BaseModel
 from starlette.requests import Request
@@ -19,9 +20,7 @@ from service.validation import validate
 MAX_JSON_BYTES = 64 << 20
 """JSON is held in memory: base64 is for small clips, multipart for all others."""
 
-_FORM_OVERHEAD = MAX_TEXT_BYTES + (
-    1 << 20
-)  # what a form may weigh besides its file before its announced length alone refuses it
+_FORM_OVERHEAD = MAX_TEXT_BYTES + (1 << 20)  # of a form besides its file; heavier ones are refused by their length
 _LISTS = ("labels", "templates", "texts")
 
 BodyT = TypeVar("BodyT", bound=BaseModel)
@@ -37,6 +36,8 @@ async def read(request: Request, model: type[BodyT], place: Incoming, preview: P
     kind = _kind(request)
     if kind == "multipart/form-data":
         return await _read_form(request, model, place, preview)
+    if kind == "application/x-www-form-urlencoded":
+        return validate(model, _values(await _read_urlencoded(request)))
     if _is_json(kind):
         return await read_json(request, model)
     raise UnsupportedMedia(
@@ -73,25 +74,42 @@ async def _read_form(request: Request, model: type[BodyT], place: Incoming, prev
     return validate(model, _values(await reader.read(request.headers["content-type"], request.stream())))
 
 
+async def _read_urlencoded(request: Request) -> Fields:
+    """A form without a file, as `curl -d` sends it."""
+    body = await _read_whole(request, MAX_TEXT_BYTES)
+    try:
+        pairs = parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=100_000)
+    except ValueError as error:
+        raise InvalidRequest(f"The form cannot be read: {error}.") from None
+    fields: Fields = {}
+    for name, value in pairs:
+        fields.setdefault(name, []).append(value)
+    return fields
+
+
 async def _read_json(request: Request) -> dict[str, Any]:
-    _check_json_size(content_length(request) or 0)
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        _check_json_size(len(body))
-    value = await asyncio.to_thread(_parse, bytes(body)) if len(body) > 1 << 20 else _parse(bytes(body))
+    body = await _read_whole(request, MAX_JSON_BYTES)
+    value = await asyncio.to_thread(_parse, body) if len(body) > 1 << 20 else _parse(body)
     if not isinstance(value, dict):
         raise InvalidRequest("The body must be a JSON object.")
     return value
 
 
-def _check_json_size(size: int) -> None:
-    if size > MAX_JSON_BYTES:
-        raise RequestTooLarge(
-            f"JSON bodies may have {MAX_JSON_BYTES} bytes.",
-            hint="Send the video as a file in multipart/form-data instead of base64.",
-            limit=MAX_JSON_BYTES,
-        )
+async def _read_whole(request: Request, limit: int) -> bytes:
+    """Raises: RequestTooLarge."""
+    body = bytearray()
+    too_large = RequestTooLarge(
+        f"This kind of body may have {limit} bytes.",
+        hint="Send the video as a file in multipart/form-data.",
+        limit=limit,
+    )
+    if (content_length(request) or 0) > limit:
+        raise too_large
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise too_large
+    return bytes(body)
 
 
 def _parse(body: bytes) -> Any:

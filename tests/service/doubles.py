@@ -119,7 +119,7 @@ class AnsweringWorker:
         self._redis.close()
 
     def _run(self) -> None:
-        channel = self._redis.pubsub(ignore_subscribe_messages=True)
+        channel = self._redis.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
         channel.subscribe(keys.CANCEL_CHANNEL)
         while not self._stopped.is_set():
             try:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
+import hashlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx2
 import redis
@@ -18,7 +21,12 @@ from core.settings import Settings
 from service.app import create_app
 from service.gateway import Gateway
 
+ResultT = TypeVar("ResultT")
+
 VIDEO = b"\x00\x00\x00\x18ftypmp42 not a real clip, but nobody here decodes it"
+SHA = hashlib.sha256(VIDEO).hexdigest()
+BASE64 = base64.b64encode(VIDEO).decode()
+FILE = {"video": ("clip.mp4", VIDEO, "video/mp4")}
 LABELS = '["a cat","a dog"]'
 
 
@@ -28,6 +36,11 @@ class Site:
     settings: Settings
     gateway: Gateway
     redis: redis.Redis
+    loop: asyncio.AbstractEventLoop
+
+    def run(self, work: Coroutine[Any, Any, ResultT]) -> ResultT:
+        """Run `work` on the gateway's own event loop."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(10)
 
     @property
     def store(self) -> Path:
@@ -57,7 +70,7 @@ def serving(redis_url: str, data_dir: Path, **changes: Any) -> Iterator[Site]:
             time.sleep(0.005)
         port = server.servers[0].sockets[0].getsockname()[1]
         with redis.Redis.from_url(redis_url, decode_responses=True) as client:
-            yield Site(f"http://127.0.0.1:{port}", settings, app.state.gateway, client)
+            yield Site(f"http://127.0.0.1:{port}", settings, app.state.gateway, client, server.servers[0].get_loop())
     finally:
         server.should_exit = True
         thread.join(15)
@@ -69,3 +82,11 @@ def wait_until(condition: Any, seconds: float = 5.0) -> None:
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"
         time.sleep(0.01)
+
+
+def error(answer: httpx2.Response, status: int, code: str) -> dict[str, Any]:
+    assert answer.status_code == status, answer.text
+    found: dict[str, Any] = answer.json()["error"]
+    assert found["code"] == code, found
+    assert found["request_id"] == answer.headers["x-request-id"]
+    return found

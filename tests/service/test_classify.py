@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import threading
 from typing import Any
@@ -12,24 +10,12 @@ import pytest
 from core.errors import ModelUnavailable, UndecodableVideo
 from core.records import Classification
 from tests.service.doubles import AnsweringWorker, answering
-from tests.service.sites import LABELS, VIDEO, Site, wait_until
-
-SHA = hashlib.sha256(VIDEO).hexdigest()
-FILE = {"video": ("clip.mp4", VIDEO, "video/mp4")}
-BASE64 = base64.b64encode(VIDEO).decode()
+from tests.service.sites import BASE64, FILE, LABELS, SHA, VIDEO, Site, error, wait_until
 
 
 def names(answer: httpx2.Response) -> list[str]:
     assert answer.status_code == 200, answer.text
     return [p.label for p in Classification.model_validate(answer.json()).predictions]
-
-
-def error(answer: httpx2.Response, status: int, code: str) -> dict[str, Any]:
-    assert answer.status_code == status, answer.text
-    found: dict[str, Any] = answer.json()["error"]
-    assert found["code"] == code, found
-    assert found["request_id"] == answer.headers["x-request-id"]
-    return found
 
 
 @pytest.mark.parametrize(

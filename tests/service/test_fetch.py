@@ -1,0 +1,229 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from core.errors import UndecodableVideo, UrlNotAllowed, UrlUnreachable, VideoTooLarge, VireoError
+from core.storage import Store
+from service import fetch
+from service.fetch import Fetcher
+from service.uploads import incoming
+from tests.service.doubles import answering
+from tests.service.sites import SHA, VIDEO, Site, error
+
+
+class _Pages(BaseHTTPRequestHandler):
+    """What the other side of a URL may do."""
+
+    seen: list[tuple[str, str]]
+
+    def do_GET(self) -> None:
+        type(self).seen.append((self.headers["host"], self.path))
+        name = self.path.split("?")[0].lstrip("/")
+        if name.startswith("to/"):
+            self._head(302, {"Location": name.removeprefix("to/")})
+        elif name == "loop":
+            self._head(307, {"Location": "/loop"})
+        elif name == "nowhere":
+            self._head(301, {})
+        elif name == "gzip":
+            self._head(200, {"Content-Encoding": "gzip"}, b"x")
+        elif name == "endless":
+            self._endless()
+        elif name == "announced":
+            self._head(200, {"Content-Length": "1000000"})
+        elif name == "empty":
+            self._head(200, {}, b"")
+        elif name == "missing":
+            self._head(404, {}, b"no")
+        else:
+            self._head(200, {}, VIDEO)
+
+    def _head(self, status: int, headers: dict[str, str], body: bytes = b"") -> None:
+        self.send_response(status)
+        for name, value in ({"Content-Length": str(len(body))} | headers).items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _endless(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        try:
+            while True:
+                self.wfile.write(b"\0" * 65536)
+        except OSError:
+            pass
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Quiet."""
+
+
+@pytest.fixture
+def pages() -> type[_Pages]:
+    return type("Pages", (_Pages,), {"seen": []})
+
+
+@pytest.fixture
+def port(pages: type[_Pages]) -> Iterator[int]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), pages)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    yield server.server_port
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def get(url: str, folder: Path, fetcher: Fetcher, limit: int = 100_000) -> bytes:
+    """What a fetch leaves in its place."""
+
+    async def run() -> bytes:
+        with incoming(Store(folder.as_uri(), folder), limit) as place:
+            await fetcher.fetch(url, place)
+            assert place.staged
+            place.staged.close()
+            return place.staged.path.read_bytes()
+
+    return asyncio.run(run())
+
+
+def resolving(*addresses: str) -> Fetcher:
+    """A fetcher to which every host has these addresses, and only `test` may be private."""
+
+    async def resolve(host: str, port: int) -> list[str]:
+        return list(addresses)
+
+    return Fetcher(frozenset({"test"}), resolve)
+
+
+def test_a_file_is_fetched_from_the_checked_address_under_its_name(
+    port: int, pages: type[_Pages], tmp_path: Path
+) -> None:
+    asked: list[str] = []
+
+    async def resolve(host: str, port: int) -> list[str]:
+        asked.append(host)
+        return ["127.0.0.1"]  # the name exists nowhere else: only the pinned address can have answered
+
+    fetcher = Fetcher(frozenset({"pinned.invalid"}), resolve)
+    assert get(f"http://pinned.invalid:{port}/a.mp4?t=1#x", tmp_path, fetcher) == VIDEO
+    assert asked == ["pinned.invalid"]
+    assert pages.seen == [(f"pinned.invalid:{port}", "/a.mp4?t=1")]
+    assert list(tmp_path.glob("**/*.part")) == []
+
+
+def test_tls_asks_for_and_verifies_the_name_not_the_address() -> None:
+    async def build() -> httpx2.Request:
+        target = await resolving("93.184.216.34").check("https://videos.example.org/a.mp4")
+        async with httpx2.AsyncClient() as client:
+            return target.request(client)
+
+    request = asyncio.run(build())
+    assert request.url.host == "93.184.216.34"
+    assert request.headers["host"] == "videos.example.org"
+    assert request.extensions["sni_hostname"] == "videos.example.org"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "file:///etc/passwd", "ftp://example.org/a", "gopher://example.org", "data:video/mp4;base64,AAAA", "//a/b",
+        "a.mp4", "", "http://", "http:///a", "http://user:pw@example.org/", "http://user@example.org/", "http://exa\nmple.org/",
+        "http://example.org:0/", "http://example.org:99999/", "http://" + "a" * 5000,
+    ],
+)  # fmt: skip
+def test_what_is_no_fetchable_url(url: str, tmp_path: Path) -> None:
+    with pytest.raises(UrlNotAllowed):
+        get(url, tmp_path, resolving("8.8.8.8"))
+
+
+@pytest.mark.parametrize(
+    "addresses", [["127.0.0.1"], ["8.8.8.8", "10.0.0.1"], ["::ffff:192.168.0.1"], ["fe80::1%eth0"], ["169.254.169.254"]]
+)
+def test_every_address_of_a_host_must_be_public(addresses: list[str], tmp_path: Path) -> None:
+    with pytest.raises(UrlNotAllowed):
+        get("http://example.org/", tmp_path, resolving(*addresses))
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "0x7f.1", "2130706433", "127.1", "[::1]", "[::ffff:7f00:1]", "localhost"]
+)
+def test_spellings_of_this_machine(host: str, tmp_path: Path) -> None:
+    with pytest.raises(UrlNotAllowed):
+        get(f"http://{host}/", tmp_path, Fetcher(frozenset()))
+
+
+def test_a_host_without_address(tmp_path: Path) -> None:
+    async def resolve(host: str, port: int) -> list[str]:
+        raise OSError("no such host")
+
+    with pytest.raises(UrlUnreachable, match="not found"):
+        get("http://example.org/", tmp_path, Fetcher(frozenset(), resolve))
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("to/http://test:{port}/a.mp4", None),
+        ("to//a.mp4", None),
+        ("to/http://elsewhere:{port}/a.mp4", UrlNotAllowed),
+        ("to/file:///etc/passwd", UrlNotAllowed),
+        ("loop", UrlUnreachable),
+        ("nowhere", UrlUnreachable),
+        ("missing", UrlUnreachable),
+        ("gzip", UrlUnreachable),
+        ("endless", VideoTooLarge),
+        ("announced", VideoTooLarge),
+        ("empty", UndecodableVideo),
+    ],
+)
+def test_what_the_server_answers(
+    port: int, pages: type[_Pages], tmp_path: Path, path: str, expected: type[VireoError] | None
+) -> None:
+    url = f"http://test:{port}/{path.format(port=port)}"
+    if expected is None:
+        assert get(url, tmp_path, resolving("127.0.0.1")) == VIDEO
+        return
+    with pytest.raises(expected):
+        get(url, tmp_path, resolving("127.0.0.1"))
+    assert list(tmp_path.glob("**/*.part")) == []
+    assert len(pages.seen) <= fetch.MAX_REDIRECTS + 1
+
+
+def test_nobody_listens(tmp_path: Path) -> None:
+    with pytest.raises(UrlUnreachable) as caught:
+        get("http://test:1/a.mp4?token=secret", tmp_path, resolving("127.0.0.1"))
+    assert "secret" not in caught.value.message
+
+
+def test_proxies_of_the_environment_are_not_used(port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
+    assert get(f"http://test:{port}/a.mp4", tmp_path, resolving("127.0.0.1")) == VIDEO
+
+
+def test_a_server_that_takes_too_long(port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetch, "TOTAL_SECONDS", 0.2)
+    with pytest.raises(UrlUnreachable, match=r"0\.2 seconds"):
+        get(f"http://test:{port}/endless", tmp_path, resolving("127.0.0.1"), limit=1 << 40)
+
+
+def test_a_url_through_the_gateway(
+    port: int, serve: Callable[..., AbstractContextManager[Site]], redis_url: str
+) -> None:
+    with serve(allowed_hosts="localhost") as site, answering(redis_url), site.client() as http:
+        asked = {"labels": ["a"], "video_url": f"http://localhost:{port}/a.mp4"}
+        assert http.post("/v1/classify", json=asked).json()["video"]["id"] == f"vid_{SHA}"
+        assert http.post("/v1/videos", data={"video_url": asked["video_url"]}).status_code == 200
+        redirected = {"labels": ["a"], "url": f"http://localhost:{port}/to/http://127.0.0.1:{port}/a.mp4"}
+        found = error(http.post("/v1/classify", json=redirected), 422, "url_not_allowed")
+        assert found["details"] == {"host": "127.0.0.1"}
+        assert site.partial_files() == []

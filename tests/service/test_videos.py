@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import httpx2
+
+from core import keys
+from core.records import VideoFacts
+from core.videos import SET_FACTS, facts_args
+from tests.service.doubles import AnsweringWorker
+from tests.service.sites import BASE64, FILE, SHA, VIDEO, Site, error, wait_until
+
+ID = f"vid_{SHA}"
+
+
+def test_keep_show_ask_delete(http: httpx2.Client, worker: AnsweringWorker, site: Site) -> None:
+    kept = http.post("/v1/videos", files=FILE)
+    assert (kept.status_code, kept.headers["location"]) == (201, f"/v1/videos/{ID}")
+    assert http.post("/v1/videos", json={"base64": BASE64}).status_code == 200
+    shown = http.get(f"/v1/videos/{ID}").json()
+    assert (shown["id"], shown["bytes"], shown["kept"], shown["expires_at"]) == (ID, len(VIDEO), True, None)
+
+    for asked in ({"json": {"labels": ["a", "b"], "top_k": 1}}, {"files": {"labels": (None, '["a","b"]')}}):
+        answer = http.post(f"/v1/videos/{ID}/classify", **asked)
+        assert [p["label"] for p in answer.json()["predictions"]] == ["a", "b"]
+
+    assert http.delete(f"/v1/videos/{ID}").status_code == 204
+    assert SHA not in site.blobs()
+    error(http.get(f"/v1/videos/{ID}"), 404, "unknown_video")
+    error(http.delete(f"/v1/videos/{ID}"), 404, "unknown_video")
+    error(http.post(f"/v1/videos/{ID}/classify", json={"labels": ["a"]}), 404, "unknown_video")
+
+
+def test_a_classified_video_stays_for_a_while_and_longer_when_used(
+    http: httpx2.Client, worker: AnsweringWorker, site: Site
+) -> None:
+    http.post("/v1/classify", data={"labels": "a"}, files=FILE)
+    first = http.get(f"/v1/videos/{ID}").json()
+    assert not first["kept"]
+    assert abs(first["expires_at"] - time.time() - site.settings.video_ttl) < 60
+    http.post(f"/v1/videos/{ID}/classify", json={"labels": ["a"]})
+    assert http.get(f"/v1/videos/{ID}").json()["expires_at"] > first["expires_at"]
+    http.post("/v1/videos", json={"video_id": ID})
+    assert http.get(f"/v1/videos/{ID}").json()["kept"]
+    http.post("/v1/classify", data={"labels": "a"}, files=FILE)
+    assert http.get(f"/v1/videos/{ID}").json()["kept"]
+
+
+def test_what_a_worker_finds_out_is_shown(http: httpx2.Client, site: Site) -> None:
+    http.post("/v1/videos", files=FILE)
+    facts = VideoFacts(duration=1.5, width=4, height=2, codec="h264")
+    tell = site.redis.register_script(SET_FACTS)
+    script_keys, args = facts_args(SHA, facts)
+    assert tell(keys=script_keys, args=args) == 1
+    assert VideoFacts.model_validate(http.get(f"/v1/videos/{ID}").json()["facts"]) == facts
+    http.delete(f"/v1/videos/{ID}")
+    assert tell(keys=script_keys, args=args) == 0
+    assert site.redis.exists(keys.video(SHA)) == 0
+
+
+def test_only_what_a_video_route_takes(http: httpx2.Client, site: Site) -> None:
+    error(http.post("/v1/videos", data={"labels": "a"}, files=FILE), 422, "invalid_request")
+    error(http.post("/v1/videos", json={}), 422, "invalid_request")
+    error(http.post(f"/v1/videos/{ID}/classify", data={"labels": "a"}, files=FILE), 422, "invalid_request")
+    error(http.post(f"/v1/videos/{ID}/classify", json={"labels": ["a"], "url": "x"}), 422, "invalid_request")
+    error(http.get("/v1/videos/vid_..%2Fetc"), 404, "not_found")
+    error(http.get("/v1/videos/vid_1"), 404, "unknown_video")
+
+
+def test_a_refused_question_gives_its_upload_up(
+    serve: Callable[..., AbstractContextManager[Site]],
+) -> None:
+    with serve(queue_limit=1) as site, site.client() as http:
+        detached = {"prefer": "respond-async"}
+        assert http.post("/v1/classify", data={"labels": "a"}, files=FILE, headers=detached).status_code == 202
+        other = {"video": ("b.mp4", VIDEO + b"2")}
+        full = http.post("/v1/classify", data={"labels": "a"}, files=other, headers=detached)
+        error(full, 429, "queue_full")
+        assert int(full.headers["retry-after"]) > 0
+        assert site.blobs() == [SHA]
+        assert site.partial_files() == []
+
+
+def test_bytes_brought_while_they_are_deleted_are_not_lost(http: httpx2.Client, site: Site) -> None:
+    site.redis.set(keys.video_leaving(SHA), "1", px=300)  # as a deleter leaves it between record and bytes
+    started = time.monotonic()
+    assert http.post("/v1/videos", files=FILE).status_code == 201
+    assert time.monotonic() - started >= 0.2
+    assert SHA in site.blobs()
+
+
+def test_release_spares_what_was_used_since(site: Site) -> None:
+    async def run(use_between: bool) -> float | None:
+        videos = site.gateway.videos
+        with site.gateway.store.stage() as staged:
+            staged.write(VIDEO)
+            added = await videos.add(staged)
+        if use_between:
+            await asyncio.sleep(0.01)
+            await videos.use(ID)
+        await videos.release(added)
+        return await site.gateway.redis.zscore(keys.VIDEOS, SHA)
+
+    used = site.run(run(True))
+    assert used is not None
+    assert used > time.time() + 60
+    site.redis.flushall()
+    released = site.run(run(False))
+    assert released is not None
+    assert released <= time.time()
+
+
+def test_the_sweep_takes_what_has_expired(
+    serve: Callable[..., AbstractContextManager[Site]],
+) -> None:
+    with serve() as site, site.client() as http:
+        http.post("/v1/classify", data={"labels": "a"}, files=FILE, headers={"prefer": "respond-async"})
+        kept = {"video": ("k.mp4", VIDEO + b"kept")}
+        kept_sha = http.post("/v1/videos", files=kept).json()["id"].removeprefix("vid_")
+        site.redis.zadd(keys.VIDEOS, {SHA: time.time() - 1})
+        assert site.run(site.gateway.videos.sweep()) == 1
+        assert site.blobs() == [kept_sha]
+        wait_until(lambda: http.get(f"/v1/videos/{ID}").status_code == 404)
