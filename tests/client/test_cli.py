@@ -1,0 +1,50 @@
+"""How the command line is understood, before anything is sent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import typer
+
+from client.cli import parse_labels, spread_labels
+
+
+def test_words_behind_labels_are_labels_until_a_file_or_an_option(tmp_path: Path) -> None:
+    clip = tmp_path / "clip.mp4"
+    clip.touch()
+    arguments = ["classify", "--labels", "a cat", "a dog", str(clip), "other.mp4", "--json"]
+    assert spread_labels(arguments) == [
+        "classify", "--labels", "a cat", "--labels", "a dog", str(clip), "other.mp4", "--json",
+    ]  # fmt: skip
+
+
+def test_files_before_labels_stay_files() -> None:
+    arguments = ["classify", "x.mp4", "--labels", "a", "--labels", "b", "c", "--top-k", "2"]
+    assert spread_labels(arguments) == [
+        "classify", "x.mp4", "--labels", "a", "--labels", "b", "--labels", "c", "--top-k", "2",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("value", "labels"),
+    [
+        ("a cat", ["a cat"]),
+        ("a cat, a dog,a bird", ["a cat", "a dog", "a bird"]),
+        ('["one, two", "three"]', ["one, two", "three"]),
+    ],
+)
+def test_ways_to_write_labels(value: str, labels: list[str]) -> None:
+    assert parse_labels(value) == labels
+
+
+def test_labels_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "labels.txt"
+    file.write_text("a cat\n\n  riding, fast \n", encoding="utf-8")
+    assert parse_labels(f"@{file}") == ["a cat", "riding, fast"]
+
+
+@pytest.mark.parametrize("value", ['["a"', "[1, 2]", "@/no/such/file"])
+def test_unreadable_labels_are_said_to_be_so(value: str) -> None:
+    with pytest.raises(typer.BadParameter):
+        parse_labels(value)

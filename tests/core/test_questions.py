@@ -1,0 +1,73 @@
+"""Labels and options are checked once, at the door; what is wrong is named by its index."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.errors import InvalidLabels, InvalidRequest
+from core.questions import Label, Limits, Options, check_labels, check_options
+
+LIMITS = Limits(max_labels=5, max_label_chars=20, max_frames=16)
+
+
+def labels(*names: str) -> tuple[Label, ...]:
+    return tuple(Label(name=name) for name in names)
+
+
+@pytest.mark.parametrize(
+    ("given_labels", "index", "word"),
+    [
+        (labels(), None, "No labels"),
+        (labels("a", "b", "c", "d", "e", "f"), 5, "at most 5"),
+        (labels("a", "  "), 1, "empty"),
+        (labels("a", "b", "x" * 21), 2, "21 characters"),
+        (labels("a", "b", "a"), 2, "repeats labels[0]"),
+        (labels("Riding a  bike", "riding a bike"), 1, "repeats labels[0]"),
+        (labels("straße", "STRASSE"), 1, "repeats"),
+        ((Label(name="a", prompts=()),), 0, "prompts is empty"),
+        ((Label(name="a", prompts=("fine", "\t")),), 0, "prompts[1] is empty"),
+        ((Label(name="a", prompts=("x" * 21,)),), 0, "prompts[0]"),
+    ],
+)
+def test_bad_labels_are_named(given_labels: tuple[Label, ...], index: int | None, word: str) -> None:
+    with pytest.raises(InvalidLabels) as caught:
+        check_labels(given_labels, LIMITS)
+    assert caught.value.details.get("index") == index
+    assert word in caught.value.message
+    assert caught.value.hint
+
+
+@given(st.lists(st.text(st.characters(categories=("Ll", "Lu", "Nd")), min_size=1, max_size=20), min_size=1, max_size=5))
+def test_labels_pass_exactly_when_they_differ_beyond_case_and_width(names: list[str]) -> None:
+    folded = {" ".join(unicodedata.normalize("NFKC", name).casefold().split()) for name in names}
+    try:
+        check_labels(labels(*names), LIMITS)
+    except InvalidLabels as error:
+        assert len(folded) < len(names) or "" in folded, error.message
+    else:
+        assert len(folded) == len(names)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        Options(templates=()),
+        Options(templates=("no place",)),
+        Options(templates=("{} and {}",)),
+        Options(templates=("{0}",)),
+        Options(templates=("{} {x}",)),
+        Options(templates=("x" * 30 + "{}",)),
+        Options(frames=17),
+    ],
+)
+def test_bad_options_are_refused(options: Options) -> None:
+    with pytest.raises(InvalidRequest):
+        check_options(options, LIMITS)
+
+
+def test_good_options_pass() -> None:
+    check_options(Options(templates=("a film of {}.", "{}"), frames=16), LIMITS)

@@ -1,0 +1,16 @@
+from __future__ import annotations
+
+from core.queues import broker_url, celery_app
+from core.settings import Settings
+
+
+def test_a_unix_socket_is_spelled_the_way_the_broker_wants() -> None:
+    assert broker_url("unix:///run/redis.sock") == "redis+socket:///run/redis.sock"
+    assert broker_url("redis://host:1/0") == "redis://host:1/0"
+
+
+def test_messages_are_json_and_acknowledged_after_the_work() -> None:
+    conf = celery_app(Settings(redis_url="redis://host:1/0")).conf
+    assert conf.accept_content == ["json"]
+    assert conf.task_acks_late is True
+    assert conf.worker_prefetch_multiplier == 1

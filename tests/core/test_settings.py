@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from core.settings import Settings
+
+
+def test_the_environment_steers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VIREO_PORT", "8001")
+    monkeypatch.setenv("VIREO_ALLOWED_HOSTS", "Files.intern, media.intern")
+    monkeypatch.setenv("VIREO_REDIS_URL", "")
+    settings = Settings()
+    assert settings.port == 8001
+    assert settings.allowed_hosts == {"files.intern", "media.intern"}
+    assert settings.redis_url is None
+
+
+def test_nonsense_is_refused_at_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VIREO_PORT", "99999")
+    with pytest.raises(ValidationError, match="port"):
+        Settings()
+
+
+def test_nothing_changes_under_a_running_process() -> None:
+    with pytest.raises(ValidationError):
+        Settings().port = 1
+
+
+def test_every_setting_says_what_it_does() -> None:
+    assert all(field.description for field in Settings.model_fields.values())
+
+
+def test_derived_places(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, redis_url="redis://here/1")
+    assert settings.store_url == (tmp_path / "store").as_uri()
+    assert settings.cache_redis == "redis://here/1"
