@@ -7,8 +7,10 @@ uploads get eight seconds.
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 from types import FrameType
+from typing import NoReturn
 
 import uvicorn
 from fastapi import FastAPI
@@ -37,7 +39,13 @@ class Server(uvicorn.Server):
             self._loop.call_soon_threadsafe(gateway.stopping.set)
 
 
+def _leave(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise SystemExit(0)
+
+
 def main() -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _leave)  # uvicorn repeats the signal when it has stopped: asked for, so no failure
     settings = get_settings()
     logs.configure(settings.log_level)
     app = create_app(settings)

@@ -17,10 +17,7 @@ from service.middleware import Observed
 from service.routes import ROUTERS
 from service.schemas import Asked, ClassifyBody, EmbedBody, KeepBody, LabelSetBody
 
-MAX_BODY_BYTES = 8 << 20  # of the routes that take no video; the others count by themselves
-
 _DESCRIPTION = "Tells you what happens in a video, in your own words: any video, any labels."
-_STREAMED = frozenset({"classify", "videos", "embeddings"})
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -45,8 +42,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     envelope.install(app)
     app.add_middleware(Observed)
     for router in ROUTERS:
-        streamed = _STREAMED.intersection(map(str, router.tags))
-        app.include_router(router, max_body_size=None if streamed else MAX_BODY_BYTES)
+        app.include_router(router)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 

@@ -39,7 +39,7 @@ async def read(request: Request, model: type[BodyT], place: Incoming, preview: P
     if kind == "application/x-www-form-urlencoded":
         return validate(model, _values(await _read_urlencoded(request)))
     if _is_json(kind):
-        return await read_json(request, model)
+        return validate(model, await _read_json(request, MAX_JSON_BYTES))
     raise UnsupportedMedia(
         f"The body is {kind or 'of no declared type'}; multipart/form-data or application/json is understood.",
         hint='With curl: -F video=@clip.mp4 -F \'labels=["a cat","a dog"]\'.',
@@ -47,10 +47,10 @@ async def read(request: Request, model: type[BodyT], place: Incoming, preview: P
 
 
 async def read_json(request: Request, model: type[BodyT]) -> BodyT:
-    """The checked JSON body. Raises: InvalidRequest, InvalidLabels, RequestTooLarge, UnsupportedMedia."""
+    """The checked JSON body of a request that carries no video. Raises: VireoError."""
     if not _is_json(_kind(request)):
         raise UnsupportedMedia("The body must be application/json.", hint="Set the header Content-Type.")
-    return validate(model, await _read_json(request))
+    return validate(model, await _read_json(request, MAX_TEXT_BYTES))
 
 
 def _kind(request: Request) -> str:
@@ -87,8 +87,8 @@ async def _read_urlencoded(request: Request) -> Fields:
     return fields
 
 
-async def _read_json(request: Request) -> dict[str, Any]:
-    body = await _read_whole(request, MAX_JSON_BYTES)
+async def _read_json(request: Request, limit: int) -> dict[str, Any]:
+    body = await _read_whole(request, limit)
     value = await asyncio.to_thread(_parse, body) if len(body) > 1 << 20 else _parse(body)
     if not isinstance(value, dict):
         raise InvalidRequest("The body must be a JSON object.")

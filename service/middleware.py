@@ -10,6 +10,7 @@ import logging
 import re
 import secrets
 import time
+from contextlib import suppress
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
@@ -24,6 +25,7 @@ log = logging.getLogger("vireo.access")
 
 _GOOD_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 LINGER_SECONDS = 2.0
+LINGER_BYTES = 32 << 20
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -59,12 +61,11 @@ class Exchange:
         """Refused in the middle of an upload: closing at once would reset the connection, and many clients would
         never see why. So the answer goes out first, and what still comes is thrown away for a moment."""
         await self._send({**last, "more_body": True})
-        try:
+        seen = 0
+        with suppress(TimeoutError):
             async with asyncio.timeout(LINGER_SECONDS):
-                while not self.body_read:
-                    await self.receive()
-        except TimeoutError:
-            pass
+                while not self.body_read and seen < LINGER_BYTES:
+                    seen += len((await self.receive()).get("body", b""))
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

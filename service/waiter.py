@@ -54,6 +54,11 @@ class Waiter:
             if not others:
                 self._awaited.pop(job_id, None)
 
+    @property
+    def waiting(self) -> int:
+        """How many jobs are awaited."""
+        return len(self._awaited)
+
     def _resolve(self, job_id: str) -> None:
         for future in self._awaited.pop(job_id, set()):
             if not future.done():

@@ -287,7 +287,7 @@ def test_concurrent_repeats_wait_for_the_same_job(site: Site, redis_url: str) ->
         threads = [threading.Thread(target=ask) for _ in range(3)]
         for thread in threads:
             thread.start()
-        wait_until(lambda: len(site.gateway.waiter._awaited) == 1 and worker.seen)
+        wait_until(lambda: site.gateway.waiter.waiting == 1 and worker.seen)
         let_go.set()
         for thread in threads:
             thread.join(10)

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import httpx2
+from prometheus_client.parser import text_string_to_metric_families
+
+from core.errors import ModelUnavailable
+from service.routes.operations import _without_password
+from tests.service.doubles import LITE, AnsweringWorker
+from tests.service.sites import FILE, Site, error
+
+Serve = Callable[..., AbstractContextManager[Site]]
+
+
+def samples(http: httpx2.Client) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    text = http.get("/metrics").text
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_live_and_ready(http: httpx2.Client, worker: AnsweringWorker) -> None:
+    assert http.get("/livez").json() == {"status": "alive"}
+    ready = http.get("/readyz")
+    assert (ready.status_code, ready.json()["ready"], ready.json()["reasons"]) == (200, True, [])
+
+
+def test_not_ready_says_why(http: httpx2.Client, site: Site, worker: AnsweringWorker) -> None:
+    worker.announce("starting", "loading clip-b16 (40 %)")
+    starting = http.get("/readyz")
+    assert starting.status_code == 503
+    assert starting.json()["reasons"] == ["the inference worker is starting: loading clip-b16 (40 %)"]
+    worker.announce("failed", "x", ModelUnavailable("The weights cannot be had."))
+    assert http.get("/readyz").json()["reasons"] == ["The weights cannot be had"]
+    site.redis.flushall()
+    assert http.get("/readyz").json()["reasons"] == ["No inference worker is running"]
+
+
+def test_a_store_that_cannot_be_written(serve: Serve) -> None:
+    with serve() as site, site.client() as http:
+        (site.store / "partial").rmdir()
+        answer = http.get("/readyz").json()
+        assert not answer["checks"]["store"]["ok"]
+        assert "the store cannot be written" in answer["reasons"][0]
+
+
+def test_models_name_the_default_and_why(http: httpx2.Client, worker: AnsweringWorker) -> None:
+    page = http.get("/v1/models").json()
+    assert [m["name"] for m in page["data"]] == ["lite", "clip-b16", "clip-l14"]
+    default = page["data"][0]
+    assert (default["default"], default["reason"], default["digest"]) == (True, LITE.reason, LITE.digest)
+    assert not any(m["default"] for m in page["data"][1:])
+
+
+def test_info_tells_what_runs(http: httpx2.Client, site: Site, worker: AnsweringWorker) -> None:
+    info = http.get("/v1/info").json()
+    assert info["model"]["name"] == "lite"
+    assert (info["device"], info["precision"]) == ("cpu", "fp32")
+    assert info["limits"]["max_upload_bytes"] == site.settings.max_upload_bytes
+    assert [w["id"] for w in info["workers"]] == ["w1"]
+
+
+def test_no_password_is_told() -> None:
+    assert _without_password("redis://user:secret@host:6379/0?password=secret") == "redis://host:6379/0"
+    assert _without_password("unix://:secret@/run/redis.sock?db=1") == "unix:///run/redis.sock"
+    assert _without_password("s3://bucket/a") == "s3://bucket/a"
+
+
+def test_metrics_count_by_route_and_show_the_queue(http: httpx2.Client, site: Site, worker: AnsweringWorker) -> None:
+    before = samples(http)
+    http.get("/v1/jobs/job_1")
+    http.get("/nowhere/at/all")
+    http.post("/v1/classify", data={"labels": "a"}, files=FILE)
+    after = samples(http)
+
+    def grown(name: str, **labels: str) -> float:
+        key = (name, tuple(sorted(labels.items())))
+        return after[key] - before.get(key, 0.0)
+
+    assert grown("vireo_http_requests_total", route="/v1/jobs/{id}", method="GET", status="404") == 1
+    assert grown("vireo_http_requests_total", route="unmatched", method="GET", status="404") == 1
+    assert grown("vireo_http_requests_total", route="/v1/classify", method="POST", status="200") == 1
+    assert grown("vireo_http_request_seconds_count", route="/v1/classify", method="POST") == 1
+    assert grown("vireo_upload_bytes_total") == len(FILE["video"][1])
+    assert after["vireo_redis_up", ()] == 1
+    assert after["vireo_workers", (("state", "ready"),)] == 1
+    assert after["vireo_queue_depth", (("queue", "inference"),)] == 0
+    assert after["vireo_queue_age_seconds", (("queue", "inference"),)] == 0
+    assert after["vireo_jobs", (("state", "finished"),)] == 1
+    assert not any("job_1" in str(key) for key in after)
+
+
+def test_queue_depth_and_age(http: httpx2.Client, site: Site) -> None:
+    for _ in range(2):
+        http.post("/v1/classify", data={"labels": "a"}, files=FILE, headers={"prefer": "respond-async"})
+    found = samples(http)
+    assert found["vireo_queue_depth", (("queue", "inference"),)] == 2
+    assert 0 < found["vireo_queue_age_seconds", (("queue", "inference"),)] < 30
+
+
+def test_routes_that_are_not_there(http: httpx2.Client, site: Site) -> None:
+    found = error(http.get("/v1/clasify"), 404, "not_found")
+    assert "/v1/classify" in found["details"]["nearest"]
+    wrong = http.get("/v1/classify")
+    assert "POST" in str(error(wrong, 405, "method_not_allowed")["hint"])
+    assert wrong.headers["allow"] == "POST"
