@@ -7,6 +7,7 @@ that a test can READ which frame was taken: `read_index(crop)`. Faults are made 
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -152,6 +153,7 @@ def rendered(name: str, folder: Path) -> Path:
 
 def render(path: Path, spec: ClipSpec) -> Path:
     """Writes the clip; returns `path`."""
+    os.environ.setdefault("SVT_LOG", "1")  # errors only
     with av.open(str(path), "w", format=spec.format, container_options=dict(spec.muxer)) as container:
         options = dict(spec.options)
         if spec.codec not in ("gif", "qtrle", "rawvideo", "ffv1", "mjpeg", "prores_ks"):
@@ -169,6 +171,9 @@ def render(path: Path, spec: ClipSpec) -> Path:
         container.mux(stream.encode(None))
         if audio is not None:
             container.mux(audio.encode(None))
+    if spec.codec == "libsvtav1" and hasattr(os, "sched_setscheduler"):
+        # as root, this encoder makes the calling thread a real-time one, and so every child started from it later
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
     return path
 
 

@@ -161,7 +161,7 @@ class Decoding:
             except BrokenProcessPool as error:
                 raise _crashed() from error
         if isinstance(answer, DecodeReport):
-            return DecodedClip(self._segment.array, answer)
+            return DecodedClip(self._frames, answer)
         raise VireoError.from_dict(answer)
 
     def cancel(self) -> None:
@@ -170,12 +170,14 @@ class Decoding:
         self._future.cancel()
 
     def _begin(self) -> None:
-        self._segment = segment = Segment(self.request.shape)
-        done = self._done = threading.Event()
+        segment = Segment(self.request.shape)
+        self._frames = segment.map()
+        self._done = done = threading.Event()
+        ended = self._pool._ended
 
-        def finish(_: object) -> None:
+        def finish(_: object) -> None:  # without `self`: a cycle would keep the frames until the collector comes by
             segment.close()
-            self._pool._ended()
+            ended()
             done.set()
 
         try:

@@ -36,7 +36,7 @@ class Ticket:
 
 
 class Segment:
-    """uint8 of a given shape. `close` ends the child's way in; the array stays valid as long as it is referenced.
+    """uint8 of a given shape. `close` ends the child's way in; what was mapped stays valid as long as it is referenced.
 
     Raises: WorkerUnavailable where the machine has not that much memory left.
     """
@@ -52,13 +52,16 @@ class Segment:
             self._named = Path(path)
         try:
             _reserve(self._fd, size)
-            self.array: UInt8Array = np.frombuffer(mmap.mmap(self._fd, size), np.uint8)[: prod(shape)].reshape(shape)
         except OSError as error:
             self.close()
             raise WorkerUnavailable(
                 f"there is no memory for {size / 2**20:.0f} MB of frames", hint="Try again, with fewer views or frames."
             ) from error
         self.ticket = Ticket(path, name, shape)
+
+    def map(self) -> UInt8Array:
+        """The array. The segment keeps no hold on it, so that it goes when its reader drops it."""
+        return _map(self._fd, self.ticket.shape)
 
     def close(self) -> None:
         """Safe to call twice."""
@@ -76,10 +79,13 @@ def attach(ticket: Ticket) -> UInt8Array:
         # the number may meanwhile be another file of the parent's; nothing was written, so just leave
         if ticket.name not in _true_name(fd, ticket.path):
             raise FileNotFoundError(ticket.name)
-        size = max(prod(ticket.shape), 1)
-        return np.frombuffer(mmap.mmap(fd, size), np.uint8)[: prod(ticket.shape)].reshape(ticket.shape)
+        return _map(fd, ticket.shape)
     finally:
         os.close(fd)
+
+
+def _map(fd: int, shape: tuple[int, ...]) -> UInt8Array:
+    return np.frombuffer(mmap.mmap(fd, max(prod(shape), 1)), np.uint8)[: prod(shape)].reshape(shape)
 
 
 def _true_name(fd: int, path: str) -> str:

@@ -1,0 +1,378 @@
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from core.errors import Cancelled, InvalidRequest, UndecodableVideo, VideoTooLarge, VireoError, WorkerUnavailable
+from models.profile import Profile
+from models.sampling import Views, frame_indices
+from tests.clips import SPECS, corrupt, read_index, render, render_slow, rendered
+from worker import segment
+from worker.decode import DecodeRequest, decode_clip
+from worker.decode_pool import DecodedClip, DecodePool, Decoding
+from worker.probe import Limits
+from worker.segment import Segment, attach
+
+PROFILE = Profile("test", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), 48, 48, ("{}",))
+LIMITS = Limits(max_pixels=4096 * 2304, max_seconds=600)
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("clips")
+
+
+@pytest.fixture(scope="module")
+def slow(folder: Path) -> Path:
+    """A clip that keeps a decoder busy for many seconds."""
+    return render_slow(folder / "slow.webm")
+
+
+@pytest.fixture
+def pool() -> Iterator[DecodePool]:
+    with start() as children:
+        yield children
+
+
+def start(deadline_s: float = 30.0, processes: int = 2, memory_bytes: int = 1 << 30) -> DecodePool:
+    return DecodePool(processes, deadline_s, memory_bytes, LIMITS.max_pixels, LIMITS.max_seconds)
+
+
+def submit(pool: DecodePool, path: Path, frames: int = 8, views: str = "1x1") -> Decoding:
+    return pool.submit(path, profile=PROFILE, views=Views.parse(views), frames=frames)
+
+
+def shown(clip: DecodedClip) -> list[int]:
+    return [read_index(frame) for frame in clip.frames[0]]
+
+
+def children() -> set[int]:
+    """Process ids of this test's decode children."""
+    return {child.pid for child in multiprocessing.active_children() if child.pid is not None}
+
+
+def busy() -> int:
+    """The decode child that burns most CPU, once one does."""
+    for _ in range(100):
+        ticks = {pid: cpu_ticks(pid) for pid in children()}
+        if ticks and max(ticks.values()) >= 20:
+            return max(ticks, key=ticks.__getitem__)
+        time.sleep(0.05)
+    raise TimeoutError("no child is decoding")
+
+
+def cpu_ticks(pid: int) -> int:
+    with suppress(OSError):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return int(fields[11]) + int(fields[12])  # utime, stime
+    return 0
+
+
+def alive(pid: int) -> bool:
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+
+
+def wait_until_gone(pids: set[int], seconds: float) -> float:
+    begin = time.monotonic()
+    while any(map(alive, pids)):
+        assert time.monotonic() - begin < seconds, f"still there: {pids}"
+        time.sleep(0.01)
+    return time.monotonic() - begin
+
+
+def test_frames_arrive_as_decoded_in_process(pool: DecodePool, folder: Path) -> None:
+    path = render(folder / "wide.mkv", replace(SPECS["h264_mkv"], width=128))
+    clip = submit(pool, path, views="4x3").result()
+
+    request = DecodeRequest(PROFILE, Views(4, 3), 8, LIMITS)
+    expected = np.zeros(request.shape, np.uint8)
+    report = decode_clip(path, request, expected)
+    assert (clip.frames == expected).all()
+    assert clip.report == report
+
+
+def test_many_threads_share_the_pool(pool: DecodePool, folder: Path) -> None:
+    names = ["h264", "vp9_webm", "hevc", "gif", "mpeg4_avi", "av1_mp4"] * 6
+    paths = [rendered(name, folder) for name in names]
+    with ThreadPoolExecutor(8) as threads:
+        clips = list(threads.map(lambda path: submit(pool, path).result(), paths))
+
+    assert all(shown(clip) == frame_indices(40, 8, "segment_start")[0].tolist() for clip in clips)
+
+
+def test_frames_outlive_the_pool(folder: Path) -> None:
+    with start() as pool:
+        clip = submit(pool, rendered("h264", folder)).result()
+    gc.collect()
+    assert shown(clip)[-1] == 35
+
+
+def test_errors_cross_as_what_they_are(pool: DecodePool, tmp_path: Path, folder: Path) -> None:
+    (tmp_path / "words").write_text("no video at all " * 100)
+    with pytest.raises(UndecodableVideo) as refused:
+        submit(pool, tmp_path / "words").result()
+    assert refused.value.details["reason"] == "not_a_video"
+
+    large = render(tmp_path / "large.mp4", replace(SPECS["h264"], width=4112, height=2320, frames=2))
+    with pytest.raises(VideoTooLarge) as too_large:
+        submit(pool, large).result()
+    assert too_large.value.details["limit"] == LIMITS.max_pixels
+
+    with pytest.raises(InvalidRequest, match="memory"):
+        pool.submit(
+            rendered("h264", folder),
+            profile=replace(PROFILE, size=512, short_side=512),
+            views=Views(10, 3),
+            frames=1024,
+        )
+
+
+def test_a_killed_child_costs_its_own_video_only(pool: DecodePool, slow: Path, folder: Path) -> None:
+    doomed = submit(pool, slow)
+    victim = busy()
+    beside = submit(pool, rendered("h264", folder))
+    os.kill(victim, signal.SIGKILL)
+
+    with pytest.raises(UndecodableVideo) as crashed:
+        doomed.result()
+    assert crashed.value.details["reason"] == "decoder_crashed"
+    assert shown(beside.result())[-1] == 35
+    assert shown(submit(pool, rendered("h264", folder)).result())[-1] == 35
+
+
+def test_children_killed_while_idle_are_replaced(pool: DecodePool, folder: Path) -> None:
+    submit(pool, rendered("h264", folder)).result()
+    for pid in children():
+        os.kill(pid, signal.SIGKILL)
+
+    begin = time.monotonic()
+    assert shown(submit(pool, rendered("h264", folder)).result())[-1] == 35
+    assert time.monotonic() - begin < 3
+
+
+def test_the_deadline_ends_one_video(slow: Path, folder: Path) -> None:
+    with start(deadline_s=0.5) as pool:
+        begin = time.monotonic()
+        late, beside = submit(pool, slow), submit(pool, rendered("h264", folder))
+        assert shown(beside.result())[-1] == 35
+        with pytest.raises(UndecodableVideo) as passed:
+            late.result()
+
+        assert passed.value.details["reason"] == "deadline"
+        assert time.monotonic() - begin < 2
+        assert shown(submit(pool, rendered("h264", folder)).result())[-1] == 35
+
+
+def test_the_deadline_does_not_count_the_wait_for_a_child(slow: Path, folder: Path) -> None:
+    with start(deadline_s=1.0, processes=1) as pool:
+        first = submit(pool, slow)
+        queued = [submit(pool, rendered("h264", folder)) for _ in range(3)]
+        assert all(shown(decoding.result())[-1] == 35 for decoding in queued)
+        with pytest.raises(UndecodableVideo):
+            first.result()
+
+
+def test_cancelling_kills_the_child_within_a_second(pool: DecodePool, slow: Path, folder: Path) -> None:
+    decoding = submit(pool, slow)
+    victim = busy()
+    threading.Timer(0.1, decoding.cancel).start()
+
+    begin = time.monotonic()
+    with pytest.raises(Cancelled):
+        decoding.result()
+    wait_until_gone({victim}, seconds=1.1)
+    assert time.monotonic() - begin < 1.2
+    assert shown(submit(pool, rendered("h264", folder)).result())[-1] == 35
+
+
+def test_what_is_cancelled_while_it_waits_never_runs(slow: Path, folder: Path) -> None:
+    with start(processes=1, deadline_s=1.0) as pool:
+        first, queued = submit(pool, slow), submit(pool, rendered("h264", folder))
+        queued.cancel()
+        with pytest.raises(Cancelled):
+            queued.result()
+        with pytest.raises(UndecodableVideo):
+            first.result()
+        assert shown(submit(pool, rendered("h264", folder)).result())[-1] == 35
+
+
+def test_memory_is_limited(slow: Path, folder: Path) -> None:
+    with start(memory_bytes=24 << 20) as pool:  # three frames of 4K are 37 MB
+        with pytest.raises(UndecodableVideo):
+            submit(pool, slow).result()
+        assert shown(submit(pool, rendered("h264", folder)).result())[-1] == 35
+
+
+def test_random_damage_never_takes_the_pool_down(pool: DecodePool, folder: Path, tmp_path: Path) -> None:
+    waiting = []
+    for number, name in enumerate(sorted(SPECS)):
+        for seed in range(3):
+            broken = corrupt(rendered(name, folder), 100 * seed + number, 20, tmp_path / f"{name}-{seed}")
+            waiting.append(submit(pool, broken, frames=4))
+    reasons = [reason_of(decoding) for decoding in waiting]
+
+    assert "internal_error" not in reasons
+    assert reasons.count("frames") > len(reasons) / 4
+    assert shown(submit(pool, rendered("h264", folder)).result())[-1] == 35
+
+
+def reason_of(decoding: Decoding) -> str:
+    try:
+        decoding.result()
+    except VireoError as error:
+        return str(error.details.get("reason", error.code))
+    return "frames"
+
+
+def test_a_wedged_pool_is_replaced(folder: Path, slow: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.decode_pool._WEDGED_SECONDS", 0.2)
+    with start(deadline_s=3.0) as pool:
+        channel = pool._children._pool_manager.worker_manager.workers_channel
+        assert channel is not None
+        channel.mutex.acquire()  # as a child would leave it that dies at the wrong moment
+        begin = time.monotonic()
+        assert shown(submit(pool, rendered("h264", folder)).result())[-1] == 35
+        assert 3 < time.monotonic() - begin < 8
+
+
+def test_closing_wakes_who_waits(slow: Path) -> None:
+    pool = start()
+    decoding = submit(pool, slow)
+    busy()
+    threading.Timer(0.1, pool.close).start()
+    with pytest.raises(VireoError):
+        decoding.result()
+    pool.close()
+    with pytest.raises(WorkerUnavailable):
+        submit(pool, slow)
+
+
+def test_nothing_is_left_in_shared_memory_or_open(folder: Path) -> None:
+    before, files = names("/dev/shm"), len(names("/proc/self/fd"))
+    with start() as pool:
+        for _ in range(20):
+            submit(pool, rendered("h264", folder)).result()
+        submit(pool, rendered("h264", folder)).cancel()
+        time.sleep(0.3)
+        segments = [link for link in open_files() if "vireo-frames" in link]  # before any garbage collection
+    gc.collect()
+
+    assert not segments
+    assert names("/dev/shm") == before
+    assert len(names("/proc/self/fd")) <= files + 8  # the fork server's and the tracker's pipes stay
+
+
+def names(directory: str) -> set[str]:
+    return {entry.name for entry in Path(directory).iterdir()}
+
+
+def open_files() -> list[str]:
+    links = []
+    for entry in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):
+            links.append(str(entry.readlink()))
+    return links
+
+
+def test_a_segment_is_recognised_by_name_not_by_number() -> None:
+    first = Segment((4,))
+    first.close()
+    second = Segment((4,))  # most likely under the same number
+    ours = second.map()
+    with pytest.raises(FileNotFoundError):
+        attach(first.ticket)
+    attach(second.ticket)[:] = 7
+    second.close()
+    assert ours.tolist() == [7, 7, 7, 7]
+
+
+def test_a_lack_of_memory_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(fd: int, size: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(segment, "_reserve", full)
+    with pytest.raises(WorkerUnavailable, match="no memory for 8 MB"):
+        Segment((8 << 20,))
+
+
+PARENT = """
+import sys, time
+from pathlib import Path
+from models.profile import Profile
+from models.sampling import Views
+from worker.decode_pool import DecodePool
+
+if __name__ == "__main__":
+    profile = Profile("test", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), 48, 48, ("{}",))
+    pool = DecodePool(2, 60.0, 1 << 30, 4096 * 2304, 600.0)
+    decodings = [pool.submit(Path(path), profile=profile, views=Views(), frames=8) for path in sys.argv[2:]]
+    if sys.argv[1] == "wait":
+        print("decoding", flush=True)
+        time.sleep(60)
+    clips = [decoding.result() for decoding in decodings]
+    print(*(clip.report.info.frames for clip in clips), "torch" in sys.modules)
+    if sys.argv[1] == "close":
+        pool.close()
+"""
+
+
+def run_parent(folder: Path, form: str, *arguments: str) -> subprocess.Popen[str]:
+    """A worker-like process, its main module started in one of Python's ways."""
+    (folder / "decode_parent.py").write_text(textwrap.dedent(PARENT))
+    how = {"-c": ["-c", PARENT], "-m": ["-m", "decode_parent"], "script": [str(folder / "decode_parent.py")]}[form]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(folder)])}
+    command = [sys.executable, "-W", "error", *how, *arguments]
+    return subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
+@pytest.mark.parametrize("form", ["-c", "-m", "script"])
+@pytest.mark.parametrize("end", ["close", "leave"])
+def test_a_parent_ends_without_a_word_however_it_was_started(form: str, end: str, folder: Path) -> None:
+    parent = run_parent(folder, form, end, str(rendered("h264", folder)), str(rendered("gif", folder)))
+    out, err = parent.communicate(timeout=30)
+
+    assert (out, err, parent.returncode) == ("40 40 False\n", "", 0)
+    wait_until_gone(set(session(parent.pid)), seconds=3)
+
+
+def test_no_child_survives_kill_9_of_the_worker(slow: Path, folder: Path) -> None:
+    parent = run_parent(folder, "-m", "wait", str(slow), str(slow), str(slow))
+    assert parent.stdout is not None
+    assert parent.stdout.readline() == "decoding\n"
+    time.sleep(0.5)
+    family = set(session(parent.pid)) - {parent.pid}
+    assert len(family) >= 3  # the fork server and two children, in the middle of a frame
+
+    parent.kill()
+    wait_until_gone(family, seconds=2)
+    parent.communicate(timeout=5)
+
+
+def session(leader: int) -> Iterator[int]:
+    """Processes of the session that `leader` began, without the resource tracker, which ends by itself later."""
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError, ValueError):
+            pid = int(entry.name)
+            if os.getsid(pid) == leader and b"resource_tracker" not in (entry / "cmdline").read_bytes() and alive(pid):
+                yield pid
