@@ -91,14 +91,13 @@ def load_lite(
     if not _is_current(directory):
         assemble(directory, progress)
     progress("loading lite", 0.0)
-    card: dict[str, Any] = json.loads((directory / _CARD).read_text(encoding="utf-8"))
-    model = LiteModel()
     try:
-        model.load_state_dict(load_file(directory / _WEIGHTS))
-    except (SafetensorError, OSError, RuntimeError) as error:
-        raise WeightsUnavailable(
-            f"{directory / _WEIGHTS} is damaged.", "Delete that directory: lite is then assembled anew."
-        ) from error
+        model = _read(directory)
+    except (SafetensorError, OSError, RuntimeError):  # damaged, or of an older layout: the packages have it all
+        _move_away(directory)
+        assemble(directory, progress)
+        model = _read(directory)
+    card: dict[str, Any] = json.loads((directory / _CARD).read_text(encoding="utf-8"))
     model.cast(device, dtype)
     tokenizer = sentence.open_tokenizer(directory / _TOKENIZER)
 
@@ -121,10 +120,15 @@ def load_lite(
     )
 
 
+def _read(directory: Path) -> LiteModel:
+    model = LiteModel()
+    model.load_state_dict(load_file(directory / _WEIGHTS))
+    return model
+
+
 def assemble(directory: Path, progress: Progress = lambda *_: None) -> None:
     """Build `lite` from the installed packages into `directory`, which appears whole or not at all; several processes
-    may
-    do so at once. Raises: WeightsUnavailable where a package is missing."""
+    may do so at once. Raises: WeightsUnavailable where a package is missing."""
     progress("assembling lite: reading the packages", 0.0)
     images = {name: backbones.source_state(name) for name in backbones.NAMES}
     texts = sentence.source_state()
@@ -186,8 +190,7 @@ def _is_current(directory: Path) -> bool:
 
 def _publish(scratch: Path, directory: Path) -> None:
     """Give the finished directory its name. Where another process was first, its copy is as good; an outdated one is
-    moved
-    out of the way. Raises: OSError."""
+    moved out of the way. Raises: OSError."""
     for _ in range(3):
         try:
             os.rename(scratch, directory)  # noqa: PTH104 -- Path.rename would do the same; this one is atomic by POSIX
@@ -197,7 +200,7 @@ def _publish(scratch: Path, directory: Path) -> None:
             _move_away(directory)
         else:
             return
-    raise WeightsUnavailable(f"{directory} cannot be written.", "Check who owns that directory.")
+    raise WeightsUnavailable("The directory models/lite in the data directory cannot be written.", "Check who owns it.")
 
 
 def _move_away(directory: Path) -> None:

@@ -29,12 +29,12 @@ def load(
     progress: Progress,
 ) -> Recognizer:
     """`weights_file`: instead of those found by name. Raises: KeyError for an unknown name, WeightsUnavailable."""
-    entry = zoo.ENTRIES[name]
     try:
+        entry = zoo.find(name, data_dir)
         where = choose_device(device)
         dtype = choose_dtype(where, precision)
     except (ValueError, RuntimeError) as error:
-        raise WeightsUnavailable(str(error), "Check VIREO_DEVICE and VIREO_PRECISION.") from error
+        raise WeightsUnavailable(str(error), "Check VIREO_DEVICE, VIREO_PRECISION and the model's card.") from error
     if name == "lite":
         from models import lite  # here, because the packages that it is made of are an optional extra
 

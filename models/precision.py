@@ -6,6 +6,7 @@ Weights are converted once; nothing is autocast on CPU, where casting on every c
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -16,9 +17,11 @@ DTYPES: dict[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16,
 
 
 def choose_device(setting: str) -> torch.device:
-    """`auto`: the first CUDA GPU if there is one. Raises: ValueError for a device that is not there."""
+    """`auto`: the first CUDA GPU if there is one, else `cpu`. Raises: ValueError for a device that is not there."""
     if setting == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", setting):
+        raise ValueError(f"{setting!r} is not a device: use auto, cpu, cuda or cuda:N")
     device = torch.device(setting)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ValueError(f"device {setting!r} was asked for, but torch sees {torch.cuda.device_count()} GPUs")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -69,20 +70,24 @@ def _text_tower(
             tensor.data = tensor.data.to(device=device, dtype=text_dtype)
     if isinstance(mask := getattr(model, "attn_mask", None), torch.Tensor):
         model.attn_mask = mask.to(device=device, dtype=text_dtype)
+    tokenizing = threading.Lock()  # Hugging Face's fast tokenizers are not re-entrant ("Already borrowed")
     encode_tokens = _encode_trimmed if _is_causal(model) else _encode_whole
 
     def encode(texts: list[str]) -> tuple[torch.Tensor, list[bool]]:
-        tokens = tokenizer(texts).to(device)  # [n, context]
-        return encode_tokens(model, tokens), overlong(tokenizer, texts, context)
+        with tokenizing:
+            tokens = tokenizer(texts, context_length=context)  # [n, context]
+            truncated = overlong(tokenizer, texts, context)
+        return encode_tokens(model, tokens.to(device)), truncated
 
     return encode
 
 
 def overlong(tokenizer: Tokenizer, texts: list[str], context: int) -> list[bool]:
-    """Whose end the text tower does not read: open_clip's tokenizers cut in silence, so count in a wider window."""
-    wide = tokenizer([*texts, ""], context_length=2 * context)  # [n + 1, 2·context]
-    padding = wide[-1, -1]  # the empty text is all padding at its end
-    flags: list[bool] = (wide[:-1, context:] != padding).any(dim=1).tolist()  # [n]
+    """Whose end the text tower does not read. open_clip's tokenizers cut in silence; given one more slot, the ids of a
+    text that fits stay as they were, and those of a longer one change where its end mark stood."""
+    tokens = tokenizer(texts, context_length=context)  # [n, context]
+    wider = tokenizer(texts, context_length=context + 1)  # [n, context + 1]
+    flags: list[bool] = (tokens != wider[:, :context]).any(dim=1).tolist()  # [n]
     return flags
 
 

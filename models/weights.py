@@ -7,7 +7,6 @@ open_clip's own download path, tried only after one quick look at whether its hu
 from __future__ import annotations
 
 import hashlib
-import pickle
 import threading
 import warnings
 from collections.abc import Callable
@@ -19,7 +18,6 @@ import torch
 from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
 from huggingface_hub.errors import EntryNotFoundError
 from open_clip.pretrained import get_pretrained_cfg
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
@@ -60,11 +58,11 @@ def read_state(path: Path) -> StateDict:
         raise WeightsUnavailable(f"There is no weights file {path.name}.", "Check VIREO_WEIGHTS.")
     try:
         loaded = load_file(path) if path.suffix == ".safetensors" else _load_pickle(path)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+    except Exception as error:  # damaged bytes raise whatever their reader stumbles over
         raise WeightsUnavailable(
             f"{path.name} is not a state dict that can be loaded safely.",
             "Save it as safetensors, or with torch.save(model.state_dict(), …). TorchScript archives and pickled "
-            f"objects are refused because loading them runs code. ({str(error).splitlines()[0][:200]})",
+            f"objects are refused because loading them runs code. ({_first_line(error)})",
         ) from error
     return _plain(loaded)
 
@@ -125,7 +123,7 @@ def download(architecture: str, tag: str) -> torch.nn.Module:
         raise QuickGeluMismatch(str(error), "Use the -quickgelu architecture.") from error
     except (OSError, RuntimeError) as error:
         raise WeightsUnavailable(
-            f"The download of {tag!r} failed: {str(error).splitlines()[0][:200]}",
+            f"The download of {tag!r} failed: {_first_line(error)}",
             "Try again, or place the file by hand.",
         ) from error
     return model.eval()
@@ -147,11 +145,16 @@ def _load_pickle(path: Path) -> Any:
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)[:200]
+
+
 def _plain(loaded: Any) -> StateDict:
     for wrapper in ("state_dict", "model_state_dict", "model"):
         if isinstance(loaded, dict) and isinstance(loaded.get(wrapper), dict):
             loaded = loaded[wrapper]
-    state = {name.removeprefix("module."): value for name, value in loaded.items() if isinstance(value, torch.Tensor)}
+    entries = loaded.items() if isinstance(loaded, dict) else ()
+    state = {str(name).removeprefix("module."): value for name, value in entries if isinstance(value, torch.Tensor)}
     if not state:
         raise WeightsUnavailable("The file holds no tensors.", "A state dict is needed: names and their tensors.")
     return state

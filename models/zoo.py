@@ -9,7 +9,9 @@ transformer is not neutral, method §6).
 from __future__ import annotations
 
 import difflib
+import json
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from models.profile import Profile
 
@@ -71,10 +73,42 @@ ENTRIES = {
 }
 
 
-def names() -> list[str]:
-    return list(ENTRIES)
+class BadCard(ValueError):
+    """The card of a local checkpoint cannot be understood; the message says why."""
 
 
-def nearest(name: str) -> list[str]:
+def names(data_dir: Path | None = None) -> list[str]:
+    """All models by name, those with a card of their own in `<data_dir>/weights` included."""
+    return [*ENTRIES, *(card.stem for card in _cards(data_dir) if card.stem not in ENTRIES)]
+
+
+def nearest(name: str, data_dir: Path | None = None) -> list[str]:
     """Up to three names that look like it."""
-    return difflib.get_close_matches(name.lower(), ENTRIES, n=3, cutoff=0.3)
+    return difflib.get_close_matches(name.lower(), names(data_dir), n=3, cutoff=0.3)
+
+
+def find(name: str, data_dir: Path | None = None) -> Entry:
+    """The entry of that name. A local checkpoint is `<name>.safetensors` (or .pt) beside `<name>.json`, its card:
+    `{"like": "clip-b16"}`, and under `"profile"` whatever of its profile differs. Raises: KeyError, BadCard."""
+    if name in ENTRIES:
+        return ENTRIES[name]
+    for card in _cards(data_dir):
+        if card.stem == name:
+            return _read_card(card)
+    raise KeyError(name)
+
+
+def _cards(data_dir: Path | None) -> list[Path]:
+    return sorted((data_dir / "weights").glob("*.json")) if data_dir else []
+
+
+def _read_card(card: Path) -> Entry:
+    try:
+        said = json.loads(card.read_text(encoding="utf-8"))
+        base = ENTRIES[said["like"]]
+        profile = Profile.from_dict(base.profile.to_dict() | {"name": card.stem} | said.get("profile", {}))
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise BadCard(f"{card.name} is no card of a model: {error}") from error
+    if base.tag == "pip":
+        raise BadCard(f"{card.name} is like lite, which has no weights file of its own.")
+    return replace(base, name=card.stem, profile=profile, licence="yours", about=f"local weights, like {base.name}")

