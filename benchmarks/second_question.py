@@ -1,7 +1,8 @@
 """The second question about a stored video against the first, and what gateway and queue add to the worker's compute.
 
-A running copy of the product over HTTP; ViT-B/16 with random weights, 8 frames, 10-s clips of 340×256. Expected before it
-was built: first question one to two seconds (decode 80 ms, encode 0.2 to 1.7 s, text 0.1 s), second 5 to 15 ms.
+A running copy of the product over HTTP; ViT-B/16 with random weights, 8 frames, 10-s clips of 340×256. Expected before
+it was built: the first question takes one to two seconds (decode 80 ms, encode 0.2 to 1.7 s, text 0.1 s), the second
+5 to 15 ms.
 """
 
 from __future__ import annotations

@@ -22,8 +22,10 @@ def settings_table() -> str:
 
 def errors_table() -> str:
     rows = ["| status | code | `Retry-After` |", "|---|---|---|"]
-    for kind in sorted(BY_CODE.values(), key=lambda kind: (kind.status, kind.code)):
-        rows.append(f"| {kind.status} | `{kind.code}` | {f'{kind.retry_after} s' if kind.retry_after else ''} |")
+    rows += [
+        f"| {kind.status} | `{kind.code}` | {f'{kind.retry_after} s' if kind.retry_after else ''} |"
+        for kind in sorted(BY_CODE.values(), key=lambda kind: (kind.status, kind.code))
+    ]
     return "\n".join(rows)
 
 

@@ -1,4 +1,6 @@
-"""Documentation is an artefact under test: settings, errors, metrics, routes and models appear, and tables are fresh."""
+"""Documentation is an artefact under test: settings, errors, metrics, routes and models appear, and tables are
+fresh.
+"""
 
 from __future__ import annotations
 

@@ -70,8 +70,8 @@ def serve(settings: Settings, book: JobBook, running: Cancellations, heartbeat: 
         reaper = Reaper(book, lambda job_id: app.send_task(INFER_TASK, [job_id]))
         start("cancellations", running.listen, connect(settings.jobs_redis, decode=True), stopped)
         start("reaper", reaper.run, stopped)
-        if not announce(runtime, heartbeat):
-            start("model", keep_trying, runtime, heartbeat, stopped)
+        if not announce(runtime, heartbeat, settings):
+            start("model", keep_trying, runtime, heartbeat, settings, stopped)
         consume(app, settings)
     finally:
         stopped.set()
@@ -82,7 +82,7 @@ def start(name: str, target: Callable[..., None], *args: object) -> None:
     threading.Thread(target=target, name=name, args=args, daemon=True).start()
 
 
-def announce(runtime: Runtime, heartbeat: Heartbeat) -> bool:
+def announce(runtime: Runtime, heartbeat: Heartbeat, settings: Settings) -> bool:
     """Load the default model and say what this worker can do. One that cannot be had is announced as such, and the
     worker serves the others meanwhile."""
     from models import zoo
@@ -90,24 +90,24 @@ def announce(runtime: Runtime, heartbeat: Heartbeat) -> bool:
     try:
         loaded = runtime.shelf.get(None)
     except VireoError as error:
-        heartbeat.say(state="failed", detail=error.message, error=error.to_dict(), models=zoo.names())
+        heartbeat.say(state="failed", detail=error.message, error=error.to_dict(), models=zoo.names(settings.data_dir))
         return False
     heartbeat.say(
         state="ready",
         detail=f"{loaded.ref.name} is loaded",
         error=None,
         model=loaded.ref,
-        models=zoo.names(),
+        models=zoo.names(settings.data_dir),
         device=str(loaded.recognizer.device),
         precision=loaded.recognizer.precision,
     )
     return True
 
 
-def keep_trying(runtime: Runtime, heartbeat: Heartbeat, stopped: threading.Event) -> None:
+def keep_trying(runtime: Runtime, heartbeat: Heartbeat, settings: Settings, stopped: threading.Event) -> None:
     """A hub may come back, a weights file may be put in place: no restart should be needed."""
     while not stopped.wait(RETRY_SECONDS):
-        if announce(runtime, heartbeat):
+        if announce(runtime, heartbeat, settings):
             return
 
 

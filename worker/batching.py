@@ -101,5 +101,5 @@ class Batcher:
             for entry in batch:
                 entry.done.set_exception(error)
             return
-        for entry, rows in zip(batch, features.split([len(e.frames) for e in batch]), strict=True):
+        for entry, rows in zip(batch, torch.split(features, [len(e.frames) for e in batch]), strict=True):
             entry.done.set_result(rows)

@@ -78,7 +78,7 @@ class Cancellations:
         """Trip tokens as cancel messages arrive, until `stopped`. A lost connection is taken up again."""
         while not stopped.is_set():
             try:
-                with client.pubsub(ignore_subscribe_messages=True) as channel:
+                with client.pubsub(ignore_subscribe_messages=True) as channel:  # type: ignore[no-untyped-call]
                     channel.subscribe(keys.CANCEL_CHANNEL)
                     while not stopped.is_set():
                         if message := channel.get_message(timeout=1.0):

@@ -108,7 +108,11 @@ class ClassifierCache:
         except redis.RedisError as error:  # a cache that is away only costs time
             log.warning("classifier cache not read: %s", error)
             return {}
-        found = {address: Row.unpack(value) for address, value in zip(addresses, values, strict=True) if value}
+        found = {
+            address: Row.unpack(value)
+            for address, value in zip(addresses, values, strict=True)
+            if isinstance(value, bytes)
+        }
         CACHE_REQUESTS.labels("classifier", "redis").inc(len(found))
         return found
 

@@ -25,7 +25,7 @@ class JobBook:
 
     def get(self, job_id: str) -> Job | None:
         fields = self._redis.hgetall(keys.job(job_id))
-        return jobs.from_fields(fields) if fields else None
+        return jobs.from_fields({str(name): str(value) for name, value in fields.items()}) if fields else None
 
     def start(self, job_id: str) -> int:
         """How many workers have started it, this one included; 0 if there is nothing (left) to do."""
@@ -56,7 +56,7 @@ class JobBook:
     def requeue_orphans(self) -> list[str]:
         """Put back jobs whose worker died, and return their ids."""
         now = time.time()
-        expired = self._redis.zrangebyscore(keys.running(self.queue), "-inf", now)
+        expired = map(str, self._redis.zrangebyscore(keys.running(self.queue), "-inf", now))
         return [job_id for job_id in expired if self._give_back(job_id, now)]
 
     def _give_back(self, job_id: str, now: float) -> bool:
@@ -67,8 +67,9 @@ class JobBook:
         return moved
 
     def waiting_longer_than(self, seconds: float) -> list[str]:
-        ids: list[str] = self._redis.zrangebyscore(keys.waiting(self.queue), "-inf", time.time() - seconds)
-        return ids
+        return [
+            str(job_id) for job_id in self._redis.zrangebyscore(keys.waiting(self.queue), "-inf", time.time() - seconds)
+        ]
 
     def broker_backlog(self) -> int:
         """Messages that no worker has fetched yet (Celery keeps them in a list named after the queue)."""

@@ -61,10 +61,9 @@ class Shelf:
         """Raises: UnknownModel, ModelUnavailable."""
         default, _ = self.default()
         name = name or default
-        if name not in zoo.names():
-            raise UnknownModel(
-                f"There is no model {name!r}.", hint="GET /v1/models lists them.", nearest=zoo.nearest(name)
-            )
+        if name not in zoo.names(self._settings.data_dir):
+            nearest = zoo.nearest(name, self._settings.data_dir)
+            raise UnknownModel(f"There is no model {name!r}.", hint="GET /v1/models lists them.", nearest=nearest)
         with self._lock:  # loading is rare, and two loads at once would only fight over memory
             if loaded := self._loaded.get(name):
                 self._loaded.move_to_end(name)

@@ -1,7 +1,7 @@
 """Videos, remembered as frame features: the same video is never decoded twice for the same way of looking.
 
-The address covers the video's bytes, the recogniser's weights and precision, the profile's vision part, frames and views. Features
-are kept per frame and before pooling, so any aggregation (and a timeline) can be made from them later.
+The address covers the video's bytes, the recogniser's weights and precision, the profile's vision part, frames and
+views. Features are kept per frame and before pooling, so any aggregation can be made from them later.
 """
 
 from __future__ import annotations
@@ -111,8 +111,8 @@ class VideoCache:
 
     def _read(self, key: str) -> bytes | None:
         try:
-            value: bytes | None = self._redis.get(keys.cached_video(key))
+            value = self._redis.get(keys.cached_video(key))
         except redis.RedisError as error:
             log.warning("video cache not read: %s", error)
             return None
-        return value
+        return value if isinstance(value, bytes) else None

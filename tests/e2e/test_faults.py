@@ -1,4 +1,6 @@
-"""What may go wrong, does: bad input, killed processes, absent workers, clients that leave. Nothing accepted is lost."""
+"""What may go wrong, does: bad input, killed processes, absent workers, clients that leave. Nothing accepted
+is lost.
+"""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 import redis
@@ -63,7 +64,8 @@ def test_finishing_twice_keeps_the_first_end(client: redis.Redis, book: JobBook)
     assert ended is not None
     assert (ended.state, ended.result, ended.error) == (JobState.SUCCEEDED, {"answer": 1}, None)
     assert client.zcard(keys.running(keys.INFERENCE)) == 0
-    assert [entry[1]["data"] for entry in client.xrange(keys.events(job.id))] == ['"running"', '"succeeded"']
+    events: Any = client.xrange(keys.events(job.id))
+    assert [fields["data"] for _, fields in events] == ['"running"', '"succeeded"']
 
 
 def test_a_cancelled_job_ends_as_cancelled(client: redis.Redis, book: JobBook) -> None:
