@@ -64,7 +64,7 @@ class Settings(BaseSettings):
     )
     decode_processes: int = Field(2, ge=1, description="Child processes that decode untrusted video.")
     decode_deadline: float = Field(30.0, gt=0, description="Seconds after which one video's decoding is killed.")
-    decode_memory: int = Field(4 * GIB, ge=256 << 20, description="Address space of one decoding process, in bytes.")
+    decode_memory: int = Field(4 * GIB, ge=256 << 20, description="Memory that decoding one video may take, in bytes.")
     metrics_port: int | None = Field(
         None,
         description="Port of the worker's own /metrics. Default: none; under `vireo up` the gateway's has it all.",
