@@ -48,12 +48,12 @@ def decode_into(path: str, request: DecodeRequest, ticket: Ticket) -> DecodeRepo
     except VireoError as error:
         return error.to_dict()
     except FileNotFoundError:
-        return Cancelled("decoding was given up").to_dict()
+        return Cancelled("Decoding was given up.").to_dict()
     except MemoryError:
         return _out_of_memory().to_dict()
     except FFmpegError as error:
         return UndecodableVideo(
-            f"the video cannot be decoded: {in_words(error)}", reason="undecodable", stream=None
+            f"The video cannot be decoded: {in_words(error)}.", reason="undecodable", stream=None
         ).to_dict()
     except Exception as error:
         if isinstance(error, OSError) and error.errno == errno.ENOMEM:
@@ -64,7 +64,7 @@ def decode_into(path: str, request: DecodeRequest, ticket: Ticket) -> DecodeRepo
 
 def _out_of_memory() -> UndecodableVideo:
     return UndecodableVideo(
-        "decoding this video needs more memory than one decoder may use",
+        "Decoding this video needs more memory than one decoder may use.",
         hint="Send it in a smaller size.",
         reason="out_of_memory",
         stream=None,

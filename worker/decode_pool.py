@@ -72,7 +72,7 @@ class DecodePool:
         request = DecodeRequest(profile, views, frames, self._limits, self._threads)
         if np.prod(request.shape, dtype=np.int64) > MAX_BYTES:
             raise InvalidRequest(
-                f"{views} views of {frames} frames are more than fit in memory", hint="Ask for fewer views or frames."
+                f"{views} views of {frames} frames are more than fit in memory.", hint="Ask for fewer views or frames."
             )
         return Decoding(self, path, request)
 
@@ -107,7 +107,7 @@ class DecodePool:
         """(the children it runs in, its future)."""
         with self._lock:
             if self._closed:
-                raise WorkerUnavailable("the worker is shutting down")
+                raise WorkerUnavailable("The worker is shutting down.")
             if not self._children.active:
                 self._replace()
             if not self._under_way:
@@ -192,17 +192,17 @@ class Decoding:
             if self._pool._given_up(self._children):
                 self._future.cancel()
                 if self._pool._closed:
-                    raise Cancelled("the worker is shutting down")
+                    raise Cancelled("The worker is shutting down.")
                 raise BrokenProcessPool
         if self._cancelled.is_set():
-            raise Cancelled("decoding was cancelled")
+            raise Cancelled("Decoding was cancelled.")
         try:
             answer: DecodeReport | dict[str, Any] = self._future.result()
         except CancelledError:
-            raise Cancelled("decoding was cancelled") from None
+            raise Cancelled("Decoding was cancelled.") from None
         except TimeoutError:
             raise UndecodableVideo(
-                f"decoding took longer than {self._pool.deadline_s:g} s",
+                f"Decoding took longer than {self._pool.deadline_s:g} s.",
                 hint="Send a shorter or smaller video.",
                 reason="deadline",
                 stream=None,
@@ -214,7 +214,7 @@ class Decoding:
 
 def _crashed() -> UndecodableVideo:
     return UndecodableVideo(
-        "the decoder crashed on this video", hint="The file is damaged.", reason="decoder_crashed", stream=None
+        "The decoder crashed on this video.", hint="The file is damaged.", reason="decoder_crashed", stream=None
     )
 
 

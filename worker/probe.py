@@ -130,7 +130,7 @@ class Video:
             height=codec.height,
             fps=round(float(rate), 3) if rate else None,
             codec=codec_name(self.stream),
-            container=self.container.format.name.split(",")[0],
+            container=container_name(self.container),
             frames=self.stream.frames or None,
             rotation=0,
             has_audio=bool(self.container.streams.audio),
@@ -138,7 +138,7 @@ class Video:
 
     def undecodable(self, what: str, reason: str, hint: str | None = None) -> UndecodableVideo:
         """The error that names this stream."""
-        return UndecodableVideo(f"{self.label}: {what}", hint=hint, reason=reason, stream=self.stream.index)
+        return UndecodableVideo(f"{self.label.capitalize()} cannot be decoded: {what}.", hint=hint, reason=reason, stream=self.stream.index)
 
     def _ignore_others(self) -> None:
         self._rank = self.container.streams.video.index(self.stream)
@@ -156,6 +156,14 @@ def probe(path: Path, limits: Limits) -> VideoInfo:
         return video.describe()
 
 
+def container_name(container: InputContainer) -> str:
+    """One name of the format; the MOV family goes by MP4 unless its brand is QuickTime's."""
+    name = container.format.name.split(",")[0]
+    if name == "mov" and not container.metadata.get("major_brand", "").startswith("qt"):
+        return "mp4"
+    return name
+
+
 def codec_name(stream: VideoStream) -> str:
     """The format's name, not the library's that decodes it."""
     name = stream.codec_context.name
@@ -169,7 +177,7 @@ def in_words(error: FFmpegError) -> str:
 
 def too_many_pixels(width: int, height: int, limits: Limits) -> VideoTooLarge:
     return VideoTooLarge(
-        f"frames of {width}×{height} pixels are above the limit of {limits.max_pixels} pixels",
+        f"Frames of {width}×{height} pixels are above the limit of {limits.max_pixels} pixels.",
         hint="Scale the video down before sending it.",
         limit=limits.max_pixels,
         reason="too_many_pixels",
@@ -180,7 +188,7 @@ def too_many_pixels(width: int, height: int, limits: Limits) -> VideoTooLarge:
 
 def too_long(seconds: float, limits: Limits) -> VideoTooLarge:
     return VideoTooLarge(
-        f"the video lasts {seconds:.1f} s, above the limit of {limits.max_seconds:g} s",
+        f"The video lasts {seconds:.1f} s, above the limit of {limits.max_seconds:g} s.",
         hint="Cut the video into shorter parts.",
         limit=limits.max_seconds,
         reason="too_long",
@@ -190,9 +198,9 @@ def too_long(seconds: float, limits: Limits) -> VideoTooLarge:
 
 def _open(path: Path) -> InputContainer:
     if not path.is_file():
-        raise StorageUnavailable("the stored video is gone", hint="Upload it again.")
+        raise StorageUnavailable("The stored video is gone.", hint="Upload it again.")
     if path.stat().st_size == 0:
-        raise UndecodableVideo("the file is empty", reason="empty_file", stream=None)
+        raise UndecodableVideo("The file is empty.", reason="empty_file", stream=None)
     options = {"format_whitelist": ",".join(DEMUXERS), "protocol_whitelist": "file"}
     try:
         # "file:" keeps a name such as "concat:a|b" from being read as a protocol
@@ -201,9 +209,9 @@ def _open(path: Path) -> InputContainer:
         # an ArgumentError is how the library says: known, but not on the list
         kind = None if isinstance(error, ArgumentError) else _begins_like(path)
         if kind is None:
-            message, reason = "this is not a video in a format that is understood", "not_a_video"
+            message, reason = "This is not a video in a format that is understood.", "not_a_video"
         else:
-            message, reason = f"the file begins like {kind}, but it is damaged or was cut off", "corrupt_container"
+            message, reason = f"The file begins like {kind}, but it is damaged or was cut off.", "corrupt_container"
         raise UndecodableVideo(message, hint=_FORMATS, reason=reason, stream=None) from error
 
 
@@ -218,7 +226,7 @@ def _video_stream(container: InputContainer) -> VideoStream:
     if not streams:
         has = "only sound" if container.streams.audio else "no moving picture"
         raise UndecodableVideo(
-            f"the file has no video stream, {has}",
+            f"The file has no video stream, {has}.",
             reason="no_video_stream",
             stream=None,
             streams=[s.type for s in container.streams],
@@ -226,7 +234,7 @@ def _video_stream(container: InputContainer) -> VideoStream:
     decodable = [s for s in streams if s.codec_context is not None]
     if not decodable:
         raise UndecodableVideo(
-            f"there is no decoder for video stream {streams[0].index}",
+            f"There is no decoder for video stream {streams[0].index}.",
             hint="H.264, HEVC, VP8, VP9, AV1 and MPEG-4 are understood.",
             reason="unsupported_codec",
             stream=streams[0].index,

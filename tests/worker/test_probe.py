@@ -19,7 +19,7 @@ def test_a_header_is_read(tmp_path: Path) -> None:
     info = probe(render(tmp_path / "clip.mp4", SPECS["h264_audio"]), LIMITS)
 
     assert (info.width, info.height, info.frames, info.fps) == (96, 64, 40, 25.0)
-    assert (info.codec, info.container, info.has_audio) == ("h264", "mov", True)
+    assert (info.codec, info.container, info.has_audio) == ("h264", "mp4", True)
     assert info.duration == pytest.approx(1.6)
 
 
