@@ -40,13 +40,21 @@ class Asking:
         self._request = request
         self._wishes: Wishes = wishes.read(request.headers)
         self._added: Added | None = None
+        self._admitted: set[str | None] = set()
 
-    async def admit(self, model: str | None) -> None:
-        """Raises: UnknownModel, WorkerUnavailable, ModelUnavailable, QueueFull."""
-        if await self._gateway.jobs.is_known(self._wishes.key):
-            return  # a repeat: its answer may be there even if no worker is
-        await self._gateway.workers.admit(model, can_wait=self._wishes.detached)
-        await self._gateway.jobs.check_room()
+    async def admit(self, model: str | None, *, before_upload: bool = False) -> None:
+        """Whether a question to `model` has a chance; asked once per model. `before_upload`: look for room in the
+        queue as well (creating the job does, but an upload would have been for nothing by then).
+
+        Raises: UnknownModel, WorkerUnavailable, ModelUnavailable, QueueFull.
+        """
+        if model in self._admitted:
+            return
+        if not await self._gateway.jobs.is_known(self._wishes.key):  # the answer to a repeat needs no worker
+            await self._gateway.workers.admit(model, can_wait=self._wishes.detached)
+            if before_upload:
+                await self._gateway.jobs.check_room()
+        self._admitted.add(model)
 
     def check(self, asked: Asked) -> None:
         """What can be said about a question that may still lack its labels. Raises: InvalidRequest, InvalidLabels."""

@@ -31,6 +31,7 @@ class Waiter:
         self._redis = redis
         self._awaited: dict[str, set[asyncio.Future[None]]] = {}
         self._task: asyncio.Task[None] | None = None
+        self._subscribed: bool | None = None
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="waiter")
@@ -69,7 +70,9 @@ class Waiter:
             try:
                 await self._listen()
             except RedisError as error:
-                log.warning("the subscription broke, subscribing again: %s", error)
+                if self._subscribed is not False:  # once per absence, not five times a second
+                    log.warning("the subscription broke, subscribing again: %s", error)
+                self._subscribed = False
                 await asyncio.sleep(RETRY)
 
     async def _listen(self) -> None:
@@ -82,6 +85,9 @@ class Waiter:
         if message["type"] == "message":
             self._resolve(message["data"])
         elif message["type"] == "subscribe":  # the first time, and after each silent reconnect
+            if self._subscribed is False:
+                log.warning("the subscription stands again")
+            self._subscribed = True
             await self._catch_up()
 
     async def _catch_up(self) -> None:

@@ -74,7 +74,7 @@ async def classify(request: Request, asking: AskingDep, place: PlaceDep) -> Resp
 
     async def preview(body: ClassifyBody) -> None:
         asking.check(body)
-        await asking.admit(body.model)
+        await asking.admit(body.model, before_upload=True)
 
     body = await bodies.read(request, ClassifyBody, place, preview)
     question = await asking.question(body)

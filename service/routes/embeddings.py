@@ -27,7 +27,7 @@ async def embed(request: Request, asking: AskingDep, place: PlaceDep) -> Respons
 
     async def preview(body: EmbedBody) -> None:
         asking.check_texts(body, place)
-        await asking.admit(body.model)
+        await asking.admit(body.model, before_upload=True)
 
     body = await bodies.read(request, EmbedBody, place, preview)
     asking.check_texts(body, place)
