@@ -271,7 +271,9 @@ def test_without_one_decodable_frame_the_stream_is_named(folder: Path, tmp_path:
     head = data.index(b"mdat") + 4
     (tmp_path / "hollow.mp4").write_bytes(data[:head] + bytes(len(data) - head))
 
-    with pytest.raises(UndecodableVideo, match=r"^Video stream 0 \(h264\) cannot be decoded: none of its 40 frames") as refused:
+    with pytest.raises(
+        UndecodableVideo, match=r"^Video stream 0 \(h264\) cannot be decoded: none of its 40 frames"
+    ) as refused:
         decode(tmp_path / "hollow.mp4")
     assert refused.value.details == {"reason": "no_decodable_frame", "stream": 0}
 

@@ -1,0 +1,53 @@
+"""What the worker's tests share: a tiny random CLIP that remembers the texts it was asked for, and a bytes Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+import redis
+import torch
+
+from models.recognizer import Recognizer
+from models.towers import clip_recognizer
+from tests.models.conftest import tiny_clip, tiny_profile
+from worker.connection import connect
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Recognizer:
+    return clip_recognizer(
+        "tiny", tiny_clip(), "ViT-B-16-quickgelu", tiny_profile(), torch.device("cpu"), torch.float32
+    )
+
+
+class Counting:
+    """A recogniser and the texts that its text tower was asked for."""
+
+    def __init__(self, recognizer: Recognizer) -> None:
+        self.texts: list[str] = []
+
+        def text_tower(texts: list[str]) -> tuple[torch.Tensor, list[bool]]:
+            self.texts += texts
+            return recognizer.text_tower(texts)
+
+        self.recognizer = replace(recognizer, text_tower=text_tower)
+
+
+@pytest.fixture
+def counting(tiny: Recognizer) -> Counting:
+    return Counting(tiny)
+
+
+@pytest.fixture
+def cache_redis(redis_url: str) -> Iterator[redis.Redis]:
+    client = connect(redis_url, decode=False, patient=False)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def dead_redis() -> redis.Redis:
+    """Nothing listens there."""
+    return connect("unix:///nowhere/redis.sock", decode=False, patient=False)

@@ -1,0 +1,80 @@
+"""Classifier rows are computed once, kept in three tiers, and never mistaken for those of other weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import redis
+import torch
+
+from core.questions import Label
+from models.recognizer import Recognizer
+from tests.worker.conftest import Counting
+from worker.classifier_cache import Classifier, ClassifierCache, Outcome
+
+TEMPLATES = ("a video of {}.",)
+
+
+def labels(*names: str) -> tuple[Label, ...]:
+    return tuple(Label(name=name) for name in names)
+
+
+def ask(
+    cache: ClassifierCache, recognizer: Recognizer, of: Sequence[Label], templates: tuple[str, ...] = TEMPLATES
+) -> tuple[Classifier, Outcome]:
+    return cache.classifier(recognizer, of, templates, False)
+
+
+def test_rows_are_unit_length_and_in_the_order_asked(cache_redis: redis.Redis, counting: Counting) -> None:
+    cache = ClassifierCache(cache_redis, 60)
+    forward, _ = ask(cache, counting.recognizer, labels("a", "b", "c"))
+    backward, _ = ask(cache, counting.recognizer, labels("c", "b", "a"))
+    assert torch.allclose(forward.matrix.norm(dim=1), torch.ones(3))
+    assert torch.equal(forward.matrix.flip(0), backward.matrix)
+
+
+def test_each_tier_spares_the_text_tower(cache_redis: redis.Redis, counting: Counting) -> None:
+    first = ClassifierCache(cache_redis, 60)
+    original, outcome = ask(first, counting.recognizer, labels("a", "b"))
+    assert outcome == "miss"
+    assert counting.texts == ["a video of a.", "a video of b."]
+    assert ask(first, counting.recognizer, labels("a", "b"))[1] == "hit"  # the matrix in memory
+    assert ask(first, counting.recognizer, labels("b"))[1] == "hit"  # the row in memory
+    other_worker = ClassifierCache(cache_redis, 60)
+    from_redis, outcome = ask(other_worker, counting.recognizer, labels("a", "b"))
+    assert outcome == "hit"
+    assert torch.equal(from_redis.matrix, original.matrix)
+    assert ask(other_worker, counting.recognizer, labels("a", "new"))[1] == "partial"
+    assert counting.texts[2:] == ["a video of new."]
+
+
+def test_other_weights_other_templates_and_other_prompts_are_other_rows(
+    cache_redis: redis.Redis, counting: Counting
+) -> None:
+    cache = ClassifierCache(cache_redis, 60)
+    ask(cache, counting.recognizer, labels("a"))
+    assert ask(cache, replace(counting.recognizer, text_digest="other"), labels("a"))[1] == "miss"
+    assert ask(cache, counting.recognizer, labels("a"), ("a photo of {}.",))[1] == "miss"
+    assert ask(cache, counting.recognizer, [Label(name="a", prompts=("a video of a.",))])[1] == "miss"
+    assert ask(cache, counting.recognizer, labels("a"))[1] == "hit"
+
+
+def test_truncation_is_remembered_with_the_row(cache_redis: redis.Redis, counting: Counting) -> None:
+    long = labels("short", "word " * 200)
+    assert ask(ClassifierCache(cache_redis, 60), counting.recognizer, long)[0].truncated == (1,)
+    again, outcome = ask(ClassifierCache(cache_redis, 60), counting.recognizer, long)
+    assert (outcome, again.truncated) == ("hit", (1,))
+
+
+def test_rows_in_redis_expire(cache_redis: redis.Redis, counting: Counting) -> None:
+    ask(ClassifierCache(cache_redis, 60), counting.recognizer, labels("a", "b"))
+    lifetimes = [cache_redis.ttl(key) for key in cache_redis.keys("vireo:cache:row:*")]
+    assert len(lifetimes) == 2
+    assert all(0 < int(seconds) <= 60 for seconds in lifetimes)
+
+
+def test_without_redis_it_only_takes_longer(dead_redis: redis.Redis, counting: Counting) -> None:
+    cache = ClassifierCache(dead_redis, 60)
+    assert ask(cache, counting.recognizer, labels("a"))[1] == "miss"
+    assert ask(cache, counting.recognizer, labels("a"))[1] == "hit"

@@ -1,0 +1,64 @@
+"""The shelf of models: loaded when asked for, put away by least recent use, clear about what cannot be had."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.errors import ModelUnavailable, UnknownModel
+from core.settings import Settings
+from models.recognizer import Recognizer
+from models.weights import WeightsUnavailable
+from worker import shelf as module
+from worker.shelf import Shelf
+
+
+@pytest.fixture
+def loads(monkeypatch: pytest.MonkeyPatch, tiny: Recognizer) -> list[str]:
+    """Loading is doubled at its edge: every model is the tiny one, but `clip-l14` cannot be had."""
+    calls: list[str] = []
+
+    def load(name: str, **_: Any) -> Recognizer:
+        calls.append(name)
+        if name == "clip-l14":
+            raise WeightsUnavailable("no weights", "get some")
+        return tiny
+
+    monkeypatch.setattr(module, "load", load)
+    monkeypatch.setattr(module, "resolve_auto", lambda *_: ("lite", "no network"))
+    return calls
+
+
+@pytest.fixture
+def shelf(tmp_path: Path, loads: list[str]) -> Shelf:
+    return Shelf(Settings(data_dir=tmp_path, max_models=2))
+
+
+def test_auto_is_decided_once_and_says_why(shelf: Shelf, loads: list[str]) -> None:
+    assert shelf.get(None) is shelf.get("lite")
+    assert shelf.get(None).ref.reason == "no network"
+    assert loads == ["lite"]
+    shelf.close()
+
+
+def test_the_least_recently_used_is_put_away(shelf: Shelf, loads: list[str]) -> None:
+    for name in ("lite", "clip-b16", "lite", "clip-b32", "lite", "clip-b16"):
+        shelf.get(name)
+    assert loads == ["lite", "clip-b16", "clip-b32", "clip-b16"]
+    shelf.close()
+
+
+def test_unknown_names_come_with_the_nearest(shelf: Shelf) -> None:
+    with pytest.raises(UnknownModel) as caught:
+        shelf.get("clip-b61")
+    assert "clip-b16" in caught.value.details["nearest"]
+
+
+def test_what_cannot_be_had_is_not_tried_again_at_once(shelf: Shelf, loads: list[str]) -> None:
+    for _ in range(3):
+        with pytest.raises(ModelUnavailable) as caught:
+            shelf.get("clip-l14")
+        assert caught.value.hint == "get some"
+    assert loads == ["clip-l14"]

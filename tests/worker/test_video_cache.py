@@ -1,0 +1,72 @@
+"""Frame features survive the trip through Redis, are found under everything that made them, and are made once."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import redis
+import torch
+
+from core.records import VideoFacts
+from models.profile import Profile
+from models.recognizer import Recognizer
+from models.sampling import Views
+from worker.video_cache import VideoCache, VideoVectors, video_key
+
+FACTS = VideoFacts(duration=10.0, width=640, height=272, fps=None, codec="h264")
+VECTORS = VideoVectors(torch.randn(3, 8, 16), (0.0, 1.25), FACTS, ("a frame was damaged",))
+ONE = Views.parse("1x1")
+
+
+def same(a: VideoVectors | None, b: VideoVectors) -> bool:
+    return a is not None and torch.equal(a.features, b.features) and replace(a, features=b.features) == b
+
+
+def test_vectors_come_back_whole_from_memory_and_from_redis(cache_redis: redis.Redis) -> None:
+    cache = VideoCache(cache_redis, 60)
+    assert cache.get("k") is None
+    cache.put("k", VECTORS)
+    assert same(cache.get("k"), VECTORS)
+    assert same(VideoCache(cache_redis, 60).get("k"), VECTORS)
+
+
+def test_without_redis_memory_serves(dead_redis: redis.Redis) -> None:
+    cache = VideoCache(dead_redis, 60)
+    cache.put("k", VECTORS)
+    assert same(cache.get("k"), VECTORS)
+    assert cache.get("other") is None
+
+
+def test_the_address_covers_what_changes_vectors_and_nothing_else(tiny: Recognizer) -> None:
+    def with_profile(**changes: object) -> Recognizer:
+        return replace(tiny, profile=Profile.from_dict(tiny.profile.to_dict() | changes))
+
+    base = video_key("sha", tiny, ONE, 8)
+    others = [
+        video_key("other", tiny, ONE, 8),
+        video_key("sha", replace(tiny, digest="other"), ONE, 8),
+        video_key("sha", replace(tiny, dtype=torch.bfloat16), ONE, 8),
+        video_key("sha", with_profile(sampling="segment_center"), ONE, 8),
+        video_key("sha", tiny, Views.parse("4x3"), 8),
+        video_key("sha", tiny, ONE, 16),
+    ]
+    assert len({base, *others}) == 7
+    assert video_key("sha", with_profile(templates=["{}"], aggregate="logits"), ONE, 8) == base
+
+
+def test_of_many_requests_for_one_video_one_makes_the_vectors(cache_redis: redis.Redis) -> None:
+    cache, made = VideoCache(cache_redis, 60), []
+
+    def ask(index: int) -> None:
+        with cache.single_flight("k"):
+            if cache.get("k") is None:
+                time.sleep(0.05)
+                made.append(index)
+                cache.put("k", VECTORS)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(ask, range(16)))
+    assert len(made) == 1
+    assert cache._flights == {}
