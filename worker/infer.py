@@ -103,14 +103,16 @@ def _vectors(
     views = Views.parse(options.views)
     frames = options.frames or loaded.recognizer.profile.frames
     key = video_key(sha256, loaded.recognizer, views, frames)
-    if vectors := runtime.videos.get(key):
-        return vectors, True
-    with runtime.videos.single_flight(key):
-        if vectors := runtime.videos.get(key):
-            return vectors, True
-        vectors = _look(runtime, loaded, sha256, views, frames, token, watch)
-        runtime.videos.put(key, vectors)
-    return vectors, False
+    vectors = runtime.videos.get(key)
+    remembered = vectors is not None
+    if vectors is None:
+        with runtime.videos.single_flight(key):
+            vectors = runtime.videos.get(key)
+            if vectors is None:
+                vectors = _look(runtime, loaded, sha256, views, frames, token, watch)
+                runtime.videos.put(key, vectors)
+    runtime.book.note(sha256, vectors.facts)
+    return vectors, remembered
 
 
 def _look(

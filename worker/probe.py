@@ -138,7 +138,9 @@ class Video:
 
     def undecodable(self, what: str, reason: str, hint: str | None = None) -> UndecodableVideo:
         """The error that names this stream."""
-        return UndecodableVideo(f"{self.label.capitalize()} cannot be decoded: {what}.", hint=hint, reason=reason, stream=self.stream.index)
+        return UndecodableVideo(
+            f"{self.label.capitalize()} cannot be decoded: {what}.", hint=hint, reason=reason, stream=self.stream.index
+        )
 
     def _ignore_others(self) -> None:
         self._rank = self.container.streams.video.index(self.stream)

@@ -12,6 +12,7 @@ from worker.connection import connect
 from worker.decode_pool import DecodePool
 from worker.shelf import Shelf
 from worker.video_cache import VideoCache
+from worker.videos import VideoBook
 
 
 @dataclass(slots=True)
@@ -21,6 +22,7 @@ class Runtime:
     decoders: DecodePool
     classifiers: ClassifierCache
     videos: VideoCache
+    book: VideoBook
 
     @classmethod
     def open(cls, settings: Settings, progress: Callable[[str], None]) -> Runtime:
@@ -37,6 +39,7 @@ class Runtime:
             ),
             classifiers=ClassifierCache(cache, settings.cache_ttl),
             videos=VideoCache(cache, settings.cache_ttl),
+            book=VideoBook(connect(settings.jobs_redis, decode=True, patient=False)),
         )
 
     def close(self) -> None:

@@ -52,6 +52,8 @@ def test_the_same_video_is_decoded_once_and_the_same_labels_encoded_once(http: h
     assert again["cache"] == {"video": "hit", "classifier": "partial"}
     assert third["cache"] == {"video": "hit", "classifier": "hit"}
     assert again["timings_ms"]["decode"] == 0.0
+    stored = http.get(f"/v1/videos/{first['video']['id']}").json()
+    assert (stored["facts"]["codec"], stored["facts"]["width"]) == ("h264", 96)
     assert again["frames"] == first["frames"]
 
 
