@@ -19,9 +19,12 @@ HEALTHY_AFTER = 60.0  # seconds of life after which a restart counts as the firs
 
 
 def _die_with_parent() -> None:
-    """On Linux the kernel ends a child whose supervisor was killed; elsewhere Ctrl-C and SIGTERM are what there is."""
+    """On Linux the kernel ends a child whose supervisor was killed; elsewhere Ctrl-C and SIGTERM are what there is.
+
+    At once, since nobody is left to stop them in order: jobs have leases, and Redis has written what it confirmed.
+    """
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 @dataclass(slots=True)

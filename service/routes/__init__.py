@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from service.routes import classify, embeddings, jobs, labelsets, models, operations, videos
+from service.routes import classify, embeddings, jobs, labelsets, models, operations, page, videos
 
 ROUTERS: tuple[APIRouter, ...] = (
     classify.router,
@@ -14,4 +14,5 @@ ROUTERS: tuple[APIRouter, ...] = (
     jobs.router,
     models.router,
     operations.router,
+    page.router,
 )
