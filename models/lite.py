@@ -47,6 +47,7 @@ class Eye(nn.Module):
 
     def __init__(self, name: str) -> None:
         super().__init__()
+        self.name = name
         self.backbone = backbones.Backbone(name)
         self.register_buffer("projection", torch.empty(backbones.WIDTH, sentence.WIDTH))  # P [F, d]
 
@@ -92,11 +93,11 @@ def load_lite(
         assemble(directory, progress)
     progress("loading lite", 0.0)
     try:
-        model = _read(directory)
+        model = read_model(directory)
     except (SafetensorError, OSError, RuntimeError):  # damaged, or of an older layout: the packages have it all
         _move_away(directory)
         assemble(directory, progress)
-        model = _read(directory)
+        model = read_model(directory)
     card: dict[str, Any] = json.loads((directory / _CARD).read_text(encoding="utf-8"))
     model.cast(device, dtype)
     tokenizer = sentence.open_tokenizer(directory / _TOKENIZER)
@@ -120,7 +121,8 @@ def load_lite(
     )
 
 
-def _read(directory: Path) -> LiteModel:
+def read_model(directory: Path) -> LiteModel:
+    """The assembled modules, in float32. Raises: SafetensorError, OSError, RuntimeError."""
     model = LiteModel()
     model.load_state_dict(load_file(directory / _WEIGHTS))
     return model
