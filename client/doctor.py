@@ -84,7 +84,8 @@ def _readiness(client: Client) -> str:
 
 def _model(client: Client) -> str:
     model = client.get("/v1/info").json()["model"]
-    return " ".join(part for part in (f"{model['name']}.", model.get("reason"), model.get("note")) if part)
+    why = f", because {model['reason']}" if model.get("reason") else ""
+    return f"{model['name']}{why}. {model.get('note') or ''}".rstrip()
 
 
 def _first_question(client: Client, clip: Path) -> str:

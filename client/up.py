@@ -124,7 +124,7 @@ class Supervisor:
     def _ready_line(self) -> str:
         info = httpx2.get(f"{self.address}/v1/info", timeout=5, trust_env=False).json()
         model = info.get("model") or {}
-        why = f": {model['reason']}" if model.get("reason") else ""
+        why = f", because {model['reason']}" if model.get("reason") else ""
         return f"[bold green]Vireo is ready[/] at [bold]{self.address}[/] (model {model.get('name')}{why})"
 
     @property

@@ -15,6 +15,15 @@ redis.call('HSET', KEYS[1], 'facts', ARGV[1])
 return 1
 """
 
+# KEYS: video, VIDEOS    ARGV: sha256, now    A video that nobody asked to keep and nobody can use may go at once.
+FORFEIT = """
+if redis.call('HGET', KEYS[1], 'kept') == '0' then redis.call('ZADD', KEYS[2], 'XX', ARGV[2], ARGV[1]) end
+"""
+
+
+def forfeit_args(sha256: str, now: float) -> tuple[list[str], list[str]]:
+    return [keys.video(sha256), keys.VIDEOS], [sha256, str(now)]
+
 
 def facts_args(sha256: str, facts: VideoFacts) -> tuple[list[str], list[str]]:
     return [keys.video(sha256)], [facts.model_dump_json()]

@@ -180,6 +180,8 @@ class Asking:
         if job.state is JobState.SUCCEEDED and job.result is not None:
             return JSONResponse(job.result)
         if job.state.final:
+            if sha256 := job.request.get("sha256"):
+                await self._gateway.videos.drop(sha256)  # of no use, says the worker: nothing stays on disk
             return envelope.response(VireoError.from_dict(job.error or {}))
         return await self._accepted(job)
 

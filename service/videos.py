@@ -110,10 +110,11 @@ class Videos:
         return found.sha256
 
     async def release(self, added: Added) -> None:
-        """Give up a video that was added in vain: the next sweep takes it, unless somebody used it since."""
+        """Give up a video that was added in vain: it goes, unless somebody used it since."""
         if added.new:
             args = [added.sha256, str(added.deletable_after), str(time.time())]
             await self._release(keys=[keys.VIDEOS], args=args)
+            await self.drop(added.sha256)
 
     async def get(self, video: str) -> Video:
         """Raises: UnknownVideo."""
@@ -128,6 +129,10 @@ class Videos:
         sha256 = await self._parse(video)
         if not await self._delete(sha256, before=math.inf):
             raise await self._unknown(video)
+
+    async def drop(self, sha256: str) -> None:
+        """Delete it now if it may be deleted: what was released, or what a worker found to be of no use."""
+        await self._delete(sha256, before=time.time())
 
     async def sweep(self) -> int:
         """Delete what may be deleted by now; returns how many."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from core.errors import InvalidRequest, UndecodableVideo, UnknownVideo, VireoError
+from core.errors import InvalidRequest, UndecodableVideo, UnknownVideo, VideoTooLarge
 from core.metrics import ABSTAINED, CLASSIFY_MARGIN, DECODE_FAILURES, DECODE_FRAMES, VIDEO_SECONDS
 from core.questions import ClassifyRequest, EmbedRequest, Options, Question
 from core.records import (
@@ -155,9 +155,9 @@ def _decode(
     try:
         with token.stopping(decoding.cancel):
             return decoding.result()
-    except VireoError as error:
-        if isinstance(error, UndecodableVideo):
-            DECODE_FAILURES.labels(error.details.get("reason", "unknown")).inc()
+    except (UndecodableVideo, VideoTooLarge) as error:
+        DECODE_FAILURES.labels(error.details.get("reason", "unknown")).inc()
+        runtime.book.forfeit(sha256)
         raise
 
 

@@ -4,6 +4,7 @@ is lost.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -43,7 +44,7 @@ def until(condition: Callable[[], bool], seconds: float) -> None:
 
 
 @pytest.mark.parametrize("kind", ["text", "empty", "audio", "header only"])
-def test_what_is_no_video_is_refused_in_words(http: httpx2.Client, tmp_path: Path, kind: str) -> None:
+def test_what_is_no_video_is_refused_in_words(stack: Stack, http: httpx2.Client, tmp_path: Path, kind: str) -> None:
     if kind == "audio":
         content = render_audio(tmp_path / "sound.m4a").read_bytes()
     elif kind == "header only":
@@ -53,6 +54,8 @@ def test_what_is_no_video_is_refused_in_words(http: httpx2.Client, tmp_path: Pat
     answer = post(http, content)
     assert answer.status_code == 422
     assert error_of(answer)["code"] == "undecodable_video"
+    blob = stack.data_dir / "store" / "blobs" / hashlib.sha256(content).hexdigest()
+    assert not blob.exists()
 
 
 def test_a_cut_file_is_answered_with_a_warning(http: httpx2.Client, tmp_path: Path) -> None:
