@@ -76,10 +76,12 @@ class LiteModel(nn.Module):
         by_probability, by_projection = torch.stack(seen).sum(dim=0)  # [N, d], [N, d]
         return alignment.combine(by_probability, by_projection)
 
-    def cast(self, device: torch.device, dtype: torch.dtype) -> LiteModel:
-        """Only the convolutions change type: classifier, alignment and texts are small, and stay float32."""
+    def serve(self, device: torch.device, dtype: torch.dtype) -> LiteModel:
+        """Ready for inference on a device. Only the convolutions change type: classifier, alignment and texts are small
+        and stay float32."""
         self.eval().requires_grad_(False).to(device)
         for eye in self.eyes:
+            backbones.fold(eye.backbone.trunk)
             eye.backbone.trunk.to(dtype=dtype).to(memory_format=torch.channels_last)
         return self
 
@@ -99,7 +101,7 @@ def load_lite(
         assemble(directory, progress)
         model = read_model(directory)
     card: dict[str, Any] = json.loads((directory / _CARD).read_text(encoding="utf-8"))
-    model.cast(device, dtype)
+    model.serve(device, dtype)
     tokenizer = sentence.open_tokenizer(directory / _TOKENIZER)
 
     def encode_texts(texts: list[str]) -> tuple[Tensor, list[bool]]:
