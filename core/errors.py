@@ -20,8 +20,7 @@
     ├── QueueFull                    429 queue_full              (Retry-After)
     ├── ModelUnavailable             503 model_unavailable       (Retry-After)
     ├── WorkerUnavailable            503 worker_unavailable      (Retry-After)
-    ├── StorageUnavailable           503 storage_unavailable     (Retry-After)
-    └── DeadlineExceeded             503 deadline_exceeded       (Retry-After)
+    └── StorageUnavailable           503 storage_unavailable     (Retry-After)
 
 Each class knows its HTTP `status`, a stable `code`, and carries a `message` that a user can act on, an optional
 `hint` and machine-readable `details`. Errors cross the queue as data (`to_dict` / `from_dict`), never as pickles,
@@ -142,10 +141,6 @@ class WorkerUnavailable(VireoError):
 
 class StorageUnavailable(VireoError):
     status, code, retry_after = 503, "storage_unavailable", 5
-
-
-class DeadlineExceeded(VireoError):
-    status, code, retry_after = 503, "deadline_exceeded", 5
 
 
 def _tree(kind: type[VireoError]) -> list[type[VireoError]]:
