@@ -3,13 +3,11 @@
 What ties them is ImageNet: its 1000 class names have text vectors E [1000, d], and the image tower's classifier has
 one row for each class, W [1000, F].
 - ridge: W is regressed on E, so a feature f [F] becomes a text vector by one matrix, f · P. It knows directions, not
-certainty.
+  certainty.
 - ConSE (Norouzi et al. 2014): the class probabilities' mean of the text vectors, softmax(W f + b) · E. It knows
-certainty, but
-  only what lies between ImageNet's classes.
-- both: ConSE's vector plus the ridge vector's direction at ConSE's length. The length is the frame's weight in the
-mean over time
-  (an unsure frame has a short vector), so both halves weigh frames alike and there is no constant to choose.
+  certainty, but only what lies between ImageNet's classes.
+- both: ConSE's vector plus the ridge vector's direction at ConSE's length. The length is the frame's weight in the mean
+  over time (an unsure frame has a short vector), so both halves weigh frames alike and there is no constant to choose.
 `benchmarks/lite_alignment.py` compares the three.
 """
 

@@ -37,10 +37,9 @@ _MOBILE = replace(
     short_side=256,
     interpolation="bilinear",
 )
-# EfficientNet-Lite's own statistics (timm: 0.5 / 0.5), at the size that the larger of the two networks was trained for;
-# the short side is S itself, as Text4Vis has it where S is not 224. A sentence encoder reads a template as part of the
-# meaning: there is one, of few words.
-_LITE = replace(_SIGLIP, name="lite", size=260, short_side=260, resize="short_side", templates=("a video of {}",))
+# The larger network's own preprocessing (timm: 0.5 / 0.5, a crop of 260 from 292), because it was validated with that
+# and nothing else. A sentence encoder reads a template as part of the meaning: there is one, of few words.
+_LITE = replace(_SIGLIP, name="lite", size=260, short_side=292, resize="short_side", templates=("a video of {}",))
 
 
 @dataclass(frozen=True, slots=True)

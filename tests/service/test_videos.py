@@ -107,10 +107,10 @@ def test_release_spares_what_was_used_since(site: Site) -> None:
     used = site.run(run(True))
     assert used is not None
     assert used > time.time() + 60
-    assert site.blobs() == [SHA]
+    assert SHA in site.blobs()
     site.redis.flushall()
     assert site.run(run(False)) is None
-    assert site.blobs() == []
+    assert SHA not in site.blobs()
 
 
 def test_the_sweep_takes_what_has_expired(
