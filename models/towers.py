@@ -12,11 +12,11 @@ import torch
 from models.digest import digest
 from models.profile import Profile
 from models.recognizer import Recognizer, TextTower
+from models.tokenizers import Tokenizer, open_tokenizer
 from models.weights import weights_digest
 
 ClipModel = Any
 """open_clip's CLIP or CustomTextCLIP: it has no types."""
-Tokenizer = Callable[..., torch.Tensor]
 SETTLED_CONTEXT = 77  # CLIP's, where a tokenizer does not say its own
 
 
@@ -27,7 +27,7 @@ def clip_recognizer(
     state = model.state_dict()
     text_state = {key: value for key, value in state.items() if not key.startswith("visual.")}
     weights, text_weights = weights_digest(state), weights_digest(text_state)
-    tokenizer = open_clip.get_tokenizer(architecture)
+    tokenizer = open_tokenizer(architecture)
     context = int(getattr(tokenizer, "context_length", None) or SETTLED_CONTEXT)
     return Recognizer(
         name=name,

@@ -86,6 +86,11 @@ def hub_has(architecture: str, tag: str) -> bool:
     return bool(repository) and _in_time(lambda: _ask_hub(repository), HUB_SECONDS)
 
 
+def hub_has_file(repository: str, file: str) -> bool:
+    """The same question for one file of a repository."""
+    return _in_time(lambda: get_hf_file_metadata(hf_hub_url(repository, file), timeout=HUB_SECONDS), HUB_SECONDS)
+
+
 def build(architecture: str, state: StateDict, source: str) -> torch.nn.Module:
     """The open_clip model with these weights, every name matched. Raises: WeightsUnavailable."""
     model: torch.nn.Module = open_clip.create_model(architecture, pretrained=None, load_weights=False)

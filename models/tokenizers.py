@@ -1,0 +1,37 @@
+"""Tokenizers of open_clip models. CLIP's own comes with the package; some models use one that lives on the hub."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import open_clip
+import torch
+from huggingface_hub import try_to_load_from_cache
+from open_clip.tokenizer import HFTokenizer
+
+from models.weights import WeightsUnavailable, hub_has_file
+
+Tokenizer = Callable[..., torch.Tensor]
+"""texts, context_length → token ids [n, context_length]."""
+
+_FILE = "tokenizer.json"
+
+
+def open_tokenizer(architecture: str) -> Tokenizer:
+    """From the package, from the hub's cache, or from the hub, without its half minute of retries where it cannot be
+    reached. Raises: WeightsUnavailable."""
+    text = (open_clip.get_model_config(architecture) or {}).get("text_cfg", {})
+    repository = text.get("hf_tokenizer_name")
+    tokenizer: Tokenizer
+    if repository and isinstance(cached := try_to_load_from_cache(repository, _FILE), str):
+        options = text.get("tokenizer_kwargs", {})
+        tokenizer = HFTokenizer(str(Path(cached).parent), context_length=text.get("context_length", 77), **options)
+        return tokenizer
+    if repository and not hub_has_file(repository, _FILE):
+        raise WeightsUnavailable(
+            f"The tokenizer of {architecture} ({repository}) is not on this machine, and its hub cannot be reached.",
+            "Let this machine reach the hub once, or choose a model with CLIP's own tokenizer, such as clip-b16.",
+        )
+    tokenizer = open_clip.get_tokenizer(architecture)
+    return tokenizer
