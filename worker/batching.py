@@ -31,7 +31,7 @@ class _Entry:
 
 
 class Batcher:
-    """`forward`: uint8 [N, S, S, 3] → float32 [N, d]; it only ever runs in this batcher's own thread."""
+    """`forward`: uint8 [N, S, S, 3] → float32 [N, d]; it runs in this batcher's own thread."""
 
     def __init__(self, forward: Callable[[Frames], torch.Tensor], *, max_frames: int, max_wait: float) -> None:
         """`max_wait`: seconds that a lone request waits for company."""
@@ -39,6 +39,8 @@ class Batcher:
         self._max_frames = max_frames
         self._max_wait = max_wait
         self._entries: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
+        self._closing = threading.Lock()
+        self._closed = False
         self._thread = threading.Thread(target=self._run, name="batcher", daemon=True)
         self._thread.start()
 
@@ -51,15 +53,23 @@ class Batcher:
                 entry.done.cancel()
 
         with token.stopping(withdraw):
-            for entry in slices:
-                self._entries.put(entry)
+            with self._closing:
+                alone = self._closed
+                if not alone:
+                    for entry in slices:
+                        self._entries.put(entry)
+            if alone:  # the model was put away after this request had taken it: it is answered all the same
+                return torch.cat([self._forward(entry.frames) for entry in slices])  # [N, d]
             try:
                 return torch.cat([entry.done.result() for entry in slices])  # [N, d]
             except CancelledError:
                 raise Cancelled("The job was cancelled.") from None
 
     def close(self) -> None:
-        self._entries.put(None)
+        """Finishes what has gathered; later requests run by themselves."""
+        with self._closing:
+            self._closed = True
+            self._entries.put(None)
         self._thread.join(timeout=30)
 
     def _run(self) -> None:

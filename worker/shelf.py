@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 30.0  # after a model could not be had, requests for it fail at once for this long
 
+FALLBACK = "lite"  # what `auto` means where CLIP cannot be had
 LITE_NOTE = (
     "lite is a small offline model: right more often than not on everyday actions, far below CLIP. "
     "For CLIP: let this machine reach the model hub once, or put a weights file in the data directory "
@@ -45,6 +46,7 @@ class Shelf:
         self._progress = progress
         self._lock = threading.Lock()
         self._loaded: OrderedDict[str, Loaded] = OrderedDict()
+        self._loading: dict[str, threading.Lock] = {}
         self._failed: dict[str, tuple[float, ModelUnavailable]] = {}
         self._default: tuple[str, str | None] | None = None
 
@@ -60,15 +62,26 @@ class Shelf:
     def get(self, name: str | None) -> Loaded:
         """Raises: UnknownModel, ModelUnavailable."""
         default, _ = self.default()
-        name = name or default
+        try:
+            return self._take(name or default)
+        except ModelUnavailable as error:
+            if name or self._settings.model != "auto" or default == FALLBACK:
+                raise
+            self._default = (FALLBACK, f"{default} could not be loaded ({error.message})")
+            return self._take(FALLBACK)
+
+    def _take(self, name: str) -> Loaded:
         if name not in zoo.names(self._settings.data_dir):
             nearest = zoo.nearest(name, self._settings.data_dir)
             raise UnknownModel(f"There is no model {name!r}.", hint="GET /v1/models lists them.", nearest=nearest)
-        with self._lock:  # loading is rare, and two loads at once would only fight over memory
-            if loaded := self._loaded.get(name):
-                self._loaded.move_to_end(name)
-                return loaded
-            self._refuse_if_just_failed(name)
+        with self._lock:
+            loading = self._loading.setdefault(name, threading.Lock())
+        with loading:  # one load per model; a long download holds up nobody who asks for another
+            with self._lock:
+                if loaded := self._loaded.get(name):
+                    self._loaded.move_to_end(name)
+                    return loaded
+                self._refuse_if_just_failed(name)
             return self._load(name)
 
     def close(self) -> None:
@@ -96,9 +109,10 @@ class Shelf:
             failure = ModelUnavailable(error.message, hint=error.hint, model=name)
             self._failed[name] = (time.monotonic(), failure)
             raise failure from error
-        while len(self._loaded) >= self._settings.max_models:
-            self._put_away(next(iter(self._loaded)))
-        loaded = self._loaded[name] = self._serve(recognizer, reason if name == default else None)
+        with self._lock:
+            while len(self._loaded) >= self._settings.max_models:
+                self._put_away(next(iter(self._loaded)))
+            loaded = self._loaded[name] = self._serve(recognizer, reason if name == default else None)
         return loaded
 
     def _weights_for(self, name: str) -> Path | None:

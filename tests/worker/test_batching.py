@@ -106,6 +106,13 @@ def test_a_cancelled_request_returns_at_once_and_is_never_encoded(batcher: Batch
     assert forward.sizes == [16]
 
 
+def test_a_request_that_comes_after_the_close_is_answered(forward: Forward) -> None:
+    batcher = Batcher(forward, max_frames=4, max_wait=0.02)
+    batcher.close()
+    assert batcher.encode(frames(6, 3), CancelToken()).shape == (6, 2)
+    assert forward.sizes == [4, 2]
+
+
 def test_a_token_tripped_before_the_wait_is_noticed(batcher: Batcher, forward: Forward) -> None:
     token = CancelToken()
     token.trip()

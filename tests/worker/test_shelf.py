@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +56,36 @@ def test_unknown_names_come_with_the_nearest(shelf: Shelf) -> None:
     with pytest.raises(UnknownModel) as caught:
         shelf.get("clip-b61")
     assert "clip-b16" in caught.value.details["nearest"]
+
+
+def test_auto_falls_back_where_a_download_breaks_off(
+    shelf: Shelf, loads: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "resolve_auto", lambda *_: ("clip-l14", "its weights can be downloaded"))
+    assert shelf.get(None).ref.reason == "clip-l14 could not be loaded (no weights)"
+    assert shelf.default()[0] == "lite"
+    assert loads == ["clip-l14", "lite"]
+    shelf.close()
+
+
+def test_a_long_load_holds_up_nobody_else(shelf: Shelf, monkeypatch: pytest.MonkeyPatch, tiny: Recognizer) -> None:
+    began, finish = threading.Event(), threading.Event()
+
+    def slow(name: str, **_: Any) -> Recognizer:
+        if name == "clip-b32":
+            began.set()
+            assert finish.wait(10)
+        return tiny
+
+    monkeypatch.setattr(module, "load", slow)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(shelf.get, "clip-b32")
+        assert began.wait(5)
+        assert shelf.get("lite").ref.name == "tiny"
+        assert not waiting.done()
+        finish.set()
+        assert waiting.result(5).recognizer is tiny
+    shelf.close()
 
 
 def test_what_cannot_be_had_is_not_tried_again_at_once(shelf: Shelf, loads: list[str]) -> None:
