@@ -38,6 +38,13 @@ def socket_path(run_dir: Path) -> Path:
     return path if len(str(path)) <= LONGEST_SOCKET_PATH else Path(tempfile.mkdtemp(prefix="vireo-")) / "redis.sock"
 
 
+def forget_socket(path: Path, run_dir: Path) -> None:
+    """Remove the socket, and the directory that was made for it."""
+    path.unlink(missing_ok=True)
+    if path.parent != run_dir:
+        path.parent.rmdir()
+
+
 def command(server: Path, socket: Path, directory: Path) -> list[str]:
     """Arguments that start it in the foreground, with its data in `directory`."""
     options = {

@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
 import httpx2
@@ -38,6 +39,7 @@ class Supervisor:
         self._stopping = False
         self._ready = False
         self._said = ""
+        self._socket: Path | None = None
 
     def run(self) -> int:
         """Until a signal asks it to stop; returns the exit status. Raises: CannotStart."""
@@ -71,7 +73,7 @@ class Supervisor:
     def _add_redis(self) -> dict[str, str]:
         directory = self._settings.data_dir.absolute() / "redis"
         directory.mkdir(parents=True, exist_ok=True)
-        path = embedded_redis.socket_path(self._settings.run_dir)
+        path = self._socket = embedded_redis.socket_path(self._settings.run_dir)
         path.unlink(missing_ok=True)
         try:
             server = embedded_redis.find_server()
@@ -136,6 +138,8 @@ class Supervisor:
         self._console.print("Stopping…", style="dim")
         for child in reversed(self._children):
             child.stop()
+        if self._socket:
+            embedded_redis.forget_socket(self._socket, self._settings.run_dir)
         self._console.print("Stopped.", style="dim")
 
 

@@ -14,6 +14,8 @@ def test_a_long_data_directory_gets_a_short_socket(tmp_path: Path) -> None:
     path = embedded_redis.socket_path(long)
     assert len(str(path)) <= embedded_redis.LONGEST_SOCKET_PATH
     assert path.parent.is_dir()
+    embedded_redis.forget_socket(path, long)
+    assert not path.parent.exists()
 
 
 def test_without_any_server_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
