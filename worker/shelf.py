@@ -26,7 +26,7 @@ RETRY_SECONDS = 30.0  # after a model could not be had, requests for it fail at 
 
 FALLBACK = "lite"  # what `auto` means where CLIP cannot be had
 LITE_NOTE = (
-    "lite is a small offline model: right more often than not on everyday actions, far below CLIP. "
+    "lite is a small offline model: of use on everyday things and actions, often wrong, far below CLIP. "
     "For CLIP: let this machine reach the model hub once, or put a weights file in the data directory "
     "(weights/clip-b16.safetensors)."
 )
