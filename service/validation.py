@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from rapidfuzz import process
 
 from core.errors import InvalidLabels, InvalidRequest
@@ -52,7 +53,14 @@ def explain(errors: Sequence[Mapping[str, Any]], known: Iterable[str] = ()) -> I
             message, hint='A label is a string, or {"name": …, "prompts": […]}.', field="labels", index=index
         )
     found = [{"field": _where(e["loc"]), "message": e["msg"]} for e in errors[:MOST_ERRORS]]
-    return InvalidRequest(message, field=_where(first["loc"]), errors=found)
+    return InvalidRequest(message, hint=_meaning(first["loc"], known), field=_where(first["loc"]), errors=found)
+
+
+def _meaning(loc: Sequence[str | int], known: Iterable[str]) -> str | None:
+    """What the field is for, where the model says so: the best help with a value that does not fit."""
+    if isinstance(known, Mapping) and loc and isinstance(field := known.get(loc[0]), FieldInfo):
+        return field.description
+    return None
 
 
 def _where(loc: Sequence[str | int]) -> str:

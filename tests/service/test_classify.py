@@ -293,3 +293,10 @@ def test_concurrent_repeats_wait_for_the_same_job(site: Site, redis_url: str) ->
             thread.join(10)
     assert {a.status_code for a in answers} == {200}
     assert len({a.json()["id"] for a in answers}) == 1
+
+
+def test_an_option_that_does_not_fit_is_explained(site: Site) -> None:
+    with site.client() as http:
+        answer = http.post("/v1/classify", json={"base64": BASE64, "labels": ["a"], "views": "9x9"})
+    assert answer.status_code == 422
+    assert "clips × crops" in answer.json()["error"]["hint"]
