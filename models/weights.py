@@ -11,7 +11,7 @@ import threading
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import open_clip
 import torch
@@ -26,7 +26,6 @@ HUB_SECONDS = 4.0  # a hub that has not answered by then counts as out of reach
 NOT_WEIGHTS = ("input_resolution", "context_length", "vocab_size", "attn_mask")  # entries of published files
 
 StateDict = dict[str, torch.Tensor]
-T = TypeVar("T")
 
 
 class WeightsUnavailable(Exception):

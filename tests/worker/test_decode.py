@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import random
 import subprocess
 import sys
@@ -302,11 +301,8 @@ def test_the_decoder_needs_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
 
 
-def test_real_footage_decodes_to_the_frames_of_plain_counting() -> None:
-    clips = Path(os.environ.get("VIREO_CLIPS", Path(__file__).parents[3] / "shared" / "clips"))
-    files = sorted(clips.rglob("*.mp4"))
-    if not files:
-        pytest.skip("the evaluation clips (VIREO_CLIPS) are not here")
+def test_real_footage_decodes_to_the_frames_of_plain_counting(real_clips: Path) -> None:
+    files = sorted(real_clips.rglob("*.mp4"))
     for path in random.Random(0).sample(files, min(len(files), 12)):
         _, report = decode(path)
         with av.open(str(path)) as container:
