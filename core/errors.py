@@ -3,6 +3,10 @@
     VireoError                       500 internal_error
     ├── InvalidRequest               422 invalid_request
     │   ├── InvalidLabels            422 invalid_labels          (details.index: which label)
+    │   ├── InvalidArchive           422 invalid_archive         (details.reason, details.path: the entry at fault)
+    │   ├── InvalidDataset           422 invalid_dataset         (details.report: the findings)
+    │   ├── InvalidTraining          422 invalid_training        (details.field)
+    │   ├── InvalidCheckpoint        422 invalid_checkpoint
     │   ├── UndecodableVideo         422 undecodable_video       (details.reason, details.stream)
     │   └── UrlNotAllowed            422 url_not_allowed
     ├── UrlUnreachable               422 url_unreachable
@@ -10,6 +14,7 @@
     │   ├── UnknownModel             404 unknown_model
     │   ├── UnknownLabelSet          404 unknown_label_set
     │   ├── UnknownVideo             404 unknown_video
+    │   ├── UnknownDataset           404 unknown_dataset
     │   └── UnknownJob               404 unknown_job
     ├── MethodNotAllowed             405 method_not_allowed
     ├── Conflict                     409 conflict
@@ -17,6 +22,7 @@
     ├── RequestTooLarge              413 request_too_large       (what is not video: JSON bodies, form fields)
     ├── UnsupportedMedia             415 unsupported_media_type
     ├── Cancelled                    409 cancelled
+    ├── TrainingFailed               500 training_failed         (details.step)
     ├── QueueFull                    429 queue_full              (Retry-After)
     ├── ModelUnavailable             503 model_unavailable       (Retry-After)
     ├── WorkerUnavailable            503 worker_unavailable      (Retry-After)
@@ -71,6 +77,22 @@ class InvalidLabels(InvalidRequest):
     code = "invalid_labels"
 
 
+class InvalidArchive(InvalidRequest):
+    code = "invalid_archive"
+
+
+class InvalidDataset(InvalidRequest):
+    code = "invalid_dataset"
+
+
+class InvalidTraining(InvalidRequest):
+    code = "invalid_training"
+
+
+class InvalidCheckpoint(InvalidRequest):
+    code = "invalid_checkpoint"
+
+
 class UndecodableVideo(InvalidRequest):
     code = "undecodable_video"
 
@@ -99,6 +121,10 @@ class UnknownVideo(NotFound):
     code = "unknown_video"
 
 
+class UnknownDataset(NotFound):
+    code = "unknown_dataset"
+
+
 class UnknownJob(NotFound):
     code = "unknown_job"
 
@@ -125,6 +151,10 @@ class UnsupportedMedia(VireoError):
 
 class Cancelled(VireoError):
     status, code = 409, "cancelled"
+
+
+class TrainingFailed(VireoError):
+    code = "training_failed"
 
 
 class QueueFull(VireoError):

@@ -1,6 +1,6 @@
 """The life of a job in Redis, as atomic steps that the gateway (async) and the workers (sync) both take.
 
-    queued ──start──▶ running ──finish──▶ succeeded | failed | cancelled
+    queued ──start──▶ running ──finish──▶ succeeded | failed | cancelled ──resume──▶ queued (training only)
        │                 │ lease expired (its worker died)
        │                 └──requeue──▶ queued
        └──cancel──▶ cancelled            (a running job is told through CANCEL_CHANNEL and finishes itself)
@@ -21,9 +21,10 @@ LEASE_SECONDS: Final = 15.0
 """A running job whose worker has not been heard for this long is given to another."""
 
 MAX_ATTEMPTS: Final = 3
-"""A job that outlives this many workers is what kills them: it fails instead of starting again."""
+"""A job that outlives this many workers is what kills them: it fails instead of starting again. A training run that
+has secured a checkpoint counts anew (`stuck`)."""
 
-_JSON_FIELDS = ("request", "result", "error")
+_JSON_FIELDS = ("request", "result", "error", "progress")
 
 # KEYS: job, waiting, running, JOBS[, idempotency]    ARGV: id, now, limit, field, value, field, value, …
 # → 1 created, 0 the queue is full, or the id of the job that already stands under the idempotency key
@@ -53,7 +54,44 @@ redis.call('HSET', KEYS[1], 'state', 'running', 'started_at', ARGV[2])
 redis.call('ZREM', KEYS[2], ARGV[1])
 redis.call('ZADD', KEYS[3], ARGV[3], ARGV[1])
 redis.call('XADD', KEYS[4], 'MAXLEN', '~', 1000, '*', 'event', 'state', 'data', '"running"')
+redis.call('HINCRBY', KEYS[1], 'stuck', 1)
 return redis.call('HINCRBY', KEYS[1], 'attempts', 1)
+"""
+
+# KEYS: job, events    ARGV: attempt, event, JSON data, progress as JSON or '', 1 if something was secured
+# → 1, or 0 where the job is no longer this attempt's: it was taken over, or has ended.
+REPORT = """
+if redis.call('HGET', KEYS[1], 'state') ~= 'running' then return 0 end
+if redis.call('HGET', KEYS[1], 'attempts') ~= ARGV[1] then return 0 end
+if ARGV[4] ~= '' then redis.call('HSET', KEYS[1], 'progress', ARGV[4]) end
+if ARGV[5] == '1' then redis.call('HSET', KEYS[1], 'stuck', 0) end
+redis.call('XADD', KEYS[2], 'MAXLEN', '~', 20000, '*', 'event', ARGV[2], 'data', ARGV[3])
+return 1
+"""
+
+# KEYS: job, waiting, events, FINISHED    ARGV: id, now    → the state in which the wish met it, or false
+RESUME = """
+local state = redis.call('HGET', KEYS[1], 'state')
+if state == 'cancelled' or state == 'failed' then
+  redis.call('HSET', KEYS[1], 'state', 'queued', 'stuck', 0)
+  redis.call('HDEL', KEYS[1], 'finished_at', 'error', 'cancel_requested')
+  redis.call('ZREM', KEYS[4], ARGV[1])
+  redis.call('ZADD', KEYS[2], ARGV[2], ARGV[1])
+  redis.call('XADD', KEYS[3], 'MAXLEN', '~', 20000, '*', 'event', 'state', 'data', '"queued"')
+end
+return state
+"""
+
+# KEYS: job, hash of versions    ARGV: model name, highest version seen in the store
+# → the version that this job publishes: given out once per job, however often it is started.
+CLAIM_VERSION = """
+local held = redis.call('HGET', KEYS[1], 'version')
+if held then return tonumber(held) end
+local last = tonumber(redis.call('HGET', KEYS[2], ARGV[1]) or '0')
+local version = math.max(last, tonumber(ARGV[2])) + 1
+redis.call('HSET', KEYS[2], ARGV[1], version)
+redis.call('HSET', KEYS[1], 'version', version)
+return version
 """
 
 # KEYS: job, waiting, running, events, FINISHED    ARGV: id, now, state, field, JSON value, channel
@@ -143,6 +181,24 @@ def cancel_args(job_id: str, queue: str, now: float, error: dict[str, Any]) -> t
         [keys.job(job_id), keys.waiting(queue), keys.running(queue), keys.events(job_id), keys.FINISHED],
         [job_id, str(now), json.dumps(error), keys.DONE_CHANNEL, keys.CANCEL_CHANNEL],
     )
+
+
+def report_args(
+    job_id: str, attempt: int, event: str, data: Any, progress: dict[str, Any] | None = None, *, secured: bool = False
+) -> tuple[list[str], list[str]]:
+    """`attempt`: what START returned, so that a worker that was believed dead cannot speak for its successor."""
+    return (
+        [keys.job(job_id), keys.events(job_id)],
+        [str(attempt), event, json.dumps(data), json.dumps(progress) if progress else "", "1" if secured else "0"],
+    )
+
+
+def resume_args(job_id: str, queue: str, now: float) -> tuple[list[str], list[str]]:
+    return [keys.job(job_id), keys.waiting(queue), keys.events(job_id), keys.FINISHED], [job_id, str(now)]
+
+
+def claim_version_args(job_id: str, name: str, highest: int) -> tuple[list[str], list[str]]:
+    return [keys.job(job_id), keys.model_versions()], [name, str(highest)]
 
 
 def requeue_args(job_id: str, queue: str, now: float) -> tuple[list[str], list[str]]:

@@ -6,8 +6,10 @@ deletes them when their time has come). Keys under `vireo:cache:` carry one and 
 
 from __future__ import annotations
 
+# Names of the Celery queues, and of the job sets that mirror them; each has a worker process of its own kind.
 INFERENCE = "inference"
-"""Name of the Celery queue, and of the job sets that mirror it."""
+TRAINING = "training"  # hours of GPU: training, evaluation
+DATASETS = "datasets"  # minutes of CPU: archives and checkpoints that somebody sent
 
 JOBS = "vireo:jobs"  # zset: job id -> created_at
 FINISHED = "vireo:jobs:finished"  # zset: job id -> finished_at
@@ -66,3 +68,8 @@ def cached_row(row_key: str) -> str:
 
 def cached_video(vector_key: str) -> str:
     return f"vireo:cache:video:{vector_key}"
+
+
+def model_versions() -> str:
+    """Hash: model name -> last version number given out, so that none is given twice."""
+    return "vireo:models:versions"

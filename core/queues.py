@@ -11,7 +11,12 @@ from celery import Celery
 from core import keys
 from core.settings import Settings
 
-INFER_TASK = "vireo.infer"
+TASKS = {
+    keys.INFERENCE: "vireo.infer",
+    keys.TRAINING: "vireo.train",
+    keys.DATASETS: "vireo.dataset",
+}
+"""Queue → the task that its workers answer to."""
 
 
 def broker_url(redis_url: str) -> str:
@@ -32,7 +37,8 @@ def celery_app(settings: Settings) -> Celery:
         worker_enable_remote_control=False,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
-        # Longer than any inference; a worker's death is noticed by its lease long before.
+        # Longer than any inference; a worker's death is noticed by its lease long before. The tasks of the other queues
+        # acknowledge when they start (a redelivered message would find its job started, and change nothing).
         broker_transport_options={"visibility_timeout": 600, "socket_keepalive": True},
     )
     return app

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from core import keys
 from core.questions import Label
 
 
@@ -31,7 +32,17 @@ class JobState(StrEnum):
         return self in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
 
 
-JobKind = Literal["classify", "embed"]
+JobKind = Literal["classify", "embed", "training", "evaluation", "dataset", "import"]
+
+QUEUES: dict[JobKind, str] = {
+    "classify": keys.INFERENCE,
+    "embed": keys.INFERENCE,
+    "training": keys.TRAINING,
+    "evaluation": keys.TRAINING,
+    "dataset": keys.DATASETS,
+    "import": keys.DATASETS,
+}
+"""Which kind of worker does it."""
 
 
 class Job(Record):
@@ -43,6 +54,7 @@ class Job(Record):
     request: dict[str, Any] = Field(default_factory=dict)
     result: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
+    progress: dict[str, Any] | None = Field(None, description="`core.training.Progress` of a job that takes long")
     attempts: int = Field(0, description="How many workers have started it; above 1 after a worker's death.")
     created_at: float
     started_at: float | None = None

@@ -52,8 +52,10 @@ class Settings(BaseSettings):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto", description="`auto`: bf16 on GPUs and CPUs that compute it natively, else fp32."
     )
-    max_models: int = Field(
-        2, ge=1, description="How many models one worker keeps in memory; the least recently used goes first."
+    model_memory: int = Field(
+        6 * GIB,
+        ge=1,
+        description="Memory for the models that one worker holds, in bytes; the least recently used goes first.",
     )
 
     # the worker
@@ -69,6 +71,16 @@ class Settings(BaseSettings):
         None,
         description="Port of the worker's own /metrics. Default: none; under `vireo up` the gateway's has it all.",
     )
+
+    # training
+    training_processes: int = Field(
+        0, ge=0, description="Processes of one training run (DDP). 0: one per GPU, one where there is none."
+    )
+    max_archive_bytes: int = Field(
+        20 * GIB, ge=1, description="Largest dataset archive or checkpoint file that may be sent, in bytes."
+    )
+    max_dataset_bytes: int = Field(100 * GIB, ge=1, description="Largest dataset once unpacked, in bytes.")
+    max_dataset_files: int = Field(200_000, ge=1, description="Most files in one dataset.")
 
     # what a request may ask
     max_upload_bytes: int = Field(2 * GIB, ge=1, description="Largest upload, in bytes.")
@@ -107,6 +119,11 @@ class Settings(BaseSettings):
     @property
     def store_url(self) -> str:
         return self.store or (self.data_dir / "store").absolute().as_uri()
+
+    @property
+    def training_dir(self) -> Path:
+        """Scratch of training runs on this machine; what must last is in the store."""
+        return self.data_dir.absolute() / "training"
 
     @property
     def run_dir(self) -> Path:

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -65,7 +68,7 @@ class Store:
 
     def __init__(self, url: str, spool: Path) -> None:
         """`spool`: local directory for partial files and, for a remote store, copies of what is read."""
-        self._fs, self._root = fsspec.core.url_to_fs(url)
+        self._fs, self._root = fsspec.core.url_to_fs(url, use_listings_cache=False)
         self._local = "file" in self._fs.protocol
         # Partial files must share a file system with a local store: a rename is atomic only there.
         self._spool = Path(self._root) / "partial" if self._local else spool
@@ -115,11 +118,91 @@ class Store:
         if self.exists(key):
             self._fs.rm_file(self._remote(key))
 
+    @contextmanager
+    def stage_tree(self) -> Iterator[Path]:
+        """An empty directory to write into, on the store's file system; what was not published by then goes."""
+        path = self._spool / f"{secrets.token_hex(12)}.part"
+        path.mkdir()
+        try:
+            yield path
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+
+    def publish_tree(self, directory: Path, key: str, marker: str) -> None:
+        """Make a directory of `stage_tree` visible under `key` in one step. `marker`: the file that readers look for;
+        in a remote store it is written last. What stands under the key already stays as it is."""
+        try:
+            if self.exists(f"{key}/{marker}"):
+                return
+            if self._local:
+                target = Path(self._root) / key
+                target.parent.mkdir(parents=True, exist_ok=True)
+                directory.replace(target)
+                directory.mkdir()  # stage_tree's own, which it will remove
+                return
+            files = sorted(path for path in directory.rglob("*") if path.is_file())
+            for path in sorted(files, key=lambda path: path == directory / marker):
+                self._fs.put_file(str(path), self._remote(f"{key}/{path.relative_to(directory).as_posix()}"))
+        except OSError as error:
+            if self.exists(f"{key}/{marker}"):  # somebody else was first
+                return
+            raise StorageUnavailable(f"The store refused {key}: {error}.") from error
+
+    def local_tree(self, key: str, marker: str) -> Path:
+        """The files of a published directory, on this machine. Raises: FileNotFoundError."""
+        if not self.exists(f"{key}/{marker}"):
+            raise FileNotFoundError(key)
+        if self._local:
+            return Path(self._root) / key
+        copy = self._spool / "trees" / key
+        if not (copy / marker).exists():
+            part = self._spool / f"{secrets.token_hex(12)}.part"
+            self._fs.get(self._remote(key), str(part), recursive=True)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                part.replace(copy)
+            except OSError:
+                shutil.rmtree(part, ignore_errors=True)
+        return copy
+
+    def delete_tree(self, key: str, marker: str) -> None:
+        """The marker goes first, so that no reader meets half of it."""
+        self.delete(f"{key}/{marker}")
+        if self._fs.exists(self._remote(key)):
+            self._fs.rm(self._remote(key), recursive=True)
+        if not self._local:
+            shutil.rmtree(self._spool / "trees" / key, ignore_errors=True)
+
+    def children(self, key: str) -> list[str]:
+        """Names directly below `key`, sorted; none where it is not there."""
+        try:
+            found = self._fs.ls(self._remote(key), detail=False)
+        except FileNotFoundError:
+            return []
+        return sorted(str(path).rstrip("/").rpartition("/")[2] for path in found)
+
+    def read_text(self, key: str) -> str | None:
+        """None where it is not there. Not for large files."""
+        try:
+            text: str = self._fs.cat_file(self._remote(key)).decode()
+        except FileNotFoundError:
+            return None
+        return text
+
+    def write_text(self, key: str, text: str) -> None:
+        """Replaces what was there in one step."""
+        with self.stage() as staged:
+            staged.write(text.encode())
+            self.publish(staged, key)
+
     def sweep(self) -> int:
         """Delete partial files whose writer died; returns how many."""
         stale = [p for p in self._spool.glob("*.part") if time.time() - p.stat().st_mtime > STALE_AFTER]
         for path in stale:
-            path.unlink(missing_ok=True)
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
         return len(stale)
 
     def _remote(self, key: str) -> str:

@@ -9,7 +9,8 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from core.errors import StorageUnavailable
-from core.queues import INFER_TASK, celery_app
+from core import keys
+from core.queues import TASKS, celery_app
 from core.settings import Settings
 
 _RETRY = {"max_retries": 1, "interval_start": 0.0, "interval_step": 0.1, "interval_max": 0.1}
@@ -37,4 +38,4 @@ class Sender:
         self._app.close()
 
     def _publish(self, job_id: str) -> None:
-        self._app.send_task(INFER_TASK, args=[job_id], retry=True, retry_policy=_RETRY, ignore_result=True)
+        self._app.send_task(TASKS[keys.INFERENCE], args=[job_id], retry=True, retry_policy=_RETRY, ignore_result=True)

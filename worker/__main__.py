@@ -17,7 +17,7 @@ from prometheus_client import start_http_server
 
 from core import keys
 from core.errors import VireoError
-from core.queues import INFER_TASK, celery_app
+from core.queues import TASKS, celery_app
 from core.settings import Settings, get_settings
 from worker.cancellation import Cancellations
 from worker.connection import connect
@@ -63,11 +63,11 @@ def serve(settings: Settings, book: JobBook, running: Cancellations, heartbeat: 
     try:
         app = celery_app(settings)
 
-        @app.task(name=INFER_TASK)
+        @app.task(name=TASKS[keys.INFERENCE])
         def infer(job_id: str) -> None:
             run_job(runtime, book, running, job_id)
 
-        reaper = Reaper(book, lambda job_id: app.send_task(INFER_TASK, [job_id]))
+        reaper = Reaper(book, lambda job_id: app.send_task(TASKS[keys.INFERENCE], [job_id]))
         start("cancellations", running.listen, connect(settings.jobs_redis, decode=True), stopped)
         start("reaper", reaper.run, stopped)
         if not announce(runtime, heartbeat, settings):

@@ -1,0 +1,164 @@
+"""The registry: fine-tuned models by name and version, in the store, with no index beside them that could disagree.
+
+    registry/<name>/<version>/model.safetensors, card.json, report.json, report.html, *.png
+    registry/<name>/aliases.json            {"production": 3}
+
+A version is written elsewhere and appears by one rename (in a remote store: its card is written last, and what has no
+card is not there). It never changes afterwards. `name` means the newest version, `name:3` that one, `name@production`
+the one that the alias points to.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from core.errors import NotFound, UnknownModel
+from core.storage import Store
+from core.training import MODEL_REF_PATTERN
+
+CARD, WEIGHTS, REPORT = "card.json", "model.safetensors", "report.json"
+
+_REF = re.compile(r"([A-Za-z0-9][A-Za-z0-9._\-]*)(?::([0-9]+)|@([a-z0-9][a-z0-9._\-]*))?")
+
+
+class Card(BaseModel):
+    """Everything needed to serve a version and to make it again. docs/training.md documents the dictionaries."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal[1] = 1
+    name: str
+    version: int
+    created_at: float
+    origin: Literal["trained", "imported"]
+    base: str = Field(description="model that it started from, as `name` or `name:version`")
+    architecture: str = Field(description="`lite`, or open_clip's name")
+    method: str
+    recipe: str | None = None
+    temporal: dict[str, Any] = Field(description="kind, and what is needed to build it")
+    classifier: dict[str, Any] = Field(description="kind, text inputs, and what is needed to build it")
+    classes: tuple[str, ...] = Field(description="that it was trained on, in the order of W's rows")
+    open_labels: bool = Field(description="true: any labels can be asked; false: only those of `classes`")
+    text: Literal["own", "base"] = Field("own", description="whether the text tower is in the file or is the base's")
+    profile: dict[str, Any]
+    dim: int
+    logit_scale: float = Field(description="exp(s)")
+    digest: str = Field(description="of the weights file's tensors")
+    text_digest: str
+    hyperparameters: dict[str, Any] = Field(default_factory=dict)
+    dataset: dict[str, Any] | None = Field(None, description="id, digest, name, clips per split")
+    shots: dict[str, Any] | None = Field(None, description="K, seed, and the clips drawn, by class")
+    seeds: dict[str, int] = Field(default_factory=dict)
+    metrics: dict[str, Any] = Field(default_factory=dict)
+    freedom: dict[str, Any] | None = Field(
+        None, description="accuracy on base and novel classes before and after, with harmonic means"
+    )
+    job: str | None = None
+    packages: dict[str, str] = Field(default_factory=dict)
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    name: str
+    version: int
+
+    def __str__(self) -> str:
+        return f"{self.name}:{self.version}"
+
+    @property
+    def key(self) -> str:
+        return f"registry/{self.name}/{self.version}"
+
+
+class Registry:
+    """Reads are cheap (a few stats) on a local store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def names(self) -> list[str]:
+        return [name for name in self._store.children("registry") if self.versions(name)]
+
+    def versions(self, name: str) -> list[int]:
+        """Published ones, ascending."""
+        numbers = sorted(int(child) for child in self._store.children(f"registry/{name}") if child.isdecimal())
+        return [number for number in numbers if self._store.exists(f"registry/{name}/{number}/{CARD}")]
+
+    def aliases(self, name: str) -> dict[str, int]:
+        text = self._store.read_text(f"registry/{name}/aliases.json")
+        return dict(json.loads(text)) if text else {}
+
+    def knows(self, ref: str) -> bool:
+        """Whether the name in `ref` has a version at all."""
+        match = _REF.fullmatch(ref)
+        return match is not None and bool(self.versions(match[1]))
+
+    def resolve(self, ref: str) -> Version:
+        """Raises: UnknownModel."""
+        match = _REF.fullmatch(ref)
+        if match is None or not re.match(MODEL_REF_PATTERN, ref):
+            raise UnknownModel(f"{ref[:80]!r} is not a model's name.", hint="Write name, name:version or name@alias.")
+        name, number, alias = match.groups()
+        versions = self.versions(name)
+        if not versions:
+            raise UnknownModel(f"There is no model {name!r}.", hint="GET /v1/models lists them.")
+        if alias is not None:
+            aliases = self.aliases(name)
+            if alias not in aliases:
+                raise UnknownModel(f"{name} has no alias {alias!r}.", hint=f"It has: {', '.join(aliases) or 'none'}.")
+            number = str(aliases[alias])
+        wanted = int(number) if number is not None else versions[-1]
+        if wanted not in versions:
+            raise UnknownModel(f"{name} has no version {wanted}.", hint=f"It has: {', '.join(map(str, versions))}.")
+        return Version(name, wanted)
+
+    def card(self, version: Version) -> Card:
+        """Raises: UnknownModel where it has been deleted."""
+        text = self._store.read_text(f"{version.key}/{CARD}")
+        if text is None:
+            raise UnknownModel(f"There is no model {version}.")
+        return Card.model_validate_json(text)
+
+    def directory(self, version: Version) -> Path:
+        """Its files on this machine; a remote store's are copied once. Raises: UnknownModel."""
+        try:
+            return self._store.local_tree(version.key, marker=CARD)
+        except FileNotFoundError:
+            raise UnknownModel(f"There is no model {version}.") from None
+
+    def file(self, version: Version, name: str) -> Path:
+        """Raises: NotFound."""
+        try:
+            return self._store.local_path(f"{version.key}/{name}")
+        except FileNotFoundError:
+            raise NotFound(f"{version} has no file {name!r}.") from None
+
+    def publish(self, directory: Path, version: Version) -> None:
+        """Make a finished directory visible as `version`; false steps leave nothing. Publishing what is there already
+        (by a worker that died just afterwards) changes nothing."""
+        self._store.publish_tree(directory, version.key, marker=CARD)
+
+    def set_alias(self, name: str, alias: str, version: int) -> None:
+        """Atomic: a reader sees the old or the new. Raises: UnknownModel."""
+        self.resolve(f"{name}:{version}")
+        self._store.write_text(f"registry/{name}/aliases.json", json.dumps(self.aliases(name) | {alias: version}))
+
+    def drop_alias(self, name: str, alias: str) -> None:
+        kept = {key: value for key, value in self.aliases(name).items() if key != alias}
+        self._store.write_text(f"registry/{name}/aliases.json", json.dumps(kept))
+
+    def delete(self, version: Version) -> None:
+        """Its aliases go with it. Raises: UnknownModel."""
+        if version.version not in self.versions(version.name):
+            raise UnknownModel(f"There is no model {version}.")
+        for alias, number in self.aliases(version.name).items():
+            if number == version.version:
+                self.drop_alias(version.name, alias)
+        self._store.delete_tree(version.key, marker=CARD)

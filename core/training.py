@@ -1,0 +1,128 @@
+"""What can be asked of the training worker: train, evaluate, import.
+
+Checked once at the gateway, understood by the worker.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from core.questions import VIEWS_PATTERN, Aggregate
+
+Temporal = Literal["mean", "transformer", "token_conv", "conv"]
+TemporalInit = Literal["random", "identity"]
+RecipeName = Literal["default", "text4vis-paper", "text4vis-code"]
+TextInputs = Literal["name", "template", "templates", "context"]
+"""What the text tower reads for a class (paper Table A.4): its name; one template; several, one drawn per step; learned
+context vectors before the name (CoOp, M = 4)."""
+Tune = Literal["tower", "projection"]
+TrainPrecision = Literal["auto", "fp32", "bf16", "fp16"]
+
+CLASSIFIER_PATTERN = r"^(text|text:[A-Za-z0-9][A-Za-z0-9._/\-]{0,199}|lda|orthogonal|random|learned)$"
+MODEL_NAME_PATTERN = r"^[a-z0-9][a-z0-9._\-]{0,62}$"
+MODEL_REF_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._\-]{0,62}(:[1-9][0-9]{0,8}|@[a-z0-9][a-z0-9._\-]{0,62})?$"
+
+ModelName = Annotated[str, StringConstraints(pattern=MODEL_NAME_PATTERN)]
+ModelRefText = Annotated[str, StringConstraints(pattern=MODEL_REF_PATTERN)]
+
+
+class TrainingRecord(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TrainingRequest(TrainingRecord):
+    """Body of POST /v1/training-jobs, and the `request` of a job of kind `training`. Where a field is null, the recipe
+    decides; what it decided stands in the version's card."""
+
+    name: ModelName = Field(description="Name of the model that will get a new version.", examples=["my-gym"])
+    dataset: str = Field(pattern=r"^ds_[0-9a-f]{24}$", examples=["ds_0123456789abcdef01234567"])
+    base: ModelRefText | None = Field(
+        None, description="Model to start from; default: the server's.", examples=["lite"]
+    )
+    method: Literal["text4vis"] = "text4vis"
+    recipe: RecipeName = "default"
+    classifier: str = Field(
+        "text",
+        pattern=CLASSIFIER_PATTERN,
+        description="How W is filled: `text`, `text:<encoder>`, `lda`, `orthogonal`, `random` (frozen), or `learned`.",
+    )
+    text_inputs: TextInputs | None = Field(None, description="What the text tower reads for each class.")
+    templates: tuple[str, ...] | None = Field(None, description="Prompt templates, each with one `{}`.")
+    normalize_labels: bool = Field(True, description="Split CamelCase and underscores for the text tower.")
+    temporal: Temporal | None = Field(None, description="Temporal head.")
+    temporal_init: TemporalInit | None = None
+    tune: Tune | None = Field(
+        None, description="`tower`: the whole image tower; `projection`: only its last projection, the rest is frozen."
+    )
+    frames: int | None = Field(None, ge=1, le=77, description="T, frames per clip.")
+    epochs: float | None = Field(None, gt=0, le=1000)
+    batch_size: int | None = Field(None, ge=1, le=65536, description="Global batch: the same on any machine.")
+    micro_batch: int | None = Field(
+        None, ge=1, le=4096, description="Clips in one forward pass; the rest is accumulated."
+    )
+    learning_rate: float | None = Field(
+        None, gt=0, le=1.0, description="Of new modules; the tower's is in the recipe's ratio."
+    )
+    shots: int | None = Field(None, ge=1, description="Few-shot: K clips per class, drawn with the seed.")
+    seed: int = Field(0, ge=0, lt=1 << 31)
+    augment: bool | None = Field(None, description="Train augmentation on or off; default: the recipe's.")
+    precision: TrainPrecision = "auto"
+    gradient_checkpointing: bool = False
+    cache_frames: bool = Field(False, description="Keep decoded frames as uint8 on disk during the run.")
+    novel: float | tuple[str, ...] | None = Field(
+        None,
+        description="Classes to leave out of training, by name or as a share, to measure what it costs other labels.",
+    )
+    views: str = Field("1x1", pattern=VIEWS_PATTERN, description="Multi-view evaluation beside the single view.")
+
+
+class Progress(TrainingRecord):
+    """How far a training job is; in `GET /v1/jobs/{id}` and, once per step, in its event stream."""
+
+    phase: Literal["preparing", "features", "training", "evaluating", "publishing"]
+    epoch: float = 0.0
+    epochs: float | None = None
+    step: int = 0
+    steps: int | None = None
+    loss: float | None = None
+    lr: float | None = Field(None, description="of new modules")
+    samples_per_s: float | None = None
+    eta_s: float | None = None
+
+
+class EvaluationRequest(TrainingRecord):
+    """Body of POST /v1/evaluations, and the `request` of a job of kind `evaluation`."""
+
+    model: ModelRefText | None = Field(
+        None, description="Model, `name:version` or `name@alias`; default: the server's."
+    )
+    dataset: str = Field(pattern=r"^ds_[0-9a-f]{24}$")
+    split: Literal["train", "val", "test", "all"] = Field(
+        "val", description="`val` falls to `test` where there is none."
+    )
+    protocol: Literal["standard", "half_class"] = Field(
+        "standard",
+        description="`half_class`: ten seeded halves of the classes, mean and deviation (zero-shot, paper §4.3).",
+    )
+    labels: tuple[str, ...] | None = Field(None, description="Other wordings, in the order of the dataset's classes.")
+    templates: tuple[str, ...] | None = None
+    normalize_labels: bool = True
+    frames: int | None = Field(None, ge=1, le=77)
+    views: str = Field("1x1", pattern=VIEWS_PATTERN)
+    aggregate: Aggregate | None = None
+
+
+class ImportRequest(TrainingRecord):
+    """The `request` of a job of kind `import`: a published checkpoint that the gateway has stored."""
+
+    file: str = Field(description="its key in the store")
+    filename: str
+    name: ModelName
+    base: ModelRefText | None = Field(
+        None, description="Zoo model whose architecture, text tower and tokenizer it has."
+    )
+    temporal: Temporal | None = None
+    frames: int | None = Field(None, ge=1, le=77)
+    classes: tuple[str, ...] = ()
