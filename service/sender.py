@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from core.errors import StorageUnavailable
 from core import keys
+from core.errors import StorageUnavailable
 from core.queues import TASKS, celery_app
 from core.settings import Settings
 
