@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
-import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-_PR_SET_PDEATHSIG = 1
+from core.processes import die_with_parent
+
 LONGEST_PAUSE = 15.0  # seconds between restarts of a process that keeps dying
 HEALTHY_AFTER = 60.0  # seconds of life after which a restart counts as the first again
-
-
-def _die_with_parent() -> None:
-    """On Linux the kernel ends a child whose supervisor was killed; elsewhere Ctrl-C and SIGTERM are what there is.
-
-    At once, since nobody is left to stop them in order: jobs have leases, and Redis has written what it confirmed.
-    """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 @dataclass(slots=True)
@@ -62,7 +52,7 @@ class Child:
             stderr=self._log,
             env=os.environ | self.environment,
             start_new_session=True,  # Ctrl-C reaches the supervisor alone, which then stops the others in order
-            preexec_fn=_die_with_parent,
+            preexec_fn=die_with_parent,
         )
 
     def revive(self) -> bool:

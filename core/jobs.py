@@ -53,7 +53,7 @@ if state ~= 'queued' and not orphaned then return 0 end
 redis.call('HSET', KEYS[1], 'state', 'running', 'started_at', ARGV[2])
 redis.call('ZREM', KEYS[2], ARGV[1])
 redis.call('ZADD', KEYS[3], ARGV[3], ARGV[1])
-redis.call('XADD', KEYS[4], 'MAXLEN', '~', 1000, '*', 'event', 'state', 'data', '"running"')
+redis.call('XADD', KEYS[4], 'MAXLEN', '~', 20000, '*', 'event', 'state', 'data', '"running"')
 redis.call('HINCRBY', KEYS[1], 'stuck', 1)
 return redis.call('HINCRBY', KEYS[1], 'attempts', 1)
 """
@@ -82,6 +82,17 @@ end
 return state
 """
 
+# KEYS: job, waiting, running, events    ARGV: id, attempt    → 1 if it was this attempt's and now waits again
+RELEASE = """
+if redis.call('HGET', KEYS[1], 'state') ~= 'running' then return 0 end
+if redis.call('HGET', KEYS[1], 'attempts') ~= ARGV[2] then return 0 end
+redis.call('HSET', KEYS[1], 'state', 'queued', 'stuck', 0)
+redis.call('ZREM', KEYS[3], ARGV[1])
+redis.call('ZADD', KEYS[2], redis.call('HGET', KEYS[1], 'created_at'), ARGV[1])
+redis.call('XADD', KEYS[4], 'MAXLEN', '~', 20000, '*', 'event', 'state', 'data', '"queued"')
+return 1
+"""
+
 # KEYS: job, hash of versions    ARGV: model name, highest version seen in the store
 # → the version that this job publishes: given out once per job, however often it is started.
 CLAIM_VERSION = """
@@ -102,7 +113,7 @@ redis.call('HSET', KEYS[1], 'state', ARGV[3], 'finished_at', ARGV[2], ARGV[4], A
 redis.call('ZREM', KEYS[2], ARGV[1])
 redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('ZADD', KEYS[5], ARGV[2], ARGV[1])
-redis.call('XADD', KEYS[4], 'MAXLEN', '~', 1000, '*', 'event', 'state', 'data', '"' .. ARGV[3] .. '"')
+redis.call('XADD', KEYS[4], 'MAXLEN', '~', 20000, '*', 'event', 'state', 'data', '"' .. ARGV[3] .. '"')
 redis.call('PUBLISH', ARGV[6], ARGV[1])
 return 1
 """
@@ -115,7 +126,7 @@ if state == 'queued' then
   redis.call('HSET', KEYS[1], 'state', 'cancelled', 'finished_at', ARGV[2], 'error', ARGV[3])
   redis.call('ZREM', KEYS[2], ARGV[1])
   redis.call('ZADD', KEYS[5], ARGV[2], ARGV[1])
-  redis.call('XADD', KEYS[4], 'MAXLEN', '~', 1000, '*', 'event', 'state', 'data', '"cancelled"')
+  redis.call('XADD', KEYS[4], 'MAXLEN', '~', 20000, '*', 'event', 'state', 'data', '"cancelled"')
   redis.call('PUBLISH', ARGV[4], ARGV[1])
 elseif state == 'running' then
   redis.call('HSET', KEYS[1], 'cancel_requested', '1')
@@ -124,7 +135,7 @@ end
 return state
 """
 
-# KEYS: job, waiting, running    ARGV: id, now    → 1 if it was orphaned and now waits again
+# KEYS: job, waiting, running, events    ARGV: id, now    → 1 if it was orphaned and now waits again
 REQUEUE = """
 local lease = redis.call('ZSCORE', KEYS[3], ARGV[1])
 if redis.call('HGET', KEYS[1], 'state') ~= 'running' then redis.call('ZREM', KEYS[3], ARGV[1]) return 0 end
@@ -132,6 +143,7 @@ if lease and tonumber(lease) >= tonumber(ARGV[2]) then return 0 end
 redis.call('HSET', KEYS[1], 'state', 'queued')
 redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('ZADD', KEYS[2], redis.call('HGET', KEYS[1], 'created_at'), ARGV[1])
+redis.call('XADD', KEYS[4], 'MAXLEN', '~', 20000, '*', 'event', 'state', 'data', '"queued"')
 return 1
 """
 
@@ -193,6 +205,11 @@ def report_args(
     )
 
 
+def release_args(job_id: str, queue: str, attempt: int) -> tuple[list[str], list[str]]:
+    """A worker that is asked to stop gives its job back."""
+    return [keys.job(job_id), keys.waiting(queue), keys.running(queue), keys.events(job_id)], [job_id, str(attempt)]
+
+
 def resume_args(job_id: str, queue: str, now: float) -> tuple[list[str], list[str]]:
     return [keys.job(job_id), keys.waiting(queue), keys.events(job_id), keys.FINISHED], [job_id, str(now)]
 
@@ -202,4 +219,4 @@ def claim_version_args(job_id: str, name: str, highest: int) -> tuple[list[str],
 
 
 def requeue_args(job_id: str, queue: str, now: float) -> tuple[list[str], list[str]]:
-    return [keys.job(job_id), keys.waiting(queue), keys.running(queue)], [job_id, str(now)]
+    return [keys.job(job_id), keys.waiting(queue), keys.running(queue), keys.events(job_id)], [job_id, str(now)]

@@ -1,22 +1,23 @@
-"""`python -m worker`: one inference worker process, threads inside, decode children beside it.
+"""`python -m worker --queue inference|training|datasets`: one worker process, of one kind.
 
-Order of start: heartbeat (so that the gateway can say why it waits) ▸ torch and the model ▸ Celery. SIGTERM finishes
-the jobs in hand and leaves the rest in the queue.
+Order of start: heartbeat (so that the gateway can say why it waits) ▸ what its kind needs (torch, a model) ▸ Celery.
+SIGTERM finishes the questions in hand, gives training runs back with a checkpoint, and leaves the rest in the queue.
 """
 
 from __future__ import annotations
 
+import argparse
 import logging
 import sys
 import threading
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 from celery import Celery
+from celery.signals import worker_shutting_down
 from prometheus_client import start_http_server
 
 from core import keys
-from core.errors import VireoError
 from core.queues import TASKS, celery_app
 from core.settings import Settings, get_settings
 from worker.cancellation import Cancellations
@@ -24,14 +25,41 @@ from worker.connection import connect
 from worker.heartbeat import Heartbeat
 from worker.jobs import JobBook
 from worker.reaper import Reaper
+from worker.tasks import Handler, run_job
 
-if TYPE_CHECKING:
-    from worker.runtime import Runtime
 
-RETRY_SECONDS = 31.0  # just after the shelf is willing to try a failed model again
+class Role(Protocol):
+    """What a kind of worker can do."""
+
+    concurrency: int
+
+    @property
+    def handlers(self) -> Mapping[str, Handler]: ...
+
+    def announce(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def open_role(queue: str, settings: Settings, heartbeat: Heartbeat) -> Role:
+    """Here and not above: torch takes seconds to import, and the heartbeat should already tell of it."""
+    if queue == keys.INFERENCE:
+        from worker.inference import Inference
+
+        return Inference(settings, heartbeat)
+    if queue == keys.TRAINING:
+        from worker.training.role import Training
+
+        return Training(settings, heartbeat)
+    from worker.datasets.role import Datasets
+
+    return Datasets(settings, heartbeat)
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m worker", description=__doc__)
+    parser.add_argument("--queue", choices=sorted(TASKS), default=keys.INFERENCE)
+    queue: str = parser.parse_args().queue
     settings = get_settings()
     logging.basicConfig(
         level=settings.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -40,9 +68,9 @@ def main() -> None:
         start_http_server(settings.metrics_port, addr=settings.host)
     client = connect(settings.jobs_redis, decode=True)
     running = Cancellations()
-    book = JobBook(client, keys.INFERENCE)
+    book = JobBook(client, queue)
     heartbeat = Heartbeat(client, book, running)
-    heartbeat.say(detail="importing torch")
+    heartbeat.say(detail="importing torch" if queue == keys.INFERENCE else "starting")
     heartbeat.start()
     try:
         serve(settings, book, running, heartbeat)
@@ -51,69 +79,42 @@ def main() -> None:
 
 
 def serve(settings: Settings, book: JobBook, running: Cancellations, heartbeat: Heartbeat) -> None:
-    # Here and not above: torch takes seconds to import, and the heartbeat should already tell of it.
-    from worker.runtime import Runtime
-    from worker.tasks import run_job
-
-    def progress(detail: str) -> None:
-        heartbeat.say(detail=detail)
-
-    runtime = Runtime.open(settings, progress)
+    role = open_role(book.queue, settings, heartbeat)
     stopped = threading.Event()
     try:
         app = celery_app(settings)
+        handlers = role.handlers
 
-        @app.task(name=TASKS[keys.INFERENCE])
-        def infer(job_id: str) -> None:
-            run_job(runtime, book, running, job_id)
+        # A question is acknowledged when it is answered, a run of hours when it starts: its lease keeps it safe.
+        @app.task(name=TASKS[book.queue], acks_late=book.queue == keys.INFERENCE)
+        def work(job_id: str) -> None:
+            run_job(handlers, book, running, job_id)
 
-        reaper = Reaper(book, lambda job_id: app.send_task(TASKS[keys.INFERENCE], [job_id]))
+        def send(job_id: str) -> object:
+            return app.send_task(TASKS[book.queue], [job_id], queue=book.queue)
+
         start("cancellations", running.listen, connect(settings.jobs_redis, decode=True), stopped)
-        start("reaper", reaper.run, stopped)
-        if not announce(runtime, heartbeat, settings):
-            start("model", keep_trying, runtime, heartbeat, settings, stopped)
-        consume(app, settings)
+        start("reaper", Reaper(book, send).run, stopped)
+        role.announce()
+        consume(app, book.queue, role.concurrency, settings, running)
     finally:
         stopped.set()
-        runtime.close()
+        role.close()
 
 
 def start(name: str, target: Callable[..., None], *args: object) -> None:
     threading.Thread(target=target, name=name, args=args, daemon=True).start()
 
 
-def announce(runtime: Runtime, heartbeat: Heartbeat, settings: Settings) -> bool:
-    """Load the default model and say what this worker can do. One that cannot be had is announced as such, and the
-    worker serves the others meanwhile."""
-    from models import zoo
-
-    try:
-        loaded = runtime.shelf.get(None)
-    except VireoError as error:
-        heartbeat.say(state="failed", detail=error.message, error=error.to_dict(), models=zoo.names(settings.data_dir))
-        return False
-    heartbeat.say(
-        state="ready",
-        detail=f"{loaded.ref.name} is loaded",
-        error=None,
-        model=loaded.ref,
-        models=zoo.names(settings.data_dir),
-        device=str(loaded.recognizer.device),
-        precision=loaded.recognizer.precision,
-    )
-    return True
-
-
-def keep_trying(runtime: Runtime, heartbeat: Heartbeat, settings: Settings, stopped: threading.Event) -> None:
-    """A hub may come back, a weights file may be put in place: no restart should be needed."""
-    while not stopped.wait(RETRY_SECONDS):
-        if announce(runtime, heartbeat, settings):
-            return
-
-
-def consume(app: Celery, settings: Settings) -> None:
+def consume(app: Celery, queue: str, concurrency: int, settings: Settings, running: Cancellations) -> None:
     """Blocks until SIGTERM or SIGINT."""
-    options = ["--pool=threads", f"--concurrency={settings.worker_threads}", f"--queues={keys.INFERENCE}"]
+    if queue != keys.INFERENCE:  # answers take a second to finish, runs do not
+
+        def leave(**_: Any) -> None:
+            start("leaving", running.leave)
+
+        worker_shutting_down.connect(leave, weak=False)
+    options = ["--pool=threads", f"--concurrency={concurrency}", f"--queues={queue}"]
     quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat", f"--loglevel={settings.log_level}"]
     app.worker_main(["worker", *options, *quiet])
 

@@ -24,9 +24,12 @@ class CancelToken:
         self._lock = threading.Lock()
         self._tripped = False
         self._stop: Callable[[], object] | None = None
+        self.leaving = False
+        """Tripped because this worker stops, not because somebody cancelled: another one can go on with the job."""
 
-    def trip(self) -> None:
+    def trip(self, *, leaving: bool = False) -> None:
         with self._lock:
+            self.leaving = leaving and not self._tripped
             self._tripped = True
             stop = self._stop
         if stop:
@@ -73,6 +76,11 @@ class Cancellations:
         if token := self._tokens.get(job_id):
             log.info("cancelling %s", job_id)
             token.trip()
+
+    def leave(self) -> None:
+        """Trip every token, because this worker is asked to stop."""
+        for token in list(self._tokens.values()):
+            token.trip(leaving=True)
 
     def listen(self, client: redis.Redis, stopped: threading.Event) -> None:
         """Trip tokens as cancel messages arrive, until `stopped`. A lost connection is taken up again."""

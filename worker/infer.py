@@ -93,9 +93,6 @@ def embed(runtime: Runtime, job: Job, token: CancelToken) -> dict[str, Any]:
     return answer.model_dump(mode="json")
 
 
-HANDLERS = {"classify": classify, "embed": embed}
-
-
 def _vectors(
     runtime: Runtime, loaded: Loaded, sha256: str, options: Options, token: CancelToken, watch: Stopwatch
 ) -> tuple[VideoVectors, bool]:

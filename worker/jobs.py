@@ -22,6 +22,9 @@ class JobBook:
         self._start = client.register_script(jobs.START)
         self._finish = client.register_script(jobs.FINISH)
         self._requeue = client.register_script(jobs.REQUEUE)
+        self._release = client.register_script(jobs.RELEASE)
+        self._report = client.register_script(jobs.REPORT)
+        self._claim_version = client.register_script(jobs.CLAIM_VERSION)
 
     def get(self, job_id: str) -> Job | None:
         fields = self._redis.hgetall(keys.job(job_id))
@@ -43,6 +46,34 @@ class JobBook:
         script_keys, args = jobs.finish_args(job.id, self.queue, time.time(), state, field, value)
         if self._finish(keys=script_keys, args=args):
             JOBS.labels(job.kind, state).inc()
+
+    def release(self, job_id: str, attempt: int) -> None:
+        """Give a running job back unfinished."""
+        script_keys, args = jobs.release_args(job_id, self.queue, attempt)
+        self._release(keys=script_keys, args=args)
+
+    def stuck(self, job_id: str) -> int:
+        """How many workers have started it since something was last secured."""
+        return int(self._redis.hget(keys.job(job_id), "stuck") or 0)
+
+    def report(
+        self,
+        job_id: str,
+        attempt: int,
+        event: str,
+        data: Any,
+        progress: dict[str, Any] | None = None,
+        *,
+        secured: bool = False,
+    ) -> bool:
+        """False where the job is no longer this attempt's."""
+        script_keys, args = jobs.report_args(job_id, attempt, event, data, progress, secured=secured)
+        return bool(self._report(keys=script_keys, args=args))
+
+    def claim_version(self, job_id: str, name: str, highest: int) -> int:
+        """The version of model `name` that this job publishes, the same on every attempt."""
+        script_keys, args = jobs.claim_version_args(job_id, name, highest)
+        return int(self._claim_version(keys=script_keys, args=args))
 
     def cancel_requested(self, job_id: str) -> bool:
         return self._redis.hget(keys.job(job_id), "cancel_requested") == "1"

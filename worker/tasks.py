@@ -1,36 +1,49 @@
-"""The task that the queue delivers: a job id in, a finished job record out. It never raises: a job that cannot be
+"""The task that a queue delivers: a job id in, a finished job record out. It never raises: a job that cannot be
 answered carries its error as data.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from core import jobs
-from core.errors import VireoError
-from worker.cancellation import Cancellations
-from worker.infer import HANDLERS
+from core.errors import Cancelled, VireoError
+from core.records import Job
+from worker.cancellation import Cancellations, CancelToken
 from worker.jobs import JobBook
-from worker.runtime import Runtime
+from worker.reporter import Reporter, Superseded
 
 log = logging.getLogger(__name__)
 
+Handler = Callable[[Job, CancelToken, Reporter], dict[str, Any]]
+"""Does a job of one kind and returns its result as plain data. Raises: VireoError, Superseded."""
 
-def run_job(runtime: Runtime, book: JobBook, running: Cancellations, job_id: str) -> None:
+
+def run_job(handlers: Mapping[str, Handler], book: JobBook, running: Cancellations, job_id: str) -> None:
     """Do a job, once: a second delivery of a message that was already served changes nothing."""
     with running.token(job_id) as token:
-        attempts = book.start(job_id)
-        if not attempts:
+        attempt = book.start(job_id)
+        if not attempt:
             return
         job = book.get(job_id)
         if job is None:
             return
         try:
-            _refuse_killers(attempts)
+            _refuse_killers(book.stuck(job_id))
             if book.cancel_requested(job_id):
                 token.trip()
             token.check()
-            book.succeed(job, HANDLERS[job.kind](runtime, job, token))
+            book.succeed(job, handlers[job.kind](job, token, Reporter(book, job_id, attempt)))
+        except Superseded:
+            log.warning("%s belongs to another worker by now", job_id)
+        except Cancelled as error:
+            if token.leaving:
+                log.info("%s is given back, because this worker stops", job_id)
+                book.release(job_id, attempt)
+            else:
+                book.fail(job, error)
         except VireoError as error:
             log.info("%s: %s (%s)", job_id, error.code, error.message)
             book.fail(job, error)
@@ -39,8 +52,8 @@ def run_job(runtime: Runtime, book: JobBook, running: Cancellations, job_id: str
             book.fail(job, VireoError("Something went wrong inside the worker.", hint=f"Its log names {job_id}."))
 
 
-def _refuse_killers(attempts: int) -> None:
-    if attempts > jobs.MAX_ATTEMPTS:
+def _refuse_killers(stuck: int) -> None:
+    if stuck > jobs.MAX_ATTEMPTS:
         raise VireoError(
             f"This job was given up: {jobs.MAX_ATTEMPTS} workers died while they had it.",
             hint="If the video plays elsewhere, please report it together with the worker's log.",

@@ -1,0 +1,57 @@
+"""The datasets worker: archives and checkpoints that somebody sent. It imports no torch, and stays small."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from core.datasets import DatasetRequest
+from core.records import Job
+from core.settings import Settings
+from core.storage import Store
+from core.training import Progress
+from worker.cancellation import CancelToken
+from worker.datasets.prepare import prepare
+from worker.decode_pool import DecodePool
+from worker.heartbeat import Heartbeat
+from worker.reporter import Reporter
+from worker.tasks import Handler
+
+
+class Datasets:
+    concurrency = 1  # one archive at a time: its clips are decoded by several children already
+
+    def __init__(self, settings: Settings, heartbeat: Heartbeat) -> None:
+        self._settings = settings
+        self._heartbeat = heartbeat
+        self._store = Store(settings.store_url, settings.data_dir / "spool")
+        self._decoders = DecodePool(
+            processes=settings.decode_processes,
+            deadline_s=settings.decode_deadline,
+            memory_bytes=settings.decode_memory,
+            max_pixels=settings.max_video_pixels,
+            max_seconds=settings.max_video_seconds,
+        )
+
+    @property
+    def handlers(self) -> Mapping[str, Handler]:
+        return {"dataset": self._prepare}
+
+    def announce(self) -> None:
+        self._heartbeat.say(state="ready", detail="waits for datasets")
+
+    def close(self) -> None:
+        self._decoders.close()
+
+    def _prepare(self, job: Job, token: CancelToken, reporter: Reporter) -> dict[str, Any]:
+        def progress(how_far: dict[str, Any]) -> None:
+            reporter.progress(Progress(phase="preparing", **how_far))
+
+        return prepare(
+            DatasetRequest.model_validate(job.request),
+            store=self._store,
+            decoders=self._decoders,
+            settings=self._settings,
+            token=token,
+            progress=progress,
+        )
