@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import io
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+
+from worker.training.plots import CURVES, PANEL, WIDE, Curves, between, confusion_png, correlation_png, curves_png
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "$\\frac{",
+    "跑步",
+    "two\nlines\tand a tab",
+    "x" * 300,
+    "\x00\x1b[2J",
+    "   ",
+    "a_b^c",
+]
+
+
+def pixels(png: bytes) -> npt.NDArray[np.uint8]:
+    with Image.open(io.BytesIO(png)) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def greens(picture: npt.NDArray[np.uint8]) -> int:
+    """Pixels of the darkest green, which only a share near 1 has."""
+    return int((np.abs(picture.astype(int) - (0x12, 0x39, 0x1A)).sum(axis=2) < 12).sum())
+
+
+def names(count: int) -> list[str]:
+    return [f"class {number}" for number in range(count)]
+
+
+def curves(steps: int, epochs: int) -> Curves:
+    return {
+        "train": [
+            {"step": step, "epoch": step / 10, "loss": 1 / step, "lr": 1e-5 * step} for step in range(1, steps + 1)
+        ],
+        "val": [{"epoch": float(epoch), "loss": 1 / epoch, "top1": 0.5} for epoch in range(1, epochs + 1)],
+    }
+
+
+@pytest.mark.parametrize("count", [1, 2, 20, 21, 41, 400])
+def test_a_map_has_its_size_whatever_the_number_of_classes(count: int) -> None:
+    side = PANEL if count <= 40 else WIDE
+    assert pixels(confusion_png(np.eye(count, dtype=np.int64), names(count))).shape == (side, side, 3)
+    maps = {"text": np.eye(count), "learned": np.eye(count)}
+    assert pixels(correlation_png(maps, names(count))).shape == (side, 2 * side, 3)
+
+
+def test_each_row_is_coloured_by_its_own_share() -> None:
+    balanced = np.diag([5, 5]).astype(np.int64)
+    unequal = np.diag([5, 5000]).astype(np.int64)
+    assert greens(pixels(confusion_png(balanced, names(2)))) == pytest.approx(
+        greens(pixels(confusion_png(unequal, names(2)))), rel=0.02
+    )
+
+
+def test_a_class_without_clips_is_a_white_row() -> None:
+    whole = greens(pixels(confusion_png(np.diag([4, 4]).astype(np.int64), names(2))))
+    half = greens(pixels(confusion_png(np.diag([4, 0]).astype(np.int64), names(2))))
+    assert 0.45 * whole < half < 0.6 * whole  # the colour bar has some of it too
+
+
+def test_one_of_four_hundred_cells_can_be_seen() -> None:
+    clean = np.eye(400, dtype=np.int64) * 49
+    slip = clean.copy()
+    slip[100, 300] = 1
+    changed = np.abs(pixels(confusion_png(clean, names(400))).astype(int) - pixels(confusion_png(slip, names(400))))
+    assert (changed.sum(axis=2) > 40).sum() >= 9
+
+
+@pytest.mark.parametrize("count", [2, 8])
+def test_names_are_drawn_as_they_are_whatever_they_hold(count: int) -> None:
+    confusion_png(np.eye(count, dtype=np.int64), HOSTILE[:count])
+    correlation_png({"$text$ <b>": np.eye(count)}, HOSTILE[-count:])
+
+
+def test_red_is_alike_blue_is_opposed_and_white_is_neither() -> None:
+    def centre(cosine: float) -> npt.NDArray[np.uint8]:
+        picture = pixels(correlation_png({"text": np.full((1, 1), cosine)}, names(1)))
+        middle: npt.NDArray[np.uint8] = picture[PANEL // 2, PANEL // 2]
+        return middle
+
+    red, blue, white = centre(0.8), centre(-0.8), centre(0.0)
+    assert red[0] > red[2] + 80
+    assert blue[2] > blue[0] + 80
+    assert white.min() > 240
+
+
+def test_how_alike_classes_are_leaves_the_diagonal_out() -> None:
+    assert between(np.array([[1.0, 0.5, 0.1], [0.5, 1.0, 0.3], [0.1, 0.3, 1.0]])) == 0.3
+    assert between(np.eye(1)) == 0.0
+    assert str(between(np.array([[1.0, -0.001], [-0.001, 1.0]]))) == "0.0"
+
+
+@pytest.mark.parametrize(("steps", "epochs"), [(0, 0), (1, 0), (1, 1), (3, 3), (500, 5)])
+def test_curves_of_any_length(steps: int, epochs: int) -> None:
+    assert pixels(curves_png(curves(steps, epochs))).shape == (CURVES[1], CURVES[0], 3)
+
+
+def test_a_run_of_one_step_is_seen() -> None:
+    assert (pixels(curves_png(curves(1, 0))) != pixels(curves_png(curves(0, 0)))).any(axis=2).sum() > 50
+
+
+def test_a_loss_that_is_no_number_is_left_out() -> None:
+    broken = curves(30, 2)
+    broken["train"][4]["loss"] = None
+    broken["val"][0]["loss"] = None
+    curves_png(broken)
+
+
+def test_the_same_numbers_are_the_same_bytes_in_any_thread() -> None:
+    confusion = np.arange(36, dtype=np.int64).reshape(6, 6)
+    cosines = np.cos(confusion)
+    with ThreadPoolExecutor(2) as threads:
+        drawn = [
+            threads.submit(
+                lambda: (
+                    confusion_png(confusion, names(6)),
+                    correlation_png({"text": cosines}, names(6)),
+                    curves_png(curves(50, 5)),
+                )
+            )
+            for _ in range(4)
+        ]
+        assert len({done.result() for done in drawn}) == 1
+
+
+def test_no_date_and_no_version_in_the_file() -> None:
+    with Image.open(io.BytesIO(confusion_png(np.eye(2, dtype=np.int64), names(2)))) as image:
+        assert set(image.info) <= {"dpi"}

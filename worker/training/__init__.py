@@ -1,0 +1,1 @@
+"""Training, evaluation and their reports: what the training worker does besides decoding."""

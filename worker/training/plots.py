@@ -1,0 +1,182 @@
+"""A report's pictures: the confusion matrix, the map of W's inter-class correlation, the learning curves.
+
+Pure functions from numbers to the bytes of a PNG: a fixed size, and the same bytes for the same numbers (no date, no
+version inside). Only `Figure` objects are used, so that any thread may draw. Class names are other people's text: they
+are drawn as they are, never as mathematics, and one that the font cannot draw is named by its number.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap, PowerNorm
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.ticker import MaxNLocator
+
+DPI = 150
+PANEL = 1050  # pixels, the side of one square map
+WIDE = 2100  # the side of a map of many classes, so that each of 400 has at least 4 pixels
+CURVES = (1200, 1050)  # pixels, width × height
+ANNOTATED = 20  # up to this many classes a cell has room for its count
+NAMED = 40  # up to this many class names fit beside an axis; of more classes every n-th is named
+NAME_CHARS = 22
+
+_GREEN, _ORANGE, _INK = "#3a7d44", "#c2571a", "#333333"
+_GREENS = LinearSegmentedColormap.from_list("greens", ["#ffffff", "#8cc598", "#3a7d44", "#12391a"])
+_FONT = FontProperties(family="DejaVu Sans")  # comes with matplotlib: the same on every machine
+_PLAIN: dict[str, Any] = {"fontproperties": _FONT, "parse_math": False}
+
+FloatArray = npt.NDArray[np.float32] | npt.NDArray[np.float64]
+
+
+class TrainPoint(TypedDict):
+    step: int
+    epoch: float
+    loss: float | None
+    lr: float
+
+
+class ValPoint(TypedDict):
+    epoch: float
+    loss: float | None
+    top1: float
+
+
+class Curves(TypedDict):
+    train: list[TrainPoint]
+    val: list[ValPoint]
+
+
+def side(classes: int) -> int:
+    """Pixels of a square map of that many classes."""
+    return PANEL if classes <= NAMED else WIDE
+
+
+def confusion_png(confusion: npt.NDArray[np.int64], classes: Sequence[str]) -> bytes:
+    """confusion: [C, C] clips, rows are the true classes. Colour is the share of a row; the row of a class without
+    clips is white. Size: `side(C)` square."""
+    support = confusion.sum(axis=1, keepdims=True)  # [C, 1]
+    shares = confusion / np.maximum(support, 1)  # [C, C]
+    few = len(classes) <= ANNOTATED
+    figure = _figure(side(len(classes)), side(len(classes)))
+    axes = figure.add_subplot()
+    # Among many classes one clip in fifty is worth seeing, and would be white on a straight scale: a square root.
+    norm = PowerNorm(1.0 if few else 0.5, vmin=0.0, vmax=1.0)
+    image = axes.imshow(shares, cmap=_GREENS, norm=norm, interpolation="nearest")
+    _name_ticks(axes, classes)
+    axes.set_xlabel("given", **_PLAIN)
+    axes.set_ylabel("true", **_PLAIN)
+    if few:
+        _write_counts(axes, confusion, shares)
+    bar = figure.colorbar(image, ax=axes, shrink=0.9)
+    bar.set_label("share of the true class's clips", fontproperties=_FONT)
+    return _png(figure)
+
+
+def correlation_png(maps: Mapping[str, FloatArray], classes: Sequence[str]) -> bytes:
+    """maps: what W is → cosines between its rows [C, C] (Text4Vis, Fig. 1), drawn side by side on one scale from -1 to
+    1, white at 0. Size: len(maps)·side(C) × side(C)."""
+    size = side(len(classes))
+    figure = _figure(size * len(maps), size)
+    panels = [figure.add_subplot(1, len(maps), number) for number in range(1, len(maps) + 1)]
+    for axes, (title, cosines) in zip(panels, maps.items(), strict=True):
+        image = axes.imshow(cosines, cmap="RdBu_r", vmin=-1.0, vmax=1.0, interpolation="nearest")
+        _name_ticks(axes, classes)
+        axes.set_title(f"{title}: {between(cosines):.2f} between classes on average", fontsize=10, **_PLAIN)
+    bar = figure.colorbar(image, ax=panels, shrink=0.9)
+    bar.set_label("cosine", fontproperties=_FONT)
+    return _png(figure)
+
+
+def curves_png(curves: Curves) -> bytes:
+    """Loss, learning rate and top-1 on the validation clips over epochs. Size: CURVES."""
+    figure = _figure(*CURVES)
+    loss, rate, top1 = figure.subplots(3, 1, sharex=True, height_ratios=(2, 1, 2))
+    train, val = curves["train"], curves["val"]
+    _draw_loss(loss, train, val)
+    rate.plot([point["epoch"] for point in train], [point["lr"] for point in train], _line(train), color=_GREEN)
+    rate.set_ylim(bottom=0)
+    rate.ticklabel_format(axis="y", style="sci", scilimits=(-2, 2))
+    top1.plot([point["epoch"] for point in val], [100 * point["top1"] for point in val], "o-", color=_ORANGE)
+    top1.set_ylim(-2, 102)
+    top1.set_xlim(left=0)
+    top1.set_xlabel("epoch", **_PLAIN)
+    top1.xaxis.set_major_locator(MaxNLocator(integer=True))
+    for axes, title in ((loss, "loss"), (rate, "learning rate"), (top1, "top-1, validation, %")):
+        axes.set_ylabel(title, **_PLAIN)
+        axes.grid(color="#dddddd", linewidth=0.6)
+        axes.spines[["top", "right"]].set_visible(False)
+    return _png(figure)
+
+
+def between(cosines: FloatArray) -> float:
+    """Mean of a map off its diagonal: how alike the rows of W are. 0 for one class."""
+    count = len(cosines)
+    mean = (cosines.sum() - np.trace(cosines)) / max(1, count * (count - 1))
+    return round(float(mean), 2) + 0.0  # + 0.0: no minus zero
+
+
+def _write_counts(axes: Axes, confusion: npt.NDArray[np.int64], shares: FloatArray) -> None:
+    size = 14 if len(confusion) <= 8 else 9
+    for (row, column), count in np.ndenumerate(confusion):
+        if count:
+            ink = "white" if shares[row, column] > 0.5 else _INK
+            axes.text(column, row, str(count), ha="center", va="center", color=ink, fontsize=size, **_PLAIN)
+
+
+def _draw_loss(axes: Axes, train: Sequence[TrainPoint], val: Sequence[ValPoint]) -> None:
+    epochs = np.array([point["epoch"] for point in train])
+    losses = np.array([point["loss"] for point in train], dtype=np.float64)  # None → NaN, not drawn
+    width = len(train) // 20
+    axes.plot(epochs, losses, _line(train), color=_GREEN, alpha=0.35 if width > 1 else 1.0, label="train")
+    if width > 1:  # single steps of a long run hide its course: the mean of a twentieth of it shows it
+        smooth = np.convolve(losses, np.ones(width) / width, mode="valid")
+        axes.plot(epochs[width // 2 :][: len(smooth)], smooth, color=_GREEN, label=f"train, mean of {width} steps")
+    measured = [(point["epoch"], point["loss"]) for point in val if point["loss"] is not None]
+    if measured:
+        axes.plot(*zip(*measured, strict=True), "o-", color=_ORANGE, label="validation")
+    axes.legend(frameon=False, prop=_FONT)
+
+
+def _line(points: Sequence[TrainPoint]) -> str:
+    return "o-" if len(points) < ANNOTATED else "-"  # a line of one point would not be seen
+
+
+def _name_ticks(axes: Axes, classes: Sequence[str]) -> None:
+    every = -(-len(classes) // NAMED)  # ceil: at most NAMED names
+    places = list(range(0, len(classes), every))
+    names = [_drawable(classes[place], place) for place in places]
+    size = 9 if every > 1 else 8 if len(places) <= ANNOTATED else 6
+    axes.set_xticks(places, names, rotation=90, fontsize=size, **_PLAIN)
+    axes.set_yticks(places, names, fontsize=size, **_PLAIN)
+
+
+def _drawable(name: str, number: int) -> str:
+    """The name on one line, shortened; `#number` where the font lacks one of its characters."""
+    line = " ".join(name.split())
+    glyphs = get_font(findfont(_FONT))
+    if not line or not line.isprintable() or any(not glyphs.get_char_index(ord(character)) for character in line):
+        return f"#{number + 1}"
+    return line if len(line) <= NAME_CHARS else line[: NAME_CHARS - 1] + "…"
+
+
+def _figure(width: int, height: int) -> Figure:
+    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, layout="compressed", facecolor="white")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _png(figure: Figure) -> bytes:
+    for axes in figure.axes:
+        for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
+            label.set_fontfamily("DejaVu Sans")
+    file = io.BytesIO()
+    figure.savefig(file, format="png", metadata={"Software": None})
+    return file.getvalue()
