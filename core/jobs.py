@@ -82,11 +82,13 @@ end
 return state
 """
 
-# KEYS: job, waiting, running, events    ARGV: id, attempt    → 1 if it was this attempt's and now waits again
+# KEYS: job, waiting, running, events    ARGV: id, attempt, 1 to count its attempts anew
+# → 1 if it was this attempt's and now waits again
 RELEASE = """
 if redis.call('HGET', KEYS[1], 'state') ~= 'running' then return 0 end
 if redis.call('HGET', KEYS[1], 'attempts') ~= ARGV[2] then return 0 end
-redis.call('HSET', KEYS[1], 'state', 'queued', 'stuck', 0)
+redis.call('HSET', KEYS[1], 'state', 'queued')
+if ARGV[3] == '1' then redis.call('HSET', KEYS[1], 'stuck', 0) end
 redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('ZADD', KEYS[2], redis.call('HGET', KEYS[1], 'created_at'), ARGV[1])
 redis.call('XADD', KEYS[4], 'MAXLEN', '~', 20000, '*', 'event', 'state', 'data', '"queued"')
@@ -205,9 +207,12 @@ def report_args(
     )
 
 
-def release_args(job_id: str, queue: str, attempt: int) -> tuple[list[str], list[str]]:
-    """A worker that is asked to stop gives its job back."""
-    return [keys.job(job_id), keys.waiting(queue), keys.running(queue), keys.events(job_id)], [job_id, str(attempt)]
+def release_args(job_id: str, queue: str, attempt: int, *, innocent: bool) -> tuple[list[str], list[str]]:
+    """`innocent`: the job is given back for the worker's reasons, not because it killed something."""
+    return (
+        [keys.job(job_id), keys.waiting(queue), keys.running(queue), keys.events(job_id)],
+        [job_id, str(attempt), "1" if innocent else "0"],
+    )
 
 
 def resume_args(job_id: str, queue: str, now: float) -> tuple[list[str], list[str]]:

@@ -91,6 +91,30 @@ class Store:
         except OSError as error:
             raise StorageUnavailable(f"The store refused {key}: {error}.") from error
 
+    def publish_file(self, path: Path, key: str) -> None:
+        """Move a finished file from anywhere on this machine to `key`, replacing what was there."""
+        part = self._spool / f"{secrets.token_hex(12)}.part"
+        try:
+            shutil.move(path, part)  # a rename on the same file system, a copy otherwise
+            if self._local:
+                target = Path(self._root) / key
+                target.parent.mkdir(parents=True, exist_ok=True)
+                part.replace(target)
+            else:
+                self._fs.put_file(str(part), self._remote(key))
+        except OSError as error:
+            raise StorageUnavailable(f"The store refused {key}: {error}.") from error
+        finally:
+            part.unlink(missing_ok=True)
+
+    def fetch(self, key: str, path: Path) -> bool:
+        """Copy `key` to a file of the caller's own; false where it is not there."""
+        try:
+            self._fs.get_file(self._remote(key), str(path))
+        except FileNotFoundError:
+            return False
+        return True
+
     def local_path(self, key: str) -> Path:
         """A file that can be opened here. Raises: FileNotFoundError."""
         if self._local:

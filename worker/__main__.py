@@ -88,7 +88,8 @@ def serve(settings: Settings, book: JobBook, running: Cancellations, heartbeat: 
         # A question is acknowledged when it is answered, a run of hours when it starts: its lease keeps it safe.
         @app.task(name=TASKS[book.queue], acks_late=book.queue == keys.INFERENCE)
         def work(job_id: str) -> None:
-            run_job(handlers, book, running, job_id)
+            if run_job(handlers, book, running, job_id):
+                send(job_id)
 
         def send(job_id: str) -> object:
             return app.send_task(TASKS[book.queue], [job_id], queue=book.queue)

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from core.errors import InvalidRequest, UndecodableVideo, UnknownVideo, VideoTooLarge
+from core.errors import InvalidLabels, InvalidRequest, UndecodableVideo, UnknownVideo, VideoTooLarge
 from core.metrics import ABSTAINED, CLASSIFY_MARGIN, DECODE_FAILURES, DECODE_FRAMES, VIDEO_SECONDS
 from core.questions import ClassifyRequest, EmbedRequest, Options, Question
 from core.records import (
@@ -125,7 +125,8 @@ def _look(
         clip = _decode(runtime, loaded, sha256, views, frames, token)
     v, t, *image = clip.frames.shape  # uint8 [V, T, S, S, 3]
     with watch.stage("encode"):
-        flat = loaded.batcher.encode(clip.frames.reshape(v * t, *image), token)  # [V·T, d]
+        together = t if loaded.recognizer.mixes_time else 1
+        flat = loaded.batcher.encode(clip.frames.reshape(v * t, *image), token, clip=together)  # [V·T, d]
     info = clip.report.info
     facts = VideoFacts(
         duration=info.duration,
@@ -159,11 +160,26 @@ def _decode(
 
 
 def _classifier(runtime: Runtime, loaded: Loaded, question: Question) -> tuple[Classifier, Any]:
+    if loaded.recognizer.fixed_rows is not None:
+        return _closed_classifier(loaded, loaded.recognizer.fixed_rows, question), "hit"
     templates = question.templates or loaded.recognizer.profile.templates
     try:
         return runtime.classifiers.classifier(loaded.recognizer, question.labels, templates, question.normalize_labels)
     except ValueError as error:
         raise InvalidRequest(str(error)) from error
+
+
+def _closed_classifier(loaded: Loaded, rows: torch.Tensor, question: Question) -> Classifier:
+    """Rows of a classifier that is not made of text: only the classes that it was trained on. Raises: InvalidLabels."""
+    classes = loaded.recognizer.classes
+    for index, label in enumerate(question.labels):
+        if label.name not in classes:
+            raise InvalidLabels(
+                f"{loaded.ref.name} knows only the classes that it was trained on, and {label.name[:80]!r} is none.",
+                hint=f"Its classes: {', '.join(classes[:20])}. A model with a text classifier takes any label.",
+                index=index,
+            )
+    return Classifier(rows[[classes.index(label.name) for label in question.labels]], ())  # [C, d]
 
 
 def _predict(loaded: Loaded, vectors: VideoVectors, classifier: Classifier, question: Question) -> list[Prediction]:

@@ -47,10 +47,10 @@ class JobBook:
         if self._finish(keys=script_keys, args=args):
             JOBS.labels(job.kind, state).inc()
 
-    def release(self, job_id: str, attempt: int) -> None:
-        """Give a running job back unfinished."""
-        script_keys, args = jobs.release_args(job_id, self.queue, attempt)
-        self._release(keys=script_keys, args=args)
+    def release(self, job_id: str, attempt: int, *, innocent: bool) -> bool:
+        """Give a running job back unfinished. True if it was this attempt's and now waits again."""
+        script_keys, args = jobs.release_args(job_id, self.queue, attempt, innocent=innocent)
+        return bool(self._release(keys=script_keys, args=args))
 
     def stuck(self, job_id: str) -> int:
         """How many workers have started it since something was last secured."""

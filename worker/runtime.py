@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from core.registry import Registry
 from core.settings import Settings
 from core.storage import Store
 from worker.classifier_cache import ClassifierCache
@@ -27,9 +28,10 @@ class Runtime:
     @classmethod
     def open(cls, settings: Settings, progress: Callable[[str], None]) -> Runtime:
         cache = connect(settings.cache_redis, decode=False, patient=False)
+        store = Store(settings.store_url, settings.data_dir / "spool")
         return cls(
-            store=Store(settings.store_url, settings.data_dir / "spool"),
-            shelf=Shelf(settings, progress),
+            store=store,
+            shelf=Shelf(settings, Registry(store), progress),
             decoders=DecodePool(
                 processes=settings.decode_processes,
                 deadline_s=settings.decode_deadline,

@@ -1,4 +1,8 @@
-"""The models that this worker holds: loaded when first asked for, the least recently used put away first."""
+"""The models that this worker holds: loaded when first asked for, the least recently used put away first.
+
+A name is a zoo model's, or a version's in the registry. The registry is asked each time, so a version is served as soon
+as it is published, and no longer than it is there.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +17,10 @@ from pathlib import Path
 from core.errors import ModelUnavailable, UnknownModel
 from core.metrics import MODEL_INFO
 from core.records import ModelRef
+from core.registry import Registry
 from core.settings import Settings
 from models import zoo
-from models.loader import load, resolve_auto
+from models.loader import load, load_version, resolve_auto
 from models.recognizer import Recognizer
 from models.weights import WeightsUnavailable
 from worker.batching import Batcher
@@ -40,9 +45,10 @@ class Loaded:
 
 
 class Shelf:
-    def __init__(self, settings: Settings, progress: Callable[[str], None] = log.info) -> None:
+    def __init__(self, settings: Settings, registry: Registry, progress: Callable[[str], None] = log.info) -> None:
         """`progress`: is told in words what is being loaded."""
         self._settings = settings
+        self._registry = registry
         self._progress = progress
         self._lock = threading.Lock()
         self._loaded: OrderedDict[str, Loaded] = OrderedDict()
@@ -70,10 +76,17 @@ class Shelf:
             self._default = (FALLBACK, f"{default} could not be loaded ({error.message})")
             return self._take(FALLBACK)
 
+    def _exact(self, name: str) -> str:
+        """A zoo name as it is; `name`, `name@alias` and `name:3` of the registry as `name:3`. Raises: UnknownModel."""
+        if name in zoo.names(self._settings.data_dir):
+            return name
+        if self._registry.knows(name):
+            return str(self._registry.resolve(name))
+        nearest = zoo.nearest(name, self._settings.data_dir)
+        raise UnknownModel(f"There is no model {name!r}.", hint="GET /v1/models lists them.", nearest=nearest)
+
     def _take(self, name: str) -> Loaded:
-        if name not in zoo.names(self._settings.data_dir):
-            nearest = zoo.nearest(name, self._settings.data_dir)
-            raise UnknownModel(f"There is no model {name!r}.", hint="GET /v1/models lists them.", nearest=nearest)
+        name = self._exact(name)
         with self._lock:
             loading = self._loading.setdefault(name, threading.Lock())
         with loading:  # one load per model; a long download holds up nobody who asks for another
@@ -97,48 +110,67 @@ class Shelf:
     def _load(self, name: str) -> Loaded:
         default, reason = self.default()
         try:
-            recognizer = load(
-                name,
-                data_dir=self._settings.data_dir,
-                weights_file=self._weights_for(name),
-                device=self._settings.device,
-                precision=self._settings.precision,
-                progress=lambda what, share: self._progress(f"{what} ({share:.0%})"),
-            )
+            recognizer = self._read(name)
         except WeightsUnavailable as error:
             failure = ModelUnavailable(error.message, hint=error.hint, model=name)
             self._failed[name] = (time.monotonic(), failure)
             raise failure from error
         with self._lock:
-            while len(self._loaded) >= self._settings.max_models:
-                self._put_away(next(iter(self._loaded)))
-            loaded = self._loaded[name] = self._serve(recognizer, reason if name == default else None)
+            self._make_room(recognizer.nbytes)
+            loaded = self._loaded[name] = self._serve(recognizer, name, reason if name == default else None)
         return loaded
+
+    def _read(self, name: str) -> Recognizer:
+        """Raises: WeightsUnavailable, UnknownModel."""
+
+        def progress(what: str, share: float) -> None:
+            self._progress(f"{what} ({share:.0%})")
+
+        data_dir, device, precision = self._settings.data_dir, self._settings.device, self._settings.precision
+        if name not in zoo.names(data_dir):
+            files = self._registry.directory(self._registry.resolve(name))
+            return load_version(files, data_dir=data_dir, device=device, precision=precision, progress=progress)
+        return load(
+            name,
+            data_dir=data_dir,
+            weights_file=self._weights_for(name),
+            device=device,
+            precision=precision,
+            progress=progress,
+        )
+
+    def _make_room(self, wanted: int) -> None:
+        """Put away the least recently used until `wanted` bytes fit. One model is always served, whatever its size."""
+        while self._loaded and self._held() + wanted > self._settings.model_memory:
+            self._put_away(next(iter(self._loaded)))
+
+    def _held(self) -> int:
+        return sum(loaded.recognizer.nbytes for loaded in self._loaded.values())
 
     def _weights_for(self, name: str) -> Path | None:
         return self._settings.weights if name == self.default()[0] else None
 
-    def _serve(self, recognizer: Recognizer, reason: str | None) -> Loaded:
+    def _serve(self, recognizer: Recognizer, name: str, reason: str | None) -> Loaded:
         ref = ModelRef(
-            name=recognizer.name,
+            name=name,
             digest=recognizer.digest,
             reason=reason,
-            note=LITE_NOTE if recognizer.name == "lite" else None,
+            note=LITE_NOTE if name == "lite" else None,
         )
         batcher = Batcher(
             recognizer.encode_frames,
             max_frames=self._settings.batch_frames,
             max_wait=self._settings.batch_wait_ms / 1000,
         )
-        MODEL_INFO.labels(*self._labels(recognizer)).set(1)
+        MODEL_INFO.labels(*self._labels(name, recognizer)).set(1)
         log.info("%s is loaded on %s (%s)", ref.name, recognizer.device, recognizer.precision)
         return Loaded(recognizer, batcher, ref)
 
     def _put_away(self, name: str) -> None:
         loaded = self._loaded.pop(name)
         loaded.batcher.close()
-        MODEL_INFO.labels(*self._labels(loaded.recognizer)).set(0)
+        MODEL_INFO.labels(*self._labels(name, loaded.recognizer)).set(0)
 
     @staticmethod
-    def _labels(recognizer: Recognizer) -> tuple[str, str, str, str]:
-        return recognizer.name, recognizer.digest, str(recognizer.device), recognizer.precision
+    def _labels(name: str, recognizer: Recognizer) -> tuple[str, str, str, str]:
+        return name, recognizer.digest, str(recognizer.device), recognizer.precision

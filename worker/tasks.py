@@ -21,15 +21,20 @@ Handler = Callable[[Job, CancelToken, Reporter], dict[str, Any]]
 """Does a job of one kind and returns its result as plain data. Raises: VireoError, Superseded."""
 
 
-def run_job(handlers: Mapping[str, Handler], book: JobBook, running: Cancellations, job_id: str) -> None:
-    """Do a job, once: a second delivery of a message that was already served changes nothing."""
+class Interrupted(Exception):
+    """What the job ran in died under it. It is to be started again, from what it had secured."""
+
+
+def run_job(handlers: Mapping[str, Handler], book: JobBook, running: Cancellations, job_id: str) -> bool:
+    """Do a job, once: a second delivery of a message that was already served changes nothing.
+
+    True if the job was given back, and its message is to be sent again.
+    """
     with running.token(job_id) as token:
         attempt = book.start(job_id)
-        if not attempt:
-            return
-        job = book.get(job_id)
+        job = book.get(job_id) if attempt else None
         if job is None:
-            return
+            return False
         try:
             _refuse_killers(book.stuck(job_id))
             if book.cancel_requested(job_id):
@@ -41,20 +46,23 @@ def run_job(handlers: Mapping[str, Handler], book: JobBook, running: Cancellatio
         except Cancelled as error:
             if token.leaving:
                 log.info("%s is given back, because this worker stops", job_id)
-                book.release(job_id, attempt)
-            else:
-                book.fail(job, error)
+                return book.release(job_id, attempt, innocent=True)
+            book.fail(job, error)
+        except Interrupted as error:
+            log.warning("%s is started again: %s", job_id, error)
+            return book.release(job_id, attempt, innocent=False)
         except VireoError as error:
             log.info("%s: %s (%s)", job_id, error.code, error.message)
             book.fail(job, error)
         except Exception:
             log.exception("%s failed for a reason that nobody foresaw", job_id)
             book.fail(job, VireoError("Something went wrong inside the worker.", hint=f"Its log names {job_id}."))
+    return False
 
 
 def _refuse_killers(stuck: int) -> None:
     if stuck > jobs.MAX_ATTEMPTS:
         raise VireoError(
             f"This job was given up: {jobs.MAX_ATTEMPTS} workers died while they had it.",
-            hint="If the video plays elsewhere, please report it together with the worker's log.",
+            hint="The worker's log has the last words of each. Too little memory is the usual cause.",
         )

@@ -1,0 +1,35 @@
+"""The training worker. It imports no torch itself: each run is a child process with its own memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from core import keys
+from core.settings import Settings
+from core.storage import Store
+from worker.connection import connect
+from worker.heartbeat import Heartbeat
+from worker.jobs import JobBook
+from worker.tasks import Handler
+from worker.training.runner import Runner
+
+
+class Training:
+    concurrency = 1  # a run takes the machine; several workers make several runs
+
+    def __init__(self, settings: Settings, heartbeat: Heartbeat) -> None:
+        self._heartbeat = heartbeat
+        store = Store(settings.store_url, settings.data_dir / "spool")
+        book = JobBook(connect(settings.jobs_redis, decode=True), keys.TRAINING)
+        self._runner = Runner(settings, store, book)
+
+    @property
+    def handlers(self) -> Mapping[str, Handler]:
+        return {"training": self._runner.train, "evaluation": self._runner.evaluate}
+
+    def announce(self) -> None:
+        self._runner.sweep()
+        self._heartbeat.say(state="ready", detail="waits for training jobs")
+
+    def close(self) -> None:
+        """Runs in hand were given back before."""
