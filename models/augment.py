@@ -1,16 +1,114 @@
-"""Train augmentation of clips (method §3.1): one plan per clip, applied to each of its frames. No torch here."""
+"""Train augmentation of clips (method §3.1): one plan per clip, applied to each of its frames. PIL and numpy, no torch.
+
+Everything is a pure function of a clip's seed and its frames' size. Text4Vis resizes the short side and then crops;
+`CropPlan` is drawn in those resized coordinates and cuts the same rectangle straight from the source frame, in one
+bilinear resample: the geometry is equal, and one filter less blurs the pixels.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from models.crops import resized_size
+from models.profile import Profile
+from models.randaugment import rand_augment
+
+UInt8Array = npt.NDArray[np.uint8]
+
+_ATTEMPTS = 10  # T4V transforms.py 328-373, then the fallback
+_FRAMES, _CROP, _OPERATIONS = 1, 2, 3  # what a random stream is for: none moves another one
+
 
 @dataclass(frozen=True, slots=True)
 class Augment:
-    """Text4Vis' train column (method §3.1). The short side before the crop is the profile's."""
+    """Text4Vis' train column (method §3.1). The short side before the crop is the profile's. Raises: ValueError."""
 
     area: tuple[float, float] = (0.08, 1.0)  # of the frame that the random sized crop covers
     aspect: tuple[float, float] = (3 / 4, 4 / 3)  # drawn uniformly, width and height swapped with p = 0.5
     flip: float = 0.5  # probability of the horizontal flip
     grayscale: float = 0.2
     randaugment: tuple[int, int] | None = None  # (N, M): K400 runs only, (2, 9); a fresh draw per frame
+
+    def __post_init__(self) -> None:
+        if not 0 < self.area[0] <= self.area[1] <= 1 or not 0 < self.aspect[0] <= self.aspect[1]:
+            raise ValueError(f"area and aspect are ranges, area within (0, 1]: not {self.area}, {self.aspect}")
+        if not (0 <= self.flip <= 1 and 0 <= self.grayscale <= 1):
+            raise ValueError(f"flip and grayscale are probabilities: not {self.flip}, {self.grayscale}")
+        if self.randaugment is not None and not (self.randaugment[0] >= 0 and 0 <= self.randaugment[1] <= 30):
+            raise ValueError(f"RandAugment takes N ≥ 0 operations of magnitude 0 … 30, not {self.randaugment}")
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """One augmented look at a clip: the same seed gives the same pixels, on any machine and in any process."""
+
+    seed: int
+    augment: Augment
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise ValueError(f"a seed is 0 or more, not {self.seed}")
+
+    def for_frames(self) -> np.random.Generator:
+        """Decides which frames are taken."""
+        return np.random.default_rng((self.seed, _FRAMES))
+
+    def crop(self, profile: Profile, width: int, height: int) -> CropPlan:
+        """The clip's one plan, for frames of this size."""
+        return draw(self.augment, profile, width, height, np.random.default_rng((self.seed, _CROP)))
+
+    def frame(self, image: Image.Image, profile: Profile, slot: int) -> UInt8Array:
+        """image: RGB, the clip's frame number `slot` → uint8 [S, S, 3]."""
+        if self.augment.randaugment is not None:
+            operations = np.random.default_rng((self.seed, _OPERATIONS, slot))
+            image = rand_augment(image, *self.augment.randaugment, operations)
+        return self.crop(profile, *image.size).apply(image)
+
+
+@dataclass(frozen=True, slots=True)
+class CropPlan:
+    """box: left, top, right, bottom in pixels of the source frame, fractions allowed; size: S of the square made."""
+
+    box: tuple[float, float, float, float]
+    size: int
+    flip: bool
+    grayscale: bool
+
+    def apply(self, image: Image.Image) -> UInt8Array:
+        """image: RGB → uint8 [S, S, 3]."""
+        crop = image.resize((self.size, self.size), Image.Resampling.BILINEAR, box=self.box)
+        if self.grayscale:
+            crop = crop.convert("L").convert("RGB")
+        pixels = np.asarray(crop)  # [S, S, 3]
+        return pixels[:, ::-1] if self.flip else pixels
+
+
+def draw(augment: Augment, profile: Profile, width: int, height: int, rng: np.random.Generator) -> CropPlan:
+    """A plan for the frames of one clip, all of them width × height. Raises: ValueError for an empty frame."""
+    w, h = resized_size(width, height, profile)
+    x, y, box_w, box_h = _random_sized(augment, w, h, rng)
+    box = (x * width / w, y * height / h, min((x + box_w) * width / w, width), min((y + box_h) * height / h, height))
+    flip, grayscale = rng.random(2)
+    return CropPlan(box, profile.size, bool(flip < augment.flip), bool(grayscale < augment.grayscale))
+
+
+def _random_sized(augment: Augment, w: int, h: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
+    """x, y, width, height in the resized w × h frame."""
+    for _ in range(_ATTEMPTS):
+        area = w * h * rng.uniform(*augment.area)
+        aspect = rng.uniform(*augment.aspect)
+        box_w, box_h = max(round((area * aspect) ** 0.5), 1), max(round((area / aspect) ** 0.5), 1)
+        if rng.random() < 0.5:
+            box_w, box_h = box_h, box_w
+        if box_w <= w and box_h <= h:
+            return _place(w, h, box_w, box_h, rng)
+    side = min(w, h)  # T4V resizes the short side to S and cuts S×S anywhere: the largest square
+    return _place(w, h, side, side, rng)
+
+
+def _place(w: int, h: int, box_w: int, box_h: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
+    return int(rng.integers(w - box_w + 1)), int(rng.integers(h - box_h + 1)), box_w, box_h

@@ -1,5 +1,5 @@
-"""Which frames a clip is made of, and how many views a video gets. Pure integer arithmetic: deterministic,
-no torch."""
+"""Which frames a clip is made of, and how many views a video gets. Integer arithmetic, no torch: deterministic, but
+for the random draws of training, which follow the generator they are given."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from models.profile import Sampling
 IntArray = npt.NDArray[np.int64]
 
 MAX_CLIPS = 10
+CANDIDATES = 4
+"""Frames of each segment that a frame cache keeps for the draws of training."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,3 +67,41 @@ def frame_indices(n: int, frames: int, policy: Sampling, clips: int = 1) -> IntA
         return n * (2 * clips * i + 2 * k + 1) // (2 * clips * frames)  # [K, T]
     starts = k * max(n - frames, 0) // (frames * max(clips - 1, 1))  # [K, 1], = int(k · (n/T - 1) / (K - 1))
     return starts + i * n // frames  # [K, T]
+
+
+def train_indices(n: int, frames: int, rng: np.random.Generator) -> IntArray:
+    """Indices [T] into a video of n frames for one look in training: sorted, in [0, n) (Text4Vis train, method §1).
+
+    One uniform draw from each of T segments with the edges i·n // T. Where n ≤ T: every frame once and T - n random
+    repeats. Raises: ValueError for n or frames below 1.
+    """
+    _check(n, frames)
+    if n <= frames:
+        return np.sort(np.concatenate([np.arange(n), rng.integers(n, size=frames - n)])).astype(np.int64)  # [T]
+    edges = _edges(n, frames)
+    return rng.integers(edges[:-1], edges[1:], dtype=np.int64)  # [T]
+
+
+def candidate_indices(n: int, frames: int) -> IntArray:
+    """Indices [min(n, 4·T)] that a frame cache keeps, sorted: all frames of a short video, else the middles of the
+    quarters of each training segment.
+
+    `train_indices(len(candidates), T, rng)` draws from these as it draws from the video: one per segment, and for
+    n ≤ 4·T the very same frames. Raises: ValueError for n or frames below 1.
+    """
+    _check(n, frames)
+    if n <= CANDIDATES * frames:
+        return np.arange(n, dtype=np.int64)
+    edges = _edges(n, frames)[:, None]  # [T + 1, 1]
+    quarter = np.arange(CANDIDATES, dtype=np.int64)[None, :]  # [1, 4]
+    inside = np.diff(edges, axis=0) * (2 * quarter + 1) // (2 * CANDIDATES)  # [T, 4]
+    return (edges[:-1] + inside).reshape(-1)  # [T · 4]
+
+
+def _edges(n: int, frames: int) -> IntArray:
+    return np.arange(frames + 1, dtype=np.int64) * n // frames  # [T + 1]
+
+
+def _check(n: int, frames: int) -> None:
+    if min(n, frames) < 1:
+        raise ValueError(f"need at least one frame: n={n}, frames={frames}")

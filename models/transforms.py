@@ -41,3 +41,14 @@ def crop_frame(rgb: UInt8Array, profile: Profile, crops: int = 1) -> UInt8Array:
         )
         views.append(np.asarray(image.resize((box_w, box_h), _FILTERS[profile.interpolation], box=source)))
     return np.stack(views)  # [crops, S, S, 3]
+
+
+def shrink_frame(rgb: UInt8Array, profile: Profile) -> UInt8Array:
+    """rgb: uint8 [H, W, 3], sRGB → the whole frame with the profile's short side, uint8 [h, w, 3], its aspect kept.
+    A smaller frame stays as it is: enlarging it would add bytes and no detail."""
+    height, width = rgb.shape[:2]
+    short = min(width, height)
+    if short <= profile.short_side:
+        return rgb
+    size = width * profile.short_side // short, height * profile.short_side // short
+    return np.asarray(Image.fromarray(rgb).resize(size, _FILTERS[profile.interpolation]))

@@ -1,11 +1,13 @@
 """Decoding one clip: plan, decode what the plan needs, crop each frame once. Runs in a child; never imports torch.
 
+A request without a draw is the steady look of evaluation. With one it is a look in training: frames and crops are
+random, and a pure function of (file, profile, seed).
 Damage is answered with the frames that can still be had, and warnings; only a file without one of them is refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +15,12 @@ import numpy as np
 import numpy.typing as npt
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
+from PIL import Image
 
+from models.augment import Draw
 from models.profile import Profile
-from models.sampling import Views, frame_indices
-from models.transforms import crop_frame
+from models.sampling import Views, frame_indices, train_indices
+from models.transforms import crop_frame, shrink_frame
 from worker.decoder import Decoder
 from worker.pixels import Geometry, geometry, to_rgb
 from worker.plan import IntArray, Run, Timeline, read_timeline, reader, refine, runs
@@ -27,13 +31,19 @@ UInt8Array = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class DecodeRequest:
-    """frames: T of one clip; the sampling policy and the crops are the profile's. threads: of the decoder."""
+    """frames: T of one clip; the sampling policy and the crops are the profile's. threads: of the decoder.
+    draw: one look in training. Raises: ValueError for a draw of more than one view."""
 
     profile: Profile
     views: Views
     frames: int
     limits: Limits
     threads: int = 1
+    draw: Draw | None = None
+
+    def __post_init__(self) -> None:
+        if self.draw is not None and self.views.count != 1:
+            raise ValueError(f"a draw is one view of a video, not {self.views}")
 
     @property
     def shape(self) -> tuple[int, int, int, int, int]:
@@ -53,41 +63,88 @@ class DecodeReport:
     decoded: int
 
 
+@dataclass(frozen=True, slots=True)
+class Footage:
+    """frames: [clips][T], as the look has made them, and in the order of the indices asked for."""
+
+    frames: list[list[UInt8Array]]
+    report: DecodeReport
+
+
+Choice = Callable[[int], IntArray]
+"""How many frames a video has → the indices [clips, T] to take."""
+
+Look = Callable[[UInt8Array], UInt8Array]
+"""What is made of a frame, uint8 [H, W, 3], as it comes out; done once per frame."""
+
+
 def decode_clip(path: Path, request: DecodeRequest, out: UInt8Array) -> DecodeReport:
     """Fills `out`: uint8 [V, T, S, S, 3], sRGB. Raises: UndecodableVideo, VideoTooLarge, MemoryError."""
+    if request.draw is not None:
+        return _decode_drawn(path, request, request.draw, out)
+    profile, views = request.profile, request.views
+    footage = gather(
+        path,
+        request,
+        lambda n: frame_indices(n, request.frames, profile.sampling, views.clips),  # [clips, T]
+        lambda rgb: crop_frame(rgb, profile, views.crops),  # [crops, S, S, 3]
+    )
+    by_crop = out.reshape(views.crops, views.clips, *out.shape[1:])  # [crops, clips, T, S, S, 3]
+    for clip, row in enumerate(footage.frames):
+        for slot, crops in enumerate(row):
+            by_crop[:, clip, slot] = crops
+    return footage.report
+
+
+def _decode_drawn(path: Path, request: DecodeRequest, draw: Draw, out: UInt8Array) -> DecodeReport:
+    """RandAugment changes each frame of the clip on its own, a repeated one too, so that it runs after the look; it
+    gets frames of the short side, which is what its authors and T4V gave it. Without it, frames are cut right away."""
+    profile, late = request.profile, draw.augment.randaugment is not None
+    footage = gather(
+        path,
+        request,
+        lambda n: train_indices(n, request.frames, draw.for_frames())[None],  # [1, T]
+        lambda rgb: shrink_frame(rgb, profile) if late else draw.frame(Image.fromarray(rgb), profile, slot=0),
+    )
+    for slot, frame in enumerate(footage.frames[0]):
+        out[0, slot] = draw.frame(Image.fromarray(frame), profile, slot) if late else frame
+    return footage.report
+
+
+def gather(path: Path, request: DecodeRequest, choose: Choice, look: Look) -> Footage:
+    """The least decoding that yields the chosen frames. Raises: UndecodableVideo, VideoTooLarge, MemoryError."""
     with Video(path, request.limits) as video:
         timeline = read_timeline(video)
         packets = reader(video, timeline)
-        policy, clips = request.profile.sampling, request.views.clips
-        times = timeline.times(frame_indices(timeline.frames, request.frames, policy, clips))  # [clips, T]
+        times = timeline.times(choose(timeline.frames))  # [clips, T]
         timeline = refine(timeline, packets, times)
         targets = timeline.targets(times)  # [clips, T]
         decoder = Decoder(video, packets, request.threads)
-        album = _Album(video, timeline, request)
+        album = _Album(video, timeline, look)
         for run in runs(timeline, targets):
             album.collect(decoder, run)
         if not album.taken:
             _rescue(decoder, album, targets)
         album.fill_gaps(targets)
-        album.write(targets, out)
-        return DecodeReport(
+        report = DecodeReport(
             info=_info(video, timeline, album.geometry),
             timestamps=album.timestamps(targets),
             warnings=tuple(_warnings(decoder, album, targets)),
             source=timeline.source,
             decoded=decoder.decoded,
         )
+        return Footage(album.frames(targets), report)
 
 
 class _Album:
-    """The frames taken, by the ordinal they were wanted for: each is resized once, however many views ask for it."""
+    """The frames taken, by the ordinal they were wanted for: each is looked at once, however many views ask for it."""
 
-    def __init__(self, video: Video, timeline: Timeline, request: DecodeRequest) -> None:
-        self.video, self.timeline, self._request = video, timeline, request
+    def __init__(self, video: Video, timeline: Timeline, look: Look) -> None:
+        self.video, self.timeline, self._look = video, timeline, look
         self._reformatter = VideoReformatter()
         ratio = video.stream.sample_aspect_ratio
         self._aspect = float(ratio) if ratio else 1.0
-        self._crops: dict[int, UInt8Array] = {}  # ordinal → [crops, S, S, 3]
+        self._looks: dict[int, UInt8Array] = {}  # by ordinal
         self.taken: dict[int, int] = {}  # ordinal → ticks at which the frame taken for it is shown
         self.flawed = 0  # frames taken that the decoder marked as damaged
         self.geometry: Geometry | None = None
@@ -118,24 +175,20 @@ class _Album:
         for ordinal in map(int, np.unique(targets)):
             if ordinal not in self.taken:
                 nearest = int(there[np.argmin(np.abs(pts[there] - pts[ordinal]))])
-                self.taken[ordinal], self._crops[ordinal] = self.taken[nearest], self._crops[nearest]
+                self.taken[ordinal], self._looks[ordinal] = self.taken[nearest], self._looks[nearest]
 
-    def write(self, targets: IntArray, out: UInt8Array) -> None:
-        """targets: [clips, T]; out: [crops · clips, T, S, S, 3]."""
-        views, frames, *image = out.shape
-        by_crop = out.reshape(views // len(targets), len(targets), frames, *image)  # [crops, clips, T, S, S, 3]
-        for clip, slot in np.ndindex(targets.shape):
-            by_crop[:, clip, slot] = self._crops[int(targets[clip, slot])]
+    def frames(self, targets: IntArray) -> list[list[UInt8Array]]:
+        """targets: [clips, T] → [clips][T]."""
+        return [[self._looks[int(k)] for k in row] for row in targets]
 
     def timestamps(self, targets: IntArray) -> tuple[tuple[float, ...], ...]:
         tick, start = float(self.timeline.tick), self.timeline.start
         return tuple(tuple(round((self.taken[int(k)] - start) * tick, 6) for k in row) for row in targets)
 
     def _take(self, ordinal: int, frame: VideoFrame, at: int) -> None:
-        if frame.width * frame.height > self._request.limits.max_pixels:  # the size may change mid-stream
-            raise too_many_pixels(frame.width, frame.height, self._request.limits)
-        rgb = to_rgb(frame, self._reformatter, self._aspect)  # [H, W, 3]
-        self._crops[ordinal] = crop_frame(rgb, self._request.profile, self._request.views.crops)
+        if frame.width * frame.height > self.video.limits.max_pixels:  # the size may change mid-stream
+            raise too_many_pixels(frame.width, frame.height, self.video.limits)
+        self._looks[ordinal] = self._look(to_rgb(frame, self._reformatter, self._aspect))
         self.taken[ordinal] = at
         self.flawed += frame.is_corrupt
         self.geometry = self.geometry or geometry(frame, self._aspect)

@@ -23,6 +23,7 @@ import numpy.typing as npt
 from pebble import ProcessExpired, ProcessPool
 
 from core.errors import Cancelled, InvalidRequest, UndecodableVideo, VireoError, WorkerUnavailable
+from models.augment import Draw
 from models.profile import Profile
 from models.sampling import Views
 from worker.decode import DecodeReport, DecodeRequest
@@ -67,9 +68,9 @@ class DecodePool:
         self._ended_at = time.monotonic()
         self._children = self._start()
 
-    def submit(self, path: Path, *, profile: Profile, views: Views, frames: int) -> Decoding:
-        """Starts at once if a child is free. Raises: InvalidRequest, WorkerUnavailable."""
-        request = DecodeRequest(profile, views, frames, self._limits, self._threads)
+    def submit(self, path: Path, *, profile: Profile, views: Views, frames: int, draw: Draw | None = None) -> Decoding:
+        """Starts at once if a child is free. draw: a look in training. Raises: InvalidRequest, WorkerUnavailable."""
+        request = DecodeRequest(profile, views, frames, self._limits, self._threads, draw)
         if np.prod(request.shape, dtype=np.int64) > MAX_BYTES:
             raise InvalidRequest(
                 f"{views} views of {frames} frames are more than fit in memory.", hint="Ask for fewer views or frames."

@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from core.errors import StorageUnavailable, WorkerUnavailable
+from models.augment import Augment
+from models.profile import Profile
+from models.sampling import Views, frame_indices
+from tests.clips import read_index, render_slow, rendered
+from worker.clips import ClipReader, Sample
+from worker.decode_pool import DecodePool
+
+PROFILE = Profile("test", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), 48, 56, ("{}",))
+NAMES = ("h264", "vp9_webm", "mpeg4_avi", "h264_bframes", "gif")
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("clips")
+
+
+@pytest.fixture
+def pool() -> Iterator[DecodePool]:
+    with start() as children:
+        yield children
+
+
+def start(processes: int = 2, deadline_s: float = 30.0) -> DecodePool:
+    return DecodePool(processes, deadline_s, 1 << 30, 4096 * 2304, 600.0)
+
+
+def plan_of(folder: Path, batches: int = 3, size: int = 4) -> list[list[Sample]]:
+    numbers = np.arange(batches * size).reshape(batches, size)
+    return [[Sample(rendered(NAMES[n % len(NAMES)], folder), int(n), seed=int(n)) for n in row] for row in numbers]
+
+
+def read_all(pool: DecodePool, plan: list[list[Sample]], ahead: int = 5) -> str:
+    """sha256 of every batch."""
+    state = hashlib.sha256()
+    for batch in ClipReader(pool, PROFILE, 8, augment=Augment(), ahead=ahead).batches(plan):
+        state.update(batch.frames.tobytes() + batch.labels.tobytes() + batch.places.tobytes())
+    return state.hexdigest()
+
+
+def test_batches_come_in_order_and_whole(pool: DecodePool, folder: Path) -> None:
+    plan = [*plan_of(folder), [], plan_of(folder)[0][:1]]
+    batches = list(ClipReader(pool, PROFILE, 8, augment=Augment(), ahead=3).batches(iter(plan)))
+
+    assert [batch.labels.tolist() for batch in batches] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11], [], [0]]
+    assert [batch.frames.shape for batch in batches] == [(len(b.labels), 8, 48, 48, 3) for b in batches]
+    assert all(batch.skipped == () for batch in batches)
+    assert (batches[0].frames[0] == batches[4].frames[0]).all()  # one sample, one look
+    assert batches[0].frames.dtype == np.uint8
+    assert batches[0].labels.dtype == np.int64
+
+
+def test_without_augmentation_batches_look_as_evaluation_does(pool: DecodePool, folder: Path) -> None:
+    plan = plan_of(folder, batches=1)
+    (batch,) = ClipReader(pool, PROFILE, 8).batches(plan)
+
+    for sample, frames in zip(plan[0], batch.frames, strict=True):
+        steady = pool.submit(sample.path, profile=PROFILE, views=Views(), frames=8).result().frames
+        assert (frames == steady[0]).all()
+        assert [read_index(frame) for frame in frames] == frame_indices(40, 8, "segment_start")[0].tolist()
+
+
+def test_the_seed_decides_and_nothing_else(folder: Path) -> None:
+    plan = plan_of(folder)
+    with start(processes=1) as one, start(processes=3) as three:
+        alone, together = read_all(one, plan, ahead=1), read_all(three, plan, ahead=12)
+        moved = read_all(one, [[replace(sample, seed=sample.seed + 1) for sample in group] for group in plan])
+
+    assert alone == together
+    assert alone != moved
+
+
+def test_views_are_those_of_evaluation(pool: DecodePool, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "words.mp4").write_text("no video " * 99)
+    paths = [rendered("h264", folder), tmp_path / "words.mp4", rendered("gif", folder)]
+    reader = ClipReader(pool, PROFILE, 8, augment=Augment(), ahead=2)
+    seen = dict(reader.views([Sample(path, 0) for path in paths], Views(4, 3)))
+
+    assert list(seen) == [0, 2]
+    assert reader.skipped == {paths[1]: "not_a_video"}
+    for place, frames in seen.items():
+        expected = pool.submit(paths[place], profile=PROFILE, views=Views(4, 3), frames=8).result().frames
+        assert (frames == expected).all()
+
+
+def test_a_damaged_clip_is_left_out_and_listed(pool: DecodePool, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "words.mp4").write_text("no video " * 99)
+    bad = Sample(tmp_path / "words.mp4", 7, seed=7)
+    good = plan_of(folder, batches=2)
+    reader = ClipReader(pool, PROFILE, 8, augment=Augment(), ahead=3)
+    first, none, second = reader.batches([[*good[0][:2], bad, *good[0][2:]], [bad], good[1]])
+
+    assert first.labels.tolist() == [0, 1, 2, 3]
+    assert first.places.tolist() == [0, 1, 3, 4]
+    assert first.skipped == none.skipped == ((bad.path, "not_a_video"),)
+    assert none.frames.shape == (0, 8, 48, 48, 3)
+    assert second.labels.tolist() == [4, 5, 6, 7]
+    expected = list(ClipReader(pool, PROFILE, 8, augment=Augment()).batches(good))
+    assert (first.frames == expected[0].frames).all()
+    assert (second.frames == expected[1].frames).all()
+
+
+def test_what_is_not_the_clips_fault_ends_the_reading(pool: DecodePool, folder: Path) -> None:
+    with pytest.raises(StorageUnavailable):
+        list(ClipReader(pool, PROFILE, 8).batches([[Sample(folder / "gone.mp4", 0)]]))
+
+    pool.close()
+    with pytest.raises(WorkerUnavailable):
+        list(ClipReader(pool, PROFILE, 8).batches(plan_of(folder)))
+
+
+def test_killed_children_change_nothing(folder: Path) -> None:
+    plan = plan_of(folder, batches=8)
+    with start() as pool:
+        expected = read_all(pool, plan)
+        over = threading.Event()
+        killer = threading.Thread(target=kill_now_and_then, args=(over,))
+        killer.start()
+        try:
+            disturbed = [read_all(pool, plan) for _ in range(2)]
+        finally:
+            over.set()
+            killer.join()
+
+    assert disturbed == [expected, expected]
+
+
+def kill_now_and_then(over: threading.Event) -> None:
+    """kill -9 of one decode child at a time; never so often that one clip meets it twice."""
+    while not over.wait(0.4):
+        for child in multiprocessing.active_children()[:1]:
+            if child.pid is not None:
+                os.kill(child.pid, signal.SIGKILL)
+
+
+def test_a_clip_that_takes_too_long_is_left_out(folder: Path) -> None:
+    slow = render_slow(folder / "slow.webm")
+    with start(deadline_s=0.4) as pool:
+        (batch,) = ClipReader(pool, PROFILE, 8).batches([[Sample(slow, 0), Sample(rendered("h264", folder), 1)]])
+
+    assert batch.skipped == ((slow, "deadline"),)
+    assert batch.labels.tolist() == [1]
+
+
+def test_no_more_is_decoded_ahead_than_allowed(pool: DecodePool, folder: Path) -> None:
+    read: list[int] = []
+
+    def plan() -> Iterator[list[Sample]]:
+        for number, group in enumerate(plan_of(folder, batches=20, size=1)):
+            read.append(number)
+            yield group
+
+    with closing(ClipReader(pool, PROFILE, 8, augment=Augment(), ahead=3).batches(plan())) as reading:
+        next(reading)
+        assert len(read) == 4  # the one that came out, and three ahead
+
+
+def test_leaving_ends_what_is_under_way(folder: Path) -> None:
+    slow = render_slow(folder / "slow.webm")
+    before = {entry.name for entry in Path("/dev/shm").iterdir()}
+    with start() as pool:
+        plan = [plan_of(folder)[0], [Sample(slow, 0)] * 6]
+        reading = ClipReader(pool, PROFILE, 8, augment=Augment(), ahead=6).batches(iter(plan))
+        next(reading)
+        assert pool._under_way
+        del reading
+        begin = time.monotonic()
+        while pool._under_way:
+            assert time.monotonic() - begin < 2
+            time.sleep(0.01)
+        assert read_all(pool, plan_of(folder))  # the pool is whole
+        assert not [link for link in open_files() if "vireo-frames" in link]
+
+    assert not multiprocessing.active_children()
+    assert {entry.name for entry in Path("/dev/shm").iterdir()} == before
+
+
+def open_files() -> list[str]:
+    links = []
+    for entry in Path("/proc/self/fd").iterdir():
+        try:
+            links.append(str(entry.readlink()))
+        except OSError:
+            continue
+    return links
