@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from models.profile import Sampling
-from models.sampling import Views, frame_indices
+from models.sampling import CANDIDATES, Views, candidate_indices, frame_indices, train_indices
 
 POLICIES = st.sampled_from(["segment_start", "segment_center"])
 
@@ -55,6 +57,75 @@ def test_long_videos_never_repeat_a_frame(n: int, frames: int, policy: Sampling)
 def test_nothing_to_sample_is_an_error(n: int, frames: int, clips: int) -> None:
     with pytest.raises(ValueError, match="at least one"):
         frame_indices(n, frames, "segment_start", clips)
+
+
+SEEDS = st.integers(0, 2**63)
+
+
+@given(n=st.integers(1, 100_000), frames=st.integers(1, 64), seed=SEEDS)
+def test_train_draws_are_sorted_in_range_and_repeatable(n: int, frames: int, seed: int) -> None:
+    drawn = train_indices(n, frames, np.random.default_rng(seed))
+    assert drawn.shape == (frames,)
+    assert drawn.dtype == np.int64
+    assert drawn.min() >= 0
+    assert drawn.max() < n
+    assert (np.diff(drawn) >= 0).all()
+    assert (drawn == train_indices(n, frames, np.random.default_rng(seed))).all()
+
+
+@given(n=st.integers(2, 100_000), frames=st.integers(1, 64), seed=SEEDS)
+def test_train_draws_one_frame_of_each_segment(n: int, frames: int, seed: int) -> None:
+    if n > frames:
+        drawn = train_indices(n, frames, np.random.default_rng(seed)).tolist()
+        assert all(i * n // frames <= k < (i + 1) * n // frames for i, k in enumerate(drawn))
+
+
+@given(n=st.integers(1, 64), extra=st.integers(0, 64), seed=SEEDS)
+def test_train_draws_of_a_short_video_hold_every_frame(n: int, extra: int, seed: int) -> None:
+    drawn = train_indices(n, n + extra, np.random.default_rng(seed))
+    assert set(drawn.tolist()) == set(range(n))
+
+
+def test_train_draws_reach_exactly_the_segments_of_the_paper() -> None:
+    draws = np.array([train_indices(300, 8, np.random.default_rng(seed)) for seed in range(3000)])  # [3000, T]
+    assert draws.min(axis=0).tolist() == [0, 37, 75, 112, 150, 187, 225, 262]  # method §1: edges floor(i·n/T)
+    assert draws.max(axis=0).tolist() == [36, 74, 111, 149, 186, 224, 261, 299]
+    counts = np.bincount(draws[:, 0], minlength=37)
+    assert counts.min() > 0.5 * 3000 / 37  # uniform within the segment
+
+
+def test_repeats_of_a_short_video_are_random() -> None:
+    assert len({tuple(train_indices(5, 8, np.random.default_rng(seed))) for seed in range(50)}) > 10
+
+
+@given(n=st.integers(1, 100_000), frames=st.integers(1, 64))
+def test_candidates_are_four_distinct_frames_of_each_segment(n: int, frames: int) -> None:
+    candidates = candidate_indices(n, frames)
+    if n <= CANDIDATES * frames:
+        assert candidates.tolist() == list(range(n))
+        return
+    assert candidates.shape == (CANDIDATES * frames,)
+    assert (np.diff(candidates) > 0).all()
+    for i, row in enumerate(candidates.reshape(frames, CANDIDATES)):
+        assert i * n // frames <= row[0]
+        assert row[-1] < (i + 1) * n // frames
+
+
+@given(n=st.integers(1, 10_000), frames=st.integers(1, 32), seed=SEEDS)
+def test_draws_from_candidates_are_draws_from_the_video(n: int, frames: int, seed: int) -> None:
+    candidates = candidate_indices(n, frames)
+    drawn = candidates[train_indices(len(candidates), frames, np.random.default_rng(seed))]
+    if n <= CANDIDATES * frames:
+        assert (drawn == train_indices(n, frames, np.random.default_rng(seed))).all()
+    else:
+        assert all(i * n // frames <= k < (i + 1) * n // frames for i, k in enumerate(drawn.tolist()))
+
+
+@pytest.mark.parametrize("draw", [candidate_indices, lambda n, t: train_indices(n, t, np.random.default_rng(0))])
+@pytest.mark.parametrize(("n", "frames"), [(0, 8), (8, 0)])
+def test_nothing_to_draw_is_an_error(draw: Callable[[int, int], object], n: int, frames: int) -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        draw(n, frames)
 
 
 @pytest.mark.parametrize("text", ["1x1", "4x3", "1x3", "10x1"])

@@ -9,7 +9,7 @@ from PIL import Image
 
 from models.crops import crop_boxes, resized_size
 from models.profile import Profile
-from models.transforms import crop_frame
+from models.transforms import crop_frame, shrink_frame
 from tests.models.conftest import tiny_profile
 
 BICUBIC = tiny_profile()
@@ -56,8 +56,24 @@ def test_other_arrays_are_refused(bad: np.ndarray[tuple[int, ...], np.dtype[np.u
         crop_frame(bad, BICUBIC)
 
 
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ((640, 480), (48, 36)),
+        ((90, 160), (36, 64)),
+        ((36, 70), (36, 70)),
+        ((20, 12), (20, 12)),
+        ((3000, 36), (3000, 36)),
+    ],
+)
+def test_the_cache_keeps_whole_frames_and_enlarges_none(shape: tuple[int, int], expected: tuple[int, int]) -> None:
+    rgb = picture(*shape)
+    shrunk = shrink_frame(rgb, BICUBIC)  # its short side is 36
+    assert shrunk.shape == (expected[1], expected[0], 3)
+    assert (shrunk == np.asarray(Image.fromarray(rgb).resize(expected, Image.Resampling.BICUBIC))).all()
+
+
 def test_decode_children_need_no_torch() -> None:
-    code = (
-        "import sys, models.transforms, models.sampling, models.prompts, models.zoo; sys.exit('torch' in sys.modules)"
-    )
+    modules = "models.transforms, models.augment, models.sampling, models.prompts, models.zoo"
+    code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
