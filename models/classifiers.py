@@ -68,9 +68,13 @@ class TextInputs:
 def text_inputs(
     mode: Mode, *, asked: Sequence[str] | None, usual: Sequence[str], ensemble: Sequence[str], normalise: bool
 ) -> TextInputs:
-    """The inputs of a run: the templates asked for, else the usual ones; of those, the first where one is needed."""
-    templates = tuple(asked or (ensemble if mode == "templates" else usual))
-    return TextInputs(mode, templates if mode == "templates" else templates[:1], normalise)
+    """The inputs of a run: the templates asked for, else the usual ones; of those, the first where one is needed.
+    Raises: ValueError where those asked for do not fit the mode."""
+    if asked and mode in ("name", "context"):
+        raise ValueError(f"text inputs {mode!r} take no templates")
+    if asked:
+        return TextInputs(mode, tuple(asked), normalise)
+    return TextInputs(mode, tuple(ensemble) if mode == "templates" else tuple(usual)[:1], normalise)
 
 
 class Classifier(nn.Module):
