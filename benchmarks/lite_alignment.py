@@ -39,7 +39,7 @@ def main(folder: Path | None = None) -> bool:
         print(f"skipped: no clips at {folder}")
         return True
     with tempfile.TemporaryDirectory(prefix="vireo-bench-") as scratch:
-        recognizer = lite.load_lite(Path(scratch) / "lite", torch.device("cpu"), torch.float32)
+        recognizer = lite.open_lite(Path(scratch) / "lite").recognizer(torch.device("cpu"), torch.float32)
         model = lite.read_model(Path(scratch) / "lite")
     labels = sorted({label for label, _ in clips})
     rows, _ = build_rows(recognizer, [(label, None) for label in labels], recognizer.profile.templates, False)

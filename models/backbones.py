@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from models.time_blocks import TimeConv
 from models.weights import StateDict, WeightsUnavailable, read_state
 
 NAMES = ("efficientnet-lite1", "efficientnet-lite2")  # those that `lite` looks through
 CLASSES = 1000
 WIDTH = 1280  # F, features of either
+
+Step = Callable[..., Tensor]
+"""(function, *inputs) → what the function makes of them."""
 
 
 class Backbone(nn.Module):
@@ -23,19 +29,53 @@ class Backbone(nn.Module):
         import timm  # an optional extra
 
         super().__init__()
-        self.trunk = timm.create_model(f"tf_{name.replace('-', '_')}", pretrained=False, num_classes=0)
+        self.trunk: Any = timm.create_model(f"tf_{name.replace('-', '_')}", pretrained=False, num_classes=0)
         self.classifier = nn.Linear(WIDTH, CLASSES)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Pixels [N, 3, S, S] in the trunk's type → features [N, F] and logits [N, C], in the classifier's type."""
-        features = self.trunk(pixels).to(self.classifier.weight.dtype)  # [N, F]
+        features = self.features(pixels)  # [N, F]
         return features, self.classifier(features)
+
+    def features(
+        self, pixels: Tensor, convs: Sequence[TimeConv] = (), clip: int = 1, step: Step | None = None
+    ) -> Tensor:
+        """[N, 3, S, S] → [N, F] in the classifier's type. `convs`: one for each of the last blocks, see
+        `late_widths`, or none; `step` runs one block."""
+        step = step or _run
+        blocks = [block for stage in self.trunk.blocks for block in stage]
+        early = len(blocks) - len(convs)
+        x = self.trunk.bn1(self.trunk.conv_stem(pixels))  # [N, C, H, W]
+        for block in blocks[:early]:
+            x = step(block, x)
+        for block, conv in zip(blocks[early:], convs, strict=True):
+            x = step(_through_time, block, conv, x, clip)
+        x = self.trunk.bn2(self.trunk.conv_head(x))  # [N, F, H, W]
+        pooled: Tensor = self.trunk.global_pool(x)  # [N, F]
+        return pooled.to(self.classifier.weight.dtype)
+
+    def late_widths(self) -> list[int]:
+        """Channels that enter each block of the last two stages, where T1D stands (method §6: res4-res5)."""
+        return [block.conv_pw.in_channels for stage in self.trunk.blocks[-2:] for block in stage]
+
+
+def _run(function: Callable[..., Tensor], *inputs: object) -> Tensor:
+    return function(*inputs)
+
+
+def _through_time(block: Any, conv: TimeConv, x: Tensor, clip: int) -> Tensor:
+    """timm's InvertedResidual with a convolution over time on its residual branch: [B·clip, C, H, W] → the same of
+    the block's output."""
+    y = block.bn1(block.conv_pw(conv(x, clip)))
+    y = block.se(block.aa(block.bn2(block.conv_dw(y))))
+    y = block.bn3(block.conv_pwl(y))
+    out: Tensor = y + x if block.has_skip else y
+    return out
 
 
 def fold(trunk: nn.Module) -> None:
     """Each batch norm becomes part of the convolution before it: the same function with a quarter less time. For
-    serving only;
-    training needs them apart. The trunk must be in eval mode."""
+    serving only; training needs them apart. The trunk must be in eval mode."""
     for module in list(trunk.modules()):
         for (conv_name, conv), (norm_name, norm) in pairwise(list(module.named_children())):
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
@@ -57,8 +97,7 @@ def source_state(name: str) -> StateDict:
 
 def translate(name: str, source: StateDict) -> StateDict:
     """Their names → those of `Backbone`. Both list the same layers in the same order; every shape is compared, so
-    another
-    order cannot pass unseen. Raises: WeightsUnavailable."""
+    another order cannot pass unseen. Raises: WeightsUnavailable."""
     own = {key.removeprefix("trunk."): value for key, value in Backbone(name).state_dict().items()}
     keys = [key for key in own if not key.startswith("classifier.")] + ["classifier.weight", "classifier.bias"]
     if [own[key].shape for key in keys] != [value.shape for value in source.values()]:

@@ -22,9 +22,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from models import alignment, backbones, sentence
+from models.base import Base
 from models.digest import digest
 from models.profile import Profile
-from models.recognizer import Recognizer
+from models.temporal import MeanPool
+from models.texts import SentenceTexts
+from models.time_blocks import CNN_HEADS, TimeConv
+from models.video import ImageTower, NamedParameters
 from models.weights import StateDict, WeightsUnavailable, weights_digest
 from models.zoo import ENTRIES
 
@@ -43,22 +47,24 @@ _WEIGHTS, _CARD, _TOKENIZER = "model.safetensors", "card.json", "tokenizer.json"
 class Eye(nn.Module):
     """One image network and its two readings of a frame."""
 
-    projection: Tensor
-
     def __init__(self, name: str) -> None:
         super().__init__()
         self.name = name
         self.backbone = backbones.Backbone(name)
-        self.register_buffer("projection", torch.empty(backbones.WIDTH, sentence.WIDTH))  # P [F, d]
+        self.projection = nn.Parameter(torch.empty(backbones.WIDTH, sentence.WIDTH))  # P [F, d]
 
     def forward(self, pixels: Tensor, targets: Tensor) -> Tensor:
         """[N, 3, S, S] → ConSE and ridge vectors, float32 [2, N, d]."""
-        features, logits = self.backbone(pixels)  # [N, F], [N, C]
-        return torch.stack([alignment.conse(logits, targets), features @ self.projection])
+        return self.read(self.backbone.features(pixels), targets)
+
+    def read(self, features: Tensor, targets: Tensor) -> Tensor:
+        """[N, F] → the same."""
+        logits = self.backbone.classifier(features)  # [N, C]
+        return torch.stack([alignment.conse(logits, targets), features @ self.projection])  # [2, N, d]
 
 
 class LiteModel(nn.Module):
-    """Both towers and what aligns them; `forward` of either lands in the sentence encoder's centred space."""
+    """Both towers and what aligns them, named as in the file."""
 
     targets: Tensor
     centre: Tensor
@@ -70,26 +76,53 @@ class LiteModel(nn.Module):
         self.register_buffer("targets", torch.empty(backbones.CLASSES, sentence.WIDTH))  # centred E [C, d]
         self.register_buffer("centre", torch.empty(sentence.WIDTH))  # mean of E [d]
 
-    def image(self, pixels: Tensor) -> Tensor:
-        """[N, 3, S, S] → float32 [N, d]."""
-        seen = [eye(pixels, self.targets) for eye in self.eyes]  # each [2, N, d]
-        by_probability, by_projection = torch.stack(seen).sum(dim=0)  # [N, d], [N, d]
+
+class LiteTower(ImageTower):
+    """The image half; lands in the sentence encoder's centred space. The trunk is both networks up to their pooled
+    features, the neck what reads these: ImageNet classifiers and ridge projections."""
+
+    heads = CNN_HEADS
+    targets: Tensor
+
+    def __init__(self, model: LiteModel) -> None:
+        super().__init__()
+        self.dim = sentence.WIDTH
+        self.eyes = model.eyes
+        self.register_buffer("targets", model.targets)
+
+    def trunk(self, pixels: Tensor, clip: int = 1) -> Tensor:
+        """→ float32 [N, 2F]."""
+        convs = cast("list[TimeConv]", list(self.time_blocks))
+        each = len(convs) // len(self.eyes)
+        seen = [
+            eye.backbone.features(pixels, convs[i * each : (i + 1) * each], clip, self._step)
+            for i, eye in enumerate(self.eyes)
+        ]  # each [N, F]
+        return torch.cat(seen, dim=1)
+
+    def neck(self, x: Tensor) -> Tensor:
+        features = torch.split(x, backbones.WIDTH, dim=1)  # each [N, F]
+        read = [eye.read(mine, self.targets) for eye, mine in zip(self.eyes, features, strict=True)]  # each [2, N, d]
+        by_probability, by_projection = torch.stack(read).sum(dim=0)  # [N, d], [N, d]
         return alignment.combine(by_probability, by_projection)
 
-    def serve(self, device: torch.device, dtype: torch.dtype) -> LiteModel:
-        """Ready for inference on a device. Only the convolutions change type: classifier, alignment and texts are small
-        and stay float32."""
+    def projection_parameters(self) -> NamedParameters:
+        return (item for item in self.named_parameters() if ".classifier." in item[0] or ".projection" in item[0])
+
+    def time_widths(self) -> list[int]:
+        return [width for eye in self.eyes for width in eye.backbone.late_widths()]
+
+    def serve(self, device: torch.device, dtype: torch.dtype) -> None:
+        """Only the convolutions change type: classifiers and alignment are small and stay float32."""
         self.eval().requires_grad_(False).to(device)
+        self.time_blocks.to(dtype)
         for eye in self.eyes:
             backbones.fold(eye.backbone.trunk)
             eye.backbone.trunk.to(dtype=dtype).to(memory_format=torch.channels_last)
-        return self
 
 
-def load_lite(
-    directory: Path, device: torch.device, dtype: torch.dtype, progress: Progress = lambda *_: None
-) -> Recognizer:
-    """The recogniser in `directory`, assembled there first where it is missing or of another recipe. Raises:
+def open_lite(directory: Path, progress: Progress = lambda *_: None) -> Base:
+    """The base in `directory`, assembled there first where it is missing or of another recipe. Raises:
     WeightsUnavailable."""
     if not _is_current(directory):
         assemble(directory, progress)
@@ -101,26 +134,24 @@ def load_lite(
         assemble(directory, progress)
         model = read_model(directory)
     card: dict[str, Any] = json.loads((directory / _CARD).read_text(encoding="utf-8"))
-    model.serve(device, dtype)
-    tokenizer = sentence.open_tokenizer(directory / _TOKENIZER)
-
-    def encode_texts(texts: list[str]) -> tuple[Tensor, list[bool]]:
-        vectors, truncated = sentence.encode(model.encoder, tokenizer, texts)
-        return vectors - model.centre, truncated  # [n, d]
-
     progress("lite is loaded", 1.0)
-    return Recognizer(
+    return Base(
         name="lite",
-        image_tower=model.image,
-        text_tower=encode_texts,
+        architecture="lite",
+        tower=LiteTower(model),
+        temporal=MeanPool(),
+        temporal_kind="mean",
+        texts=lite_texts(model, directory / _TOKENIZER, card["text_digest"]),
         profile=Profile.from_dict(card["profile"]),
         dim=sentence.WIDTH,
         logit_scale=float(card["logit_scale"]),
+        text_width=sentence.WIDTH,
         digest=card["digest"],
-        text_digest=card["text_digest"],
-        device=device,
-        dtype=dtype,
     )
+
+
+def lite_texts(model: LiteModel, tokenizer: Path, digest: str) -> SentenceTexts:
+    return SentenceTexts(model.encoder, model.centre, sentence.open_tokenizer(tokenizer), digest)
 
 
 def read_model(directory: Path) -> LiteModel:

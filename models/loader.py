@@ -1,4 +1,4 @@
-"""From a name to a recogniser: which weights there are, in which order they are looked for, and what `auto` means."""
+"""From a name to a base and a recogniser: which weights there are, where they are looked for, and what `auto` means."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from pathlib import Path
 import torch
 
 from models import weights, zoo
+from models.base import Base
 from models.precision import Precision, choose_device, choose_dtype
 from models.recognizer import Recognizer
-from models.towers import clip_recognizer
+from models.towers import clip_base
 from models.weights import WeightsUnavailable
 
 Progress = Callable[[str, float], None]
@@ -30,19 +31,29 @@ def load(
 ) -> Recognizer:
     """`weights_file`: instead of those found by name. Raises: KeyError for an unknown name, WeightsUnavailable."""
     try:
-        entry = zoo.find(name, data_dir)
         where = choose_device(device)
         dtype = choose_dtype(where, precision)
     except (ValueError, RuntimeError) as error:
-        raise WeightsUnavailable(str(error), "Check VIREO_DEVICE, VIREO_PRECISION and the model's card.") from error
+        raise WeightsUnavailable(str(error), "Check VIREO_DEVICE and VIREO_PRECISION.") from error
+    base = open_base(name, data_dir=data_dir, weights_file=weights_file, progress=progress)
+    return base.recognizer(where, dtype, keep=False)
+
+
+def open_base(name: str, *, data_dir: Path, weights_file: Path | None = None, progress: Progress) -> Base:
+    """The zoo's model of that name, or a local checkpoint's, in fp32 on the CPU. Raises: KeyError for an unknown name,
+    WeightsUnavailable."""
+    try:
+        entry = zoo.find(name, data_dir)
+    except zoo.BadCard as error:
+        raise WeightsUnavailable(str(error), "Check the model's card.") from error
     if name == "lite":
         from models import lite  # here, because the packages that it is made of are an optional extra
 
-        return lite.load_lite(data_dir / "models" / "lite", where, dtype, progress)
+        return lite.open_lite(data_dir / "models" / "lite", progress)
     progress(f"loading {name}", 0.0)
     model = _model(entry, weights_file or weights.find_local(name, data_dir), progress)
     progress(f"preparing {name}", 0.8)
-    return clip_recognizer(name, model, entry.architecture, entry.profile, where, dtype)
+    return clip_base(name, model, entry.architecture, entry.profile)
 
 
 def resolve_auto(data_dir: Path, weights_file: Path | None = None) -> tuple[str, str]:

@@ -35,11 +35,17 @@ class SentenceEncoder(nn.Module):
         )
         self.blocks = nn.TransformerEncoder(block, _LAYERS, enable_nested_tensor=False)
 
-    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        """tokens: int [n, L]; mask: bool [n, L], true where a token is → [n, d]."""
-        x = self.words(tokens) + self.positions.weight[: tokens.shape[1]]  # [n, L, d]
-        x = self.blocks(self.norm(x), src_key_padding_mask=~mask)  # [n, L, d]
-        weight = mask.unsqueeze(-1).to(x.dtype)  # [n, L, 1]
+    def forward(self, tokens: Tensor, mask: Tensor, context: Tensor | None = None) -> Tensor:
+        """tokens: int [n, L]; mask: bool [n, L], true where a token is; context: learned vectors [M, d] that are read
+        between the start mark and the text → [n, d]."""
+        x = self.words(tokens)  # [n, L, d]
+        if context is not None:
+            learned = context.expand(len(x), -1, -1)  # [n, M, d]
+            x = torch.cat([x[:, :1], learned, x[:, 1:]], dim=1)  # [n, M + L, d]
+            mask = torch.cat([mask.new_ones(len(x), len(context)), mask], dim=1)  # [n, M + L]
+        x = x + self.positions.weight[: x.shape[1]]
+        x = self.blocks(self.norm(x), src_key_padding_mask=~mask)
+        weight = mask.unsqueeze(-1).to(x.dtype)  # [n, M + L, 1]
         mean: Tensor = (x * weight).sum(dim=1) / weight.sum(dim=1)  # [n, d]
         return mean
 
@@ -93,14 +99,18 @@ def open_tokenizer(file: Path) -> Tokenizer:
     return tokenizer
 
 
-def encode(encoder: SentenceEncoder, tokenizer: Tokenizer, texts: list[str]) -> tuple[Tensor, list[bool]]:
-    """Unit vectors float32 [n, d] on the encoder's device, and per text whether its end was not read."""
+def encode(
+    encoder: SentenceEncoder, tokenizer: Tokenizer, texts: list[str], context: Tensor | None = None
+) -> tuple[Tensor, list[bool]]:
+    """Unit vectors float32 [n, d] on the encoder's device, and per text whether its end was not read. `context`
+    [M, d]: see SentenceEncoder; the text then has M slots less."""
     device = encoder.words.weight.device
+    room = CONTEXT_LENGTH - (0 if context is None else len(context))
     vectors, truncated = [], []
     for start in range(0, len(texts), TEXT_BATCH):
         encodings = tokenizer.encode_batch(texts[start : start + TEXT_BATCH])
-        tokens = torch.tensor([encoding.ids for encoding in encodings], device=device)  # [n, L]
-        mask = torch.tensor([encoding.attention_mask for encoding in encodings], device=device).bool()  # [n, L]
-        vectors.append(nn.functional.normalize(encoder(tokens, mask), dim=-1))  # [n, d]
-        truncated += [bool(encoding.overflowing) for encoding in encodings]
+        tokens = torch.tensor([encoding.ids[:room] for encoding in encodings], device=device)  # [n, L]
+        mask = torch.tensor([encoding.attention_mask[:room] for encoding in encodings], device=device).bool()  # [n, L]
+        vectors.append(nn.functional.normalize(encoder(tokens, mask, context), dim=-1))  # [n, d]
+        truncated += [bool(encoding.overflowing) or sum(encoding.attention_mask) > room for encoding in encodings]
     return torch.cat(vectors), truncated

@@ -1,113 +1,164 @@
-"""The two towers of an open_clip model, as a recogniser calls them."""
+"""The image towers of open_clip as ours: trunk and neck apart, convolutions over time where they fit; and an open_clip
+model as a base."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
 from typing import Any
 
 import open_clip
-import torch
+from torch import Tensor
 
+from models import texts
+from models.base import Base
 from models.digest import digest
 from models.profile import Profile
-from models.recognizer import Recognizer, TextTower
-from models.tokenizers import Tokenizer, open_tokenizer
+from models.temporal import Kind, MeanPool
+from models.texts import ClipModel, ClipTexts
+from models.time_blocks import CNN_HEADS, OTHER_HEADS, VIT_HEADS, TimeConv, on_class_token
+from models.video import ImageTower, NamedParameters
 from models.weights import weights_digest
 
-ClipModel = Any
-"""open_clip's CLIP or CustomTextCLIP: it has no types."""
-SETTLED_CONTEXT = 77  # CLIP's, where a tokenizer does not say its own
+
+class ClipTower(ImageTower):
+    """What the three kinds share. `visual`: open_clip's module, so that its names are those of its checkpoints."""
+
+    neck_names: tuple[str, ...]  # a parameter whose name starts with one of these is the neck's
+
+    def __init__(self, visual: Any, dim: int, heads: tuple[Kind, ...]) -> None:
+        super().__init__()
+        self.visual = visual
+        self.dim = dim
+        self.heads = heads
+
+    def projection_parameters(self) -> NamedParameters:
+        return (item for item in self.named_parameters() if item[0].startswith(self.neck_names))
 
 
-def clip_recognizer(
-    name: str, model: ClipModel, architecture: str, profile: Profile, device: torch.device, dtype: torch.dtype
-) -> Recognizer:
-    """A recogniser around an open_clip model whose weights are loaded."""
-    state = model.state_dict()
-    text_state = {key: value for key, value in state.items() if not key.startswith("visual.")}
-    weights, text_weights = weights_digest(state), weights_digest(text_state)
-    tokenizer = open_tokenizer(architecture)
-    context = int(getattr(tokenizer, "context_length", None) or SETTLED_CONTEXT)
-    return Recognizer(
+class VitTower(ClipTower):
+    """The neck is the projection behind the last norm."""
+
+    neck_names = ("visual.proj",)
+
+    def __init__(self, visual: Any) -> None:
+        has_class_token = visual.pool_type == "tok" and visual.attn_pool is None
+        super().__init__(visual, visual.output_dim, VIT_HEADS if has_class_token else OTHER_HEADS)
+
+    def trunk(self, pixels: Tensor, clip: int = 1) -> Tensor:
+        """→ [N, w]."""
+        x = self.visual._embeds(pixels)  # [N, 1 + patches, w]
+        blocks = self.visual.transformer.resblocks
+        if self.mixes_time:
+            for block, conv in zip(blocks, self.time_blocks, strict=True):
+                x = self._step(_token_block, block, conv, x, clip)
+        else:
+            for block in blocks:
+                x = self._step(block, x)
+        pooled: Tensor = self.visual._pool(x)[0]  # [N, w]
+        return pooled
+
+    def neck(self, x: Tensor) -> Tensor:
+        features: Tensor = x @ self.visual.proj  # [N, d]
+        return features
+
+    def time_widths(self) -> list[int]:
+        return [self.visual.transformer.width] * len(self.visual.transformer.resblocks)
+
+
+class ResNetTower(ClipTower):
+    """The neck is the attention pooling, which ends in the projection."""
+
+    neck_names = ("visual.attnpool.",)
+
+    def __init__(self, visual: Any) -> None:
+        super().__init__(visual, visual.output_dim, CNN_HEADS)
+
+    def trunk(self, pixels: Tensor, clip: int = 1) -> Tensor:
+        """→ [N, w, h, h]."""
+        visual, late = self.visual, self._late()
+        x: Tensor = visual.stem(pixels)  # [N, C, H, W]
+        for stage in (visual.layer1, visual.layer2, *(() if self.mixes_time else (visual.layer3, visual.layer4))):
+            for block in stage:
+                x = self._step(block, x)
+        for block, conv in zip(late, self.time_blocks, strict=False):
+            x = self._step(_bottleneck, block, conv, x, clip)
+        return x
+
+    def neck(self, x: Tensor) -> Tensor:
+        features: Tensor = self.visual.attnpool(x)  # [N, d]
+        return features
+
+    def time_widths(self) -> list[int]:
+        return [block.conv1.in_channels for block in self._late()]
+
+    def _late(self) -> list[Any]:
+        """res4 and res5."""
+        return [*self.visual.layer3, *self.visual.layer4]
+
+
+class TimmTower(ClipTower):
+    """Networks of timm inside open_clip (SigLIP, MobileCLIP): the neck is everything behind their last feature map."""
+
+    neck_names = ("visual.head.", "visual.trunk.attn_pool.", "visual.trunk.fc_norm.", "visual.trunk.head.")
+
+    def __init__(self, visual: Any, dim: int) -> None:
+        super().__init__(visual, dim, OTHER_HEADS)
+
+    def trunk(self, pixels: Tensor, clip: int = 1) -> Tensor:  # noqa: ARG002 -- each frame by itself
+        """→ [N, patches, w] or [N, w, h, h]."""
+        x: Tensor = self.visual.trunk.forward_features(pixels)
+        return x
+
+    def neck(self, x: Tensor) -> Tensor:
+        features: Tensor = self.visual.head(self.visual.trunk.forward_head(x))  # [N, d]
+        return features
+
+    def set_grad_checkpointing(self, on: bool) -> None:
+        self.visual.trunk.set_grad_checkpointing(on)
+
+
+def clip_tower(visual: Any, dim: int) -> ImageTower:
+    """Our tower around an open_clip image tower."""
+    if isinstance(visual, open_clip.transformer.VisionTransformer):
+        return VitTower(visual)
+    if isinstance(visual, open_clip.modified_resnet.ModifiedResNet):
+        return ResNetTower(visual)
+    return TimmTower(visual, dim)
+
+
+def clip_base(name: str, model: ClipModel, architecture: str, profile: Profile) -> Base:
+    """A base around an open_clip model whose weights are loaded; takes the model over. Raises: WeightsUnavailable."""
+    weights = weights_digest(model.state_dict())
+    visual, logit_scale = model.visual, float(model.logit_scale.detach().exp())
+    text_side = ClipTexts(model, architecture)
+    return Base(
         name=name,
-        image_tower=_image_tower(model, device, dtype),
-        text_tower=_text_tower(model, tokenizer, context, device, dtype),
+        architecture=architecture,
+        tower=clip_tower(visual, text_side.dim),
+        temporal=MeanPool(),
+        temporal_kind="mean",
+        texts=text_side,
         profile=profile,
-        dim=_width(model),
-        logit_scale=float(state["logit_scale"].exp()),
+        dim=text_side.dim,
+        logit_scale=logit_scale,
+        text_width=texts.text_width(model),
         digest=digest("clip", architecture, weights),
-        text_digest=digest("clip-text", architecture, text_weights, type(tokenizer).__name__, context),
-        device=device,
-        dtype=dtype,
     )
 
 
-def _width(model: ClipModel) -> int:
-    return int(model.visual.output_dim if hasattr(model.visual, "output_dim") else model.text.output_dim)
+def _token_block(block: Any, conv: TimeConv, x: Tensor, clip: int) -> Tensor:
+    """open_clip's ResidualAttentionBlock with TokenT1D: the convolution enters both branches and leaves the residual
+    path alone (method §6). [B·clip, 1 + patches, w] → the same."""
+    y = block.ln_1(on_class_token(conv, x, clip))
+    x = x + block.ls_1(block.attention(q_x=y))
+    out: Tensor = x + block.ls_2(block.mlp(block.ln_2(on_class_token(conv, x, clip))))
+    return out
 
 
-def _image_tower(model: ClipModel, device: torch.device, dtype: torch.dtype) -> Callable[[torch.Tensor], torch.Tensor]:
-    visual = model.visual.to(device=device, dtype=dtype, memory_format=torch.channels_last)
-
-    def encode(pixels: torch.Tensor) -> torch.Tensor:
-        features: torch.Tensor = visual(pixels)  # [N, 3, S, S] → [N, d]
-        return features
-
-    return encode
-
-
-def _text_tower(
-    model: ClipModel, tokenizer: Tokenizer, context: int, device: torch.device, dtype: torch.dtype
-) -> TextTower:
-    """On a CPU the text tower stays in fp32: rows are cached, and short bf16 products gain nothing there."""
-    text_dtype = torch.float32 if device.type == "cpu" else dtype
-    for part, module in model.named_children():
-        if part != "visual":
-            module.to(device=device, dtype=text_dtype)
-    for parameter in ("positional_embedding", "text_projection"):
-        if isinstance(tensor := getattr(model, parameter, None), torch.nn.Parameter):
-            tensor.data = tensor.data.to(device=device, dtype=text_dtype)
-    if isinstance(mask := getattr(model, "attn_mask", None), torch.Tensor):
-        model.attn_mask = mask.to(device=device, dtype=text_dtype)
-    tokenizing = threading.Lock()  # Hugging Face's fast tokenizers are not re-entrant ("Already borrowed")
-    encode_tokens = _encode_trimmed if _is_causal(model) else _encode_whole
-
-    def encode(texts: list[str]) -> tuple[torch.Tensor, list[bool]]:
-        with tokenizing:
-            tokens = tokenizer(texts, context_length=context)  # [n, context]
-            truncated = overlong(tokenizer, texts, context)
-        return encode_tokens(model, tokens.to(device)), truncated
-
-    return encode
-
-
-def overlong(tokenizer: Tokenizer, texts: list[str], context: int) -> list[bool]:
-    """Whose end the text tower does not read. open_clip's tokenizers cut in silence; given one more slot, the ids of a
-    text that fits stay as they were, and those of a longer one change where its end mark stood."""
-    tokens = tokenizer(texts, context_length=context)  # [n, context]
-    wider = tokenizer(texts, context_length=context + 1)  # [n, context + 1]
-    flags: list[bool] = (tokens != wider[:, :context]).any(dim=1).tolist()  # [n]
-    return flags
-
-
-def _is_causal(model: ClipModel) -> bool:
-    """CLIP's own text tower: causal, read at the end token. Only there do later positions change nothing."""
-    return isinstance(model, open_clip.CLIP) and model.attn_mask is not None and model.text_pool_type == "argmax"
-
-
-def _encode_whole(model: ClipModel, tokens: torch.Tensor) -> torch.Tensor:
-    features: torch.Tensor = model.encode_text(tokens)  # [n, context] → [n, d]
-    return features
-
-
-def _encode_trimmed(model: ClipModel, tokens: torch.Tensor) -> torch.Tensor:
-    """The same as `encode_text`, without the positions behind the longest text's end token: labels use about ten of
-    77, and under a causal mask no earlier position sees a later one."""
-    ends = tokens.argmax(dim=-1)  # [n], the end token has the highest id
-    length = int(ends.max()) + 1
-    x = model.token_embedding(tokens[:, :length]) + model.positional_embedding[:length]  # [n, length, w]
-    x = model.transformer(x, attn_mask=model.attn_mask[:length, :length])
-    x = model.ln_final(x)[torch.arange(len(x), device=x.device), ends]  # [n, w]
-    features: torch.Tensor = x @ model.text_projection  # [n, d]
-    return features
+def _bottleneck(block: Any, conv: TimeConv, x: Tensor, clip: int) -> Tensor:
+    """open_clip's Bottleneck with T1D on its residual branch. [B·clip, C, H, W] → the same of the block's output."""
+    y = block.act1(block.bn1(block.conv1(conv(x, clip))))
+    y = block.avgpool(block.act2(block.bn2(block.conv2(y))))
+    y = block.bn3(block.conv3(y))
+    shortcut = x if block.downsample is None else block.downsample(x)
+    out: Tensor = block.act3(y + shortcut)
+    return out

@@ -2,6 +2,8 @@
 
 Callers block in `encode`; one thread takes what has gathered, waits at most `max_wait` for more, runs one forward
 and hands each caller its rows. A request larger than `max_frames` passes in slices, so it cannot starve the others.
+Towers that look at neighbouring frames need whole clips: slices hold whole clips, and only clips of one length share a
+forward.
 """
 
 from __future__ import annotations
@@ -27,13 +29,14 @@ Frames = NDArray[np.uint8]
 @dataclass(slots=True)
 class _Entry:
     frames: Frames  # [N, S, S, 3]
+    clip: int  # frames of one clip
     done: Future[torch.Tensor] = field(default_factory=Future)
 
 
 class Batcher:
-    """`forward`: uint8 [N, S, S, 3] → float32 [N, d]; it runs in this batcher's own thread."""
+    """`forward`: uint8 [N, S, S, 3], frames of one clip → float32 [N, d]; it runs in this batcher's own thread."""
 
-    def __init__(self, forward: Callable[[Frames], torch.Tensor], *, max_frames: int, max_wait: float) -> None:
+    def __init__(self, forward: Callable[[Frames, int], torch.Tensor], *, max_frames: int, max_wait: float) -> None:
         """`max_wait`: seconds that a lone request waits for company."""
         self._forward = forward
         self._max_frames = max_frames
@@ -44,9 +47,12 @@ class Batcher:
         self._thread = threading.Thread(target=self._run, name="batcher", daemon=True)
         self._thread.start()
 
-    def encode(self, frames: Frames, token: CancelToken) -> torch.Tensor:
-        """frames: uint8 [N, S, S, 3] → features: float32 [N, d]. Raises: Cancelled, or what the forward raised."""
-        slices = [_Entry(frames[i : i + self._max_frames]) for i in range(0, len(frames), self._max_frames)]
+    def encode(self, frames: Frames, token: CancelToken, clip: int = 1) -> torch.Tensor:
+        """frames: uint8 [N, S, S, 3], clip after clip → features: float32 [N, d]. `clip`: frames of one clip, where the
+        tower mixes time; else 1, so that requests of any length go together. Raises: Cancelled, or what the forward
+        raised."""
+        size = max(clip, self._max_frames // clip * clip)  # whole clips, at least one
+        slices = [_Entry(frames[i : i + size], clip) for i in range(0, len(frames), size)]
 
         def withdraw() -> None:
             for entry in slices:
@@ -59,7 +65,7 @@ class Batcher:
                     for entry in slices:
                         self._entries.put(entry)
             if alone:  # the model was put away after this request had taken it: it is answered all the same
-                return torch.cat([self._forward(entry.frames) for entry in slices])  # [N, d]
+                return torch.cat([self._forward(entry.frames, clip) for entry in slices])  # [N, d]
             try:
                 return torch.cat([entry.done.result() for entry in slices])  # [N, d]
             except CancelledError:
@@ -84,7 +90,7 @@ class Batcher:
                 return
 
     def _gather(self, first: _Entry) -> tuple[list[_Entry], _Entry | None, bool]:
-        """What shares a forward with `first`, the entry that no longer fitted, and whether to close after it."""
+        """What shares a forward with `first`, the entry that did not fit, and whether to close after it."""
         batch, size = [first], len(first.frames)
         deadline = time.monotonic() + self._max_wait
         while size < self._max_frames:
@@ -94,7 +100,7 @@ class Batcher:
                 break
             if entry is None:
                 return batch, None, True
-            if size + len(entry.frames) > self._max_frames:
+            if entry.clip != first.clip or size + len(entry.frames) > self._max_frames:
                 return batch, entry, False
             batch.append(entry)
             size += len(entry.frames)
@@ -106,7 +112,7 @@ class Batcher:
         frames = np.concatenate([entry.frames for entry in batch])  # [ΣN, S, S, 3]
         BATCH_SIZE.observe(len(frames))
         try:
-            features = self._forward(frames)  # [ΣN, d]
+            features = self._forward(frames, batch[0].clip)  # [ΣN, d]
         except Exception as error:
             for entry in batch:
                 entry.done.set_exception(error)

@@ -12,10 +12,11 @@ import pytest
 import torch
 
 from models import lite
+from models.base import Base
 from models.profile import Profile
 from models.recognizer import Recognizer
 from models.sampling import frame_indices
-from models.towers import clip_recognizer
+from models.towers import clip_base
 from models.transforms import crop_frame
 
 CPU = torch.device("cpu")
@@ -38,6 +39,16 @@ def tiny_profile(**changes: object) -> Profile:
     return Profile.from_dict(profile.to_dict() | changes)
 
 
+def tiny_base(seed: int = 0, architecture: str = "ViT-B-16-quickgelu", name: str = "tiny") -> Base:
+    return clip_base(name, tiny_clip(seed), architecture, tiny_profile())
+
+
+def clip_recognizer(
+    model: torch.nn.Module, architecture: str = "ViT-B-16-quickgelu", dtype: torch.dtype = torch.float32
+) -> Recognizer:
+    return clip_base("tiny", model, architecture, tiny_profile()).recognizer(CPU, dtype, keep=False)
+
+
 @pytest.fixture(scope="session")
 def clip_model() -> torch.nn.Module:
     return tiny_clip()
@@ -45,7 +56,7 @@ def clip_model() -> torch.nn.Module:
 
 @pytest.fixture(scope="session")
 def recognizer() -> Recognizer:
-    return clip_recognizer("tiny", tiny_clip(), "ViT-B-16-quickgelu", tiny_profile(), CPU, torch.float32)
+    return clip_recognizer(tiny_clip())
 
 
 @pytest.fixture(scope="session")
@@ -56,8 +67,13 @@ def lite_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def lite_recognizer(lite_directory: Path) -> Recognizer:
-    return lite.load_lite(lite_directory, CPU, torch.float32)
+def lite_base(lite_directory: Path) -> Base:
+    return lite.open_lite(lite_directory)
+
+
+@pytest.fixture(scope="session")
+def lite_recognizer(lite_base: Base) -> Recognizer:
+    return lite_base.recognizer(CPU, torch.float32)
 
 
 @pytest.fixture(scope="session")

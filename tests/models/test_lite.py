@@ -45,7 +45,7 @@ def actions(actions20: dict[str, Path]) -> dict[str, npt.NDArray[np.uint8]]:
 def half(lite_directory: Path) -> Recognizer:
     if not has_native_bf16(CPU):
         pytest.skip("this CPU does not compute bf16 natively")
-    return lite.load_lite(lite_directory, CPU, torch.bfloat16)
+    return lite.open_lite(lite_directory).recognizer(CPU, torch.bfloat16, keep=False)
 
 
 def similarities(recognizer: Recognizer, frames: npt.NDArray[np.uint8], labels: Sequence[str]) -> torch.Tensor:
@@ -116,7 +116,7 @@ def test_two_processes_may_assemble_at_once(tmp_path: Path) -> None:
     racers = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "lite")]) for _ in range(2)]
     assert [racer.wait(150) for racer in racers] == [0, 0]
     assert [path.name for path in tmp_path.iterdir()] == ["lite"]
-    assert lite.load_lite(tmp_path / "lite", CPU, torch.float32).dim == sentence.WIDTH
+    assert lite.open_lite(tmp_path / "lite").dim == sentence.WIDTH
 
 
 def test_an_outdated_directory_is_replaced(lite_directory: Path, tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_an_outdated_directory_is_replaced(lite_directory: Path, tmp_path: Path)
     card = json.loads((lite_directory / "card.json").read_text())
     (target / "card.json").write_text(json.dumps(card | {"recipe": 0}))
     told: list[str] = []
-    assert lite.load_lite(target, CPU, torch.float32, lambda what, _: told.append(what)).name == "lite"
+    assert lite.open_lite(target, lambda what, _: told.append(what)).name == "lite"
     assert any("assembl" in what for what in told)
     assert [path.name for path in tmp_path.iterdir()] == ["lite"]
 
@@ -137,7 +137,7 @@ def test_damage_is_repaired_from_the_packages(
     target.mkdir()
     (target / "card.json").write_bytes((lite_directory / "card.json").read_bytes())
     (target / "model.safetensors").write_bytes(b"half a file")
-    assert lite.load_lite(target, CPU, torch.float32).digest == lite_recognizer.digest
+    assert lite.open_lite(target).digest == lite_recognizer.digest
     assert [path.name for path in tmp_path.iterdir()] == ["lite"]
 
 

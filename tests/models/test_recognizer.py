@@ -12,10 +12,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models import towers
+from models import texts as text_module
 from models.recognizer import Recognizer
-from models.towers import clip_recognizer, overlong
-from tests.models.conftest import CPU, tiny_clip, tiny_profile
+from models.texts import overlong
+from tests.models.conftest import clip_recognizer, tiny_clip
 
 TOKENIZER = open_clip.get_tokenizer("ViT-B-16-quickgelu")
 
@@ -63,8 +63,8 @@ def test_the_trimmed_context_changes_no_vector(
 def test_only_causal_towers_are_trimmed(monkeypatch: pytest.MonkeyPatch) -> None:
     model: Any = tiny_clip()
     model.attn_mask = None  # each position now sees all others, padding too
-    monkeypatch.setattr(towers, "_encode_trimmed", lambda *_: pytest.fail("trimmed a tower that reads its padding"))
-    bidirectional = clip_recognizer("tiny", model, "ViT-B-16-quickgelu", tiny_profile(), CPU, torch.float32)
+    monkeypatch.setattr(text_module, "encode_trimmed", lambda *_: pytest.fail("trimmed a tower that reads its padding"))
+    bidirectional = clip_recognizer(model)
     assert bidirectional.encode_texts(["a cat"])[0].shape == (1, 32)
 
 
@@ -84,7 +84,7 @@ def test_digests_follow_the_weights_not_the_precision() -> None:
     def digests(
         model: torch.nn.Module, dtype: torch.dtype = torch.float32, architecture: str = "ViT-B-16"
     ) -> list[str]:
-        made = clip_recognizer("tiny", model, architecture, tiny_profile(), CPU, dtype)
+        made = clip_recognizer(model, architecture, dtype)
         return [made.digest, made.text_digest]
 
     base = digests(tiny_clip())
@@ -100,7 +100,7 @@ def test_digests_follow_the_weights_not_the_precision() -> None:
 
 
 def test_bf16_stays_close_to_fp32(recognizer: Recognizer) -> None:
-    half = clip_recognizer("tiny", tiny_clip(), "ViT-B-16-quickgelu", tiny_profile(), CPU, torch.bfloat16)
+    half = clip_recognizer(tiny_clip(), dtype=torch.bfloat16)
     assert half.precision == "bf16"
     cosine = torch.cosine_similarity(half.encode_frames(frames(8)), recognizer.encode_frames(frames(8)))
     assert cosine.min() > 0.999

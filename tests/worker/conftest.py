@@ -10,16 +10,13 @@ import redis
 import torch
 
 from models.recognizer import Recognizer
-from models.towers import clip_recognizer
-from tests.models.conftest import tiny_clip, tiny_profile
+from tests.models.conftest import clip_recognizer, tiny_clip
 from worker.connection import connect
 
 
 @pytest.fixture(scope="session")
 def tiny() -> Recognizer:
-    return clip_recognizer(
-        "tiny", tiny_clip(), "ViT-B-16-quickgelu", tiny_profile(), torch.device("cpu"), torch.float32
-    )
+    return clip_recognizer(tiny_clip())
 
 
 class Counting:

@@ -23,14 +23,16 @@ class Forward:
 
     def __init__(self, seconds: float = 0.0) -> None:
         self.sizes: list[int] = []
+        self.clips: list[int] = []
         self.seconds = seconds
         self.gate = threading.Event()
         self.gate.set()
 
-    def __call__(self, frames: Frames) -> torch.Tensor:
+    def __call__(self, frames: Frames, clip: int) -> torch.Tensor:
         self.gate.wait(5)
         time.sleep(self.seconds)
         self.sizes.append(len(frames))
+        self.clips.append(clip)
         if (frames[:, 0, 0, 0] == 255).any():
             raise RuntimeError("the tower fell")
         return torch.from_numpy(frames[:, 0, 0, :2].astype(np.float32))  # [N, 2]
@@ -82,6 +84,27 @@ def test_a_large_request_passes_in_slices(batcher: Batcher, forward: Forward) ->
     rows = batcher.encode(stack, CancelToken())
     assert rows[:, 0].tolist() == values.tolist()
     assert max(forward.sizes) <= 16
+
+
+def test_clips_of_another_length_never_share_a_forward(batcher: Batcher, forward: Forward) -> None:
+    forward.gate.clear()
+    with ThreadPoolExecutor(6) as pool:
+        futures = [pool.submit(batcher.encode, frames(4, clip), CancelToken(), clip) for clip in (1, 2, 4, 1, 2, 4)]
+        time.sleep(0.2)
+        forward.gate.set()
+        for clip, future in zip((1, 2, 4, 1, 2, 4), futures, strict=True):
+            assert (future.result(5) == clip).all()
+    assert sorted(set(forward.clips)) == [1, 2, 4]
+    assert sum(forward.sizes) == 24
+
+
+@pytest.mark.parametrize(("clip", "most"), [(3, 15), (8, 16), (20, 20)])
+def test_slices_hold_whole_clips(batcher: Batcher, forward: Forward, clip: int, most: int) -> None:
+    stack = np.concatenate([frames(clip, value) for value in range(5)])
+    rows = batcher.encode(stack, CancelToken(), clip)
+    assert rows[:, 0].tolist() == [value for value in range(5) for _ in range(clip)]
+    assert all(size % clip == 0 for size in forward.sizes)
+    assert max(forward.sizes) == most
 
 
 def test_a_failing_forward_reaches_its_caller_and_no_later_one(batcher: Batcher) -> None:

@@ -1,0 +1,111 @@
+"""Temporal heads: the T frame vectors of a clip become one video vector (method §6).
+
+`mean` is the paper's TAP, `transformer` its T-Trans. `token_conv` and `conv` work inside the tower (time_blocks.py) and
+have the mean as their head.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+Kind = Literal["mean", "transformer", "token_conv", "conv"]
+Init = Literal["random", "identity"]
+
+LAYERS = 6
+POSITIONS = 77  # rows of the position table; Text4Vis reuses the length of CLIP's text context
+HEAD_WIDTH = 64  # heads = width of the text tower // 64: 8 for RN50 too, though its d is 1024
+
+
+class MeanPool(nn.Module):
+    """Features [B, T, d] → their mean [B, d], of un-normalised vectors."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features.mean(dim=1)  # [B, d]
+
+
+class QuickGELU(nn.Module):
+    """x · sigmoid(1.702 x), as in OpenAI's CLIP."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.sigmoid(1.702 * x)
+
+
+class Block(nn.Module):
+    """A pre-norm block without dropout or mask. Its parts have CLIP's names, so published weights need no table."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.ln_1 = nn.LayerNorm(dim, eps=1e-12)
+        self.attn = nn.MultiheadAttention(dim, heads, batch_first=True)
+        self.ln_2 = nn.LayerNorm(dim, eps=1e-12)
+        self.mlp = nn.Sequential()
+        self.mlp.add_module("c_fc", nn.Linear(dim, 4 * dim))
+        self.mlp.add_module("gelu", QuickGELU())
+        self.mlp.add_module("c_proj", nn.Linear(4 * dim, dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, T, d] → [B, T, d]."""
+        y = self.ln_1(x)
+        x = x + self.attn(y, y, y, need_weights=False)[0]
+        out: Tensor = x + self.mlp(self.ln_2(x))
+        return out
+
+
+class TemporalTransformer(nn.Module):
+    """T-Trans: position table, six blocks, no final norm; then the input is added and the mean over T taken.
+
+    `random`: N(0, 0.02) for every Linear and Embedding, zero biases; the packed in-projection of the attention is a
+    bare Parameter and keeps PyTorch's Xavier-uniform, as in the released code. Untrained, this is not harmless (cosine
+    to the mean about 0.68). `identity` (ours): zero output projections and positions, so that it starts as twice the
+    mean. Parameters at d = 512: 18.95 M.
+    """
+
+    def __init__(
+        self, dim: int, heads: int, *, layers: int = LAYERS, positions: int = POSITIONS, init: Init = "random"
+    ) -> None:
+        """Raises: ValueError where `heads` does not divide `dim`."""
+        super().__init__()
+        if dim % heads:
+            raise ValueError(f"{heads} heads do not divide a width of {dim}")
+        self.heads = heads
+        self.positions = nn.Embedding(positions, dim)
+        self.blocks = nn.ModuleList(Block(dim, heads) for _ in range(layers))
+        self.apply(_init_normal)
+        if init == "identity":
+            self._start_as_mean()
+
+    def forward(self, features: Tensor) -> Tensor:
+        """[B, T, d] → [B, d]. Raises: ValueError for more frames than the table has positions."""
+        length, most = features.shape[1], self.positions.num_embeddings
+        if length > most:
+            raise ValueError(f"the temporal transformer reads at most {most} frames, not {length}")
+        x = features + self.positions.weight[:length]  # [B, T, d]
+        for block in self.blocks:
+            x = block(x)
+        return (x + features).mean(dim=1)  # [B, d]
+
+    @torch.no_grad()
+    def _start_as_mean(self) -> None:
+        self.positions.weight.zero_()
+        for name, parameter in self.blocks.named_parameters():
+            if ".attn.out_proj." in name or ".mlp.c_proj." in name:
+                parameter.zero_()
+
+
+def build_head(kind: Kind, *, dim: int, text_width: int, init: Init = "random") -> nn.Module:
+    """The module that pools: features [B, T, d] → [B, d]. `text_width`: of the base model's text tower, which decides
+    the number of heads. Raises: ValueError where that number does not divide `dim`."""
+    if kind == "transformer":
+        return TemporalTransformer(dim, max(1, text_width // HEAD_WIDTH), init=init)
+    return MeanPool()
+
+
+@torch.no_grad()
+def _init_normal(module: nn.Module) -> None:
+    if isinstance(module, nn.Linear | nn.Embedding):
+        module.weight.normal_(std=0.02)
+    if isinstance(module, nn.Linear):
+        module.bias.zero_()
