@@ -90,7 +90,7 @@ def harmonic_mean(base: float, novel: float) -> float:
 
 
 def freedom(scores: Scores, labels: IntArray, base: Sequence[int], novel: Sequence[int]) -> Freedom:
-    """scores: [n, C] of clips of both kinds; base, novel: their classes. A side without clips is NaN, and so the mean."""
+    """scores: [n, C] of clips of both kinds; base, novel: their classes. NaN where a side has no clips."""
     among_base, among_novel = (top_k(*restrict(scores, labels, side), k=1) for side in (base, novel))
     unknown = math.isnan(among_base) or math.isnan(among_novel)
     return Freedom(among_base, among_novel, math.nan if unknown else harmonic_mean(among_base, among_novel))
