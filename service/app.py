@@ -11,12 +11,23 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
 from core.settings import Settings, get_settings
+from core.training import EvaluationRequest, TrainingRequest
 from service import envelope, examples
 from service.gateway import open_gateway
 from service.middleware import Observed
 from service.routes import ROUTERS
-from service.schemas import Asked, ClassifyBody, EmbedBody, KeepBody, LabelSetBody
+from service.schemas import AliasBody, Asked, ClassifyBody, EmbedBody, KeepBody, LabelSetBody
 
+_READ_BY_HAND = (
+    ClassifyBody,
+    Asked,
+    KeepBody,
+    EmbedBody,
+    LabelSetBody,
+    AliasBody,
+    TrainingRequest,
+    EvaluationRequest,
+)
 _DESCRIPTION = "Tells you what happens in a video, in your own words: any video, any labels."
 
 
@@ -56,7 +67,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
         schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
         known = schema.setdefault("components", {}).setdefault("schemas", {})
-        for name, body in examples.components(ClassifyBody, Asked, KeepBody, EmbedBody, LabelSetBody).items():
+        for name, body in examples.components(*_READ_BY_HAND).items():
             known.setdefault(name, body)
         app.openapi_schema = schema
     return app.openapi_schema

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from contextlib import suppress
-from typing import Literal
 
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
@@ -13,20 +11,21 @@ from redis.exceptions import RedisError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from core.errors import Conflict, InvalidRequest, QueueFull, VireoError
-from core.questions import Options, Question, check_labels, check_options
+from core.errors import Conflict, InvalidRequest, QueueFull, UnknownModel, VireoError
+from core.questions import Label, Options, Question, check_labels, check_options
 from core.records import Job, JobKind, JobState
 from service import envelope, wishes
 from service.gateway import Gateway
+from service.models import Chosen
 from service.schemas import Asked, EmbedBody, Source
+from service.training import check_open
 from service.uploads import Incoming, take_base64
 from service.videos import Added
+from service.waiting import accepted, wait
 from service.wishes import Wishes
+from service.workers import check_somebody_answers
 
 log = logging.getLogger(__name__)
-
-STOPPING_GRACE = 1.0  # seconds for answers that are nearly there when the server stops
-RETRY_AFTER = 1  # seconds, suggested to whoever polls a job
 
 _SOURCES = ("video_url", "url", "base64", "video_id")
 
@@ -40,21 +39,35 @@ class Asking:
         self._request = request
         self._wishes: Wishes = wishes.read(request.headers)
         self._added: Added | None = None
-        self._admitted: set[str | None] = set()
+        self._admitted: dict[str | None, Chosen] = {}
 
-    async def admit(self, model: str | None, *, before_upload: bool = False) -> None:
-        """Whether a question to `model` has a chance; asked once per model. `before_upload`: look for room in the
-        queue as well (creating the job does, but an upload would have been for nothing by then).
+    async def admit(self, model: str | None, *, before_upload: bool = False) -> Chosen:
+        """Whether a question to `model` has a chance, and which model that is; found out once per model.
+        `before_upload`: look for room in the queue as well (creating the job does, but an upload would have been for
+        nothing by then).
 
         Raises: UnknownModel, WorkerUnavailable, ModelUnavailable, QueueFull.
         """
-        if model in self._admitted:
-            return
-        if not await self._gateway.jobs.is_known(self._wishes.key):  # the answer to a repeat needs no worker
-            await self._gateway.workers.admit(model, can_wait=self._wishes.detached)
+        if model not in self._admitted:
+            self._admitted[model] = await self._admit(model, before_upload)
+        return self._admitted[model]
+
+    async def _admit(self, model: str | None, before_upload: bool) -> Chosen:
+        gateway = self._gateway
+        known = await gateway.jobs.is_known(self._wishes.key)
+        live = await gateway.workers.live()
+        try:
+            chosen = await gateway.models.choose(model, live)
+        except UnknownModel:
+            if not known:
+                raise
+            return Chosen(model)  # the answer to a repeat needs no worker, nor a model that was deleted since
+        if not known:
+            if not self._wishes.detached:
+                check_somebody_answers(live)
             if before_upload:
-                await self._gateway.jobs.check_room()
-        self._admitted.add(model)
+                await gateway.jobs.check_room("classify")
+        return chosen
 
     def check(self, asked: Asked) -> None:
         """What can be said about a question that may still lack its labels. Raises: InvalidRequest, InvalidLabels."""
@@ -64,8 +77,12 @@ class Asking:
             check_labels(asked.labels, self._gateway.limits)
         check_options(asked, self._gateway.limits)
 
-    async def question(self, asked: Asked) -> Question:
-        """Raises: InvalidRequest, InvalidLabels, UnknownLabelSet."""
+    async def question(self, asked: Asked) -> tuple[Question, Question]:
+        """The question with its model resolved, and as it was meant: by a name that may mean another version later.
+
+        A fine-tuned model that is asked for nothing in particular is asked for what it was trained on. Raises:
+        InvalidRequest, InvalidLabels, UnknownLabelSet, UnknownModel, WorkerUnavailable, ModelUnavailable.
+        """
         self.check(asked)
         options = asked.model_dump(include=set(Question.model_fields) - {"labels"})
         labels = asked.labels or ()
@@ -73,8 +90,21 @@ class Asking:
             label_set = await self._gateway.label_sets.get(asked.label_set)
             labels = label_set.labels
             options["templates"] = asked.templates or label_set.templates
-        check_labels(labels, self._gateway.limits)
-        return Question(labels=labels, **options)
+        if asked.labels is not None or asked.label_set is not None or not await self._has_labels(asked.model):
+            check_labels(labels, self._gateway.limits)
+        chosen = await self.admit(asked.model)
+        meant = Question(labels=labels, **options)
+        if chosen.card is None:
+            return meant, meant
+        check_open(chosen.card, [label.name for label in labels])
+        if not labels:
+            labels = tuple(Label(name=name) for name in chosen.card.classes)
+        return meant.model_copy(update={"labels": labels, "model": chosen.name}), meant
+
+    async def _has_labels(self, model: str | None) -> bool:
+        """Whether the model knows by itself what to look for. Raises: UnknownModel."""
+        chosen = await self._gateway.models.choose(model)
+        return chosen.card is not None and bool(chosen.card.classes)
 
     def check_texts(self, body: EmbedBody, place: Incoming) -> None:
         """Raises: InvalidRequest for texts that cannot be embedded or come with a video, or too many frames."""
@@ -126,11 +156,11 @@ class Asking:
         assert place.staged is not None  # one of the three has filled it
         return await self._gateway.videos.add(place.staged, keep=keep)
 
-    async def answer(self, kind: JobKind, body: BaseModel) -> Response:
-        """Create the job and wait for it as long as was wished. Raises: VireoError."""
+    async def answer(self, kind: JobKind, body: BaseModel, meant: BaseModel | None = None) -> Response:
+        """Create the job and wait for it as long as was wished. `meant`: as in `Jobs.create`. Raises: VireoError."""
         gateway, wish = self._gateway, self._wishes
         try:
-            job, new = await gateway.jobs.create(kind, body, wish.key)
+            job, new = await gateway.jobs.create(kind, body, wish.key, meant)
         except VireoError as error:
             if self._added and isinstance(error, QueueFull | Conflict):
                 await gateway.videos.release(self._added)
@@ -141,38 +171,18 @@ class Asking:
             else:
                 job = await gateway.jobs.get(job.id)  # it may have finished before the future was registered
             if wish.detached:
-                return await self._accepted(job)
+                return await accepted(gateway, job, wish)
             if not job.state.final:
-                outcome = await self._wait(done)
-                if outcome == "gone":
+                if await wait(gateway, self._request, done, self._wishes.wait) == "gone":
                     return await self._abandon(job)
                 job = await gateway.jobs.get(job.id)
         return await self._finished(job)
-
-    async def _wait(self, done: asyncio.Future[None]) -> Literal["done", "gone", "late"]:
-        settings = self._gateway.settings
-        seconds = settings.sync_deadline if self._wishes.wait is None else self._wishes.wait
-        seconds = min(seconds, settings.sync_deadline)
-        gone = asyncio.create_task(_disconnected(self._request))
-        stopping = asyncio.create_task(self._stopping())
-        try:
-            await asyncio.wait({done, gone, stopping}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-            if stopping.done():
-                await asyncio.wait({done, gone}, timeout=STOPPING_GRACE, return_when=asyncio.FIRST_COMPLETED)
-            return "done" if done.done() else "gone" if gone.done() else "late"
-        finally:
-            for task in (gone, stopping):
-                task.cancel()
-            await asyncio.gather(gone, stopping, return_exceptions=True)
-
-    async def _stopping(self) -> None:
-        await self._gateway.stopping.wait()
 
     async def _abandon(self, job: Job) -> Response:
         """The client has left; nobody would read the answer, unless the job was meant to be found again."""
         if self._wishes.key is None:
             with suppress(RedisError):
-                await self._gateway.jobs.cancel(job.id)
+                await self._gateway.jobs.cancel(job)
                 log.info("the client left, %s is cancelled", job.id)
         return envelope.gone()
 
@@ -183,14 +193,7 @@ class Asking:
             if sha256 := job.request.get("sha256"):
                 await self._gateway.videos.drop(sha256)  # of no use, says the worker: nothing stays on disk
             return envelope.response(VireoError.from_dict(job.error or {}))
-        return await self._accepted(job)
-
-    async def _accepted(self, job: Job) -> Response:
-        view = await self._gateway.jobs.view(job)
-        headers = {"Location": view.links.self, "Retry-After": str(RETRY_AFTER)}
-        if self._wishes.detached:
-            headers["Preference-Applied"] = "respond-async"
-        return JSONResponse(view.model_dump(mode="json"), 202, headers)
+        return await accepted(self._gateway, job, self._wishes)
 
 
 def check_source(source: Source, place: Incoming) -> None:
@@ -208,8 +211,3 @@ def check_source(source: Source, place: Incoming) -> None:
 def sources(source: Source, place: Incoming) -> list[str]:
     """Names of the fields in which a video was given."""
     return ["video"] * bool(place.staged) + [name for name in _SOURCES if getattr(source, name) is not None]
-
-
-async def _disconnected(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass

@@ -1,4 +1,6 @@
-"""The body of a request that may carry a video: multipart or JSON, read once, checked as early as it is known."""
+"""The body of a request that may carry a file: multipart, JSON or the file itself; read once, checked as early as it is
+known.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ from starlette.requests import Request
 
 from core.errors import InvalidLabels, InvalidRequest, RequestTooLarge, UnsupportedMedia
 from service.forms import MAX_TEXT_BYTES, Fields, FileSink, FormReader
-from service.schemas import Source
+from service.schemas import FileBody, Source
 from service.uploads import Incoming
 from service.validation import validate
 
@@ -21,7 +23,8 @@ MAX_JSON_BYTES = 64 << 20
 """JSON is held in memory: base64 is for small clips, multipart for all others."""
 
 _FORM_OVERHEAD = MAX_TEXT_BYTES + (1 << 20)  # of a form besides its file; heavier ones are refused by their length
-_LISTS = ("labels", "templates", "texts")
+_LISTS = ("labels", "templates", "texts", "classes")
+_NOT_A_FILE = ("text/", "multipart/", "message/", "image/", "video/")
 
 BodyT = TypeVar("BodyT", bound=BaseModel)
 Preview = Callable[[BodyT], Awaitable[None]]
@@ -46,6 +49,31 @@ async def read(request: Request, model: type[BodyT], place: Incoming, preview: P
     )
 
 
+async def read_file(request: Request, model: type[BodyT], place: Incoming, preview: Preview[BodyT]) -> BodyT:
+    """Like `read`, of a request that brings a file: in a form, or as the whole body with its fields in the query, which
+    is what `curl --data-binary @x.zip` (whatever type it claims to be) and `curl -T x.zip -X POST` send.
+    """
+    kind = _kind(request)
+    if kind == "multipart/form-data":
+        return await _read_form(request, model, place, preview)
+    if _is_json(kind) or kind.startswith(_NOT_A_FILE):
+        raise UnsupportedMedia(
+            f"The body is {kind}; a form with the file, or the file itself is understood.",
+            hint=f"With curl: -F {place.cargo.field}=@{place.cargo.example}, or --data-binary @{place.cargo.example}.",
+        )
+    fields: Fields = {}
+    for name, value in request.query_params.multi_items():
+        fields.setdefault(name, []).append(value)
+    body = validate(model, _values(fields))
+    await preview(body)
+    place.refuse_early(content_length(request))
+    sink = await place.open()
+    async for chunk in request.stream():
+        await sink.write(chunk)
+    await sink.flush()
+    return body
+
+
 async def read_json(request: Request, model: type[BodyT]) -> BodyT:
     """The checked JSON body of a request that carries no video. Raises: VireoError."""
     if not _is_json(_kind(request)):
@@ -66,12 +94,14 @@ async def _read_form(request: Request, model: type[BodyT], place: Incoming, prev
         await preview(validate(model, _values(fields)))
         return await place.open()
 
-    takes_file = issubclass(model, Source)
+    takes_file = issubclass(model, Source | FileBody)
     if takes_file:
         place.refuse_early(content_length(request), overhead=_FORM_OVERHEAD)
     known = frozenset(model.model_fields) - {"base64"}
-    reader = FormReader(known, open_sink if takes_file else None)
-    return validate(model, _values(await reader.read(request.headers["content-type"], request.stream())))
+    reader = FormReader(known, open_sink if takes_file else None, place.cargo)
+    fields = await reader.read(request.headers["content-type"], request.stream())
+    place.filename = reader.filename
+    return validate(model, _values(fields))
 
 
 async def _read_urlencoded(request: Request) -> Fields:

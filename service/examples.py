@@ -29,7 +29,29 @@ EMBED: dict[str, dict[str, Any]] = {
     "a stored video": {"video_id": "vid_6f3a…"},
 }
 
-_AS_JSON = ("labels", "templates", "texts")
+_DATASET_ID = "ds_0123456789abcdef01234567"
+TRAINING: dict[str, dict[str, Any]] = {
+    "on a laptop": {"name": "my-gym", "dataset": _DATASET_ID, "base": "lite", "epochs": 5},
+    "few-shot, and what it costs other labels": {
+        "name": "my-gym",
+        "dataset": _DATASET_ID,
+        "base": "clip-b16",
+        "temporal": "transformer",
+        "shots": 4,
+        "seed": 1,
+        "novel": 0.5,
+        "templates": ["a video of a person {}."],
+    },
+}
+EVALUATION: dict[str, dict[str, Any]] = {
+    "a version": {"model": "my-gym@production", "dataset": _DATASET_ID, "views": "4x3"},
+    "zero-shot, halves of the classes": {"dataset": _DATASET_ID, "split": "all", "protocol": "half_class"},
+}
+ALIAS: dict[str, dict[str, Any]] = {"the third version": {"version": 3}}
+DATASET: dict[str, Any] = {"archive": "@my-gym.zip", "name": "my-gym"}
+IMPORT: dict[str, Any] = {"file": "@vitb-16-f8.pt", "name": "k400", "base": "clip-b16"}
+
+_AS_JSON = ("labels", "templates", "texts", "classes")
 
 
 def json_body(model: type[BaseModel], examples: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -53,6 +75,22 @@ def request_body(model: type[BaseModel], examples: dict[str, dict[str, Any]], *,
         "examples": {"a form": {"value": _form_example(first, file)}},
     }
     return extra
+
+
+def file_body(model: type[BaseModel], field: str, example: dict[str, Any]) -> dict[str, Any]:
+    """`openapi_extra` for a form with the file `field`, or the file as the body and the other fields in the query."""
+    file = {"type": "string", "format": "binary"}
+    form = {"schema": {"type": "object", "properties": {field: file} | _properties(model)}}
+    raw = {"schema": file, "examples": {"the file itself": {"value": example[field]}}}
+    content = {
+        "multipart/form-data": form | {"examples": {"a form": {"value": example}}},
+        "application/octet-stream": raw,
+    }
+    query = [
+        {"name": name, "in": "query", "required": False, "schema": schema, "description": "Where the body is the file."}
+        for name, schema in _properties(model).items()
+    ]
+    return {"requestBody": {"required": True, "content": content}, "parameters": query}
 
 
 def components(*models: type[BaseModel]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Multipart bodies, read as they arrive: text fields to memory (bounded), the file `video` to a sink.
+"""Multipart bodies, read as they arrive: text fields to memory (bounded), the one file to a sink.
 
 Nothing is spooled: a chunk from the socket is parsed and handed on, so memory does not depend on the body's size.
 """
@@ -13,11 +13,11 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from core.errors import InvalidRequest, RequestTooLarge
+from service.uploads import VIDEO, Cargo
 from service.validation import unknown_field
 
 MAX_TEXT_BYTES = 8 << 20  # of all text fields together: 1000 labels with prompts are far below
 PART_OVERHEAD = 64  # counted for each part, so that endless empty parts meet the limit too
-FILE_FIELD = "video"
 
 Fields = dict[str, list[str]]
 
@@ -34,6 +34,7 @@ class Part:
 
     headers: dict[bytes, bytes] = field(default_factory=dict)
     name: str = ""
+    filename: str = ""
     is_file: bool = False
 
     def settle(self) -> None:
@@ -42,6 +43,7 @@ class Part:
         if disposition != b"form-data" or b"name" not in options:
             raise InvalidRequest("A part of the multipart body has no name.")
         self.name = options[b"name"].decode(errors="replace")
+        self.filename = options.get(b"filename", b"").decode(errors="replace")
         kind = self.headers.get(b"content-type", b"text/plain")
         self.is_file = b"filename" in options or not kind.startswith((b"text/", b"application/json"))
 
@@ -106,10 +108,13 @@ class FormReader:
         self,
         known: frozenset[str],
         open_sink: Callable[[Fields], Awaitable[FileSink]] | None,
+        cargo: Cargo = VIDEO,
     ) -> None:
         """`known`: names of text fields; `open_sink`: called where the file begins, with the fields so far, and may
-        refuse by raising. None: no file is expected here."""
+        refuse by raising. None: no file is expected here. `cargo`: which file, in which field."""
         self.fields: Fields = {}
+        self.filename = ""
+        self._cargo = cargo
         self._known = known
         self._open_sink = open_sink
         self._sink: FileSink | None = None
@@ -148,20 +153,24 @@ class FormReader:
 
     async def _begin(self, part: Part) -> None:
         accepts_file = self._open_sink is not None
-        if part.name != FILE_FIELD or not accepts_file:
+        field, noun = self._cargo.field, self._cargo.noun
+        if part.name != field or not accepts_file:
             if part.name not in self._known:
-                raise unknown_field(part.name, self._known | ({FILE_FIELD} if accepts_file else set()))
+                raise unknown_field(part.name, self._known | ({field} if accepts_file else set()))
             return
         if not part.is_file:
             raise InvalidRequest(
-                "The field 'video' must be a file.", hint="With curl: -F video=@clip.mp4 (note the @).", field="video"
+                f"The field {field!r} must be a file.",
+                hint=f"With curl: -F {field}=@{self._cargo.example} (note the @).",
+                field=field,
             )
         if self._sink or self._open_sink is None:
-            raise InvalidRequest("Two files were sent; one request takes one video.", field="video")
+            raise InvalidRequest(f"Two files were sent; one request takes one {noun}.", field=field)
+        self.filename = part.filename
         self._sink = await self._open_sink(self.fields)
 
     async def _data(self, data: bytes) -> None:
-        if self._part and self._part.name == FILE_FIELD and self._sink:
+        if self._part and self._part.name == self._cargo.field and self._sink:
             await self._sink.write(data)
         else:
             self._spend(len(data))
@@ -169,7 +178,7 @@ class FormReader:
 
     def _end(self) -> None:
         assert self._part is not None  # the parser ends only what it began
-        if self._part.name == FILE_FIELD:
+        if self._part.name == self._cargo.field:
             return
         try:
             text = self._text.decode()
@@ -183,6 +192,6 @@ class FormReader:
         if self._budget < 0:
             raise RequestTooLarge(
                 f"The text fields of the form exceed {MAX_TEXT_BYTES} bytes.",
-                hint="The video belongs into the field `video`, sent as a file.",
+                hint=f"The {self._cargo.noun} belongs into the field `{self._cargo.field}`, sent as a file.",
                 limit=MAX_TEXT_BYTES,
             )

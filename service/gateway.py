@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from redis.asyncio import BlockingConnectionPool, Redis
 
 from core.questions import Limits
 from core.settings import Settings
 from core.storage import Store
+from service.datasets import Datasets
+from service.events import Events
 from service.fetch import Fetcher
 from service.jobs import Jobs
 from service.labelsets import LabelSets
+from service.models import Models
 from service.sender import Sender
 from service.sweeper import Sweeper
 from service.videos import Videos
@@ -30,14 +33,17 @@ class Gateway:
     redis: Redis
     store: Store
     jobs: Jobs
+    events: Events
+    datasets: Datasets
+    models: Models
     label_sets: LabelSets
     videos: Videos
     workers: Workers
     waiter: Waiter
     fetcher: Fetcher
     limits: Limits
-    stopping: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when the server is asked to stop: whoever waits for a job is answered soon."""
+    stopping: asyncio.Event
+    """Set when the server is asked to stop: whoever waits for a job is answered soon, event streams end."""
 
 
 @asynccontextmanager
@@ -59,19 +65,26 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         limits = Limits(
             max_labels=settings.max_labels, max_label_chars=settings.max_label_chars, max_frames=settings.max_frames
         )
+        stopping = asyncio.Event()
+        workers = Workers(redis)
+        jobs = Jobs(redis, sender, workers, settings.queue_limit)
         gateway = Gateway(
             settings=settings,
             redis=redis,
             store=store,
-            jobs=Jobs(redis, sender, settings.queue_limit),
+            jobs=jobs,
+            events=Events(settings.jobs_redis, redis, stopping),
+            datasets=Datasets(store, jobs),
+            models=Models(store, workers),
             label_sets=LabelSets(redis, limits),
             videos=videos,
-            workers=Workers(redis),
+            workers=workers,
             waiter=Waiter(listening),
             fetcher=Fetcher(settings.allowed_hosts),
             limits=limits,
+            stopping=stopping,
         )
-        sweeper = Sweeper(redis, store, videos, settings.job_ttl)
+        sweeper = Sweeper(redis, store, videos, jobs, settings.job_ttl)
         gateway.waiter.start()
         sweeper.start()
         try:

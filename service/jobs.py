@@ -1,9 +1,10 @@
-"""Jobs as the gateway sees them: created, sent to the queue, looked up, listed, cancelled."""
+"""Jobs as the gateway sees them: created, sent to the queue of their kind, looked up, listed, cancelled, resumed."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import math
 import time
 from dataclasses import dataclass
@@ -15,13 +16,16 @@ from redis.exceptions import RedisError
 
 from core import jobs, keys
 from core.errors import Cancelled, Conflict, InvalidRequest, QueueFull, StorageUnavailable, UnknownJob
-from core.records import Job, JobKind, JobState, new_job_id
-from service.schemas import ErrorBody, JobPage, JobView, Links
+from core.records import QUEUES, Job, JobKind, JobState, new_job_id
+from service.schemas import ErrorBody, JobLinks, JobPage, JobView
 from service.sender import Sender
 from service.validation import nearest
+from service.workers import Workers, why_waiting
 
 _SCAN = 200  # jobs read at once while a page is filled
 _MOST_SCANNED = 10_000  # jobs looked at for one page of a filtered list
+_MEANT = "meant"  # field of a job's hash: digest of the request that its idempotency key stands for
+_INTERNAL = ("archive", "file")  # of a request: keys in the store, which are nobody's business
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,84 +38,118 @@ class Filters:
 
 
 class Jobs:
-    def __init__(self, redis: Redis, sender: Sender, limit: int) -> None:
-        """`limit`: most unfinished jobs. Every method raises redis' RedisError where Redis is gone."""
+    def __init__(self, redis: Redis, sender: Sender, workers: Workers, limit: int) -> None:
+        """`limit`: most unfinished jobs of one queue. Every method raises redis' RedisError where Redis is gone."""
         self._redis = redis
         self._sender = sender
+        self._workers = workers
         self._limit = limit
         self._create = redis.register_script(jobs.CREATE)
         self._finish = redis.register_script(jobs.FINISH)
         self._cancel = redis.register_script(jobs.CANCEL)
+        self._resume = redis.register_script(jobs.RESUME)
 
-    async def create(self, kind: JobKind, request: BaseModel, key: str | None = None) -> tuple[Job, bool]:
+    async def create(
+        self, kind: JobKind, request: BaseModel, key: str | None = None, meant: BaseModel | None = None
+    ) -> tuple[Job, bool]:
         """A new job, or the one that `key` stands for already; and whether it is new.
 
-        Raises: QueueFull; Conflict where the key stands for another request.
+        `meant`: the request before names in it were resolved, by which repeats are recognised: a name may mean
+        something newer by then. Raises: QueueFull; Conflict where the key stands for another request.
         """
-        body = request.model_dump(mode="json")
-        job = Job(id=new_job_id(), kind=kind, request=body, created_at=time.time())
-        script_keys, args = jobs.create_args(job, keys.INFERENCE, self._limit, key and idempotency_key(key))
-        outcome = await self._create(keys=script_keys, args=args)
+        job = Job(id=new_job_id(), kind=kind, request=request.model_dump(mode="json"), created_at=time.time())
+        script_keys, args = jobs.create_args(job, QUEUES[kind], self._limit, key and idempotency_key(key))
+        digest = _digest(kind, meant or request)
+        outcome = await self._create(keys=script_keys, args=[*args, _MEANT, digest] if key else args)
         if outcome == 0:
             raise queue_full(self._limit)
         if outcome == 1:
             return job, True
         earlier = await self.get(outcome)
-        if (earlier.kind, earlier.request) != (kind, body):
+        if await self._redis.hget(keys.job(earlier.id), _MEANT) != digest:
             raise Conflict("This Idempotency-Key was used for another request.", hint="Use a new key.", job=earlier.id)
         return earlier, False
 
     async def send(self, job: Job, key: str | None = None) -> None:
-        """Put the job on the queue. Raises: StorageUnavailable; the job has failed then, and `key` is free again."""
+        """Put the job on its queue. Raises: StorageUnavailable; the job has failed then, and `key` is free again."""
         try:
-            await self._sender.send(job.id)
+            await self._sender.send(job)
         except StorageUnavailable as error:
             with contextlib.suppress(RedisError):  # if Redis is gone the reaper finds the job once it is back
-                await self.fail(job.id, error)
+                await self.fail(job, error)
                 if key:
                     await self._redis.delete(idempotency_key(key))
             raise
 
-    async def fail(self, job_id: str, error: StorageUnavailable) -> None:
-        args = jobs.finish_args(job_id, keys.INFERENCE, time.time(), JobState.FAILED, "error", error.to_dict())
+    async def fail(self, job: Job, error: StorageUnavailable) -> None:
+        args = jobs.finish_args(job.id, QUEUES[job.kind], time.time(), JobState.FAILED, "error", error.to_dict())
         await self._finish(keys=args[0], args=args[1])
 
     async def is_known(self, key: str | None) -> bool:
         return key is not None and bool(await self._redis.exists(idempotency_key(key)))
 
-    async def check_room(self) -> None:
+    async def check_room(self, kind: JobKind) -> None:
         """Raises: QueueFull. Creating checks again; this spares an upload that has no chance."""
         async with self._redis.pipeline(transaction=False) as pipe:
-            pipe.zcard(keys.waiting(keys.INFERENCE))
-            pipe.zcard(keys.running(keys.INFERENCE))
+            pipe.zcard(keys.waiting(QUEUES[kind]))
+            pipe.zcard(keys.running(QUEUES[kind]))
             if sum(await pipe.execute()) >= self._limit:
                 raise queue_full(self._limit)
 
-    async def get(self, job_id: str) -> Job:
-        """Raises: UnknownJob."""
+    async def get(self, job_id: str, kind: JobKind | None = None) -> Job:
+        """`kind`: what it must be. Raises: UnknownJob."""
         fields = cast(dict[str, str], await self._redis.hgetall(keys.job(job_id)))
-        if not fields:
+        job = jobs.from_fields(fields) if fields else None
+        if job is None or kind not in (None, job.kind):
             known = cast(list[str], await self._redis.zrevrange(keys.JOBS, 0, 999))
             raise UnknownJob(
-                f"There is no job {job_id[:80]!r}.",
-                hint="Finished jobs are forgotten after VIREO_JOB_TTL seconds.",
+                f"There is no {f'{kind} ' if kind else ''}job {job_id[:80]!r}.",
+                hint=f"It is of kind {job.kind}: ask /v1/jobs/{job.id}."
+                if job
+                else "Finished jobs are forgotten after VIREO_JOB_TTL seconds.",
                 nearest=nearest(job_id, known, 80),
             )
-        return jobs.from_fields(fields)
+        return job
 
-    async def cancel(self, job_id: str) -> str | None:
+    async def unfinished(self, queue: str) -> list[Job]:
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for name in (keys.waiting(queue), keys.running(queue)):
+                pipe.zrange(name, 0, -1)
+            waiting, running = await pipe.execute()
+        return [job for job in await self._fetch([*waiting, *running]) if job]
+
+    async def cancel(self, job: Job) -> str | None:
         """The state in which the wish met it: queued (it has ended now), running (its worker is told), or final."""
         error = Cancelled("The job was cancelled before it started.").to_dict()
-        script_keys, args = jobs.cancel_args(job_id, keys.INFERENCE, time.time(), error)
+        script_keys, args = jobs.cancel_args(job.id, QUEUES[job.kind], time.time(), error)
         state: str | None = await self._cancel(keys=script_keys, args=args)
         return state
 
+    async def resume(self, job: Job) -> Job:
+        """Queue a training run again that was cancelled or has failed; it goes on from its last checkpoint.
+
+        Raises: Conflict for one that is in another state, UnknownJob, StorageUnavailable.
+        """
+        script_keys, args = jobs.resume_args(job.id, QUEUES[job.kind], time.time())
+        state = await self._resume(keys=script_keys, args=args)
+        resumed = await self.get(job.id)
+        if state not in (JobState.CANCELLED, JobState.FAILED):
+            raise Conflict(f"Only a cancelled or failed run can be resumed; this one is {state}.", state=state)
+        await self.send(resumed)
+        return resumed
+
     async def view(self, job: Job) -> JobView:
-        progress: dict[str, Any] | None = None
-        if job.state is JobState.QUEUED:
-            rank = await self._redis.zrank(keys.waiting(keys.INFERENCE), job.id)
-            progress = {"jobs_before": rank} if rank is not None else None
-        return show(job, progress)
+        return show(job, await self._place(job) if job.state is JobState.QUEUED else job.progress)
+
+    async def _place(self, job: Job) -> dict[str, Any] | None:
+        queue = QUEUES[job.kind]
+        rank = await self._redis.zrank(keys.waiting(queue), job.id)
+        if rank is None:
+            return job.progress
+        place: dict[str, Any] = (job.progress or {}) | {"jobs_before": rank}
+        # Who asks about a video has been told already if nobody is there; the other queues may wait for days.
+        why = why_waiting(queue, await self._workers.live(queue)) if queue != keys.INFERENCE else None
+        return place | {"waiting_for": why} if why else place
 
     async def page(self, filters: Filters, cursor: str | None, limit: int) -> JobPage:
         """Newest first. Raises: InvalidRequest for a cursor that is not ours."""
@@ -125,10 +163,10 @@ class Jobs:
                 if job and filters.accept(job):
                     found.append(job)
                 if len(found) == limit:
-                    return JobPage(data=[show(job) for job in found], next=_cursor(before))
+                    return JobPage(data=[show(job, job.progress) for job in found], next=_cursor(before))
             if len(entries) < _SCAN:
-                return JobPage(data=[show(job) for job in found])
-        return JobPage(data=[show(job) for job in found], next=_cursor(before))
+                return JobPage(data=[show(job, job.progress) for job in found])
+        return JobPage(data=[show(job, job.progress) for job in found], next=_cursor(before))
 
     async def _entries(self, before: tuple[float, str]) -> list[tuple[float, str]]:
         """The next jobs older than `before`, as (created_at, id)."""
@@ -146,15 +184,19 @@ class Jobs:
 
 
 def show(job: Job, progress: dict[str, Any] | None = None) -> JobView:
+    asked = None
+    if QUEUES[job.kind] != keys.INFERENCE:
+        asked = {name: value for name, value in job.request.items() if name not in _INTERNAL}
     return JobView(
         id=job.id,
         kind=job.kind,
         state=job.state,
+        request=asked,
         progress=progress,
         result=job.result,
         error=ErrorBody.model_validate(job.error) if job.error else None,
         attempts=job.attempts,
-        links=Links(self=f"/v1/jobs/{job.id}"),
+        links=JobLinks(self=f"/v1/jobs/{job.id}", events=f"/v1/jobs/{job.id}/events"),
         created_at=job.created_at,
         started_at=job.started_at,
         finished_at=job.finished_at,
@@ -163,6 +205,10 @@ def show(job: Job, progress: dict[str, Any] | None = None) -> JobView:
 
 def idempotency_key(key: str) -> str:
     return keys.idempotency(hashlib.sha256(key.encode()).hexdigest())
+
+
+def _digest(kind: JobKind, request: BaseModel) -> str:
+    return hashlib.sha256(json.dumps([kind, request.model_dump(mode="json")]).encode()).hexdigest()
 
 
 def queue_full(limit: int) -> QueueFull:

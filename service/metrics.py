@@ -1,19 +1,23 @@
-"""Live numbers of the queue, read from Redis at the moment of a scrape."""
+"""Live numbers of the queues, read from Redis at the moment of a scrape."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
+from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from core import keys
+from core.queues import TASKS
+from core.records import WorkerInfo
 from service.gateway import Gateway
+from service.schemas import QueueView
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,46 +25,54 @@ class Snapshot(Collector):
     """What Redis said; `up` is False where it did not answer, and nothing else is shown then."""
 
     up: bool = False
-    depth: int = 0
-    age: float = 0.0
-    jobs: dict[str, int] = field(default_factory=dict)
-    workers: dict[str, int] = field(default_factory=dict)
+    queues: dict[str, QueueView] = field(default_factory=dict)
+    finished: int = 0
 
     def collect(self) -> Iterator[Metric]:
         yield GaugeMetricFamily("vireo_redis_up", "1 while Redis answers.", value=float(self.up))
         if not self.up:
             return
         depth = GaugeMetricFamily("vireo_queue_depth", "Jobs that wait for a worker.", labels=["queue"])
-        depth.add_metric([keys.INFERENCE], self.depth)
-        yield depth
         age = GaugeMetricFamily("vireo_queue_age_seconds", "Age of the job that waits longest.", labels=["queue"])
-        age.add_metric([keys.INFERENCE], self.age)
-        yield age
-        yield _by_state("vireo_jobs", "Jobs on record.", self.jobs)
-        yield _by_state("vireo_workers", "Inference workers with a heartbeat.", self.workers)
-
-
-def _by_state(name: str, words: str, counts: dict[str, int]) -> Metric:
-    family = GaugeMetricFamily(name, words, labels=["state"])
-    for state, count in counts.items():
-        family.add_metric([state], count)
-    return family
+        workers = GaugeMetricFamily("vireo_workers", "Workers with a heartbeat.", labels=["queue", "state"])
+        for name, queue in self.queues.items():
+            depth.add_metric([name], queue.depth)
+            age.add_metric([name], queue.age_seconds)
+            for state, count in queue.workers.items():
+                workers.add_metric([name, state], count)
+        yield from (depth, age, workers)
+        jobs = GaugeMetricFamily("vireo_jobs", "Jobs on record.", labels=["state"])
+        jobs.add_metric(["queued"], sum(queue.depth for queue in self.queues.values()))
+        jobs.add_metric(["running"], sum(queue.running for queue in self.queues.values()))
+        jobs.add_metric(["finished"], self.finished)
+        yield jobs
 
 
 async def snapshot(gateway: Gateway) -> Snapshot:
     try:
-        async with gateway.redis.pipeline(transaction=False) as pipe:
-            pipe.zrange(keys.waiting(keys.INFERENCE), 0, 0, withscores=True)
-            for name in (keys.waiting(keys.INFERENCE), keys.running(keys.INFERENCE), keys.FINISHED):
-                pipe.zcard(name)
-            oldest, waiting, running, finished = await pipe.execute()
-        workers = Counter(worker.state for worker in await gateway.workers.live())
+        found = await queues(gateway.redis, await gateway.workers.all())
+        finished = await gateway.redis.zcard(keys.FINISHED)
     except RedisError:
         return Snapshot()
-    return Snapshot(
-        up=True,
-        depth=waiting,
-        age=max(0.0, time.time() - oldest[0][1]) if oldest else 0.0,
-        jobs={"queued": waiting, "running": running, "finished": finished},
-        workers={state: workers[state] for state in ("starting", "ready", "failed")},
-    )
+    return Snapshot(up=True, queues=found, finished=finished)
+
+
+async def queues(redis: Redis, workers: Sequence[WorkerInfo]) -> dict[str, QueueView]:
+    """Every queue: what waits, what runs, who works."""
+    async with redis.pipeline(transaction=False) as pipe:
+        for name in TASKS:
+            pipe.zrange(keys.waiting(name), 0, 0, withscores=True)
+            pipe.zcard(keys.waiting(name))
+            pipe.zcard(keys.running(name))
+        answers = iter(await pipe.execute())
+    found = {}
+    for name in TASKS:
+        oldest, waiting, running = next(answers), next(answers), next(answers)
+        states = Counter(worker.state for worker in workers if worker.queue == name)
+        found[name] = QueueView(
+            depth=waiting,
+            running=running,
+            age_seconds=max(0.0, time.time() - oldest[0][1]) if oldest else 0.0,
+            workers={state: states[state] for state in ("starting", "ready", "failed")},
+        )
+    return found

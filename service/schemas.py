@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from core.datasets import Dataset, Item
 from core.questions import LabelInput, Options
 from core.records import JobKind, JobState, LabelSet, VideoFacts, WorkerInfo
+from core.registry import Card
+from core.training import ModelName, ModelRefText, Temporal
 
 ItemT = TypeVar("ItemT")
 
@@ -62,6 +65,40 @@ class LabelSetBody(Body):
     description: str | None = Field(None, max_length=2000)
 
 
+class FileBody(Body):
+    """Fields beside the one file of a form, or in the query where the file is the whole body."""
+
+
+class DatasetBody(FileBody):
+    """Fields of POST /v1/datasets beside the file `archive`."""
+
+    name: str | None = Field(None, min_length=1, max_length=200, description="Default: the archive's file name.")
+    split_seed: int = Field(0, ge=0, description="Of the split that is made where the archive has none.")
+    val_fraction: float = Field(
+        0.2, ge=0.05, le=0.5, description="Share of each class held out, where no split is given."
+    )
+
+
+class ImportBody(FileBody):
+    """Fields of POST /v1/models beside the file `file`."""
+
+    name: ModelName | None = Field(None, description="Name of the model that will get a new version. Needed.")
+    base: ModelRefText | None = Field(
+        None, description="Zoo model whose architecture, text tower and tokenizer the checkpoint has."
+    )
+    temporal: Temporal | None = Field(None, description="Temporal head; default: read from the file's keys.")
+    frames: int | None = Field(None, ge=1, le=77, description="T, frames per clip; default: read from the file.")
+    classes: tuple[str, ...] = Field(
+        (), description="What it was trained on: asked for where a question has no labels."
+    )
+
+
+class AliasBody(Body):
+    """Body of PUT /v1/models/{name}/aliases/{alias}."""
+
+    version: int = Field(ge=1, description="The version that the alias points to from now on.", examples=[3])
+
+
 class ErrorBody(BaseModel):
     code: str = Field(description="stable, for programs")
     message: str = Field(description="for people")
@@ -80,17 +117,26 @@ class Links(BaseModel):
     self: str
 
 
+class JobLinks(Links):
+    events: str = Field(description="server-sent events, from the first on or after `Last-Event-ID`")
+
+
 class JobView(BaseModel):
     """A job as it is shown."""
 
     id: str
     kind: JobKind
     state: JobState
-    progress: dict[str, Any] | None = Field(None, description="while queued: how many jobs wait before it")
+    request: dict[str, Any] | None = Field(None, description="what was asked, except about a video")
+    progress: dict[str, Any] | None = Field(
+        None,
+        description="while queued: `jobs_before`, and `waiting_for` where no worker is there; then how far it is, "
+        "as in the `progress` events",
+    )
     result: dict[str, Any] | None = Field(None, description="what the same request would have answered with 200")
     error: ErrorBody | None = None
     attempts: int
-    links: Links
+    links: JobLinks
     created_at: float = Field(description="unix seconds")
     started_at: float | None = None
     finished_at: float | None = None
@@ -115,11 +161,34 @@ class Page(BaseModel, Generic[ItemT]):
 
 class ModelView(BaseModel):
     name: str
+    kind: Literal["zoo", "fine-tuned"] = "zoo"
     default: bool = Field(description="answers requests that name no model")
     digest: str | None = Field(None, description="digest of the weights, once loaded")
     reason: str | None = Field(None, description="why it is the default")
     note: str | None = None
     workers: list[str] = Field(description="ids of the workers that serve it")
+    newest: int | None = Field(None, description="of a fine-tuned model: the version that its bare name means")
+    versions: list[int] = Field(default_factory=list, description="of a fine-tuned model, ascending")
+    aliases: dict[str, int] = Field(default_factory=dict, description="of a fine-tuned model: alias to version")
+
+
+class ModelDetail(ModelView):
+    """A model with what is known about its versions: those that were asked for, newest first."""
+
+    cards: list[Card] = Field(default_factory=list)
+
+
+class DatasetView(Dataset):
+    """A dataset as it is shown; `items` only where they were asked for."""
+
+    items: tuple[Item, ...] | None = None  # type: ignore[assignment]
+    links: Links
+
+
+class Metrics(BaseModel):
+    """Every metric that a training run has reported so far, oldest first."""
+
+    data: list[dict[str, Any]] = Field(examples=[[{"epoch": 1, "split": "train", "loss": 1.2, "top1": 0.5}]])
 
 
 class Check(BaseModel):
@@ -133,6 +202,13 @@ class Readiness(BaseModel):
     checks: dict[str, Check]
 
 
+class QueueView(BaseModel):
+    depth: int = Field(description="jobs that wait")
+    running: int
+    age_seconds: float = Field(description="of the job that waits longest")
+    workers: dict[str, int] = Field(description="how many are starting, ready, failed")
+
+
 class Info(BaseModel):
     """What runs here."""
 
@@ -144,8 +220,10 @@ class Info(BaseModel):
     redis: str = Field(description="without its password")
     store: str
     workers: list[WorkerInfo]
+    queues: dict[str, QueueView]
 
 
 LabelSetPage = Page[LabelSet]
 JobPage = Page[JobView]
 ModelPage = Page[ModelView]
+DatasetPage = Page[DatasetView]

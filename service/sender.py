@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from core import keys
 from core.errors import StorageUnavailable
 from core.queues import TASKS, celery_app
+from core.records import QUEUES, Job
 from core.settings import Settings
 
 _RETRY = {"max_retries": 1, "interval_start": 0.0, "interval_step": 0.1, "interval_max": 0.1}
@@ -26,10 +26,10 @@ class Sender:
         # Its own threads: a slow disk that holds up uploads must not hold up the queue.
         self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="publish")
 
-    async def send(self, job_id: str) -> None:
+    async def send(self, job: Job) -> None:
         """Raises: StorageUnavailable."""
         try:
-            await asyncio.get_running_loop().run_in_executor(self._threads, self._publish, job_id)
+            await asyncio.get_running_loop().run_in_executor(self._threads, self._publish, job)
         except (OperationalError, RedisError, OSError) as error:
             raise StorageUnavailable("The queue cannot be reached.", hint="Try again soon.") from error
 
@@ -37,5 +37,8 @@ class Sender:
         self._threads.shutdown()
         self._app.close()
 
-    def _publish(self, job_id: str) -> None:
-        self._app.send_task(TASKS[keys.INFERENCE], args=[job_id], retry=True, retry_policy=_RETRY, ignore_result=True)
+    def _publish(self, job: Job) -> None:
+        queue = QUEUES[job.kind]
+        self._app.send_task(
+            TASKS[queue], args=[job.id], queue=queue, retry=True, retry_policy=_RETRY, ignore_result=True
+        )

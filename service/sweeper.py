@@ -1,4 +1,5 @@
-"""Housekeeping, once a minute: finished jobs past their time, videos past theirs, partial files of dead writers."""
+"""Housekeeping, once a minute: finished jobs past their time, videos past theirs, partial files of dead writers, and
+archives that no job is going to read."""
 
 from __future__ import annotations
 
@@ -11,19 +12,44 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from core import keys
+from core.datasets import archive_key
 from core.errors import StorageUnavailable
 from core.storage import Store
+from service.jobs import Jobs
 from service.videos import Videos
 
 log = logging.getLogger(__name__)
 
 INTERVAL = 60.0  # seconds
 _BATCH = 500
+_INCOMING = archive_key("").rstrip("/")
+
+# KEYS: FINISHED, JOBS    ARGV: due, job key prefix, events suffix, id, id, …    → how many were forgotten
+# One step, so that a run that somebody resumes at this moment is not forgotten.
+_FORGET = """
+local forgotten = 0
+for index = 4, #ARGV do
+  local finished = redis.call('ZSCORE', KEYS[1], ARGV[index])
+  if finished and tonumber(finished) <= tonumber(ARGV[1]) then
+    local job = ARGV[2] .. ARGV[index]
+    local held = redis.call('HGET', job, 'idempotency')
+    if held then redis.call('DEL', held) end
+    redis.call('DEL', job, job .. ARGV[3])
+    redis.call('ZREM', KEYS[1], ARGV[index])
+    redis.call('ZREM', KEYS[2], ARGV[index])
+    forgotten = forgotten + 1
+  end
+end
+return forgotten
+"""
 
 
 class Sweeper:
-    def __init__(self, redis: Redis, store: Store, videos: Videos, job_ttl: float) -> None:
+    def __init__(self, redis: Redis, store: Store, videos: Videos, jobs: Jobs, job_ttl: float) -> None:
         self._redis = redis
+        self._jobs = jobs
+        self._forget = redis.register_script(_FORGET)
+        self._unclaimed: set[str] = set()
         self._store = store
         self._videos = videos
         self._job_ttl = job_ttl
@@ -43,8 +69,9 @@ class Sweeper:
         partial = await asyncio.to_thread(self._store.sweep)
         jobs = await self._sweep_jobs()
         videos = await self._videos.sweep()
-        if partial or jobs or videos:
-            log.info("swept %d partial files, %d jobs, %d videos", partial, jobs, videos)
+        archives = await self._sweep_archives()
+        if partial or jobs or videos or archives:
+            log.info("swept %d partial files, %d jobs, %d videos, %d archives", partial, jobs, videos, archives)
 
     async def _sweep_jobs(self) -> int:
         swept = 0
@@ -53,19 +80,20 @@ class Sweeper:
             ids = cast(list[str], await self._redis.zrangebyscore(keys.FINISHED, "-inf", due, start=0, num=_BATCH))
             if not ids:
                 return swept
-            await self._forget(ids)
-            swept += len(ids)
+            args = [str(due), keys.job(""), keys.events("").removeprefix(keys.job("")), *ids]
+            swept += int(await self._forget(keys=[keys.FINISHED, keys.JOBS], args=args))
 
-    async def _forget(self, ids: list[str]) -> None:
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for job_id in ids:
-                pipe.hget(keys.job(job_id), "idempotency")
-            held = [key for key in await pipe.execute() if key]
-        async with self._redis.pipeline() as pipe:
-            pipe.delete(*held, *(name for job_id in ids for name in (keys.job(job_id), keys.events(job_id))))
-            pipe.zrem(keys.JOBS, *ids)
-            pipe.zrem(keys.FINISHED, *ids)
-            await pipe.execute()
+    async def _sweep_archives(self) -> int:
+        """An archive is published moments before its job is created: only what had no job twice is nobody's."""
+        waiting = await self._jobs.unfinished(keys.DATASETS)
+        owned = {job.request.get("archive") or job.request.get("file") for job in waiting}
+        there = await asyncio.to_thread(self._store.children, _INCOMING)
+        unclaimed = {name for name in there if archive_key(name) not in owned}
+        stale = unclaimed & self._unclaimed
+        self._unclaimed = unclaimed - stale
+        for name in stale:
+            await asyncio.to_thread(self._store.delete, archive_key(name))
+        return len(stale)
 
     async def _run(self) -> None:
         while True:

@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from redis.asyncio import Redis
 
 from core import keys
-from core.errors import UnknownModel, VireoError, WorkerUnavailable
+from core.errors import VireoError, WorkerUnavailable
 from core.records import WorkerInfo
 from service.schemas import ModelView
-from service.validation import nearest
 
 LIFETIME = 10.0  # seconds after which a silent worker counts as gone
 
@@ -30,28 +29,34 @@ class Workers:
     def __init__(self, redis: Redis) -> None:
         self._live = redis.register_script(_LIVE)
 
-    async def live(self) -> list[WorkerInfo]:
-        """Inference workers with a heartbeat, in a stable order."""
+    async def live(self, queue: str = keys.INFERENCE) -> list[WorkerInfo]:
+        """Workers of one queue with a heartbeat, in a stable order."""
+        return [worker for worker in await self.all() if worker.queue == queue]
+
+    async def all(self) -> list[WorkerInfo]:
         texts = await self._live(keys=[keys.WORKERS], args=[str(time.time() - LIFETIME), keys.worker("")])
         workers = [WorkerInfo.model_validate_json(text) for text in texts]
-        return sorted((w for w in workers if w.queue == keys.INFERENCE), key=lambda w: (w.started_at, w.id))
+        return sorted(workers, key=lambda worker: (worker.started_at, worker.id))
 
-    async def admit(self, model: str | None, *, can_wait: bool) -> None:
-        """Whether a question to `model` (None: the default) can be answered soon.
 
-        `can_wait`: the caller wants a job, not an answer, so nobody needs to be there yet. Raises: UnknownModel,
-        WorkerUnavailable, ModelUnavailable.
-        """
-        workers = await self.live()
-        known = {name for worker in workers for name in worker.models}
-        if model is not None and known and model not in known:
-            raise UnknownModel(
-                f"There is no model {model[:80]!r}.",
-                hint=f"Models here: {', '.join(sorted(known))}.",
-                nearest=nearest(model, known),
-            )
-        if not can_wait and not any(worker.state in ("ready", "starting") for worker in workers):
-            raise why_nobody(workers)
+def check_somebody_answers(workers: Sequence[WorkerInfo]) -> None:
+    """Raises: WorkerUnavailable, ModelUnavailable."""
+    if not any(worker.state in ("ready", "starting") for worker in workers):
+        raise why_nobody(workers)
+
+
+def why_waiting(queue: str, workers: Sequence[WorkerInfo]) -> str | None:
+    """Why a job waits although nobody is before it; None where a worker of its kind lives."""
+    if any(worker.state == "ready" for worker in workers):
+        return None
+    if workers:
+        return f"the {queue} worker is {workers[0].state}: {workers[0].detail}"
+    return f"no {queue} worker is running: the job waits until one is (`vireo up` starts one)"
+
+
+def zoo(workers: Sequence[WorkerInfo]) -> set[str]:
+    """Names of the models that need no training, as the workers announce them; empty while none is there to say."""
+    return {name for worker in workers for name in worker.models}
 
 
 def why_nobody(workers: Sequence[WorkerInfo]) -> VireoError:

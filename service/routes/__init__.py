@@ -4,15 +4,30 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from service.routes import classify, embeddings, jobs, labelsets, models, operations, page, videos
+from service.routes import (
+    classify,
+    datasets,
+    embeddings,
+    evaluations,
+    jobs,
+    labelsets,
+    models,
+    operations,
+    page,
+    training,
+    videos,
+)
 
 ROUTERS: tuple[APIRouter, ...] = (
     classify.router,
     videos.router,
     embeddings.router,
     labelsets.router,
-    jobs.router,
+    datasets.router,
+    training.router,
+    evaluations.router,
     models.router,
+    jobs.router,
     operations.router,
     page.router,
 )

@@ -77,7 +77,10 @@ async def classify(request: Request, asking: AskingDep, place: PlaceDep) -> Resp
         await asking.admit(body.model, before_upload=True)
 
     body = await bodies.read(request, ClassifyBody, place, preview)
-    question = await asking.question(body)
-    await asking.admit(question.model)
+    question, meant = await asking.question(body)
     sha256 = await asking.video(body, place)
-    return await asking.answer("classify", ClassifyRequest(sha256=sha256, question=question))
+    return await asking.answer(
+        "classify",
+        ClassifyRequest(sha256=sha256, question=question),
+        ClassifyRequest(sha256=sha256, question=meant),
+    )

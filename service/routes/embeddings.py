@@ -31,7 +31,8 @@ async def embed(request: Request, asking: AskingDep, place: PlaceDep) -> Respons
 
     body = await bodies.read(request, EmbedBody, place, preview)
     asking.check_texts(body, place)
-    await asking.admit(body.model)
+    chosen = await asking.admit(body.model)
     sha256 = await asking.video(body, place) if body.texts is None else None
     asked = body.model_dump(include={"model", "frames", "views", "normalize"})
-    return await asking.answer("embed", EmbedRequest(texts=body.texts or (), sha256=sha256, **asked))
+    meant = EmbedRequest(texts=body.texts or (), sha256=sha256, **asked)
+    return await asking.answer("embed", meant.model_copy(update={"model": chosen.name}), meant)

@@ -9,13 +9,13 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter, Response
 from redis.exceptions import RedisError
 
-from core import metrics
+from core import keys, metrics
 from core.errors import StorageUnavailable, VireoError
 from service import workers
 from service.deps import GatewayDep
 from service.envelope import documented
 from service.gateway import Gateway
-from service.metrics import snapshot
+from service.metrics import queues, snapshot
 from service.schemas import Check, Info, Readiness
 
 router = APIRouter(tags=["operations"])
@@ -46,15 +46,16 @@ async def readyz(gateway: GatewayDep, response: Response) -> Readiness:
     responses={200: {"content": {"text/plain": {}}, "description": "Prometheus text format."}},
 )
 async def prometheus(gateway: GatewayDep) -> Response:
-    """Metrics of this process (and under `vireo up` of the worker), and the state of the queue."""
+    """Metrics of this process (and under `vireo up` of the workers), and the state of the queues."""
     body, content_type = await asyncio.to_thread(metrics.exposition, await snapshot(gateway))
     return Response(body, media_type=content_type)
 
 
 @router.get("/v1/info", name="info", responses=documented(StorageUnavailable))
 async def info(gateway: GatewayDep) -> Info:
-    """Version, model and why it is that one, limits, workers."""
-    live = await gateway.workers.live()
+    """Version, model and why it is that one, limits, workers and queues."""
+    everybody = await gateway.workers.all()
+    live = [worker for worker in everybody if worker.queue == keys.INFERENCE]
     ready = next((worker for worker in live if worker.state == "ready"), None)
     return Info(
         version=_version(),
@@ -64,7 +65,8 @@ async def info(gateway: GatewayDep) -> Info:
         limits=_limits(gateway),
         redis=_without_password(gateway.settings.jobs_redis),
         store=_without_password(gateway.settings.store_url),
-        workers=live,
+        workers=everybody,
+        queues=await queues(gateway.redis, everybody),
     )
 
 
@@ -95,6 +97,7 @@ async def _check_store(gateway: Gateway) -> Check:
 def _limits(gateway: Gateway) -> dict[str, int | float]:
     names = (
         "max_upload_bytes",
+        "max_archive_bytes",
         "max_video_seconds",
         "max_video_pixels",
         "max_labels",

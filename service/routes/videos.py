@@ -62,10 +62,13 @@ async def classify_video(
 ) -> Response:
     """Score a stored video against labels. The same video with new labels is not decoded again."""
     body = await bodies.read(request, Asked, place, _nothing)
-    question = await asking.question(body)
-    await asking.admit(question.model)
+    question, meant = await asking.question(body)
     sha256 = await gateway.videos.use(id)
-    return await asking.answer("classify", ClassifyRequest(sha256=sha256, question=question))
+    return await asking.answer(
+        "classify",
+        ClassifyRequest(sha256=sha256, question=question),
+        ClassifyRequest(sha256=sha256, question=meant),
+    )
 
 
 async def _nothing(_: Asked) -> None:

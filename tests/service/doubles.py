@@ -68,8 +68,10 @@ def answer_all(job: Job) -> dict[str, Any]:
 class AnsweringWorker:
     """Announces itself and answers jobs, in a thread, one after the other."""
 
-    def __init__(self, url: str, answer: Answer = answer_all) -> None:
+    def __init__(self, url: str, answer: Answer = answer_all, queue: str = keys.INFERENCE) -> None:
         self.answer = answer
+        self.queue = queue
+        self._id = f"{queue}-1" if queue != keys.INFERENCE else "w1"
         self.seen: list[str] = []
         self.cancelled: list[str] = []
         self._redis = redis.Redis.from_url(url, decode_responses=True)
@@ -84,27 +86,32 @@ class AnsweringWorker:
     ) -> None:
         now = time.time()
         info = WorkerInfo(
-            id="w1",
-            queue=keys.INFERENCE,
+            id=self._id,
+            queue=self.queue,
             state=state,
             detail=detail,
             error=error.to_dict() if error else None,
-            model=LITE if state == "ready" else None,
-            models=["clip-b16", "clip-l14", "lite"],
+            model=LITE if state == "ready" and self.queue == keys.INFERENCE else None,
+            models=["clip-b16", "clip-l14", "lite"] if self.queue == keys.INFERENCE else [],
             device="cpu",
             precision="fp32",
             started_at=now,
             seen_at=now,
         )
-        self._redis.set(keys.worker("w1"), info.model_dump_json(), ex=60)
-        self._redis.zadd(keys.WORKERS, {"w1": now + 60})
+        self._redis.set(keys.worker(self._id), info.model_dump_json(), ex=60)
+        self._redis.zadd(keys.WORKERS, {self._id: now + 60})
 
     def finish(self, job_id: str, outcome: dict[str, Any] | VireoError) -> bool:
         failed = isinstance(outcome, VireoError)
         value = outcome.to_dict() if isinstance(outcome, VireoError) else outcome
         state, field = ("failed", "error") if failed else ("succeeded", "result")
-        script_keys, args = jobs.finish_args(job_id, keys.INFERENCE, time.time(), state, field, value)
+        script_keys, args = jobs.finish_args(job_id, self.queue, time.time(), state, field, value)
         return bool(self._redis.register_script(jobs.FINISH)(keys=script_keys, args=args))
+
+    def report(self, job_id: str, event: str, data: Any, progress: dict[str, Any] | None = None) -> bool:
+        attempt = self._redis.hget(keys.job(job_id), "attempts")
+        script_keys, args = jobs.report_args(job_id, int(cast(str, attempt)), event, data, progress)
+        return bool(self._redis.register_script(jobs.REPORT)(keys=script_keys, args=args))
 
     def job(self, job_id: str) -> Job:
         return jobs.from_fields(cast(dict[str, str], self._redis.hgetall(keys.job(job_id))))
@@ -125,7 +132,7 @@ class AnsweringWorker:
             try:
                 if told := channel.get_message():
                     self.cancelled.append(told["data"])
-                if message := self._redis.brpop([keys.INFERENCE], timeout=0.05):
+                if message := self._redis.brpop([self.queue], timeout=0.05):
                     self._take(json.loads(message[1]))
             except redis.ConnectionError:
                 time.sleep(0.05)
@@ -134,7 +141,7 @@ class AnsweringWorker:
     def _take(self, message: dict[str, Any]) -> None:
         (job_id,), _, _ = json.loads(base64.b64decode(message["body"]))
         self.seen.append(job_id)
-        script_keys, args = jobs.start_args(job_id, keys.INFERENCE, time.time())
+        script_keys, args = jobs.start_args(job_id, self.queue, time.time())
         if self._redis.register_script(jobs.START)(keys=script_keys, args=args):
             outcome = self.answer(self.job(job_id))
             if outcome is not None:
@@ -142,8 +149,8 @@ class AnsweringWorker:
 
 
 @contextmanager
-def answering(url: str, answer: Answer = answer_all) -> Iterator[AnsweringWorker]:
-    worker = AnsweringWorker(url, answer)
+def answering(url: str, answer: Answer = answer_all, queue: str = keys.INFERENCE) -> Iterator[AnsweringWorker]:
+    worker = AnsweringWorker(url, answer, queue)
     worker.start()
     try:
         yield worker

@@ -9,8 +9,9 @@ import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from core.errors import BY_CODE
+from core.training import EvaluationRequest, TrainingRequest
 from service import bodies, examples
-from service.schemas import Asked, ClassifyBody, EmbedBody, KeepBody, LabelSetBody
+from service.schemas import AliasBody, Asked, ClassifyBody, EmbedBody, KeepBody, LabelSetBody
 from service.validation import validate
 from tests.service.sites import Site
 
@@ -26,7 +27,24 @@ ROUTES = {
     "/v1/jobs": {"get"},
     "/v1/jobs/{id}": {"get"},
     "/v1/jobs/{id}/cancel": {"post"},
-    "/v1/models": {"get"},
+    "/v1/jobs/{id}/events": {"get"},
+    "/v1/datasets": {"get", "post"},
+    "/v1/datasets/{id}": {"get", "delete"},
+    "/v1/training-jobs": {"get", "post"},
+    "/v1/training-jobs/{id}": {"get"},
+    "/v1/training-jobs/{id}/events": {"get"},
+    "/v1/training-jobs/{id}/metrics": {"get"},
+    "/v1/training-jobs/{id}/cancel": {"post"},
+    "/v1/training-jobs/{id}/resume": {"post"},
+    "/v1/evaluations": {"post"},
+    "/v1/evaluations/{id}/report": {"get"},
+    "/v1/evaluations/{id}/files/{file}": {"get"},
+    "/v1/models": {"get", "post"},
+    "/v1/models/{name}": {"get", "delete"},
+    "/v1/models/{name}/versions/{n}": {"delete"},
+    "/v1/models/{name}/versions/{n}/report": {"get"},
+    "/v1/models/{name}/versions/{n}/files/{file}": {"get"},
+    "/v1/models/{name}/aliases/{alias}": {"put", "delete"},
     "/livez": {"get"},
     "/readyz": {"get"},
     "/metrics": {"get"},
@@ -83,6 +101,9 @@ def test_the_examples_are_accepted() -> None:
         (KeepBody, examples.KEEP),
         (EmbedBody, examples.EMBED),
         (LabelSetBody, examples.LABEL_SET),
+        (TrainingRequest, examples.TRAINING),
+        (EvaluationRequest, examples.EVALUATION),
+        (AliasBody, examples.ALIAS),
     )
     for model, bodies_of in pairs:
         for body in bodies_of.values():

@@ -87,7 +87,7 @@ def test_metrics_count_by_route_and_show_the_queue(http: httpx2.Client, site: Si
     assert grown("vireo_http_request_seconds_count", route="/v1/classify", method="POST") == 1
     assert grown("vireo_upload_bytes_total") == len(FILE["video"][1])
     assert after["vireo_redis_up", ()] == 1
-    assert after["vireo_workers", (("state", "ready"),)] == 1
+    assert after["vireo_workers", (("queue", "inference"), ("state", "ready"))] == 1
     assert after["vireo_queue_depth", (("queue", "inference"),)] == 0
     assert after["vireo_queue_age_seconds", (("queue", "inference"),)] == 0
     assert after["vireo_jobs", (("state", "finished"),)] == 1

@@ -22,7 +22,7 @@ def test_finished_jobs_are_forgotten_with_all_that_is_theirs(site: Site, redis_u
         new = http.post("/v1/classify", data={"labels": "b"}, files=FILE).json()["id"]
         site.redis.zadd(keys.FINISHED, {old: time.time() - 100})
         gateway = site.gateway
-        site.run(Sweeper(gateway.redis, gateway.store, gateway.videos, job_ttl=60).sweep())
+        site.run(Sweeper(gateway.redis, gateway.store, gateway.videos, gateway.jobs, job_ttl=60).sweep())
         assert http.get(f"/v1/jobs/{old}").status_code == 404
         assert http.get(f"/v1/jobs/{new}").status_code == 200
         assert [job["id"] for job in http.get("/v1/jobs").json()["data"]] == [new]

@@ -1,0 +1,79 @@
+"""Datasets as the gateway sees them: the store is the only truth, no index beside it could disagree."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from typing import Any
+
+from core import keys
+from core.datasets import Dataset, dataset_key
+from core.errors import Conflict, UnknownDataset
+from core.storage import Store
+from service.jobs import Jobs
+from service.schemas import DatasetPage, DatasetView, Links
+from service.validation import nearest
+
+RECORD = "dataset.json"
+_ID = re.compile(r"ds_[0-9a-f]{24}")
+
+
+class Datasets:
+    """Raises StorageUnavailable where the store is gone."""
+
+    def __init__(self, store: Store, jobs: Jobs) -> None:
+        self._store = store
+        self._jobs = jobs
+
+    async def get(self, dataset_id: str) -> Dataset:
+        """Raises: UnknownDataset."""
+        return await asyncio.to_thread(lambda: Dataset.model_validate_json(self._text(dataset_id)))
+
+    async def show(self, dataset_id: str, *, items: bool) -> DatasetView:
+        """Raises: UnknownDataset."""
+        return await asyncio.to_thread(lambda: _view(self._text(dataset_id), items=items))
+
+    async def page(self, cursor: str | None, limit: int) -> DatasetPage:
+        """By id."""
+        return await asyncio.to_thread(self._page, cursor, limit)
+
+    async def delete(self, dataset_id: str) -> None:
+        """Raises: UnknownDataset; Conflict while an unfinished job needs it."""
+        await asyncio.to_thread(self._text, dataset_id)
+        users = [job.id for job in await self._jobs.unfinished(keys.TRAINING) if job.request["dataset"] == dataset_id]
+        if users:
+            raise Conflict(
+                f"{dataset_id} is used by {users[0]}, which has not finished.",
+                hint="Cancel the job, or wait for it.",
+                jobs=users,
+            )
+        await asyncio.to_thread(self._store.delete_tree, dataset_key(dataset_id), RECORD)
+
+    def _ids(self) -> list[str]:
+        return [child for child in self._store.children("datasets") if _ID.fullmatch(child)]
+
+    def _text(self, dataset_id: str) -> str:
+        text = self._store.read_text(f"{dataset_key(dataset_id)}/{RECORD}") if _ID.fullmatch(dataset_id) else None
+        if text is None:
+            raise UnknownDataset(
+                f"There is no dataset {dataset_id[:80]!r}.",
+                hint="POST /v1/datasets makes one; GET /v1/datasets lists them.",
+                nearest=nearest(dataset_id, self._ids(), 80),
+            )
+        return text
+
+    def _page(self, cursor: str | None, limit: int) -> DatasetPage:
+        ids = [child for child in self._ids() if cursor is None or child > cursor]
+        texts = [self._store.read_text(f"{dataset_key(child)}/{RECORD}") for child in ids[:limit]]
+        return DatasetPage(
+            data=[_view(text, items=False) for text in texts if text],  # none where it was deleted meanwhile
+            next=ids[limit - 1] if len(ids) > limit else None,
+        )
+
+
+def _view(text: str, *, items: bool) -> DatasetView:
+    fields: dict[str, Any] = json.loads(text)
+    if not items:
+        fields["items"] = None
+    return DatasetView(**fields, links=Links(self=f"/v1/datasets/{fields['id']}"))

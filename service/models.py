@@ -1,0 +1,191 @@
+"""Models as the gateway sees them: those that the workers announce (the zoo), and fine-tuned ones in the registry.
+
+A reference (`name`, `name:3`, `name@production`) is resolved here, once: what goes into a job is the exact version, so
+that a job means one thing even if it waits while the alias moves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from core.errors import Conflict, InvalidRequest, NotFound, UnknownModel
+from core.records import WorkerInfo
+from core.registry import CARD, REPORT, WEIGHTS, Card, Registry, Version
+from core.storage import Store
+from core.training import MODEL_NAME_PATTERN
+from service import workers
+from service.schemas import ModelDetail, ModelView
+from service.validation import nearest
+from service.workers import Workers
+
+REPORT_PAGE: Final = "report.html"
+_FILE = re.compile(rf"{re.escape(CARD)}|{re.escape(WEIGHTS)}|{re.escape(REPORT)}|report\.html|[A-Za-z0-9_\-]+\.png")
+_NAME = re.compile(MODEL_NAME_PATTERN)
+_VERSION = re.compile(r"[a-z0-9][a-z0-9._\-]*:[0-9]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A model that a request named, resolved."""
+
+    name: str | None
+    """What goes into the job: None for the server's default, `name:version` for a fine-tuned one."""
+
+    card: Card | None = None
+
+
+class Models:
+    """Raises redis' RedisError where Redis is gone, StorageUnavailable where the store is."""
+
+    def __init__(self, store: Store, alive: Workers) -> None:
+        self._store = store
+        self._registry = Registry(store)
+        self._workers = alive
+        self._aliasing = asyncio.Lock()  # the aliases of a name are one file: read, changed, written
+
+    async def choose(self, ref: str | None, live: Sequence[WorkerInfo] | None = None) -> Chosen:
+        """`live`: inference workers, where they are known already. Raises: UnknownModel."""
+        live = await self._workers.live() if live is None else live
+        zoo = workers.zoo(live)
+        if ref is None:
+            # The server's own default may be a fine-tuned version as well.
+            default = next((worker.model.name for worker in live if worker.model), None)
+            return Chosen(None) if default is None or not _VERSION.fullmatch(default) else await self._read(default)
+        if ref in zoo:
+            return Chosen(ref)
+        try:
+            return await self._read(ref)
+        except UnknownModel as error:
+            if not zoo and ":" not in ref and "@" not in ref and not await asyncio.to_thread(self._registry.knows, ref):
+                return Chosen(ref)  # perhaps of the zoo: no worker is there to say
+            raise await self._unknown(ref, zoo, error) from None
+
+    async def _read(self, ref: str) -> Chosen:
+        def read() -> Chosen:
+            version = self._registry.resolve(ref)
+            return Chosen(str(version), self._registry.card(version))
+
+        return await asyncio.to_thread(read)
+
+    async def _unknown(self, ref: str, zoo: set[str], error: UnknownModel) -> UnknownModel:
+        names = {*zoo, *await asyncio.to_thread(self._registry.names)}
+        if re.split("[:@]", ref)[0] in names:  # its version or alias is what is missing, and the error says so
+            return error
+        return UnknownModel(
+            f"There is no model {ref[:80]!r}.",
+            hint=f"Models here: {', '.join(sorted(names)) or 'none'}.",
+            nearest=nearest(ref, names),
+        )
+
+    async def check_new_name(self, name: str) -> None:
+        """Raises: InvalidRequest where a version of that name could not be asked for."""
+        if name == "auto" or name in workers.zoo(await self._workers.live()):
+            raise InvalidRequest(
+                f"{name!r} is the name of a model that needs no training; take another.",
+                hint=f"For example 'my-{name}'.",
+                field="name",
+            )
+
+    async def views(self) -> list[ModelView]:
+        """The zoo, the default first; then fine-tuned models by name."""
+        live = await self._workers.live()
+        zoo = [view for view in workers.models(live) if not _VERSION.fullmatch(view.name)]
+        names = await asyncio.to_thread(self._registry.names)
+        return zoo + [await self._view(name, live) for name in names]
+
+    async def detail(self, ref: str) -> ModelDetail:
+        """A model with the cards of all its versions, or of the one that `ref` names. Raises: UnknownModel."""
+        live = await self._workers.live()
+        for view in workers.models(live):
+            if view.name == ref and not _VERSION.fullmatch(ref):
+                return ModelDetail(**view.model_dump())
+        chosen = await self.choose(ref, live)
+        if chosen.card is None:
+            raise UnknownModel(f"There is no model {ref[:80]!r}.", hint="GET /v1/models lists them.")
+        name = chosen.card.name
+        view = await self._view(name, live)
+        cards = [chosen.card] if ref != name else await asyncio.to_thread(self._cards, name, view.versions)
+        return ModelDetail(**view.model_dump(), cards=cards)
+
+    def _cards(self, name: str, versions: Sequence[int]) -> list[Card]:
+        return [self._registry.card(Version(name, number)) for number in sorted(versions, reverse=True)]
+
+    async def _view(self, name: str, live: Sequence[WorkerInfo]) -> ModelView:
+        def read() -> tuple[list[int], dict[str, int], Card]:
+            versions = self._registry.versions(name)
+            newest = self._registry.card(self._registry.resolve(name))
+            return versions, self._registry.aliases(name), newest
+
+        versions, aliases, card = await asyncio.to_thread(read)
+        default = workers.default_model(live)
+        return ModelView(
+            name=name,
+            kind="fine-tuned",
+            default=default is not None and default.name.partition(":")[0] == name,
+            digest=card.digest,
+            note=card.note,
+            workers=[worker.id for worker in live],
+            newest=versions[-1],
+            versions=versions,
+            aliases=aliases,
+        )
+
+    async def set_alias(self, name: str, alias: str, version: int) -> ModelDetail:
+        """Raises: UnknownModel, InvalidRequest for an alias that cannot be written in a reference."""
+        if not _NAME.fullmatch(alias):
+            raise InvalidRequest(
+                f"{alias[:80]!r} is no alias.",
+                hint="Small letters, digits, '.', '_' and '-'; at most 63.",
+                field="alias",
+            )
+        self._check_name(name)
+        async with self._aliasing:
+            await asyncio.to_thread(self._registry.set_alias, name, alias, version)
+        return await self.detail(f"{name}@{alias}")
+
+    async def drop_alias(self, name: str, alias: str) -> None:
+        """Raises: UnknownModel, NotFound."""
+        self._check_name(name)
+        async with self._aliasing:
+            await asyncio.to_thread(self._registry.resolve, name)
+            aliases = await asyncio.to_thread(self._registry.aliases, name)
+            if alias not in aliases:
+                raise NotFound(f"{name} has no alias {alias[:80]!r}.", nearest=nearest(alias, aliases))
+            await asyncio.to_thread(self._registry.drop_alias, name, alias)
+
+    async def delete(self, name: str, number: int | None = None) -> None:
+        """One version, or all of them. Raises: UnknownModel, Conflict for a model of the zoo."""
+        if name in workers.zoo(await self._workers.live()):
+            raise Conflict(f"{name} is not fine-tuned: it cannot be deleted.")
+        self._check_name(name)
+
+        def delete() -> None:
+            version = self._registry.resolve(name if number is None else f"{name}:{number}")
+            for each in [version.version] if number is not None else self._registry.versions(name):
+                self._registry.delete(Version(name, each))
+            if not self._registry.versions(name):
+                self._store.delete(f"registry/{name}/aliases.json")
+
+        async with self._aliasing:
+            await asyncio.to_thread(delete)
+
+    async def file(self, name: str, number: int, file: str) -> Path:
+        """One of a version's files, on this machine. Raises: UnknownModel, NotFound."""
+        self._check_name(name)
+        if not _FILE.fullmatch(file):
+            raise NotFound(f"A version has no file {file[:80]!r} to show.", hint=f"It has {CARD} and {WEIGHTS}.")
+
+        def find() -> Path:
+            return self._registry.file(self._registry.resolve(f"{name}:{number}"), file)
+
+        return await asyncio.to_thread(find)
+
+    @staticmethod
+    def _check_name(name: str) -> None:
+        if not _NAME.fullmatch(name):
+            raise UnknownModel(f"There is no model {name[:80]!r}.", hint="GET /v1/models lists them.")

@@ -1,0 +1,67 @@
+"""/v1/evaluations: how well a model does on a dataset, by the papers' protocols."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+
+from core.errors import (
+    Conflict,
+    InvalidLabels,
+    InvalidRequest,
+    NotFound,
+    QueueFull,
+    RequestTooLarge,
+    StorageUnavailable,
+    UnknownDataset,
+    UnknownModel,
+    UnsupportedMedia,
+)
+from core.training import EvaluationRequest
+from service import bodies, evaluations, examples, reports
+from service.deps import AcceptingDep, GatewayDep
+from service.envelope import documented
+from service.schemas import JobView
+from service.training import check_evaluation
+
+router = APIRouter(prefix="/v1/evaluations", tags=["evaluations"])
+
+_MISSING = documented(NotFound, StorageUnavailable)
+
+
+@router.post(
+    "",
+    name="create",
+    status_code=202,
+    response_model=JobView,
+    responses=documented(
+        InvalidRequest,
+        InvalidLabels,
+        UnknownDataset,
+        UnknownModel,
+        Conflict,
+        RequestTooLarge,
+        UnsupportedMedia,
+        QueueFull,
+        StorageUnavailable,
+    ),
+    openapi_extra=examples.json_body(EvaluationRequest, examples.EVALUATION),
+)
+async def create(request: Request, gateway: GatewayDep, accepting: AcceptingDep) -> Response:
+    """Evaluate a model on a dataset. The job's result has the metrics, each named, and links the report."""
+    body = await bodies.read_json(request, EvaluationRequest)
+    dataset = await gateway.datasets.get(body.dataset)
+    chosen = await gateway.models.choose(body.model)
+    check_evaluation(body, dataset, chosen.card, gateway.limits)
+    return await accepting.accept("evaluation", body.model_copy(update={"model": chosen.name}), body)
+
+
+@router.get("/{id}/report", name="report", response_class=Response, responses=_MISSING | reports.PAGE)
+async def report(id: str, gateway: GatewayDep) -> Response:
+    """The report as one page. It outlives the job."""
+    return reports.answer(await evaluations.file(gateway.store, id, "report.html"))
+
+
+@router.get("/{id}/files/{file}", name="file", response_class=Response, responses=_MISSING | reports.FILE)
+async def report_file(id: str, file: str, gateway: GatewayDep) -> Response:
+    """A file of the report: `report.json`, `report.html`, or one of its pictures."""
+    return reports.answer(await evaluations.file(gateway.store, id, file))

@@ -1,0 +1,140 @@
+"""What can be said about a training or evaluation request without torch: better now than after an hour in the queue.
+
+Everything that depends on weights (whether a tower can carry a head, how wide it is) is for the worker to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from core.datasets import Dataset
+from core.errors import InvalidDataset, InvalidLabels, InvalidRequest, InvalidTraining
+from core.questions import Limits, Options, check_options
+from core.registry import Card
+from core.training import EvaluationRequest, TrainingRequest
+from service.validation import nearest
+
+
+def check_training(request: TrainingRequest, dataset: Dataset, limits: Limits) -> None:
+    """Raises: InvalidTraining naming the field, InvalidDataset where nothing can be trained on it."""
+    errors = [finding for finding in dataset.report if finding.severity == "error"]
+    if errors:
+        raise InvalidDataset(
+            f"Nothing can be trained on {dataset.id}: {errors[0].message}",
+            report=[finding.model_dump(mode="json") for finding in errors],
+        )
+    _check_text(request, limits)
+    _check_head(request)
+    novel = _novel(request, dataset)
+    _check_counts(request, dataset, novel)
+
+
+def check_evaluation(request: EvaluationRequest, dataset: Dataset, card: Card | None, limits: Limits) -> None:
+    """`card`: of a fine-tuned model. Raises: InvalidRequest naming the field, InvalidLabels."""
+    _check_templates(request.templates, limits, InvalidRequest)
+    counts: dict[str, int] = {str(name): count for name, count in dataset.splits.items()}
+    counts["all"] = sum(counts.values())
+    split = "test" if request.split == "val" and not counts.get("val") else request.split
+    if not counts.get(split):
+        there = ", ".join(name for name, count in dataset.splits.items() if count)
+        raise InvalidRequest(
+            f"The dataset has no clips in {request.split!r}.", hint=f"It has clips in: {there}.", field="split"
+        )
+    if request.protocol == "half_class" and len(dataset.classes) < 4:
+        raise InvalidRequest("half_class needs at least 4 classes.", field="protocol")
+    if request.labels is not None and len(request.labels) != len(dataset.classes):
+        raise InvalidLabels(
+            f"{len(request.labels)} labels were given for {len(dataset.classes)} classes.",
+            hint="One for each class of the dataset, in its order.",
+            field="labels",
+        )
+    if card is not None:
+        check_open(card, request.labels or dataset.labels)
+
+
+def check_open(card: Card, labels: Sequence[str]) -> None:
+    """Raises: InvalidLabels where a version that knows only its classes is asked for others."""
+    if card.open_labels:
+        return
+    for index, label in enumerate(labels):
+        if label not in card.classes:
+            raise InvalidLabels(
+                f"{card.name}:{card.version} cannot be asked for {label[:80]!r}: its classifier "
+                f"({card.classifier.get('kind', 'closed')}) was not made of text and knows only its "
+                f"{len(card.classes)} classes.",
+                hint="Leave the labels out to ask for all of them, or train with classifier=text to ask for anything.",
+                index=index,
+                nearest=nearest(label, card.classes),
+            )
+
+
+def _check_templates(templates: Sequence[str] | None, limits: Limits, kind: type[InvalidRequest]) -> None:
+    try:
+        check_options(Options(templates=tuple(templates) if templates is not None else None), limits)
+    except InvalidRequest as error:
+        raise kind(error.message, hint=error.hint, **(error.details | {"field": "templates"})) from None
+
+
+def _check_text(request: TrainingRequest, limits: Limits) -> None:
+    _check_templates(request.templates, limits, InvalidTraining)
+    if not request.classifier.startswith("text"):
+        for field in ("text_inputs", "templates"):
+            if getattr(request, field) is not None:
+                raise InvalidTraining(
+                    f"The classifier {request.classifier!r} reads no text, so {field} means nothing.",
+                    hint=f"Leave {field} out, or take classifier=text.",
+                    field=field,
+                )
+        return
+    if request.text_inputs in ("name", "context") and request.templates is not None:
+        raise InvalidTraining(
+            f"text_inputs={request.text_inputs} uses no templates.", hint="Leave templates out.", field="templates"
+        )
+    if request.text_inputs == "template" and len(request.templates or ()) > 1:
+        raise InvalidTraining(
+            f"text_inputs=template takes one template; {len(request.templates or ())} were given.",
+            hint="text_inputs=templates draws one per step.",
+            field="templates",
+        )
+
+
+def _check_head(request: TrainingRequest) -> None:
+    if request.temporal_init is not None and request.temporal not in (None, "transformer"):
+        raise InvalidTraining(
+            f"temporal_init is for the transformer; the head is {request.temporal}.", field="temporal_init"
+        )
+
+
+def _novel(request: TrainingRequest, dataset: Dataset) -> tuple[str, ...]:
+    """Names of the classes to leave out, where they are given by name."""
+    if isinstance(request.novel, tuple):
+        unknown = next((name for name in request.novel if name not in dataset.labels), None)
+        if unknown is not None:
+            raise InvalidTraining(
+                f"The dataset has no class {unknown[:80]!r} to leave out.",
+                field="novel",
+                nearest=nearest(unknown, dataset.labels),
+            )
+        return request.novel
+    if request.novel is not None and not 0 < request.novel < 1:
+        raise InvalidTraining(f"novel is {request.novel:g}; as a share it lies between 0 and 1.", field="novel")
+    return ()
+
+
+def _check_counts(request: TrainingRequest, dataset: Dataset, novel: tuple[str, ...]) -> None:
+    trained = [counted for counted in dataset.classes if counted.train and counted.name not in novel]
+    if len(trained) < 2:
+        raise InvalidTraining(
+            f"{len(trained)} classes with clips to train on are left; at least 2 are needed.",
+            field="novel" if novel else "dataset",
+        )
+    if request.shots is None:
+        return
+    thin = min(trained, key=lambda counted: counted.train)
+    if thin.train < request.shots:
+        raise InvalidTraining(
+            f"shots is {request.shots}, but the class {thin.name[:80]!r} has {thin.train} clips to train on.",
+            hint=f"Ask for at most {thin.train}, or add clips.",
+            field="shots",
+            limit=thin.train,
+        )
