@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -24,9 +24,7 @@ from torch.nn.functional import normalize
 from models.context import ContextText
 from models.lda import discriminants
 from models.prompts import check_templates, normalise_label
-
-if TYPE_CHECKING:
-    from models.texts import TextSide
+from models.texts import TextSide
 
 Mode = Literal["name", "template", "templates", "context"]
 Features = tuple[Tensor, Tensor]

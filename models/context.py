@@ -5,15 +5,11 @@ So a version that was trained with them accepts any labels, like one that reads 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor, nn
 
 from models.digest import digest
-
-if TYPE_CHECKING:
-    from models.texts import TextSide
+from models.texts import TextSide
 
 
 class ContextText:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import torch
 from huggingface_hub import try_to_load_from_cache
@@ -22,10 +22,8 @@ from torch import Tensor, nn
 
 from models import sentence
 from models.digest import digest
+from models.texts import TextSide
 from models.weights import WeightsUnavailable, hub_has_file, weights_digest
-
-if TYPE_CHECKING:
-    from models.texts import TextSide
 
 MINILM = "minilm"  # all-MiniLM-L6-v2, of the extra `offline`
 PREFIX = "text:"  # of the classifiers that read with such an encoder

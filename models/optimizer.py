@@ -6,32 +6,20 @@ The text tower is in no group: it is not in the training graph at all (method §
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import torch
 from torch import nn
 
 from models.classifiers import Classifier
 from models.recipes import Recipe
+from models.video import VideoModel
 
 Tune = Literal["tower", "projection"]
 
 
-class Trainable(Protocol):
-    """What is asked of a VideoModel here."""
-
-    logit_scale: nn.Parameter
-
-    def pretrained_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """Image tower with its projection, and logit_scale."""
-
-    def new_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """Temporal head, time blocks."""
-
-
 def groups(
-    model: Trainable, classifier: Classifier, recipe: Recipe, *, lr: float | None = None, tune: Tune = "tower"
+    model: VideoModel, classifier: Classifier, recipe: Recipe, *, lr: float | None = None, tune: Tune = "tower"
 ) -> list[dict[str, Any]]:
     """Parameter groups `pretrained` and `new`, each with and without decay, of what requires gradients.
 
@@ -65,7 +53,7 @@ def groups(
 
 
 def build_optimizer(
-    model: Trainable, classifier: Classifier, recipe: Recipe, *, lr: float | None = None, tune: Tune = "tower"
+    model: VideoModel, classifier: Classifier, recipe: Recipe, *, lr: float | None = None, tune: Tune = "tower"
 ) -> torch.optim.AdamW:
     """Raises: ValueError where nothing can be trained."""
     parts = groups(model, classifier, recipe, lr=lr, tune=tune)
@@ -80,7 +68,7 @@ def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
         group["lr"] = lr * group["ratio"]
 
 
-def clamp_scale(model: Trainable, recipe: Recipe, start: float) -> None:
+def clamp_scale(model: VideoModel, recipe: Recipe, start: float) -> None:
     """After each step: hold exp(s) at or below the recipe's bound, or where it started if that was above (SigLIP: 117).
 
     start: exp(s) of the base.
