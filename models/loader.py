@@ -9,6 +9,7 @@ import torch
 
 from models import weights, zoo
 from models.base import Base
+from models.checkpoint import open_version
 from models.precision import Precision, choose_device, choose_dtype
 from models.recognizer import Recognizer
 from models.towers import clip_base
@@ -30,12 +31,17 @@ def load(
     progress: Progress,
 ) -> Recognizer:
     """`weights_file`: instead of those found by name. Raises: KeyError for an unknown name, WeightsUnavailable."""
-    try:
-        where = choose_device(device)
-        dtype = choose_dtype(where, precision)
-    except (ValueError, RuntimeError) as error:
-        raise WeightsUnavailable(str(error), "Check VIREO_DEVICE and VIREO_PRECISION.") from error
+    where, dtype = _choose(device, precision)
     base = open_base(name, data_dir=data_dir, weights_file=weights_file, progress=progress)
+    return base.recognizer(where, dtype, keep=False)
+
+
+def load_version(
+    directory: Path, *, data_dir: Path, device: str = "auto", precision: Precision = "auto", progress: Progress
+) -> Recognizer:
+    """The fine-tuned version in `directory`. Raises: WeightsUnavailable."""
+    where, dtype = _choose(device, precision)
+    base = open_version(directory, data_dir=data_dir, progress=progress)
     return base.recognizer(where, dtype, keep=False)
 
 
@@ -66,6 +72,14 @@ def resolve_auto(data_dir: Path, weights_file: Path | None = None) -> tuple[str,
     if weights.hub_has(entry.architecture, entry.tag):
         return PREFERRED, "its weights can be downloaded from the model hub"
     return "lite", f"the weights of {PREFERRED} are not on this machine, and the model hub cannot be reached"
+
+
+def _choose(device: str, precision: Precision) -> tuple[torch.device, torch.dtype]:
+    try:
+        where = choose_device(device)
+        return where, choose_dtype(where, precision)
+    except (ValueError, RuntimeError) as error:
+        raise WeightsUnavailable(str(error), "Check VIREO_DEVICE and VIREO_PRECISION.") from error
 
 
 def _model(entry: zoo.Entry, local: Path | None, progress: Progress) -> torch.nn.Module:

@@ -98,37 +98,42 @@ class SentenceTexts:
     def __init__(
         self, encoder: sentence.SentenceEncoder, centre: Tensor, tokenizer: tokenizers.Tokenizer, digest: str
     ) -> None:
-        self._weights = _Centred(encoder, centre)
+        self._weights = SentenceModule(encoder, centre, tokenizer)
         self.module: nn.Module = self._weights.eval().requires_grad_(False)
-        self.tokenizer = tokenizer
         self.dim = sentence.WIDTH
         self.context_width: int | None = sentence.WIDTH
         self.digest = digest
 
     @torch.no_grad()
     def encode(self, texts: list[str]) -> tuple[Tensor, list[bool]]:
-        vectors, truncated = sentence.encode(self._weights.encoder, self.tokenizer, texts)
+        vectors, truncated = sentence.encode(self._weights.encoder, self._weights.tokenizer, texts)
         return vectors - self._weights.centre, truncated  # [n, d]
 
     def encode_with_context(self, texts: list[str], context: Tensor) -> Tensor:
-        vectors, _ = sentence.encode(self._weights.encoder, self.tokenizer, texts, context)
+        vectors, _ = sentence.encode(self._weights.encoder, self._weights.tokenizer, texts, context)
         return vectors - self._weights.centre  # [n, d]
 
 
-class _Centred(nn.Module):
-    """Named like their places in the files of `lite`."""
+class SentenceModule(nn.Module):
+    """The weights, named as in the files of `lite`, and the tokenizer that they were trained with."""
 
     centre: Tensor
 
-    def __init__(self, encoder: sentence.SentenceEncoder, centre: Tensor) -> None:
+    def __init__(self, encoder: sentence.SentenceEncoder, centre: Tensor, tokenizer: tokenizers.Tokenizer) -> None:
         super().__init__()
         self.encoder = encoder
+        self.tokenizer = tokenizer
         self.register_buffer("centre", centre)  # [d]
 
 
 def text_state(module: nn.Module) -> StateDict:
     """The tensors that decide text vectors."""
     return {name: tensor for name, tensor in module.state_dict().items() if name not in NOT_TEXT}
+
+
+def is_clip(module: nn.Module) -> bool:
+    """Whether the weights of a text side are an open_clip model's."""
+    return isinstance(module, open_clip.CLIP | open_clip.CustomTextCLIP)
 
 
 def text_width(model: ClipModel) -> int:

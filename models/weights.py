@@ -90,10 +90,12 @@ def hub_has_file(repository: str, file: str) -> bool:
     return _in_time(lambda: get_hf_file_metadata(hf_hub_url(repository, file), timeout=HUB_SECONDS), HUB_SECONDS)
 
 
-def build(architecture: str, state: StateDict, source: str) -> torch.nn.Module:
-    """The open_clip model with these weights, every name matched. Raises: WeightsUnavailable."""
+def build(architecture: str, state: StateDict, source: str, *, only: str = "") -> torch.nn.Module:
+    """The open_clip model with these weights, every name matched. `only`: of the part whose names start so; the rest
+    is left as it was drawn. Raises: WeightsUnavailable."""
     model: torch.nn.Module = open_clip.create_model(architecture, pretrained=None, load_weights=False)
-    wanted = set(model.state_dict())
+    wanted = {name for name in model.state_dict() if name.startswith(only)}
+    state = {name: tensor for name, tensor in state.items() if name.startswith(only)}
     state = {name: tensor for name, tensor in state.items() if name in wanted or name not in NOT_WEIGHTS}
     missing, unknown = sorted(wanted - set(state)), sorted(set(state) - wanted)
     if missing or unknown:
@@ -103,7 +105,7 @@ def build(architecture: str, state: StateDict, source: str) -> torch.nn.Module:
             "Check that file and model name belong together.",
         )
     try:
-        model.load_state_dict(state)
+        model.load_state_dict(state, strict=not only)
     except RuntimeError as error:
         raise WeightsUnavailable(
             f"{source} holds weights of another size than {architecture}.", str(error).splitlines()[-1].strip()

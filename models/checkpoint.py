@@ -1,0 +1,204 @@
+"""A fine-tuned version on disk: model.safetensors, card.json, and under text/ what the text side needs besides weights.
+
+The file's tensors are fp32 and have these names:
+    visual.*, transformer.*, text.*, …   open_clip's own, text tower included; for lite those of its own file
+    logit_scale                          s
+    temporal.*, time_blocks.*            the temporal head; convolutions over time inside the tower
+    classifier.*                         what the classifier keeps, at least `rows` [C, d]
+    context                              [M, w], where the text side reads learned context vectors (CoOp)
+Where there is no text tower in the file, the text side is another encoder's (text/), or the base model's own (imported
+checkpoints that hold no text: `"text": "base"` in the card).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from models import weights
+from models.base import Base
+from models.context import ContextText
+from models.digest import digest
+from models.profile import Profile
+from models.temporal import Kind, MeanPool, TemporalTransformer
+from models.texts import NOT_TEXT, ClipTexts, SentenceModule, SentenceTexts, TextSide, is_clip, text_state
+from models.time_blocks import attach
+from models.towers import clip_tower
+from models.video import ImageTower, VideoModel
+from models.weights import StateDict, WeightsUnavailable, weights_digest
+
+Progress = Callable[[str, float], None]
+
+WEIGHTS, CARD, TEXT, TOKENIZER = "model.safetensors", "card.json", "text", "tokenizer.json"
+ADDED = ("temporal.", "time_blocks.", "classifier.", "context")  # ours: no open_clip model has such names
+
+
+class SavableText(Protocol):
+    """A text side of its own making, such as external_text.py's."""
+
+    def save(self, directory: Path) -> None:
+        """Everything that it needs, so that it can be loaded without the network."""
+
+
+def save(
+    directory: Path, model: VideoModel, base: Base, *, texts: TextSide, classifier: Mapping[str, Tensor]
+) -> dict[str, Any]:
+    """Write model.safetensors and text/ into `directory`; the card is the caller's. `texts`: the text side to serve
+    with; `classifier`: its state, at least `rows`. → what the card must say of the model: `architecture`, `temporal`,
+    `text`, `dim`, `logit_scale`, `digest`, `text_digest`."""
+    state = dict(model.tower.state_dict()) | {"logit_scale": model.logit_scale}
+    state |= {f"temporal.{name}": tensor for name, tensor in model.temporal.state_dict().items()}
+    state |= {f"classifier.{name}": tensor for name, tensor in classifier.items()}
+    state |= _save_texts(texts, directory / TEXT)
+    state = {name: _plain(tensor) for name, tensor in state.items()}
+    save_file(state, directory / WEIGHTS)
+    return {
+        "architecture": base.architecture,
+        "temporal": _describe(model, base),
+        "text": "own",
+        "dim": base.dim,
+        "logit_scale": float(model.logit_scale.detach().exp()),
+        "digest": digest("version", base.architecture, weights_digest(state)),
+        "text_digest": texts.digest,
+    }
+
+
+def open_version(directory: Path, *, data_dir: Path, progress: Progress) -> Base:
+    """The version in `directory`, in fp32 on the CPU. `data_dir`: where the base model's weights are, should its text
+    tower be needed. Raises: WeightsUnavailable."""
+    try:
+        card: dict[str, Any] = json.loads((directory / CARD).read_text(encoding="utf-8"))
+        name = f"{card['name']}:{card['version']}"
+        progress(f"loading {name}", 0.0)
+        base = _rebuild(directory, name, card, load_file(directory / WEIGHTS), data_dir, progress)
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+        raise WeightsUnavailable(f"The version in {directory.name} cannot be read ({reason}).") from error
+    progress(f"{name} is loaded", 1.0)
+    return base
+
+
+def export_state(directory: Path) -> StateDict:
+    """The version's tensors that a plain open_clip model of its architecture has: without temporal head and classifier,
+    and without a text tower where the version is served with another encoder. Raises: ValueError for `lite`, which is
+    no open_clip model."""
+    card = json.loads((directory / CARD).read_text(encoding="utf-8"))
+    if card["architecture"] == "lite":
+        raise ValueError("lite is no open_clip model, so there is no state dict of one to export")
+    return {name: tensor for name, tensor in load_file(directory / WEIGHTS).items() if not name.startswith(ADDED)}
+
+
+def _rebuild(
+    directory: Path, name: str, card: Mapping[str, Any], state: StateDict, data_dir: Path, progress: Progress
+) -> Base:
+    architecture, kind = str(card["architecture"]), cast("Kind", card["temporal"]["kind"])
+    plain = {key: tensor for key, tensor in state.items() if not key.startswith(ADDED)}
+    open_parts = _open_lite if architecture == "lite" else _open_clip
+    tower, own = open_parts(directory, card, plain)
+    texts: TextSide = own or _other_texts(directory, card, data_dir, progress)
+    if "context" in state:
+        texts = ContextText(texts, state["context"])
+    if kind != "mean":
+        attach(tower, kind, "identity")
+    tower.time_blocks.load_state_dict(_under("time_blocks.", state))
+    temporal = _head(card["temporal"], int(card["dim"]))
+    temporal.load_state_dict(_under("temporal.", state))
+    open_labels = bool(card["open_labels"])
+    return Base(
+        name=name,
+        architecture=architecture,
+        tower=tower.eval(),
+        temporal=temporal.eval(),
+        temporal_kind=kind,
+        texts=texts,
+        profile=Profile.from_dict(card["profile"]),
+        dim=int(card["dim"]),
+        logit_scale=float(state["logit_scale"].exp()),
+        text_width=int(card["temporal"]["text_width"]),
+        digest=str(card["digest"]),
+        classes=tuple(card["classes"]),
+        open_labels=open_labels,
+        fixed_rows=None if open_labels else state["classifier.rows"],
+    )
+
+
+def _open_clip(directory: Path, card: Mapping[str, Any], state: StateDict) -> tuple[ImageTower, ClipTexts | None]:
+    """Raises: WeightsUnavailable."""
+    architecture = str(card["architecture"])
+    own = any(not name.startswith("visual.") and name not in NOT_TEXT for name in state)
+    model: Any = weights.build(architecture, state, directory.name, only="" if own else "visual.")
+    tower = clip_tower(model.visual, int(card["dim"]))
+    return tower, ClipTexts(model, architecture, str(card["text_digest"])) if own else None
+
+
+def _open_lite(directory: Path, card: Mapping[str, Any], state: StateDict) -> tuple[ImageTower, SentenceTexts | None]:
+    """Raises: KeyError, RuntimeError."""
+    from models import lite  # here, because the packages that it is made of are an optional extra
+
+    model = lite.LiteModel()
+    own = "centre" in state
+    wanted = [name for name in model.state_dict() if own or name.startswith(("eyes.", "targets"))]
+    model.load_state_dict({name: state[name] for name in wanted}, strict=own)
+    digest = str(card["text_digest"])
+    return lite.LiteTower(model), lite.lite_texts(model, directory / TEXT / TOKENIZER, digest) if own else None
+
+
+def _other_texts(directory: Path, card: Mapping[str, Any], data_dir: Path, progress: Progress) -> TextSide:
+    """Raises: WeightsUnavailable."""
+    if card["text"] == "base":
+        from models.loader import open_base  # it imports this module
+
+        return open_base(str(card["base"]), data_dir=data_dir, progress=progress).texts
+    from models.external_text import ExternalText  # here, because transformers is an optional extra
+
+    texts: TextSide = ExternalText.load(directory / TEXT)
+    return texts
+
+
+def _save_texts(texts: TextSide, directory: Path) -> StateDict:
+    """Writes what are no tensors of the version's file; → those that are."""
+    context = {"context": texts.context} if isinstance(texts, ContextText) else {}
+    if is_clip(texts.module):
+        return text_state(texts.module) | _bias(texts.module) | context
+    if isinstance(texts.module, SentenceModule):
+        directory.mkdir(parents=True)
+        texts.module.tokenizer.save(str(directory / TOKENIZER))
+        return text_state(texts.module) | context
+    cast("SavableText", texts).save(directory)
+    return {}
+
+
+def _bias(module: nn.Module) -> StateDict:
+    """SigLIP's bias, which no softmax feels; kept for those who export the version."""
+    return {name: tensor for name, tensor in module.state_dict().items() if name == "logit_bias"}
+
+
+def _describe(model: VideoModel, base: Base) -> dict[str, Any]:
+    """The card's `temporal`: what `_head` needs."""
+    said: dict[str, Any] = {"kind": model.kind, "text_width": base.text_width}
+    if isinstance(model.temporal, TemporalTransformer):
+        table = model.temporal.positions
+        said |= {"heads": model.temporal.heads, "layers": len(model.temporal.blocks), "positions": table.num_embeddings}
+    return said
+
+
+def _head(said: Mapping[str, Any], dim: int) -> nn.Module:
+    if said["kind"] != "transformer":
+        return MeanPool()
+    return TemporalTransformer(dim, int(said["heads"]), layers=int(said["layers"]), positions=int(said["positions"]))
+
+
+def _under(prefix: str, state: StateDict) -> StateDict:
+    return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    """On the CPU, in one piece, fp32 unless it counts something."""
+    tensor = tensor.detach().cpu()
+    return (tensor.float() if tensor.is_floating_point() else tensor).contiguous()
