@@ -1,0 +1,77 @@
+"""What an archive is, told by its first bytes and never by its name."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import importlib
+import lzma
+import tarfile
+from pathlib import Path
+from typing import IO, Literal, cast
+
+from core.errors import InvalidArchive
+
+Kind = Literal["zip", "tar", "gz", "bz2", "xz", "zst"]
+
+_MAGIC: tuple[tuple[bytes, Kind], ...] = (
+    (b"PK\x03\x04", "zip"),
+    (b"PK\x05\x06", "zip"),  # without an entry
+    (b"\x1f\x8b", "gz"),
+    (b"BZh", "bz2"),
+    (b"\xfd7zXZ\x00", "xz"),
+    (b"\x28\xb5\x2f\xfd", "zst"),
+)
+_OTHERS = ((b"7z\xbc\xaf\x27\x1c", "7z"), (b"Rar!", "rar"), (b"PK\x07\x08", "split zip"))
+_UNDERSTOOD = "Send a .zip, .tar, .tar.gz, .tar.bz2 or .tar.xz."
+
+
+def sniff(path: Path) -> Kind:
+    """What is compressed is taken for a tar inside. Raises: InvalidArchive."""
+    with path.open("rb") as file:
+        head = file.read(tarfile.BLOCKSIZE)
+    for magic, kind in _MAGIC:
+        if head.startswith(magic):
+            return kind
+    for magic, name in _OTHERS:
+        if head.startswith(magic):
+            raise InvalidArchive(
+                f"This is a {name} archive, which is not understood.",
+                hint=_UNDERSTOOD,
+                reason="unsupported_format",
+                path=None,
+            )
+    if head.startswith(b"\0" * tarfile.BLOCKSIZE):  # a tar without an entry is nothing but its end mark
+        return "tar"
+    try:
+        tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape")  # has a checksum, if no magic
+    except tarfile.HeaderError:
+        raise not_an_archive() from None
+    return "tar"
+
+
+def open_tar_stream(path: Path, kind: Kind) -> IO[bytes]:
+    """The tar's own bytes. Raises: InvalidArchive, OSError; reading it raises what the codec raises."""
+    if kind == "gz":
+        return cast(IO[bytes], gzip.open(path))
+    if kind == "bz2":
+        return cast(IO[bytes], bz2.open(path))
+    if kind == "xz":
+        return cast(IO[bytes], lzma.open(path))
+    if kind == "zst":
+        return _open_zst(path)
+    return path.open("rb")
+
+
+def not_an_archive() -> InvalidArchive:
+    return InvalidArchive("This is no archive.", hint=_UNDERSTOOD, reason="not_an_archive", path=None)
+
+
+def _open_zst(path: Path) -> IO[bytes]:
+    try:
+        zstd = importlib.import_module("compression.zstd")  # in Python from 3.14 on
+    except ImportError:
+        raise InvalidArchive(
+            "This server's Python is too old for zstd.", hint=_UNDERSTOOD, reason="unsupported_format", path=None
+        ) from None
+    return cast(IO[bytes], zstd.open(path))

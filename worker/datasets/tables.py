@@ -1,0 +1,192 @@
+"""The rows of a manifest: `path,label[,split]` as CSV, TSV or JSON lines. Errors name the line and the column."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.datasets import Split
+from core.errors import InvalidDataset
+from worker.datasets.labels import clean_label
+
+MAX_BYTES = 64 << 20
+MAX_LABEL = 500  # characters, as in a question
+MAX_ERRORS = 20
+
+SPLITS: Mapping[str, Split] = {
+    "train": "train", "training": "train", "trn": "train",
+    "val": "val", "valid": "val", "validation": "val", "dev": "val",
+    "test": "test", "testing": "test", "tst": "test",
+}  # fmt: skip
+COLUMNS = ("path", "label", "split")
+_ALIASES = {
+    "path": ("file", "filename", "file_name", "filepath", "video", "video_path", "clip", "name"),
+    "label": ("class", "labels", "category", "action", "class_name", "target", "lable"),
+}
+_CSV_DELIMITERS = (",", ";", "\t")  # some spreadsheets write semicolons
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    line: int
+    path: str
+    label: str
+    split: Split | None
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """unread: columns that mean nothing here."""
+
+    rows: tuple[Row, ...]
+    unread: tuple[str, ...]
+
+
+@dataclass(eq=False)
+class RowError(Exception):
+    line: int
+    column: str | None
+    message: str
+
+
+def read_table(file: Path, name: str) -> Table:
+    """`name`: as in the archive; its ending tells the format. Raises: InvalidDataset with details.errors."""
+    if file.stat().st_size > MAX_BYTES:
+        raise _invalid(name, [RowError(1, None, f"it has more than {MAX_BYTES} bytes")])
+    try:
+        text = _text(file.read_bytes())
+        numbered, unread = _from_jsonl(text) if name.casefold().endswith(".jsonl") else _from_csv(text, name)
+    except RowError as error:
+        raise _invalid(name, [error]) from error
+    rows: list[Row] = []
+    errors: list[RowError] = []
+    for found in numbered:
+        if isinstance(found, Row):
+            rows.append(found)
+        else:
+            errors.append(found)
+    without = [row.line for row in rows if row.split is None]
+    if without and len(without) < len(rows):
+        errors += [RowError(line, "split", "is empty, though other lines have one") for line in without]
+    if errors:
+        raise _invalid(name, sorted(errors, key=lambda error: error.line))
+    if not rows:
+        raise _invalid(name, [RowError(1, None, "it lists no clips")])
+    return Table(tuple(rows), unread)
+
+
+def _text(data: bytes) -> str:
+    """Raises: RowError."""
+    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"  # spreadsheets write either
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise RowError(line, None, "is not UTF-8; save the file as UTF-8") from error
+
+
+def _from_csv(text: str, name: str) -> tuple[Iterator[Row | RowError], tuple[str, ...]]:
+    """Raises: RowError for a header that will not do."""
+    first = text.split("\n", 1)[0]
+    tabbed = name.casefold().endswith(".tsv")
+    delimiter = "\t" if tabbed else max(_CSV_DELIMITERS, key=first.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    try:
+        header = [column.strip().casefold() for column in next(reader, [])]
+    except csv.Error as error:
+        raise RowError(1, None, str(error)) from error
+    _check_header(header)
+    return _csv_rows(reader, header), tuple(c for c in header if c and c not in COLUMNS)
+
+
+def _check_header(header: list[str]) -> None:
+    """Raises: RowError."""
+    for column in ("path", "label"):
+        if column not in header:
+            other = next((alias for alias in _ALIASES[column] if alias in header), None)
+            advice = f'; rename "{other}" to "{column}"' if other else ""
+            shown = ", ".join(header)[:200] or "nothing"
+            raise RowError(
+                1, column, f"is missing: the first line must be a header path,label[,split], not {shown}{advice}"
+            )
+    for column in COLUMNS:
+        if header.count(column) > 1:
+            raise RowError(1, column, "is there twice")
+
+
+def _csv_rows(reader: Any, header: list[str]) -> Iterator[Row | RowError]:
+    line = 1
+    while True:
+        line = reader.line_num + 1
+        try:
+            cells = next(reader, None)
+        except csv.Error as error:
+            yield RowError(line, None, f"{error}")
+            return
+        if cells is None:
+            return
+        if not any(cell.strip() for cell in cells):
+            continue
+        if len(cells) != len(header):
+            more = "; quote a label that holds the delimiter" if len(cells) > len(header) else ""
+            yield RowError(line, None, f"has {len(cells)} columns, the header {len(header)}{more}")
+            continue
+        yield _row(line, dict(zip(header, cells, strict=True)))
+
+
+def _from_jsonl(text: str) -> tuple[Iterator[Row | RowError], tuple[str, ...]]:
+    return _jsonl_rows(text), ()
+
+
+def _jsonl_rows(text: str) -> Iterator[Row | RowError]:
+    for line, written in enumerate(text.split("\n"), 1):
+        if not written.strip():
+            continue
+        try:
+            found = json.loads(written)
+        except (ValueError, RecursionError) as error:
+            yield RowError(line, None, f"is no JSON object ({error})"[:200])
+            continue
+        if isinstance(found, dict):
+            yield _row(line, found)
+        else:
+            yield RowError(line, None, 'is no JSON object such as {"path": …, "label": …}')
+
+
+def _row(line: int, cells: Mapping[str, Any]) -> Row | RowError:
+    label, path, split = cells.get("label"), cells.get("path"), cells.get("split")
+    if isinstance(label, int) and not isinstance(label, bool):
+        label = str(label) if abs(label) < 10**18 else None
+    for column, value in (("path", path), ("label", label), ("split", split or "")):
+        if not isinstance(value, str):
+            return RowError(line, column, "is missing" if column not in cells else "must be a text")
+    assert isinstance(label, str)
+    assert isinstance(path, str)
+    if not path.strip():
+        return RowError(line, "path", "is empty")
+    cleaned = clean_label(label)
+    if not cleaned:
+        return RowError(line, "label", "is empty")
+    if len(cleaned) > MAX_LABEL:
+        return RowError(line, "label", f"is longer than {MAX_LABEL} characters")
+    wanted = (split or "").strip().casefold()
+    if wanted and wanted not in SPLITS:
+        return RowError(line, "split", f'is "{wanted[:40]}", which is none of train, val and test')
+    return Row(line, path.strip(), cleaned, SPLITS.get(wanted))
+
+
+def _invalid(name: str, errors: list[RowError]) -> InvalidDataset:
+    first = errors[0]
+    where = f"line {first.line}" + (f', column "{first.column}",' if first.column else "")
+    more = f" {len(errors) - 1} more lines are wrong." if len(errors) > 1 else ""
+    return InvalidDataset(
+        f"{name}: {where} {first.message}.{more}",
+        hint="A manifest has the columns path, label and, if you like, split.",
+        report=[],
+        errors=[{"line": e.line, "column": e.column, "message": e.message} for e in errors[:MAX_ERRORS]],
+    )
