@@ -21,8 +21,8 @@ from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.ticker import MaxNLocator
 
 DPI = 150
-PANEL = 1050  # pixels, the side of one square map
-WIDE = 2100  # the side of a map of many classes, so that each of 400 has at least 4 pixels
+PANEL = (1050, 930)  # pixels, width × height of one map
+WIDE = (2100, 1860)  # of a map of many classes, so that each of 400 has about 4 pixels
 CURVES = (1200, 1050)  # pixels, width × height
 ANNOTATED = 20  # up to this many classes a cell has room for its count
 NAMED = 40  # up to this many class names fit beside an axis; of more classes every n-th is named
@@ -54,18 +54,18 @@ class Curves(TypedDict):
     val: list[ValPoint]
 
 
-def side(classes: int) -> int:
-    """Pixels of a square map of that many classes."""
+def panel(classes: int) -> tuple[int, int]:
+    """Width and height of a map of that many classes."""
     return PANEL if classes <= NAMED else WIDE
 
 
 def confusion_png(confusion: npt.NDArray[np.int64], classes: Sequence[str]) -> bytes:
     """confusion: [C, C] clips, rows are the true classes. Colour is the share of a row; the row of a class without
-    clips is white. Size: `side(C)` square."""
+    clips is white. Size: `panel(C)`."""
     support = confusion.sum(axis=1, keepdims=True)  # [C, 1]
     shares = confusion / np.maximum(support, 1)  # [C, C]
     few = len(classes) <= ANNOTATED
-    figure = _figure(side(len(classes)), side(len(classes)))
+    figure = _figure(*panel(len(classes)))
     axes = figure.add_subplot()
     # Among many classes one clip in fifty is worth seeing, and would be white on a straight scale: a square root.
     norm = PowerNorm(1.0 if few else 0.5, vmin=0.0, vmax=1.0)
@@ -82,9 +82,9 @@ def confusion_png(confusion: npt.NDArray[np.int64], classes: Sequence[str]) -> b
 
 def correlation_png(maps: Mapping[str, FloatArray], classes: Sequence[str]) -> bytes:
     """maps: what W is → cosines between its rows [C, C] (Text4Vis, Fig. 1), drawn side by side on one scale from -1 to
-    1, white at 0. Size: len(maps)·side(C) × side(C)."""
-    size = side(len(classes))
-    figure = _figure(size * len(maps), size)
+    1, white at 0. Size: `panel(C)`, as many times as wide as there are maps."""
+    width, height = panel(len(classes))
+    figure = _figure(width * len(maps), height)
     panels = [figure.add_subplot(1, len(maps), number) for number in range(1, len(maps) + 1)]
     for axes, (title, cosines) in zip(panels, maps.items(), strict=True):
         image = axes.imshow(cosines, cmap="RdBu_r", vmin=-1.0, vmax=1.0, interpolation="nearest")

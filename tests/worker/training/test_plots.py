@@ -47,10 +47,10 @@ def curves(steps: int, epochs: int) -> Curves:
 
 @pytest.mark.parametrize("count", [1, 2, 20, 21, 41, 400])
 def test_a_map_has_its_size_whatever_the_number_of_classes(count: int) -> None:
-    side = PANEL if count <= 40 else WIDE
-    assert pixels(confusion_png(np.eye(count, dtype=np.int64), names(count))).shape == (side, side, 3)
+    width, height = PANEL if count <= 40 else WIDE
+    assert pixels(confusion_png(np.eye(count, dtype=np.int64), names(count))).shape == (height, width, 3)
     maps = {"text": np.eye(count), "learned": np.eye(count)}
-    assert pixels(correlation_png(maps, names(count))).shape == (side, 2 * side, 3)
+    assert pixels(correlation_png(maps, names(count))).shape == (height, 2 * width, 3)
 
 
 def test_each_row_is_coloured_by_its_own_share() -> None:
@@ -84,7 +84,7 @@ def test_names_are_drawn_as_they_are_whatever_they_hold(count: int) -> None:
 def test_red_is_alike_blue_is_opposed_and_white_is_neither() -> None:
     def centre(cosine: float) -> npt.NDArray[np.uint8]:
         picture = pixels(correlation_png({"text": np.full((1, 1), cosine)}, names(1)))
-        middle: npt.NDArray[np.uint8] = picture[PANEL // 2, PANEL // 2]
+        middle: npt.NDArray[np.uint8] = picture[PANEL[1] // 2, PANEL[0] // 2]
         return middle
 
     red, blue, white = centre(0.8), centre(-0.8), centre(0.0)

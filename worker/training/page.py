@@ -1,0 +1,116 @@
+"""report.html: one file without scripts or addresses, to be read on a phone, kept, and sent to somebody.
+
+Class and file names are other people's text: everything is escaped, and a policy in the page itself forbids whatever
+would slip through to load or run.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import shlex
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+import numpy as np
+
+from worker.training.measures import SINGLE, ClassRow
+from worker.training.plots import between
+
+if TYPE_CHECKING:
+    from worker.training.report import Report
+
+CONFUSIONS = 10
+ASKED = 5  # labels in the example commands
+ADDRESS = "http://127.0.0.1:8000"
+_TEMPLATE = Path(__file__).with_name("report.html.j2")
+
+
+def render(report: Report, pictures: Mapping[str, bytes]) -> str:
+    """pictures: name → PNG, embedded."""
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"percent": _percent, "points": _points, "plural": _plural}
+    views = report["views"]
+    return environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
+        report=report,
+        single=views.get(SINGLE) or next(iter(views.values()), None),
+        made=datetime.fromtimestamp(report["created_at"], UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        pictures={name: "data:image/png;base64," + base64.b64encode(png).decode() for name, png in pictures.items()},
+        rows=sorted(enumerate(report["per_class"], start=1), key=lambda row: _worst_first(row[1])),
+        missing=sum(not row["support"] for row in report["per_class"]),
+        confusions=_confusions(report),
+        alike=_alike(report),
+        commands=_commands(report),
+    )
+
+
+def _worst_first(row: ClassRow) -> tuple[float, int]:
+    """Classes without clips last."""
+    accuracy = row["accuracy"]
+    return (2.0 if accuracy is None else accuracy, -row["support"])
+
+
+def _confusions(report: Report) -> list[dict[str, Any]]:
+    """The most frequent ones, which a map of hundreds of classes does not tell by name."""
+    classes = report["classes"]
+    cells = [
+        (clips, row, column)
+        for row, counts in enumerate(report["confusion"])
+        for column, clips in enumerate(counts)
+        if clips and row != column
+    ]
+    return [
+        {"true": classes[row], "given": classes[column], "clips": clips, "of": sum(report["confusion"][row])}
+        for clips, row, column in sorted(cells, key=lambda cell: (-cell[0], *cell[1:]))[:CONFUSIONS]
+    ]
+
+
+def _alike(report: Report) -> dict[str, dict[str, Any]]:
+    """For each classifier: how alike its rows are on average, and the two classes that are most alike."""
+    facts: dict[str, dict[str, Any]] = {}
+    for name, cosines in report["classifier_correlation"].items():
+        pairs = [(cosine, row, column) for row, line in enumerate(cosines) for column, cosine in enumerate(line[:row])]
+        if pairs:
+            cosine, row, column = max(pairs)
+            classes = report["classes"]
+            facts[name] = {
+                "mean": between(np.array(cosines)),
+                "cosine": cosine,
+                "one": classes[column],
+                "other": classes[row],
+            }
+    return facts
+
+
+def _commands(report: Report) -> list[tuple[str, str]]:
+    """What each is for, and a line to be pasted into a shell."""
+    asked = [("With these classes", report["classes"][:ASKED])]
+    if report["model"]["open_labels"]:
+        asked.append(("With labels that it was never trained on", ["somebody falls", "nothing happens"]))
+    return [(why, _curl(report["model"]["name"], labels)) for why, labels in asked]
+
+
+def _curl(model: str, labels: list[str]) -> str:
+    """Quoted for the shell: a label may hold any character, and must run nothing. `--form-string`, because `-F` would
+    cut a label at its first semicolon."""
+    fields = shlex.quote("labels=" + json.dumps(labels, ensure_ascii=False))
+    model = shlex.quote("model=" + model)
+    return f"curl -F video=@clip.mp4 -F {model} \\\n  --form-string {fields} \\\n  {ADDRESS}/v1/classify"
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.1f}\u00a0%"
+
+
+def _points(share: float) -> str:
+    """A difference of two shares."""
+    return f"{100 * share:+.1f}".replace("-", "−")
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun if count == 1 else noun + ('es' if noun.endswith('s') else 's')}"
