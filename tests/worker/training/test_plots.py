@@ -12,7 +12,7 @@ from worker.training.plots import CURVES, PANEL, WIDE, Curves, between, confusio
 
 HOSTILE = [
     "<script>alert(1)</script>",
-    "$\\frac{",
+    "$\\frac{$",
     "跑步",
     "two\nlines\tand a tab",
     "x" * 300,
