@@ -131,7 +131,7 @@ def orthonormal(width: int, dim: int, seed: int) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     gaussian = torch.randn(max(width, dim), min(width, dim), generator=generator, dtype=torch.float64)
     basis: Tensor = torch.linalg.qr(gaussian).Q.float()  # [larger, smaller]
-    return basis if width > dim else basis.T.contiguous()
+    return (basis if width > dim else basis.T).contiguous()
 
 
 class _Sentence:
