@@ -7,8 +7,9 @@ Weights are converted once; nothing is autocast on CPU, where casting on every c
 from __future__ import annotations
 
 import re
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -35,6 +36,11 @@ def choose_dtype(device: torch.device, setting: Precision) -> torch.dtype:
     if setting == "fp16" and device.type == "cpu":
         raise ValueError("fp16 needs a GPU; use bf16 or fp32 on a CPU")
     return DTYPES[setting]
+
+
+def autocasting(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[Any]:
+    """Training keeps fp32 weights, and computes in `dtype` where it is another (method §7)."""
+    return nullcontext() if dtype is torch.float32 else torch.autocast(device.type, dtype)
 
 
 def has_native_bf16(device: torch.device) -> bool:

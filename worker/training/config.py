@@ -1,0 +1,118 @@
+"""A run's every number, resolved once: what was asked ▸ the recipe ▸ base model and data. It goes into the card."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from core.errors import InvalidTraining
+from core.training import TrainingRequest
+from models.augment import Augment
+from models.base import Base
+from models.classifiers import TextInputs, text_inputs
+from models.optimizer import Tune
+from models.precision import has_native_bf16
+from models.recipes import RECIPES, Recipe, effective_batch
+from models.shots import repeats
+from models.temporal import Init, Kind
+
+MICRO_CPU = 2  # clips in one forward pass: a wish to stop is looked at between two of them
+MICRO_GPU = 32  # halved whenever the GPU's memory does not suffice
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    recipe: Recipe
+    classifier: str
+    inputs: TextInputs
+    temporal: Kind
+    temporal_init: Init
+    tune: Tune
+    frames: int  # T
+    lr: float  # of new modules, at its peak
+    batch: int  # global
+    micro: int  # clips in one forward pass of one process
+    repeats: int  # of every clip in an epoch; above 1 for few-shot
+    seed: int
+    augment: Augment | None
+    precision: str  # fp32, or what autocast computes in
+    gradient_checkpointing: bool
+    cache_frames: bool
+
+    @property
+    def epochs(self) -> float:
+        return self.recipe.epochs
+
+    def to_dict(self) -> dict[str, Any]:
+        """The card's `hyperparameters`."""
+        recipe = self.recipe.to_dict()
+        for name in ("name", "augment", "text_inputs", "templates", "ensemble", "temporal", "temporal_init", "frames"):
+            recipe.pop(name)
+        return recipe | {
+            "lr": self.lr,
+            "global_batch": self.batch,
+            "micro_batch": self.micro,
+            "repeats": self.repeats,
+            "tune": self.tune,
+            "frames": self.frames,
+            "precision": self.precision,
+            "augment": None if self.augment is None else _plain(self.augment),
+            "gradient_checkpointing": self.gradient_checkpointing,
+        }
+
+
+def resolve(request: TrainingRequest, base: Base, clips: int, drawn: int, device: torch.device) -> Config:
+    """clips: of the train split; drawn: how many are trained on (fewer for few-shot). Raises: InvalidTraining."""
+    recipe = RECIPES[request.recipe].for_base(base.architecture).for_data(clips)
+    if request.shots is not None:
+        recipe = recipe.few_shot(clips)
+    if request.epochs is not None:
+        recipe = recipe.with_epochs(request.epochs)
+    again = repeats(clips, drawn) if request.shots is not None else 1
+    batch = effective_batch(recipe, drawn * again, request.batch_size)
+    micro = request.micro_batch or (MICRO_CPU if device.type == "cpu" else MICRO_GPU)
+    try:
+        inputs = text_inputs(
+            request.text_inputs or recipe.text_inputs,
+            asked=request.templates,
+            usual=recipe.templates or base.profile.templates,
+            ensemble=recipe.ensemble or base.profile.templates,
+            normalise=request.normalize_labels,
+        )
+    except ValueError as error:
+        raise InvalidTraining(f"{error}.", field="templates") from error
+    return Config(
+        recipe=recipe,
+        classifier=request.classifier,
+        inputs=inputs,
+        temporal=request.temporal or recipe.temporal,
+        temporal_init=request.temporal_init or recipe.temporal_init,
+        tune=request.tune or "tower",
+        frames=request.frames or recipe.frames or base.profile.frames,
+        lr=request.learning_rate or recipe.lr,
+        batch=batch,
+        micro=min(micro, batch),
+        repeats=again,
+        seed=request.seed,
+        augment=recipe.augment if request.augment in (None, True) else None,
+        precision=_precision(request.precision, recipe, device),
+        gradient_checkpointing=request.gradient_checkpointing,
+        cache_frames=request.cache_frames,
+    )
+
+
+def _precision(asked: str, recipe: Recipe, device: torch.device) -> str:
+    """fp16 needs a GPU; where a recipe names it and there is none, its arithmetic is done in fp32."""
+    if device.type == "cpu":
+        return "bf16" if asked == "bf16" else "fp32"
+    if asked != "auto":
+        return asked
+    if recipe.precision != "auto":
+        return recipe.precision
+    return "bf16" if has_native_bf16(device) else "fp16"
+
+
+def _plain(augment: Augment) -> dict[str, Any]:
+    return {name: getattr(augment, name) for name in Augment.__slots__}

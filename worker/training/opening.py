@@ -1,0 +1,47 @@
+"""The model that a run starts from, and the text encoder that fills W."""
+
+from __future__ import annotations
+
+from core.errors import InvalidTraining, ModelUnavailable, UnknownModel
+from models import zoo
+from models.base import Base
+from models.checkpoint import open_version
+from models.external_text import open_external
+from models.loader import open_base, resolve_auto
+from models.texts import TextSide
+from models.weights import WeightsUnavailable
+from worker.training.messages import say
+from worker.training.spec import Spec
+
+
+def open_model(spec: Spec) -> Base:
+    """In fp32, on the CPU. Raises: UnknownModel, ModelUnavailable."""
+    settings = spec.settings
+
+    def progress(what: str, share: float) -> None:
+        say("log", message=f"{what} ({share:.0%})")
+
+    try:
+        if spec.version is not None:
+            return open_version(spec.version, data_dir=settings.data_dir, progress=progress)
+        name = spec.model or settings.model
+        if name == "auto":
+            name, _ = resolve_auto(settings.data_dir, settings.weights)
+        if name not in zoo.names(settings.data_dir):
+            raise UnknownModel(f"There is no model {name!r}.", nearest=zoo.nearest(name, settings.data_dir))
+        weights = settings.weights if name == settings.model else None
+        return open_base(name, data_dir=settings.data_dir, weights_file=weights, progress=progress)
+    except WeightsUnavailable as error:
+        raise ModelUnavailable(error.message, hint=error.hint) from error
+
+
+def open_texts(classifier: str, base: Base, seed: int) -> TextSide:
+    """The text side that `classifier` reads with. Raises: ModelUnavailable, InvalidTraining."""
+    if not classifier.startswith("text:"):
+        return base.texts
+    try:
+        return open_external(classifier.removeprefix("text:"), base.dim, seed)
+    except WeightsUnavailable as error:
+        raise ModelUnavailable(error.message, hint=error.hint) from error
+    except ValueError as error:
+        raise InvalidTraining(str(error), field="classifier") from error

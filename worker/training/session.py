@@ -1,0 +1,304 @@
+"""One training run: model ▸ clips ▸ W ▸ how the model does ▸ the loop ▸ how it does now ▸ a version to publish."""
+
+from __future__ import annotations
+
+import time
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from math import ceil
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import nll_loss
+
+from core.datasets import Item
+from core.errors import InvalidTraining
+from core.training import TrainingRequest
+from models import classifiers, shots
+from models.classifiers import Classifier, TextInputs
+from models.lda import VIDEOS_PER_CLASS
+from models.precision import DTYPES, autocasting
+from models.sampling import Views
+from models.texts import TextSide
+from models.video import VideoModel
+from worker.clips import ClipReader
+from worker.decode_pool import DecodePool
+from worker.training import saving
+from worker.training.config import resolve
+from worker.training.division import divide, samples
+from worker.training.feeds import KEPT_BYTES, Feed, FrameFeed, keep_trunk
+from worker.training.gallery import Gallery
+from worker.training.loop import State, Step, epochs_ended, train
+from worker.training.measures import Scored
+from worker.training.messages import say
+from worker.training.opening import open_model, open_texts
+from worker.training.order import Order
+from worker.training.plots import ValPoint
+from worker.training.spec import Spec
+from worker.training.stop import Stop, Stopped
+from worker.training.version import conclude
+from worker.training.world import World
+
+SINGLE = Views()
+TELL_SECONDS = 0.2  # between two words about progress
+SECURE_SECONDS = 300.0  # a run that is killed loses no more than this, or an epoch
+REST_SECONDS = 2.0  # between two checkpoints, where epochs are shorter than that
+CHECKS = 10  # looks at the val split in a run
+
+
+def run(spec: Spec, request: TrainingRequest, world: World, pool: DecodePool, stop: Stop) -> None:
+    """Raises: VireoError, Stopped."""
+    session = Session(spec, request, world, pool, stop)
+    session.fit()
+    if world.leads:
+        conclude(session)
+
+
+class Session:
+    def __init__(self, spec: Spec, request: TrainingRequest, world: World, pool: DecodePool, stop: Stop) -> None:
+        """Raises: VireoError."""
+        self.spec, self.request, self.world, self.stop = spec, request, world, stop
+        self.device = world.device
+        self.tell("preparing")
+        torch.manual_seed(request.seed)
+        self.base = open_model(spec)
+        self.division = divide(request, spec.dataset)
+        self.config = resolve(request, self.base, self.division.available, len(self.division.train), self.device)
+        self.profile = replace(
+            self.base.profile, name=request.name, frames=self.config.frames, templates=self.config.inputs.served
+        )
+        ahead = max(8, 2 * self.config.micro)
+        self.reader = ClipReader(pool, self.profile, self.config.frames, ahead=ahead)
+        self.train_reader = ClipReader(pool, self.profile, self.config.frames, augment=self.config.augment, ahead=ahead)
+        self.texts = open_texts(request.classifier, self.base, request.seed)
+        self.texts.module.to(self.device)
+        self.judged = self.gallery(self.division.judged, self.division.classes)
+        same = self.division.val == self.division.judged
+        self.val = self.judged if same else self.gallery(self.division.val, self.division.classes)
+        self.unseen = self.gallery(self.division.unseen, self.division.novel)
+        self.classifier = self._fill().to(self.device)
+        self.model = self._model()
+        self.order = Order(
+            clips=len(self.division.train),
+            repeats=self.config.repeats,
+            batch=self.config.batch,
+            micro=self.config.micro,
+            seed=request.seed,
+            rank=world.rank,
+            world=world.size,
+        )
+        self.state, self.kept = self._resume()
+
+    # what a run is made of
+
+    def gallery(self, items: tuple[Item, ...], classes: tuple[str, ...]) -> Gallery:
+        looked_at = samples(items, classes, self.spec.clips)
+        return Gallery(self.reader, items, looked_at, self.profile, self.device, self.stop)
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        return autocasting(self.device, DTYPES[self.config.precision])
+
+    def vectors(self, gallery: Gallery, model: VideoModel, views: Views = SINGLE) -> tuple[list[int], Tensor]:
+        return gallery.vectors(model, views, max(1, self.config.micro), self.autocast)
+
+    def score(self, gallery: Gallery, model: VideoModel, rows: Tensor, scale: float, views: Views = SINGLE) -> Scored:
+        """rows: unit [C, d]; scale: exp(s). Raises: Stopped."""
+        places, vectors = self.vectors(gallery, model, views)  # [n, V, d]
+        return gallery.scored(places, vectors, rows, scale, self.profile.aggregate)
+
+    def base_model(self) -> VideoModel:
+        """The model as it was before, as it is served."""
+        return self.base.video_model(self.base.temporal_kind).to(self.device).eval().requires_grad_(False)
+
+    def base_rows(self, labels: tuple[str, ...]) -> Tensor | None:
+        """W of the base model, as it is served; None where its labels are closed and others."""
+        if self.base.fixed_rows is not None:
+            known = self.base.classes
+            inside = all(label in known for label in labels)
+            return self.base.fixed_rows[[known.index(label) for label in labels]] if inside else None
+        return self.text_rows(self.base.texts, labels, self.base.profile.templates)
+
+    def text_rows(self, texts: TextSide, labels: tuple[str, ...], templates: tuple[str, ...]) -> Tensor:
+        """Unit rows [C, d] as they would be served for these labels."""
+        inputs = TextInputs("templates", templates, self.request.normalize_labels)
+        return classifiers.build("text", labels=labels, texts=texts, inputs=inputs, dim=self.base.dim, seed=0).rows()
+
+    @property
+    def scale(self) -> float:
+        """exp(s), as trained."""
+        return float(self.model.logit_scale.detach().exp())
+
+    def tell(self, phase: str, **how_far: Any) -> None:
+        if self.world.leads:
+            say("progress", phase=phase, **how_far)
+
+    def _fill(self) -> Classifier:
+        features = None
+        if self.config.classifier == "lda":
+            self.tell("features")
+            features = self._features()
+        try:
+            return classifiers.build(
+                self.config.classifier,
+                labels=self.division.classes,
+                texts=self.texts,
+                inputs=self.config.inputs,
+                dim=self.base.dim,
+                seed=self.request.seed,
+                features=features,
+            )
+        except ValueError as error:
+            raise InvalidTraining(f"{error}.", field="classifier") from error
+
+    def _features(self) -> tuple[Tensor, Tensor]:
+        """Temporal means of the frozen tower, for LDA: at most 60 videos of each class (paper §4.3)."""
+        items = self.division.train
+        clips = [(item.sha256, item.label) for item in items]
+        chosen = shots.draw(clips, VIDEOS_PER_CLASS, self.request.seed, up_to=True).ids
+        gallery = self.gallery(tuple(item for item in items if item.sha256 in chosen), self.division.classes)
+        model = self.base.video_model("mean").to(self.device).eval().requires_grad_(False)
+        places, vectors = self.vectors(gallery, model)  # [n, 1, d]
+        return vectors.flatten(0, 1), gallery.labels(places)  # [n, d]
+
+    def _model(self) -> VideoModel:
+        try:
+            model = self.base.video_model(self.config.temporal, self.config.temporal_init)
+        except ValueError as error:
+            raise InvalidTraining(f"{error}.", field="temporal") from error
+        if self.config.tune == "projection":
+            model.tower.requires_grad_(False)
+            for _, parameter in model.tower.projection_parameters():
+                parameter.requires_grad_(True)
+            for _, parameter in model.new_parameters():
+                parameter.requires_grad_(True)
+        model.tower.set_grad_checkpointing(self.config.gradient_checkpointing)
+        model.to(memory_format=torch.channels_last)
+        return model.to(self.device)
+
+    def _resume(self) -> tuple[State, dict[str, Any]]:
+        if self.spec.checkpoint is None:
+            return State(), {}
+        state, kept = saving.restore(self.spec.checkpoint, self.model, self.classifier)
+        say("log", message=f"goes on from step {state.step}")
+        return state, kept
+
+    # training
+
+    def fit(self) -> None:
+        """Raises: VireoError, Stopped."""
+        if self.world.leads and not self.kept:
+            self.kept = before(self)
+        feed = self._feed()
+        follower = _Follower(self)
+        if self.world.leads and self.state.step == 0:
+            follower.secure()
+        try:
+            train(
+                self.config,
+                self.model,
+                self.classifier,
+                feed,
+                self.order,
+                self.state,
+                self.device,
+                self.stop,
+                follower.step if self.world.leads else lambda *_: None,
+            )
+        except BaseException:
+            if self.world.leads and self.stop.asked:  # the last complete step is all that counts
+                follower.secure()
+            if self.stop.asked:
+                raise Stopped from None
+            raise
+
+    def _feed(self) -> Feed:
+        looked_at = samples(self.division.train, self.division.classes, self.spec.clips)
+        still = self.config.augment is None and self.config.tune == "projection" and not self.model.tower.mixes_time
+        if still and self._fits(len(looked_at)):
+            self.tell("features")
+            return keep_trunk(self.model, self.reader, looked_at, self.profile, self.device, self.config.micro)
+        return FrameFeed(self.train_reader, looked_at, self.profile, self.device)
+
+    @torch.no_grad()
+    def _fits(self, clips: int) -> bool:
+        """Whether the trunk's answers for all clips can be kept."""
+        size = self.profile.size
+        one = self.model.trunk(torch.zeros(1, self.config.frames, 3, size, size, device=self.device))
+        return one.nbytes * clips <= KEPT_BYTES
+
+
+class _Follower:
+    """What happens beside the loop, in the process that speaks for the run."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._told = self._secured = 0.0
+        self._check_every = max(1, ceil(session.config.epochs / CHECKS))
+        self._loss: list[float] = []
+
+    def step(self, done: Step, state: State) -> None:
+        session, now = self._session, time.monotonic()
+        self._loss.append(done.loss)
+        last = done.step == done.steps
+        ended = list(epochs_ended(done.step - 1, done.step, session.order.per_epoch))
+        if now - self._told >= TELL_SECONDS or last:
+            self._told = now
+            self._tell(done)
+        if ended or last:
+            say("metric", split="train", epoch=done.epoch, loss=float(np.mean(self._loss)), lr=done.lr)
+            self._loss.clear()
+        if last or any(epoch % self._check_every == 0 for epoch in ended):
+            self._check(done, state)
+        if (ended and now - self._secured > REST_SECONDS) or now - self._secured > SECURE_SECONDS or last:
+            self.secure()
+
+    def secure(self) -> None:
+        session, self._secured = self._session, time.monotonic()
+        path = session.spec.scratch / f"checkpoint-{session.state.step}.pt"
+        saving.save(path, session.model, session.classifier, session.state, session.kept)
+        epoch = session.state.step / session.order.per_epoch
+        say("checkpoint", path=str(path), step=session.state.step, epoch=epoch)
+
+    def _tell(self, done: Step) -> None:
+        self._session.tell(
+            "training",
+            epoch=round(done.epoch, 3),
+            epochs=self._session.config.epochs,
+            step=done.step,
+            steps=done.steps,
+            loss=done.loss,
+            lr=done.lr,
+            samples_per_s=round(done.samples_per_s, 3),
+            eta_s=round(done.eta_s, 1),
+        )
+
+    def _check(self, done: Step, state: State) -> None:
+        if len(self._session.val):
+            check = validate(self._session, round(done.epoch, 3))
+            state.checks.append(check)
+            say("metric", split="val", **check)
+
+
+def validate(session: Session, epoch: float) -> ValPoint:
+    """How the model does on the val split: for the learning curve, never to choose by (method §17)."""
+    scored = session.score(session.val, session.model, session.classifier.rows(), session.scale)
+    probabilities = torch.from_numpy(scored.probabilities)  # [n, C]
+    loss = nll_loss(probabilities.clamp_min(1e-12).log(), torch.from_numpy(scored.labels))
+    return {"epoch": epoch, "loss": float(loss), "top1": float(scored.hits.mean())}
+
+
+def before(session: Session) -> dict[str, Any]:
+    """How the base model does on the clips that the report will be about."""
+    division, base = session.division, session.base
+    session.tell("evaluating")
+    model = session.base_model()
+    kept: dict[str, Any] = {"measured": True}
+    rows = session.base_rows(division.classes)
+    if rows is not None and division.judged:
+        kept["judged"] = saving.pack(session.score(session.judged, model, rows, base.logit_scale))
+    rows = session.base_rows(division.novel) if len(division.novel) > 1 else None
+    if rows is not None:
+        kept["unseen"] = saving.pack(session.score(session.unseen, model, rows, base.logit_scale))
+    return kept

@@ -1,0 +1,179 @@
+"""The end of a run: what was trained is judged, and written down as a version that is ready to be published."""
+
+from __future__ import annotations
+
+import platform
+import time
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+from core.registry import CARD, Card
+from models import checkpoint
+from models.sampling import Views
+from worker.training import measures, report
+from worker.training.division import shots_record
+from worker.training.measures import Freedom, Scored
+from worker.training.messages import say
+from worker.training.saving import unpack
+
+if TYPE_CHECKING:
+    from worker.training.session import Session
+
+PACKAGES = ("vireo", "torch", "torchvision", "open_clip_torch", "av", "numpy", "scikit-learn", "transformers", "timm")
+POLL_SECONDS = 0.05
+
+
+def conclude(session: Session) -> None:
+    """Writes `spec.output` and says the result. Raises: VireoError, Stopped."""
+    session.tell("evaluating")
+    scored = _judge(session)
+    single = scored["1x1"]
+    before = session.kept.get("judged")
+    evaluation = measures.evaluate(scored, session.division.classes)
+    freedom = _freedom(session, single)
+    saved = _save(session)
+    session.tell("publishing")
+    card = _card(session, _number(session), saved, evaluation["views"], freedom)
+    written = report.build(
+        evaluation,
+        model={
+            "name": f"{card.name}:{card.version}",
+            "base": card.base,
+            "recipe": card.recipe,
+            "classifier": session.config.classifier,
+            "temporal": session.config.temporal,
+            "open_labels": card.open_labels,
+        },
+        dataset=report.DatasetFacts(
+            id=session.spec.dataset.id, digest=session.spec.dataset.digest, name=session.spec.dataset.name
+        ),
+        split=session.division.judged_split,
+        created_at=card.created_at,
+        classes=session.division.classes,
+        classifiers=_classifiers(session),
+        curves={"train": session.state.curve, "val": session.state.checks},
+        before=measures.compare(unpack(before), single) if before else None,
+        freedom=freedom,
+        skipped=_skipped(session),
+    )
+    report.write(written, session.spec.output)
+    (session.spec.output / CARD).write_text(card.model_dump_json(indent=1), encoding="utf-8")
+    say("result", **_result(card))
+
+
+def _judge(session: Session) -> dict[str, Scored]:
+    """View → scores. Raises: Stopped."""
+    rows = session.classifier.rows()
+    names = dict.fromkeys(("1x1", session.request.views))
+    return {
+        name: session.score(session.judged, session.model, rows, session.scale, Views.parse(name)) for name in names
+    }
+
+
+def _freedom(session: Session, base_after: Scored) -> Freedom | None:
+    """What training cost other labels, where the dataset holds classes that were not trained on."""
+    kept, division = session.kept, session.division
+    if "unseen" not in kept or "judged" not in kept or not session.classifier.open_labels:
+        return None
+    texts = session.classifier.served_texts(session.texts)
+    rows = session.text_rows(texts, division.novel, session.config.inputs.served)
+    novel_after = session.score(session.unseen, session.model, rows, session.scale)
+    return measures.freedom(
+        (unpack(kept["judged"]), base_after),
+        (unpack(kept["unseen"]), novel_after),
+        division.classes,
+        division.novel,
+    )
+
+
+def _save(session: Session) -> dict[str, Any]:
+    return checkpoint.save(
+        session.spec.output,
+        session.model,
+        session.base,
+        texts=session.classifier.served_texts(session.texts),
+        classifier=session.classifier.state(),
+    )
+
+
+def _number(session: Session) -> int:
+    """Ask for the version's number, and wait for it. Raises: Stopped."""
+    say("ready")
+    while not session.spec.number.exists():
+        session.stop.check()
+        time.sleep(POLL_SECONDS)
+    return int(session.spec.number.read_text(encoding="utf-8"))
+
+
+def _classifiers(session: Session) -> dict[str, Any]:
+    """W by what it is; beside one that is not made of the base's texts, the one that is."""
+    found = {session.config.classifier: session.classifier.rows().detach().cpu().numpy()}
+    if session.config.classifier != "text" and (text := session.base_rows(session.division.classes)) is not None:
+        found[f"text of {session.base.name}"] = text.cpu().numpy()
+    return found
+
+
+def _skipped(session: Session) -> list[tuple[str, str]]:
+    paths = {item.sha256: item.path for item in session.spec.dataset.items}
+    skipped = session.reader.skipped | session.train_reader.skipped
+    return sorted((paths.get(path.name, path.name), reason) for path, reason in skipped.items())
+
+
+def _card(session: Session, number: int, saved: dict[str, Any], views: dict[str, Any], freedom: Freedom | None) -> Card:
+    request, config, dataset = session.request, session.config, session.spec.dataset
+    before = session.kept.get("judged")
+    metrics: dict[str, Any] = {"split": session.division.judged_split, "views": views}
+    if before and len(before["ids"]):
+        metrics["before"] = measures.measure(unpack(before))
+    return Card(
+        name=request.name,
+        version=number,
+        created_at=time.time(),
+        origin="trained",
+        base=session.base.name,
+        method=request.method,
+        recipe=request.recipe,
+        classifier={
+            "kind": config.classifier,
+            "text_inputs": config.inputs.mode,
+            "templates": list(config.inputs.served),
+            "normalize_labels": request.normalize_labels,
+        },
+        classes=session.division.classes,
+        open_labels=session.classifier.open_labels,
+        profile=session.profile.to_dict(),
+        hyperparameters=config.to_dict(),
+        dataset={"id": dataset.id, "digest": dataset.digest, "name": dataset.name, "splits": dict(dataset.splits)},
+        shots=shots_record(request, session.division),
+        seeds={"run": request.seed} | ({} if dataset.split_seed is None else {"split": dataset.split_seed}),
+        metrics=metrics,
+        freedom=None if freedom is None else dict(freedom),
+        job=session.spec.job,
+        packages=_packages(),
+        **saved,
+    )
+
+
+def _packages() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:  # an optional one
+            continue
+    return found
+
+
+def _result(card: Card) -> dict[str, Any]:
+    single = card.metrics["views"].get("1x1")
+    return {
+        "model": f"{card.name}:{card.version}",
+        "version": card.version,
+        "metrics": single,
+        "views": card.metrics["views"],
+        "before": card.metrics.get("before"),
+        "freedom": card.freedom,
+        "classes": list(card.classes),
+        "open_labels": card.open_labels,
+        "report": f"/v1/models/{card.name}/versions/{card.version}/report",
+    }

@@ -1,0 +1,52 @@
+"""The processes of one run: one, or as many as torchrun has started."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+
+from core.settings import Settings
+from models.precision import choose_device
+
+_PATIENCE = timedelta(hours=6)  # the first process evaluates while the others wait
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    rank: int
+    size: int
+    device: torch.device
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process speaks for the run."""
+        return self.rank == 0
+
+
+def processes(settings: Settings) -> int:
+    """How many a run should have here."""
+    if settings.training_processes:
+        return settings.training_processes
+    return max(1, torch.cuda.device_count()) if settings.device in ("auto", "cuda") else 1
+
+
+def join(settings: Settings) -> World:
+    """Raises: ValueError for a device that is not there."""
+    rank, size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    device = choose_device(settings.device)
+    if size == 1:
+        return World(0, 1, device)
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
+    return World(rank, size, device)
+
+
+def leave(world: World) -> None:
+    if world.size > 1:
+        dist.destroy_process_group()
