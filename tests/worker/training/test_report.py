@@ -216,8 +216,21 @@ def test_few_clips_make_modest_words(tmp_path: Path) -> None:
     assert "no difference" in said(0)
 
 
-def test_a_split_that_was_trained_on_is_called_so(tmp_path: Path) -> None:
-    assert "trained on these very clips" in words(page_of(report_of(["a", "b"], scored(2, 9), split="train"), tmp_path))
+@pytest.mark.parametrize(
+    ("split", "base", "said"),
+    [
+        ("train", "lite", "trained on these very clips"),
+        ("train", None, "If the model was trained on this dataset"),
+        ("all", None, "If the model was trained on this dataset"),
+        ("val", "lite", "They are a sample"),
+    ],
+)
+def test_clips_that_may_have_been_trained_on_are_called_so(
+    tmp_path: Path, split: str, base: str | None, said: str
+) -> None:
+    text = words(page_of(report_of(["a", "b"], scored(2, 9), split=split, model={"base": base}), tmp_path))
+    assert said in text
+    assert ("trained on" in text[: text.index("Classes")]) == (split != "val")
 
 
 def test_classes_are_listed_worst_first_and_empty_ones_last(tmp_path: Path) -> None:
