@@ -23,6 +23,7 @@ from models.augment import Augment, Draw
 from models.profile import Profile
 from models.sampling import Views
 from worker.decode_pool import DecodePool, Decoding
+from worker.frame_cache import prepare
 
 UInt8Array = npt.NDArray[np.uint8]
 Int64Array = npt.NDArray[np.int64]
@@ -55,12 +56,22 @@ class ClipReader:
     """Holds nothing that must be closed: the pool is the caller's, who may read with several readers at once."""
 
     def __init__(
-        self, pool: DecodePool, profile: Profile, frames: int, *, augment: Augment | None = None, ahead: int = 32
+        self,
+        pool: DecodePool,
+        profile: Profile,
+        frames: int,
+        *,
+        augment: Augment | None = None,
+        cache: Path | None = None,
+        ahead: int = 32,
     ) -> None:
-        """frames: T; augment: how `batches` looks, None for the steady look of evaluation; ahead: clips decoded beyond
-        the one that is waited for (at most 256): a batch's worth keeps the children busy while the caller computes."""
+        """frames: T; augment: how `batches` looks, None for the steady look of evaluation; cache: the directory where
+        decoded frames are kept (`worker.frame_cache`); ahead: clips decoded beyond the one that is waited for (at most
+        256): a batch's worth keeps the children busy while the caller computes."""
         self._pool, self._profile, self._frames = pool, profile, frames
-        self._augment = augment
+        self._augment, self._cache = augment, cache
+        if cache is not None:
+            prepare(cache)
         self._ahead = min(max(ahead, 1), _MOST_AHEAD)
         self.skipped: dict[Path, str] = {}
         """All clips that this reader has left out, and why."""
@@ -108,7 +119,11 @@ class ClipReader:
         return self._submit(sample, Views(), None if self._augment is None else Draw(sample.seed, self._augment))
 
     def _submit(self, sample: Sample, views: Views, draw: Draw | None) -> Decoding:
-        return self._pool.submit(sample.path, profile=self._profile, views=views, frames=self._frames, draw=draw)
+        # many views are looked at once, when training is over: their frames are not worth keeping
+        cache = self._cache if views.count == 1 else None
+        return self._pool.submit(
+            sample.path, profile=self._profile, views=views, frames=self._frames, draw=draw, cache=cache
+        )
 
     def _in_order(
         self, samples: Iterable[Sample], look: Callable[[Sample], Decoding]

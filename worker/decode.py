@@ -32,7 +32,8 @@ UInt8Array = npt.NDArray[np.uint8]
 @dataclass(frozen=True, slots=True)
 class DecodeRequest:
     """frames: T of one clip; the sampling policy and the crops are the profile's. threads: of the decoder.
-    draw: one look in training. Raises: ValueError for a draw of more than one view."""
+    draw: one look in training. cache: directory of `worker.frame_cache`.
+    Raises: ValueError for a draw of more than one view."""
 
     profile: Profile
     views: Views
@@ -40,6 +41,7 @@ class DecodeRequest:
     limits: Limits
     threads: int = 1
     draw: Draw | None = None
+    cache: Path | None = None
 
     def __post_init__(self) -> None:
         if self.draw is not None and self.views.count != 1:

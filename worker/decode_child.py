@@ -17,6 +17,7 @@ from av.error import FFmpegError
 
 from core.errors import Cancelled, UndecodableVideo, VireoError
 from worker.decode import DecodeReport, DecodeRequest, decode_clip
+from worker.frame_cache import decode_cached
 from worker.probe import in_words
 from worker.segment import Ticket, attach
 
@@ -44,7 +45,10 @@ def confine(memory_bytes: int) -> None:
 def decode_into(path: str, request: DecodeRequest, ticket: Ticket) -> DecodeReport | dict[str, Any]:
     """Fills the parent's segment; an error comes back as `VireoError.to_dict` has it."""
     try:
-        return decode_clip(Path(path), request, attach(ticket))
+        out = attach(ticket)
+        if request.cache is None:
+            return decode_clip(Path(path), request, out)
+        return decode_cached(Path(path), request, request.cache, out)
     except VireoError as error:
         return error.to_dict()
     except FileNotFoundError:

@@ -68,9 +68,19 @@ class DecodePool:
         self._ended_at = time.monotonic()
         self._children = self._start()
 
-    def submit(self, path: Path, *, profile: Profile, views: Views, frames: int, draw: Draw | None = None) -> Decoding:
-        """Starts at once if a child is free. draw: a look in training. Raises: InvalidRequest, WorkerUnavailable."""
-        request = DecodeRequest(profile, views, frames, self._limits, self._threads, draw)
+    def submit(
+        self,
+        path: Path,
+        *,
+        profile: Profile,
+        views: Views,
+        frames: int,
+        draw: Draw | None = None,
+        cache: Path | None = None,
+    ) -> Decoding:
+        """Starts at once if a child is free. draw: a look in training; cache: the directory of a frame cache.
+        Raises: InvalidRequest, WorkerUnavailable."""
+        request = DecodeRequest(profile, views, frames, self._limits, self._threads, draw, cache)
         if np.prod(request.shape, dtype=np.int64) > MAX_BYTES:
             raise InvalidRequest(
                 f"{views} views of {frames} frames are more than fit in memory.", hint="Ask for fewer views or frames."
@@ -198,18 +208,22 @@ class Decoding:
         if self._cancelled.is_set():
             raise Cancelled("Decoding was cancelled.")
         try:
-            answer: DecodeReport | dict[str, Any] = self._future.result()
+            # asked for and not raised: a raised error would hold this call's frames, and the future holds the error
+            error = self._future.exception()
         except CancelledError:
             raise Cancelled("Decoding was cancelled.") from None
-        except TimeoutError:
+        if isinstance(error, TimeoutError):
             raise UndecodableVideo(
                 f"Decoding took longer than {self._pool.deadline_s:g} s.",
                 hint="Send a shorter or smaller video.",
                 reason="deadline",
                 stream=None,
-            ) from None
-        except ProcessExpired as error:
-            raise _crashed() from error
+            )
+        if isinstance(error, ProcessExpired):
+            raise _crashed()
+        if isinstance(error, BrokenProcessPool):
+            raise BrokenProcessPool
+        answer: DecodeReport | dict[str, Any] = self._future.result()
         return answer
 
 

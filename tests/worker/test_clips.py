@@ -4,9 +4,8 @@ import hashlib
 import multiprocessing
 import os
 import signal
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -18,8 +17,8 @@ from core.errors import StorageUnavailable, WorkerUnavailable
 from models.augment import Augment
 from models.profile import Profile
 from models.sampling import Views, frame_indices
-from tests.clips import read_index, render_slow, rendered
-from worker.clips import ClipReader, Sample
+from tests.clips import SPECS, read_index, render, render_slow, rendered
+from worker.clips import Batch, ClipReader, Sample
 from worker.decode_pool import DecodePool
 
 PROFILE = Profile("test", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), 48, 56, ("{}",))
@@ -49,8 +48,12 @@ def plan_of(folder: Path, batches: int = 3, size: int = 4) -> list[list[Sample]]
 
 def read_all(pool: DecodePool, plan: list[list[Sample]], ahead: int = 5) -> str:
     """sha256 of every batch."""
+    return digest_of(ClipReader(pool, PROFILE, 8, augment=Augment(), ahead=ahead).batches(plan))
+
+
+def digest_of(batches: Iterable[Batch]) -> str:
     state = hashlib.sha256()
-    for batch in ClipReader(pool, PROFILE, 8, augment=Augment(), ahead=ahead).batches(plan):
+    for batch in batches:
         state.update(batch.frames.tobytes() + batch.labels.tobytes() + batch.places.tobytes())
     return state.hexdigest()
 
@@ -85,6 +88,22 @@ def test_the_seed_decides_and_nothing_else(folder: Path) -> None:
 
     assert alone == together
     assert alone != moved
+
+
+def test_with_a_cache_the_second_epoch_decodes_nothing(pool: DecodePool, folder: Path, tmp_path: Path) -> None:
+    plan = plan_of(folder, batches=2)
+    paths = {sample.path for group in plan for sample in group}
+    cache = tmp_path / "cache"
+    training = ClipReader(pool, PROFILE, 8, augment=Augment(), cache=cache)
+    steady = ClipReader(pool, PROFILE, 8, cache=cache)
+    first = digest_of(training.batches(plan)), digest_of(steady.batches(plan))
+    assert len(list(cache.iterdir())) == 2 * len(paths)
+    written = {file: file.stat().st_mtime_ns for file in cache.iterdir()}
+
+    assert (digest_of(training.batches(plan)), digest_of(steady.batches(plan))) == first
+    assert first[1] == digest_of(ClipReader(pool, PROFILE, 8).batches(plan))
+    assert dict(training.views(plan[0], Views(2, 1)))  # many views pass it by
+    assert {file: file.stat().st_mtime_ns for file in cache.iterdir()} == written
 
 
 def test_views_are_those_of_evaluation(pool: DecodePool, folder: Path, tmp_path: Path) -> None:
@@ -126,28 +145,36 @@ def test_what_is_not_the_clips_fault_ends_the_reading(pool: DecodePool, folder: 
         list(ClipReader(pool, PROFILE, 8).batches(plan_of(folder)))
 
 
-def test_killed_children_change_nothing(folder: Path) -> None:
-    plan = plan_of(folder, batches=8)
-    with start() as pool:
-        expected = read_all(pool, plan)
-        over = threading.Event()
-        killer = threading.Thread(target=kill_now_and_then, args=(over,))
-        killer.start()
-        try:
-            disturbed = [read_all(pool, plan) for _ in range(2)]
-        finally:
-            over.set()
-            killer.join()
+@pytest.mark.parametrize("cached", [False, True])
+def test_killed_children_change_nothing(
+    cached: bool, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """kill -9 of one decode child after another: what they had in hand is decoded once more."""
+    monkeypatch.setattr("worker.decode_pool._WEDGED_SECONDS", 0.5)
+    path = render(folder / "large.mp4", replace(SPECS["h264_long_gop"], width=640, height=480, frames=100))
+    plan = [[Sample(path, i, seed=i) for i in range(4)] for _ in range(5)]
+    with start(deadline_s=3.0) as pool:
+        reader = ClipReader(pool, PROFILE, 8, augment=Augment(), cache=tmp_path if cached else None, ahead=5)
+        batches, killed = [], 0
+        for batch in reader.batches(plan):
+            batches.append(batch)
+            time.sleep(0.02)  # into the middle of a clip
+            killed += kill_one()
+        (expected,) = reader.batches(plan[:1])
 
-    assert disturbed == [expected, expected]
+    assert killed >= 3
+    assert reader.skipped == {}
+    assert all((batch.frames == expected.frames).all() for batch in batches)
+    assert not list(tmp_path.glob("*.part"))
+    assert not [link for link in open_files() if "vireo-frames" in link]  # before any garbage collection
 
 
-def kill_now_and_then(over: threading.Event) -> None:
-    """kill -9 of one decode child at a time; never so often that one clip meets it twice."""
-    while not over.wait(0.4):
-        for child in multiprocessing.active_children()[:1]:
-            if child.pid is not None:
-                os.kill(child.pid, signal.SIGKILL)
+def kill_one() -> int:
+    for child in multiprocessing.active_children():
+        if child.pid is not None:
+            os.kill(child.pid, signal.SIGKILL)
+            return 1
+    return 0
 
 
 def test_a_clip_that_takes_too_long_is_left_out(folder: Path) -> None:
@@ -174,22 +201,30 @@ def test_no_more_is_decoded_ahead_than_allowed(pool: DecodePool, folder: Path) -
 
 def test_leaving_ends_what_is_under_way(folder: Path) -> None:
     slow = render_slow(folder / "slow.webm")
-    before = {entry.name for entry in Path("/dev/shm").iterdir()}
+    before = in_shared_memory()
     with start() as pool:
         plan = [plan_of(folder)[0], [Sample(slow, 0)] * 6]
         reading = ClipReader(pool, PROFILE, 8, augment=Augment(), ahead=6).batches(iter(plan))
         next(reading)
         assert pool._under_way
         del reading
-        begin = time.monotonic()
-        while pool._under_way:
-            assert time.monotonic() - begin < 2
-            time.sleep(0.01)
+        wait_until(lambda: not pool._under_way, seconds=3)
         assert read_all(pool, plan_of(folder))  # the pool is whole
         assert not [link for link in open_files() if "vireo-frames" in link]
 
     assert not multiprocessing.active_children()
-    assert {entry.name for entry in Path("/dev/shm").iterdir()} == before
+    wait_until(lambda: in_shared_memory() <= before, seconds=3)  # other programs' names come and go
+
+
+def wait_until(done: Callable[[], bool], seconds: float) -> None:
+    begin = time.monotonic()
+    while not done():
+        assert time.monotonic() - begin < seconds
+        time.sleep(0.01)
+
+
+def in_shared_memory() -> set[str]:
+    return {entry.name for entry in Path("/dev/shm").iterdir()}
 
 
 def open_files() -> list[str]:

@@ -1,0 +1,217 @@
+"""A clip read through the cache is the clip that decoding gives, however the entry came to be, or not to be."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from core.errors import UndecodableVideo
+from models.augment import Augment, Draw
+from models.profile import Profile
+from models.sampling import Views
+from tests.clips import SPECS, read_index, render, rendered
+from worker import frame_cache
+from worker.decode import DecodeReport, DecodeRequest, decode_clip
+from worker.frame_cache import decode_cached, prepare
+from worker.probe import Limits
+
+UInt8Array = npt.NDArray[np.uint8]
+
+PROFILE = Profile("test", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), 48, 64, ("{}",))
+WHOLE = Augment(area=(1.0, 1.0), aspect=(1.0, 1.0), flip=0.0, grayscale=0.0)  # the largest square
+STEADY = DecodeRequest(PROFILE, Views(), 8, Limits())
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("clips")
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    prepare(tmp_path / "cache")
+    return tmp_path / "cache"
+
+
+def drawn(seed: int, augment: Augment = WHOLE, frames: int = 8) -> DecodeRequest:
+    return replace(STEADY, frames=frames, draw=Draw(seed, augment))
+
+
+def look(path: Path, request: DecodeRequest, cache: Path | None = None) -> tuple[UInt8Array, DecodeReport]:
+    out = np.zeros(request.shape, np.uint8)
+    report = decode_clip(path, request, out) if cache is None else decode_cached(path, request, cache, out)
+    return out, report
+
+
+def entries(cache: Path) -> list[Path]:
+    return sorted(cache.iterdir())
+
+
+@pytest.mark.parametrize("name", ["h264", "h264_bframes", "vp9_webm", "h264_rotate90", "h264_vfr", "ffv1_odd"])
+def test_what_evaluation_sees_is_exactly_what_decoding_gives(name: str, folder: Path, cache: Path) -> None:
+    path = rendered(name, folder)
+    plain, report = look(path, STEADY)
+    first, made = look(path, STEADY, cache)
+    again, kept = look(path, STEADY, cache)
+
+    assert (first == plain).all()
+    assert (again == plain).all()
+    assert made == report
+    assert kept == replace(report, source="cache", decoded=0)
+    assert len(entries(cache)) == 1
+
+
+@pytest.mark.parametrize("frames", [8, 4])
+@pytest.mark.parametrize("seed", range(4))
+def test_draws_are_alike_whether_made_or_kept(seed: int, frames: int, folder: Path, cache: Path) -> None:
+    path = rendered("h264", folder)  # 40 frames
+    request = drawn(seed, Augment(randaugment=(2, 9)), frames)
+    made, report = look(path, request, cache)
+    again, kept = look(path, request, cache)
+
+    assert (made == again).all()
+    assert kept == replace(report, source="cache", decoded=0)
+
+
+def test_a_short_clip_is_drawn_as_without_the_cache(folder: Path, cache: Path) -> None:
+    path = render(folder / "short.mp4", replace(SPECS["h264"], frames=30))  # 30 ≤ 4 · 8
+    for seed in range(6):
+        plain, report = look(path, drawn(seed))
+        cached, kept = look(path, drawn(seed), cache)
+        assert [read_index(frame) for frame in cached[0]] == [read_index(frame) for frame in plain[0]]
+        assert kept.timestamps == report.timestamps
+        # decoding resamples once, the cache twice
+        assert np.abs(cached.astype(int) - plain).mean() < 6
+
+
+def test_a_long_clip_is_drawn_from_four_frames_of_each_segment(folder: Path, cache: Path) -> None:
+    path = render(folder / "long.mp4", replace(SPECS["h264"], frames=160, width=64))
+    seen = np.array([[read_index(frame) for frame in look(path, drawn(seed), cache)[0][0]] for seed in range(60)])
+
+    for segment, indices in enumerate(seen.T):  # 20 frames each, their quarters' middles 2, 7, 12, 17
+        assert set(indices) == {20 * segment + k for k in (2, 7, 12, 17)}
+    assert len(entries(cache)) == 1
+
+
+def test_frames_are_kept_with_the_short_side_and_their_aspect(folder: Path, cache: Path) -> None:
+    path = render(folder / "wide.mp4", replace(SPECS["h264"], width=256, height=128))
+    look(path, drawn(0), cache)
+    (file,) = entries(cache)
+    assert b'"shape": [64, 128, 3]' in file.read_bytes().partition(b"\n")[0]
+
+
+def test_entries_are_found_by_all_that_made_them(folder: Path, cache: Path) -> None:
+    path = rendered("h264", folder)
+    other = rendered("h264_bframes", folder)
+    copied = shutil.copy(path, folder / "copied.mp4")
+    ways: list[tuple[Path, DecodeRequest]] = [
+        (path, drawn(0)),
+        (path, STEADY),
+        (other, drawn(0)),
+        (path, drawn(0, frames=4)),
+        (path, replace(STEADY, frames=4)),
+        (path, replace(drawn(0), profile=replace(PROFILE, short_side=50))),
+        (path, replace(STEADY, profile=replace(PROFILE, short_side=50))),
+        (path, replace(drawn(0), profile=replace(PROFILE, interpolation="bilinear"))),
+    ]
+    for number, (file, request) in enumerate(ways):
+        look(file, request, cache)
+        assert len(entries(cache)) == number + 1
+    same = replace(PROFILE, name="other", templates=("a {}",))
+    for request in (drawn(1), drawn(0, Augment()), replace(STEADY, profile=same), replace(STEADY, threads=2)):
+        look(Path(copied), request, cache)
+    assert len(entries(cache)) == len(ways)
+
+
+def test_a_clip_that_changes_is_decoded_anew(folder: Path, cache: Path, tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    shutil.copy(rendered("h264", folder), path)
+    before, _ = look(path, STEADY, cache)
+    render(path, replace(SPECS["h264"], frames=16))
+    after, _ = look(path, STEADY, cache)
+
+    assert read_index(after[0, -1]) == 14
+    assert (before != after).any()
+
+
+def test_the_clips_of_a_dataset_bear_their_content_as_name(folder: Path, cache: Path, tmp_path: Path) -> None:
+    path = tmp_path / ("ab" * 32)
+    shutil.copy(rendered("h264", folder), path)
+    expected, _ = look(path, STEADY, cache)
+    path.write_bytes(b"")  # nothing of it is read again
+    assert (look(path, STEADY, cache)[0] == expected).all()
+
+
+@pytest.mark.parametrize("request_", [STEADY, drawn(5)], ids=["steady", "drawn"])
+@pytest.mark.parametrize("damage", ["torn", "flipped", "empty", "nonsense", "foreign"])
+def test_a_damaged_entry_is_made_anew(
+    request_: DecodeRequest, damage: str, folder: Path, cache: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = rendered("h264", folder)
+    expected, _ = look(path, request_, cache)
+    (file,) = entries(cache)
+    whole = file.read_bytes()
+    header, _, pixels = whole.partition(b"\n")
+    file.write_bytes(
+        {
+            "torn": whole[: len(header) + len(pixels) // 2],
+            "flipped": header + b"\n" + bytes(len(pixels)),
+            "empty": b"",
+            "nonsense": os.urandom(len(whole)),
+            "foreign": b'{"some": "thing else"}\n',
+        }[damage]
+    )
+    with caplog.at_level(logging.WARNING):
+        again, _ = look(path, request_, cache)
+
+    assert (again == expected).all()
+    assert "made anew" in caplog.text
+    assert file.read_bytes() == whole
+
+
+def test_where_nothing_can_be_written_frames_come_all_the_same(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = rendered("h264", folder)
+    prepare(tmp_path / "full")
+    monkeypatch.setattr(frame_cache, "_RESERVE", 1 << 60)
+    full, _ = look(path, drawn(3), tmp_path / "full")
+    gone, _ = look(path, drawn(3), tmp_path / "absent")
+    assert (full == gone).all()
+    assert not entries(tmp_path / "full")
+
+
+def test_a_write_that_breaks_off_leaves_nothing(folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: Path, target: Path) -> Path:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", full)
+        expected, _ = look(rendered("h264", folder), STEADY, cache)
+    assert not entries(cache)
+    assert (look(rendered("h264", folder), STEADY, cache)[0] == expected).all()
+
+
+def test_what_killed_children_left_is_swept(cache: Path) -> None:
+    old, young = cache / "a-1.part", cache / "b-2.part"
+    for part in (old, young):
+        part.write_bytes(b"half")
+    os.utime(old, (time.time() - 7200,) * 2)
+    prepare(cache)
+    assert entries(cache) == [young]
+
+
+def test_errors_pass_and_leave_nothing(cache: Path, tmp_path: Path) -> None:
+    (tmp_path / "words.mp4").write_text("no video " * 99)
+    for request in (STEADY, drawn(0)):
+        with pytest.raises(UndecodableVideo):
+            look(tmp_path / "words.mp4", request, cache)
+    assert not entries(cache)
