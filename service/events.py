@@ -1,8 +1,8 @@
 """A job's events as they happen: server-sent events from its Redis stream, each with an id to go on from.
 
-Workers and gateways append to the stream; whoever reads holds one connection of its own and blocks on it, so that
-nothing is polled. A stream ends after the event of a final state, or when the server stops: a reader that comes back
-with `Last-Event-ID` misses nothing and sees nothing twice.
+Workers and gateways append to the stream; whoever reads holds one connection of its own and blocks on it. A stream ends
+after the event of a final state, or when the server stops: a reader that comes back with `Last-Event-ID` misses nothing
+and sees nothing twice.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import time
 from collections.abc import AsyncIterator
 from typing import Any, cast
 
@@ -24,6 +25,8 @@ HEARTBEAT = 15.0  # seconds of silence after which a comment shows that the conn
 MOST_STREAMS = 256  # open at once in one gateway; each holds a connection to Redis
 RETRY_MS = 2000  # that a browser waits before it comes back
 _BATCH = 500
+_BLOCK = 1.0  # seconds of one blocking read: how long a stopping server is waited for. (Cancelling the read instead is
+# no way: redis-py can swallow a cancellation that meets it while it connects or sends.)
 _ID = re.compile(r"[0-9]{1,19}(-[0-9]{1,19})?")
 _START = "0-0"
 _FINAL = {json.dumps(state) for state in JobState if state.final}
@@ -73,9 +76,7 @@ class Events:
 
     async def _text(self, job_id: str, after: str | None) -> AsyncIterator[bytes]:
         self._open += 1
-        own = Redis.from_url(
-            self._url, decode_responses=True, socket_connect_timeout=2.0, socket_timeout=HEARTBEAT + 5.0
-        )
+        own = Redis.from_url(self._url, decode_responses=True, socket_connect_timeout=2.0, socket_timeout=_BLOCK + 5.0)
         try:
             yield f"retry: {RETRY_MS}\n\n".encode()
             async for text in self._entries(own, job_id, after):
@@ -93,38 +94,35 @@ class Events:
             after = _START
             if state is not None and not await self._redis.exists(keys.events(job_id)):
                 yield _event(_START, {"event": "state", "data": json.dumps(state)})
+        said = time.monotonic()
         while not self._stopping.is_set():
-            entries = await self._next(own, job_id, after, block=not over)
+            entries = await _next(own, job_id, after, block=not over)
             for after, fields in entries:
                 yield _event(after, fields)
             if over and not entries:
                 return
-            if not entries:
+            silent = time.monotonic() - said > HEARTBEAT
+            if entries or silent:
+                said = time.monotonic()
+            if silent and not entries:
                 yield b": still here\n\n"
-            if not entries or _ends(entries[-1][1]):
+            if (silent and not entries) or (entries and _ends(entries[-1][1])):
                 # Its record decides: a cancelled run may have been resumed since, and a forgotten one ends nothing.
                 state = await self._state(job_id)
                 over = state is None or state.final
 
-    async def _next(self, own: Redis, job_id: str, after: str, *, block: bool) -> list[Entry]:
-        """New entries; none after a heartbeat's time, or when the server stops."""
-        stream = keys.events(job_id)
-        wait = int(HEARTBEAT * 1000) if block else None
-        reading = asyncio.ensure_future(own.xread({stream: after}, count=_BATCH, block=wait))
-        stopping = asyncio.ensure_future(self._stopping.wait())
-        try:
-            await asyncio.wait({reading, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            answer = reading.result() if reading.done() else []
-        finally:
-            for task in (reading, stopping):
-                task.cancel()
-            await asyncio.gather(reading, stopping, return_exceptions=True)
-        streams = cast("list[tuple[str, list[Entry]]]", list(answer.items()) if isinstance(answer, dict) else answer)
-        return streams[0][1] if streams else []
-
     async def _state(self, job_id: str) -> JobState | None:
         state = cast(str | None, await self._redis.hget(keys.job(job_id), "state"))
         return JobState(state) if state else None
+
+
+async def _next(own: Redis, job_id: str, after: str, *, block: bool) -> list[Entry]:
+    """Entries after `after`; none where none came in time."""
+    wait = int(min(_BLOCK, HEARTBEAT) * 1000) if block else None
+    streams = cast(
+        list[tuple[str, list[Entry]]], await own.xread({keys.events(job_id): after}, count=_BATCH, block=wait)
+    )
+    return streams[0][1] if streams else []
 
 
 def position(last_event_id: str | None, after: str | None) -> str | None:

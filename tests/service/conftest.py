@@ -11,6 +11,7 @@ import httpx2
 import pytest
 
 from tests.service.doubles import AnsweringWorker, answering
+from tests.service.library import Library
 from tests.service.sites import Site, serving
 
 
@@ -37,6 +38,14 @@ def http(site: Site) -> Iterator[httpx2.Client]:
 def worker(site: Site, redis_url: str) -> Iterator[AnsweringWorker]:
     with answering(redis_url) as worker:
         yield worker
+
+
+@pytest.fixture
+def library(site: Site) -> Iterator[Library]:
+    """The shared gateway's datasets and models; gone after the test."""
+    shelves = Library(site.gateway.store)
+    yield shelves
+    shelves.clear()
 
 
 @pytest.fixture

@@ -1,0 +1,191 @@
+"""Training and evaluation jobs: what is refused before it waits, and what a job means once it does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx2
+import pytest
+
+from core import keys
+from core.datasets import Finding
+from core.errors import Cancelled, TrainingFailed
+from tests.service.doubles import AnsweringWorker, answering
+from tests.service.library import DATASET, REPORT, Library
+from tests.service.sites import Site, error, wait_until
+
+GOOD: dict[str, Any] = {"name": "my-gym", "dataset": DATASET, "base": "lite"}
+
+
+def train(http: httpx2.Client, **changes: Any) -> httpx2.Response:
+    return http.post("/v1/training-jobs", json=GOOD | changes)
+
+
+def request_of(site: Site, job_id: str) -> dict[str, Any]:
+    return site.run(site.gateway.jobs.get(job_id)).request
+
+
+def test_a_training_job_is_accepted_though_nobody_is_there_to_do_it(
+    http: httpx2.Client, site: Site, library: Library
+) -> None:
+    library.dataset()
+    answer = train(http, epochs=5, novel=0.5)
+    assert answer.status_code == 202, answer.text
+    job = answer.json()
+    assert (job["kind"], job["state"], job["request"]["epochs"]) == ("training", "queued", 5)
+    assert "no training worker is running" in job["progress"]["waiting_for"]
+    assert http.get(f"/v1/training-jobs/{job['id']}").json() == http.get(f"/v1/jobs/{job['id']}").json()
+    assert [j["id"] for j in http.get("/v1/training-jobs").json()["data"]] == [job["id"]]
+    assert site.redis.zcard(keys.waiting(keys.TRAINING)) == 1
+    assert site.redis.zcard(keys.waiting(keys.INFERENCE)) == 0
+
+
+BAD: list[tuple[dict[str, Any], str, str]] = [
+    ({"name": "My Gym"}, "invalid_request", "name"),
+    ({"name": "clip-b16"}, "invalid_request", "name"),
+    ({"name": "auto"}, "invalid_request", "name"),
+    ({"dataset": "ds_1"}, "invalid_request", "dataset"),
+    ({"epoch": 3}, "invalid_request", "epoch"),
+    ({"classifier": "lda!"}, "invalid_request", "classifier"),
+    ({"templates": ["no braces"]}, "invalid_training", "templates"),
+    ({"templates": []}, "invalid_training", "templates"),
+    ({"templates": ["{} and {}"]}, "invalid_training", "templates"),
+    ({"templates": ["a {}."], "text_inputs": "name"}, "invalid_training", "templates"),
+    ({"templates": ["a {}.", "the {}."], "text_inputs": "template"}, "invalid_training", "templates"),
+    ({"classifier": "lda", "text_inputs": "context"}, "invalid_training", "text_inputs"),
+    ({"classifier": "learned", "templates": ["a {}."]}, "invalid_training", "templates"),
+    ({"temporal": "mean", "temporal_init": "identity"}, "invalid_training", "temporal_init"),
+    ({"shots": 3}, "invalid_training", "shots"),
+    ({"novel": 1.5}, "invalid_training", "novel"),
+    ({"novel": ["boxin"]}, "invalid_training", "novel"),
+    ({"novel": ["boxing", "running"]}, "invalid_training", "novel"),
+]
+
+
+@pytest.mark.parametrize(("changes", "code", "field"), BAD)
+def test_what_cannot_be_trained_is_said_at_once(
+    http: httpx2.Client, library: Library, worker: AnsweringWorker, changes: dict[str, Any], code: str, field: str
+) -> None:
+    library.dataset()
+    found = error(train(http, **changes), 422, code)
+    assert found["details"]["field"] == field
+    assert http.get("/v1/jobs").json()["data"] == []
+
+
+def test_messages_help(http: httpx2.Client, library: Library, worker: AnsweringWorker) -> None:
+    library.dataset()
+    thin = error(train(http, shots=3), 422, "invalid_training")
+    assert "'running' has 2 clips" in thin["message"]
+    assert train(http, shots=3, novel=["running"]).status_code == 202
+    assert error(train(http, novel=["boxin"]), 422, "invalid_training")["details"]["nearest"] == ["boxing"]
+    assert error(train(http, base="clip-b61"), 404, "unknown_model")["details"]["nearest"][0] == "clip-b16"
+    error(train(http, base="my-gym:4"), 404, "unknown_model")
+    error(train(http, dataset=f"ds_{'0' * 24}"), 404, "unknown_dataset")
+    error(http.post("/v1/training-jobs", content=b"name=x"), 415, "unsupported_media_type")
+
+
+def test_a_dataset_with_errors_is_not_trained_on(http: httpx2.Client, library: Library) -> None:
+    finding = Finding(severity="error", code="thin_class", message="Only one class has clips.")
+    library.dataset(report=(finding,))
+    found = error(train(http), 422, "invalid_dataset")
+    assert found["details"]["report"][0]["code"] == "thin_class"
+
+
+def test_the_base_is_the_version_that_it_was_when_asked(http: httpx2.Client, site: Site, library: Library) -> None:
+    library.dataset()
+    library.version("old", 1)
+    headers = {"idempotency-key": "k"}
+    first = http.post("/v1/training-jobs", json=GOOD | {"base": "old"}, headers=headers).json()["id"]
+    assert request_of(site, first)["base"] == "old:1"
+    library.version("old", 2)
+    again = http.post("/v1/training-jobs", json=GOOD | {"base": "old"}, headers=headers)
+    assert again.json()["id"] == first  # a repeat is recognised by what was asked, not by what that means now
+    assert request_of(site, train(http, base="old").json()["id"])["base"] == "old:2"
+
+
+def test_cancel_and_resume(http: httpx2.Client, library: Library, site: Site, redis_url: str) -> None:
+    library.dataset()
+    path = f"/v1/training-jobs/{train(http).json()['id']}"
+    assert error(http.post(f"{path}/resume"), 409, "conflict")["details"]["state"] == "queued"
+    assert http.post(f"{path}/cancel").json()["state"] == "cancelled"
+    assert site.redis.zcard(keys.waiting(keys.TRAINING)) == 0
+    resumed = http.post(f"{path}/resume")
+    assert (resumed.status_code, resumed.json()["state"], resumed.json()["error"]) == (202, "queued", None)
+    with answering(redis_url, lambda _: None, keys.TRAINING) as worker:
+        wait_until(lambda: http.get(path).json()["state"] == "running")
+        assert http.post(f"{path}/cancel").status_code == 202
+        wait_until(lambda: worker.cancelled == [path.rpartition("/")[2]])
+        worker.finish(worker.cancelled[0], Cancelled("It was cancelled."))
+        assert http.post(f"{path}/resume").status_code == 202
+        wait_until(lambda: http.get(path).json()["attempts"] == 2)
+        worker.finish(worker.cancelled[0], TrainingFailed("The loss is not a number.", step=3))
+        assert http.get(path).json()["error"]["details"] == {"step": 3}
+        assert http.post(f"{path}/resume").status_code == 202
+        wait_until(lambda: http.get(path).json()["attempts"] == 3)
+        worker.finish(worker.cancelled[0], {"model": "my-gym:1"})
+    error(http.post(f"{path}/resume"), 409, "conflict")
+    error(http.post(f"{path}/cancel"), 409, "conflict")
+
+
+def test_only_training_jobs_are_training_jobs(http: httpx2.Client, library: Library, site: Site) -> None:
+    job_id = http.post("/v1/datasets", content=b"x").json()["id"]
+    for method, path in (
+        ("GET", ""),
+        ("GET", "/events"),
+        ("GET", "/metrics"),
+        ("POST", "/cancel"),
+        ("POST", "/resume"),
+    ):
+        found = error(http.request(method, f"/v1/training-jobs/{job_id}{path}"), 404, "unknown_job")
+        assert f"/v1/jobs/{job_id}" in found["hint"]
+    assert http.get("/v1/training-jobs").json()["data"] == []
+
+
+def evaluate(http: httpx2.Client, **changes: Any) -> httpx2.Response:
+    return http.post("/v1/evaluations", json={"dataset": DATASET} | changes)
+
+
+def test_an_evaluation_and_its_report(http: httpx2.Client, library: Library, site: Site, redis_url: str) -> None:
+    library.dataset()
+    library.version("gym", 1, classes=("boxing", "running", "swimming"), open_labels=False)
+    job_id = evaluate(http, model="gym").json()["id"]
+    assert request_of(site, job_id)["model"] == "gym:1"
+    path = f"/v1/evaluations/{job_id}"
+    error(http.get(f"{path}/report"), 404, "not_found")
+    library.store.write_text(f"evaluations/{job_id}/report.html", REPORT)
+    library.store.write_text(f"evaluations/{job_id}/confusion.png", "x")
+    page = http.get(f"{path}/report")
+    assert (page.text, page.headers["content-type"]) == (REPORT, "text/html; charset=utf-8")
+    assert "script-src" not in page.headers["content-security-policy"]
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert http.get(f"{path}/files/confusion.png").headers["content-type"] == "image/png"
+    for bad in ("report.txt", "..%2Freport.html", ".png", "a.b.png"):
+        assert http.get(f"{path}/files/{bad}").status_code == 404
+    assert http.get("/v1/evaluations/../report").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "code", "field"),
+    [
+        ({"split": "test"}, 422, "invalid_request", "split"),
+        ({"protocol": "half_class"}, 422, "invalid_request", "protocol"),
+        ({"labels": ["a", "b"]}, 422, "invalid_labels", "labels"),
+        ({"templates": ["x"]}, 422, "invalid_request", "templates"),
+        ({"model": "closed"}, 422, "invalid_labels", None),
+        ({"model": "nobody"}, 404, "unknown_model", None),
+        ({"dataset": f"ds_{'0' * 24}"}, 404, "unknown_dataset", None),
+    ],
+)
+def test_evaluations_that_make_no_sense(
+    http: httpx2.Client,
+    library: Library,
+    worker: AnsweringWorker,
+    changes: dict[str, Any],
+    status: int,
+    code: str,
+    field: str | None,
+) -> None:
+    library.dataset()
+    library.version("closed", 1, open_labels=False)
+    found = error(evaluate(http, **changes), status, code)
+    assert field is None or found["details"]["field"] == field
