@@ -35,12 +35,16 @@ class Base:
     open_labels: bool = True
     fixed_rows: Tensor | None = None  # unit rows [C, d], where the labels are closed
 
+    def __post_init__(self) -> None:
+        for module in (self.tower, self.temporal):  # it is a copy that learns
+            module.eval().requires_grad_(False)
+
     def recognizer(self, device: torch.device, dtype: torch.dtype, *, keep: bool = True) -> Recognizer:
         """What answers requests. The text side moves to `device` in either case; without `keep` the tower is used up as
         well, which spares a copy of it."""
         tower, head = (copy.deepcopy(self.tower), copy.deepcopy(self.temporal)) if keep else (self.tower, self.temporal)
         tower.serve(device, dtype)
-        head.eval().requires_grad_(False).to(device)
+        head.to(device)
         self.texts.module.to(device)
         return Recognizer(
             name=self.name,

@@ -113,8 +113,8 @@ def _rebuild(
     return Base(
         name=name,
         architecture=architecture,
-        tower=tower.eval(),
-        temporal=temporal.eval(),
+        tower=tower,
+        temporal=temporal,
         temporal_kind=kind,
         texts=texts,
         profile=Profile.from_dict(card["profile"]),

@@ -33,14 +33,42 @@ def tiny_clip(seed: int = 0) -> torch.nn.Module:
     return model.eval()
 
 
+def tiny_resnet(seed: int = 0) -> torch.nn.Module:
+    """CLIP with a small ModifiedResNet, whose batch norms say something: open_clip starts each branch at zero."""
+    torch.manual_seed(seed)
+    model: torch.nn.Module = open_clip.CLIP(
+        embed_dim=32,
+        vision_cfg={"image_size": 32, "layers": [1, 1, 2, 1], "width": 8},
+        text_cfg={"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2},
+    )
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+            torch.nn.init.uniform_(module.bias, -0.5, 0.5)
+            module.running_mean = torch.randn(module.num_features) / 10
+            module.running_var = torch.rand(module.num_features) + 0.5
+        if isinstance(module, torch.nn.Conv2d):
+            torch.nn.init.kaiming_normal_(module.weight)
+    return model.eval()
+
+
 def tiny_profile(**changes: object) -> Profile:
     grey = (0.5, 0.5, 0.5)
     profile = Profile(name="tiny", mean=grey, std=grey, size=32, short_side=36, templates=("a video of {}.",))
     return Profile.from_dict(profile.to_dict() | changes)
 
 
-def tiny_base(seed: int = 0, architecture: str = "ViT-B-16-quickgelu", name: str = "tiny") -> Base:
-    return clip_base(name, tiny_clip(seed), architecture, tiny_profile())
+def tiny_base(seed: int = 0) -> Base:
+    return clip_base("tiny", tiny_clip(seed), "ViT-B-16-quickgelu", tiny_profile())
+
+
+def resnet_base(seed: int = 0) -> Base:
+    return clip_base("tiny-rn", tiny_resnet(seed), "RN50-quickgelu", tiny_profile())
+
+
+def clips(batch: int, frames: int, size: int = 32, seed: int = 0) -> torch.Tensor:
+    """Pixels float32 [B, T, 3, S, S], as if normalised."""
+    return torch.randn(batch, frames, 3, size, size, generator=torch.Generator().manual_seed(seed))
 
 
 def clip_recognizer(
