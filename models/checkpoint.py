@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from models import weights
+from models import architectures, weights
 from models.base import Base
 from models.context import ContextText
 from models.digest import digest
@@ -58,6 +58,8 @@ def save(
     state |= _save_texts(texts, directory / TEXT)
     state = {name: _plain(tensor) for name, tensor in state.items()}
     save_file(state, directory / WEIGHTS)
+    if config := architectures.config_of(base.architecture):
+        (directory / architectures.CONFIG).write_text(json.dumps(config), encoding="utf-8")
     return {
         "architecture": base.architecture,
         "temporal": _describe(model, base),
@@ -98,12 +100,15 @@ def _rebuild(
     directory: Path, name: str, card: Mapping[str, Any], state: StateDict, data_dir: Path, progress: Progress
 ) -> Base:
     architecture, kind = str(card["architecture"]), cast("Kind", card["temporal"]["kind"])
+    if (directory / architectures.CONFIG).exists():
+        architectures.register(json.loads((directory / architectures.CONFIG).read_text(encoding="utf-8")))
     plain = {key: tensor for key, tensor in state.items() if not key.startswith(ADDED)}
     open_parts = _open_lite if architecture == "lite" else _open_clip
     tower, own = open_parts(directory, card, plain)
     texts: TextSide = own or _other_texts(directory, card, data_dir, progress)
     if "context" in state:
         texts = ContextText(texts, state["context"])
+        texts.digest = str(card["text_digest"])  # what it made of the text tower's was not the tower's own
     if kind != "mean":
         attach(tower, kind, "identity")
     tower.time_blocks.load_state_dict(_under("time_blocks.", state))

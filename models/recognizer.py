@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from models.pixels import normalised
 from models.precision import precision_name
 from models.profile import Profile
 
@@ -56,12 +57,8 @@ class Recognizer:
         Raises: ValueError where N is no multiple of it."""
         if len(frames) % clip:
             raise ValueError(f"{len(frames)} frames are not whole clips of {clip}")
-        pixels = torch.from_numpy(frames).to(self.device)  # [N, S, S, 3]
-        # A permuted view of HWC bytes is already channels_last, the layout that convolutions like best.
-        pixels = pixels.permute(0, 3, 1, 2).to(torch.float32).div_(255)  # [N, 3, S, S]
-        mean = torch.tensor(self.profile.mean, device=self.device).view(1, 3, 1, 1)
-        std = torch.tensor(self.profile.std, device=self.device).view(1, 3, 1, 1)
-        return self.image_tower(pixels.sub_(mean).div_(std).to(self.dtype), clip).float().cpu()  # [N, d]
+        pixels = normalised(torch.from_numpy(frames), self.profile, self.device)  # [N, 3, S, S]
+        return self.image_tower(pixels.to(self.dtype), clip).float().cpu()  # [N, d]
 
     @torch.inference_mode()
     def pool(self, features: torch.Tensor) -> torch.Tensor:

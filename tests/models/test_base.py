@@ -1,0 +1,101 @@
+"""One road: what a base trains and what it serves give the same vectors, through every head."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+
+from models.base import Base
+from models.pixels import normalised
+from models.recognizer import Recognizer
+from models.temporal import Kind
+from models.video import VideoModel
+from tests.models.conftest import CPU, resnet_base, tiny_base
+
+
+def frames(count: int, size: int = 32) -> npt.NDArray[np.uint8]:
+    return np.random.default_rng(0).integers(0, 256, (count, size, size, 3)).astype(np.uint8)
+
+
+def trained(base: Base, kind: Kind) -> VideoModel:
+    """A video model that is no longer where it started."""
+    torch.manual_seed(0)
+    model = base.video_model(kind)
+    with torch.no_grad():
+        for _, parameter in (*model.new_parameters(), *model.tower.projection_parameters()):
+            parameter.add_(torch.randn_like(parameter), alpha=0.02)
+        model.logit_scale.add_(0.1)
+    return model.eval()
+
+
+@torch.no_grad()
+def video_vectors(model: VideoModel, base: Base, views: int, clip: int) -> torch.Tensor:
+    """As training computes them [V, d]."""
+    pixels = normalised(torch.from_numpy(frames(views * clip)), base.profile, CPU)  # [V·T, 3, S, S]
+    return model(pixels.view(views, clip, *pixels.shape[1:]))  # type: ignore[no-any-return]
+
+
+def served_vectors(recognizer: Recognizer, views: int, clip: int) -> torch.Tensor:
+    """As a worker computes them [V, d]."""
+    features = recognizer.encode_frames(frames(views * clip), clip if recognizer.mixes_time else 1)  # [V·T, d]
+    return recognizer.pool(features.view(views, clip, -1))
+
+
+@pytest.mark.parametrize("architecture", ["vit", "resnet", "lite"])
+def test_a_zoo_model_is_served_as_it_starts_to_train(architecture: str, request: pytest.FixtureRequest) -> None:
+    base = {"vit": tiny_base, "resnet": resnet_base}.get(architecture, lambda: request.getfixturevalue("lite_base"))()
+    served = served_vectors(base.recognizer(CPU, torch.float32), 2, 3)
+    expected = video_vectors(base.video_model("mean").eval(), base, 2, 3)
+    torch.testing.assert_close(served, expected, rtol=1e-3, atol=1e-4)  # lite is served with its batch norms folded
+
+
+def test_serving_a_copy_leaves_the_base_as_it_was() -> None:
+    base = tiny_base()
+    half = base.recognizer(CPU, torch.bfloat16)
+    assert {parameter.dtype for parameter in base.tower.parameters()} == {torch.float32}
+    full = base.recognizer(CPU, torch.float32, keep=False)
+    assert full.image_tower is base.tower
+    assert half.encode_frames(frames(2)).shape == full.encode_frames(frames(2)).shape
+
+
+def test_texts_are_the_same_in_training_and_in_serving() -> None:
+    base = tiny_base()
+    expected, _ = base.texts.encode(["a cat", "a dog"])
+    actual, _ = base.recognizer(CPU, torch.bfloat16).encode_texts(["a cat", "a dog"])
+    assert torch.equal(actual, expected)
+
+
+def test_the_bytes_that_a_recogniser_holds_are_counted() -> None:
+    full, half = tiny_base().recognizer(CPU, torch.float32), tiny_base().recognizer(CPU, torch.bfloat16)
+    base = tiny_base()
+    vision = sum(p.numel() for p in base.tower.parameters())
+    assert full.nbytes > 4 * (vision + 49408 * 64)
+    assert full.nbytes - half.nbytes == 2 * vision
+
+
+def test_half_a_clip_is_refused() -> None:
+    with pytest.raises(ValueError, match="7 frames are not whole clips of 4"):
+        tiny_base().recognizer(CPU, torch.float32).encode_frames(frames(7), clip=4)
+
+
+def test_another_head_on_a_tower_that_learned_with_time_is_refused() -> None:
+    base = tiny_base()
+    model = base.video_model("token_conv")
+    mixing = Base(
+        name="mixing:1",
+        architecture=base.architecture,
+        tower=model.tower,
+        temporal=model.temporal,
+        temporal_kind="token_conv",
+        texts=base.texts,
+        profile=base.profile,
+        dim=base.dim,
+        logit_scale=base.logit_scale,
+        text_width=base.text_width,
+        digest="x",
+    )
+    with pytest.raises(ValueError, match="cannot have the head 'transformer'"):
+        mixing.video_model("transformer")
+    assert mixing.video_model("token_conv").tower.mixes_time
