@@ -68,6 +68,11 @@ class Child:
         self.start()
         return True
 
+    def ask_to_stop(self) -> None:
+        """SIGTERM; `stop` waits."""
+        if self._process and self._process.poll() is None:
+            self._process.terminate()
+
     def stop(self) -> None:
         """SIGTERM, then after its patience SIGKILL to it and to everything it started."""
         process = self._process

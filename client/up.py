@@ -1,7 +1,7 @@
-"""`vireo up`: the whole service on one machine. Redis, worker and gateway, supervised; one ready line; a clean stop.
+"""`vireo up`: the whole service on one machine. Redis, workers and gateway, supervised; one ready line; a clean stop.
 
 What dies is started again (Redis keeps an append-only file, jobs carry leases, so nothing accepted is lost). On Ctrl-C
-or SIGTERM the gateway stops first, then the worker finishes what it has in hand, then Redis writes its file.
+or SIGTERM the gateway stops first, then the workers finish what they have in hand, then Redis writes its file.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from rich.console import Console
 
 from client import embedded_redis
 from client.processes import Child
+from core import keys
 from core.settings import Settings
 
 
@@ -68,6 +69,9 @@ class Supervisor:
         if self._settings.redis_url is None:
             environment |= self._add_redis()
         self._add("worker", [sys.executable, "-m", "worker"], environment, patience=20)
+        # The two that have no question to answer: training may take all memory there is, archives may be anything.
+        for name, queue in (("trainer", keys.TRAINING), ("datasets", keys.DATASETS)):
+            self._add(name, [sys.executable, "-m", "worker", "--queue", queue], environment, patience=20)
         self._add("gateway", [sys.executable, "-m", "service"], environment, patience=10)
 
     def _add_redis(self) -> dict[str, str]:
@@ -136,7 +140,12 @@ class Supervisor:
 
     def _stop(self) -> None:
         self._console.print("Stopping…", style="dim")
-        for child in reversed(self._children):
+        gateway, *others = reversed(self._children)
+        gateway.stop()
+        for child in others:
+            if child.name != "redis":
+                child.ask_to_stop()  # all at once: each finishes what it has in hand
+        for child in others:
             child.stop()
         if self._socket:
             embedded_redis.forget_socket(self._socket, self._settings.run_dir)

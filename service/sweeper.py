@@ -88,7 +88,8 @@ class Sweeper:
         waiting = await self._jobs.unfinished(keys.DATASETS)
         owned = {job.request.get("archive") or job.request.get("file") for job in waiting}
         there = await asyncio.to_thread(self._store.children, _INCOMING)
-        unclaimed = {name for name in there if archive_key(name) not in owned}
+        # A worker's own notes on an archive bear its name and a suffix.
+        unclaimed = {name for name in there if archive_key(name.partition(".")[0]) not in owned}
         stale = unclaimed & self._unclaimed
         self._unclaimed = unclaimed - stale
         for name in stale:

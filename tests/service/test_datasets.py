@@ -147,12 +147,14 @@ def test_archives_that_no_job_will_read_are_swept(http: httpx2.Client, site: Sit
     ended = http.post("/v1/datasets", content=ARCHIVE).json()["id"]
     http.post(f"/v1/jobs/{ended}/cancel")
     library.store.write_text("incoming/of-a-gateway-that-died", "x")
+    key = request_of(site, kept)["archive"]
+    library.store.write_text(f"{key}.0.0.2.receipt", "a worker's note")
     gateway = site.gateway
     sweeper = Sweeper(gateway.redis, gateway.store, gateway.videos, gateway.jobs, job_ttl=60)
     site.run(sweeper.sweep())
-    assert len(incoming(site)) == 3  # perhaps their jobs are just being created
+    assert len(incoming(site)) == 4  # perhaps their jobs are just being created
     site.run(sweeper.sweep())
-    assert [f"incoming/{name}" for name in incoming(site)] == [request_of(site, kept)["archive"]]
+    assert [f"incoming/{name}" for name in incoming(site)] == [key, f"{key}.0.0.2.receipt"]
 
 
 def test_datasets_are_shown_listed_and_deleted(http: httpx2.Client, library: Library) -> None:

@@ -1,0 +1,1 @@
+"""What `vireo` can do, one module per noun."""

@@ -1,0 +1,106 @@
+"""`vireo classify`: videos, labels, scores."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from client.api import Client
+from client.console import Url, complain, connected, err, moving, out, print_json
+from core.errors import VireoError
+
+
+def classify(
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE…", help="Video files, http(s) URLs or ids of stored videos.")
+    ],
+    labels: Annotated[
+        list[str] | None,
+        typer.Option(
+            help='What to look for: several words behind it, "a,b,c", a JSON array, or @file with one per line.'
+        ),
+    ] = None,
+    label_set: Annotated[str | None, typer.Option(help="A stored label set, `name` or `name:version`.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Which model: name, name:3 or name@alias; default: the server's.")
+    ] = None,
+    top_k: Annotated[int | None, typer.Option(help="Show only the k best labels.")] = None,
+    views: Annotated[str | None, typer.Option(help="clips × crops, 1x1 to 4x3.")] = None,
+    frames: Annotated[int | None, typer.Option(help="Frames per view.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the answers as JSON, one per line.")] = False,
+    url: Url = None,
+) -> None:
+    """Score videos against your own labels; a fine-tuned model without labels against those it was trained on."""
+    wanted = [name for value in labels or [] for name in parse_labels(value)]
+    options = {"label_set": label_set, "model": model, "top_k": top_k, "views": views, "frames": frames}
+    failures = 0
+    with connected(url) as client:
+        for file in files:
+            try:
+                answer = _classify_one(client, file, wanted, options, quiet=as_json)
+            except VireoError as error:
+                failures += 1
+                _show_error(file, error, as_json)
+            else:
+                _show_answer(file, answer, as_json)
+    raise typer.Exit(1 if failures else 0)
+
+
+def parse_labels(value: str) -> list[str]:
+    """One `--labels` value. Raises: typer.BadParameter."""
+    if value.startswith("@"):
+        try:
+            lines = Path(value[1:]).read_text(encoding="utf-8").splitlines()
+        except OSError as error:
+            raise typer.BadParameter(f"{value[1:]}: {error.strerror}", param_hint="--labels") from None
+        return [line.strip() for line in lines if line.strip()]
+    if value.lstrip().startswith("["):
+        return _json_labels(value)
+    return [part.strip() for part in value.split(",")] if "," in value else [value]
+
+
+def _json_labels(value: str) -> list[str]:
+    try:
+        parsed = json.loads(value)
+    except ValueError as error:
+        raise typer.BadParameter(f"not a JSON array: {error}", param_hint="--labels") from None
+    if not all(isinstance(item, str) for item in parsed):
+        raise typer.BadParameter("a JSON array of strings is needed", param_hint="--labels")
+    return list(parsed)
+
+
+def _classify_one(
+    client: Client, file: str, labels: list[str], options: dict[str, Any], *, quiet: bool
+) -> dict[str, Any]:
+    if "://" not in file and not file.startswith("vid_") and not Path(file).is_file():
+        raise VireoError(f"There is no file {file}.")
+    with moving(file, then="looking at", quiet=quiet) as sent:
+        return client.classify(file, labels, progress=sent, **options)
+
+
+def _show_answer(file: str, answer: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print_json({"file": file} | answer)
+        return
+    table = Table(title=f"{file} · {answer['model']}", title_justify="left", title_style="bold")
+    table.add_column("label")
+    table.add_column("score", justify="right")
+    table.add_column("similarity", justify="right", style="dim")
+    for row in answer["predictions"]:
+        table.add_row(row["label"], f"{row['score']:.1%}", f"{row['similarity']:.3f}")
+    out.print(table)
+    for warning in answer["warnings"]:
+        err.print(f"[yellow]{warning}[/]")
+    if answer["abstained"]:
+        err.print("[yellow]No label reaches the threshold.[/]")
+
+
+def _show_error(file: str, error: VireoError, as_json: bool) -> None:
+    if as_json:
+        print_json({"file": file, "error": error.to_dict()})
+    else:
+        complain(error, file)
