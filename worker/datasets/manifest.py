@@ -190,7 +190,7 @@ def _ignored(paths: Sequence[str]) -> tuple[Finding, ...]:
 def _may_be_video(path: str) -> bool:
     name = path.casefold().rpartition("/")[2]
     stem, dot, ending = name.rpartition(".")
-    return name not in _PAPERS and not (dot and stem and (ending in _NOT_VIDEO or stem in _PAPERS))
+    return name not in _PAPERS and not (dot and stem and ending in _NOT_VIDEO)
 
 
 def _composed(path: str) -> str:

@@ -29,6 +29,7 @@ from worker.datasets.splits import Division, divide
 from worker.decode_pool import DecodePool
 
 MARKER = "dataset.json"
+_TELL_SECONDS = 0.5
 
 Progress = Callable[[dict[str, Any]], None]
 
@@ -81,20 +82,13 @@ def _build(
 ) -> tuple[Dataset, Sequence[Clip]]:
     """The dataset and where its clips are now."""
 
-    def unpacking(files: int) -> None:
-        os.utime(scratch)  # not abandoned, however long it takes
-        progress({"step": files})
-
-    def inspecting(clips: int) -> None:
-        os.utime(scratch)
-        progress({"step": clips, "steps": len(contents)})
-
+    tell = _paced(progress, scratch)
     limits = UnpackLimits(max_bytes=settings.max_dataset_bytes, max_files=settings.max_dataset_files)
-    unpacked = unpack(archive, scratch, limits, token, unpacking)
+    unpacked = unpack(archive, scratch, limits, token, lambda files: tell(files, None))
     listing = list_clips(unpacked.entries, unpacked.ignored)
     entries = [clip.entry for clip in listing.clips]
-    contents = {entry.sha256 for entry in entries}
-    verdicts = inspect_clips(entries, decoders, settings.decode_processes + 1, token, inspecting)
+    total = len({entry.sha256 for entry in entries})
+    verdicts = inspect_clips(entries, decoders, settings.decode_processes + 1, token, lambda clips: tell(clips, total))
     decodable, broken = usable(listing.clips, verdicts)
     settled, copies = settle_copies(decodable)
     division = divide(settled, request.split_seed, request.val_fraction, listing.unread)
@@ -104,6 +98,21 @@ def _build(
     if reason := untrainable(classes):
         _refuse(reason, report)
     return _describe(request, division, report), division.clips
+
+
+def _paced(progress: Progress, scratch: Path) -> Callable[[int, int | None], None]:
+    """Often enough to watch, and seldom enough to cost nothing."""
+    told_at = 0.0
+
+    def tell(step: int, steps: int | None) -> None:
+        nonlocal told_at
+        if time.monotonic() - told_at < _TELL_SECONDS and step != steps:
+            return
+        told_at = time.monotonic()
+        os.utime(scratch)  # not abandoned, however long it takes
+        progress({"step": step} | ({} if steps is None else {"steps": steps}))
+
+    return tell
 
 
 def _refuse(reason: Finding, report: Sequence[Finding]) -> NoReturn:

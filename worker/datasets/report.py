@@ -56,7 +56,7 @@ def usable(clips: Sequence[Listed], verdicts: Mapping[str, Verdict]) -> tuple[li
 def settle_copies(clips: Sequence[Clip]) -> tuple[list[Clip], list[Finding]]:
     """Identical content counts once. The result does not depend on the order of the clips; it is sorted by path."""
     copies: dict[str, list[Clip]] = defaultdict(list)
-    for clip in sorted(clips, key=lambda clip: (clip.path, clip.label, clip.split or "")):
+    for clip in sorted(clips, key=lambda clip: (clip.path, clip.label, clip.split or "", clip.sha256)):
         copies[clip.sha256].append(clip)
     kept: list[Clip] = []
     conflicting: list[str] = []
@@ -72,7 +72,7 @@ def settle_copies(clips: Sequence[Clip]) -> tuple[list[Clip], list[Finding]]:
         kept.append(first)
         repeated += [clip.path for clip in others]
         leaking += [clip.path for clip in same if clip.split != side]
-    return sorted(kept, key=lambda clip: clip.path), [*_copies(conflicting, leaking, repeated)]
+    return sorted(kept, key=lambda clip: (clip.path, clip.sha256)), [*_copies(conflicting, leaking, repeated)]
 
 
 _STRICTEST: tuple[Split | None, ...] = ("test", "val", "train", None)

@@ -10,6 +10,8 @@ from pathlib import Path
 from worker.datasets.folder import CutOff, Folder, Metered, refuse_link, refuse_special
 from worker.datasets.names import hidden, refuse
 
+_ENCRYPTED, _SAYS_UTF8 = 0x1, 0x800  # bits of an entry's flags
+
 
 def unpack_zip(archive: Path, folder: Folder) -> None:
     try:
@@ -18,7 +20,7 @@ def unpack_zip(archive: Path, folder: Folder) -> None:
         raise CutOff from error
     with opened as file:
         for info in file.infolist():
-            path = folder.enter(info.orig_filename)
+            path = folder.enter(_name(info))
             kind = stat.S_IFMT(info.external_attr >> 16)
             if kind == stat.S_IFLNK:
                 refuse_link(path)
@@ -26,12 +28,22 @@ def unpack_zip(archive: Path, folder: Folder) -> None:
                 refuse_special(path)
             if info.is_dir() or not path:
                 continue
-            if info.flag_bits & 0x1:
+            if info.flag_bits & _ENCRYPTED:
                 refuse(path, "encrypted", "is encrypted", "Send the archive without a password.")
             if hidden(path):
                 folder.ignore(path)
                 continue
             _unpack_zipped(file, info, path, folder)
+
+
+def _name(info: zipfile.ZipInfo) -> str:
+    """Many programs write UTF-8 without saying so; the library then takes it for the code page of DOS."""
+    if info.flag_bits & _SAYS_UTF8:
+        return info.orig_filename
+    try:
+        return info.orig_filename.encode("cp437").decode("utf-8")
+    except UnicodeError:
+        return info.orig_filename
 
 
 def _unpack_zipped(file: zipfile.ZipFile, info: zipfile.ZipInfo, path: str, folder: Folder) -> None:

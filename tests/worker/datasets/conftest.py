@@ -1,0 +1,85 @@
+"""A handful of real encoded clips, and the whole job on a store of its own."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.datasets import Dataset, DatasetRequest, archive_key
+from core.settings import Settings
+from core.storage import Store
+from tests.clips import SPECS, render
+from worker.cancellation import CancelToken
+from worker.datasets.prepare import MARKER, prepare
+from worker.decode_pool import DecodePool
+
+
+@pytest.fixture(scope="session")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
+    """Eight videos of different content."""
+    folder = tmp_path_factory.mktemp("dataset-clips")
+    specs = [replace(SPECS["h264"], frames=8 + index, width=64, height=48) for index in range(8)]
+    return [render(folder / f"{index}.mp4", spec).read_bytes() for index, spec in enumerate(specs)]
+
+
+@pytest.fixture(scope="session")
+def decoders() -> Iterator[DecodePool]:
+    with DecodePool(2, 20.0, 1 << 30, 4096 * 2304, 600.0) as pool:
+        yield pool
+
+
+@dataclass(slots=True)
+class Desk:
+    """Where archives are handed in."""
+
+    folder: Path
+    store: Store
+    settings: Settings
+    decoders: DecodePool
+    token: CancelToken
+    said: list[dict[str, Any]]
+
+    def stock(self, data: bytes, **wishes: Any) -> DatasetRequest:
+        """Stores an archive as the gateway does."""
+        key = archive_key(hashlib.sha256(data).hexdigest())
+        with self.store.stage() as staged:
+            staged.write(data)
+            self.store.publish(staged, key)
+        return DatasetRequest(archive=key, **({"name": "set"} | wishes))
+
+    def prepare(
+        self, request: DatasetRequest, progress: Callable[[dict[str, Any]], None] | None = None
+    ) -> dict[str, Any]:
+        return prepare(
+            request,
+            store=self.store,
+            decoders=self.decoders,
+            settings=self.settings,
+            token=self.token,
+            progress=progress or self.said.append,
+        )
+
+    def send(self, data: bytes, **wishes: Any) -> Dataset:
+        return self.read(self.prepare(self.stock(data, **wishes))["dataset"])
+
+    def read(self, dataset_id: str) -> Dataset:
+        text = self.store.read_text(f"datasets/{dataset_id}/{MARKER}")
+        assert text is not None
+        return Dataset.model_validate_json(text)
+
+    def files(self) -> set[str]:
+        """All that lies in the store."""
+        root = self.folder / "data" / "store"
+        return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file() or path.suffix == ".part"}
+
+
+@pytest.fixture
+def desk(tmp_path: Path, decoders: DecodePool) -> Desk:
+    settings = Settings(data_dir=tmp_path / "data")
+    store = Store(settings.store_url, tmp_path / "data" / "spool")
+    return Desk(tmp_path, store, settings, decoders, CancelToken(), [])

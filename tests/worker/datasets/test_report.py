@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.datasets import ClassCount, Split
+from worker.datasets.report import Clip, class_findings, count_classes, settle_copies, untrainable
+
+
+def clip(path: str, content: str, label: str, split: Split | None = None) -> Clip:
+    return Clip(path, Path(), 1, content, label, split, 1.0)
+
+
+def settled(*clips: Clip) -> tuple[list[str], dict[str, tuple[str, ...]]]:
+    kept, findings = settle_copies(clips)
+    return [clip.path for clip in kept], {finding.code: finding.paths for finding in findings}
+
+
+def test_a_copy_under_the_same_label_counts_once() -> None:
+    assert settled(clip("b", "x", "jump"), clip("a", "x", "jump"), clip("c", "y", "jump")) == (
+        ["a", "c"],
+        {"duplicate": ("b",)},
+    )
+
+
+def test_a_copy_under_another_label_takes_both_out() -> None:
+    kept, found = settled(clip("a", "x", "jump", "train"), clip("b", "x", "run", "test"), clip("c", "y", "run", "test"))
+    assert (kept, found) == (["c"], {"conflicting_labels": ("a", "b")})
+
+
+def test_a_copy_on_the_other_side_leaves_train() -> None:
+    kept, found = settled(
+        clip("t", "x", "jump", "train"), clip("v", "x", "jump", "val"), clip("e", "x", "jump", "test"),
+        clip("u", "y", "jump", "train"), clip("w", "y", "jump", "val"), clip("w2", "y", "jump", "val"),
+    )  # fmt: skip
+    assert (kept, found) == (["e", "w"], {"leak": ("t", "u", "v"), "duplicate": ("w2",)})
+
+
+CLIPS = st.lists(
+    st.builds(
+        clip,
+        st.sampled_from("abcdefgh"),
+        st.sampled_from("uvwxyz"),
+        st.sampled_from(("jump", "run")),
+        st.sampled_from(("train", "val", "test")),
+    ),
+    max_size=12,
+)
+
+
+@given(CLIPS, st.randoms(use_true_random=False))
+def test_identical_content_is_on_one_side_once_in_any_order(clips: list[Clip], rng: random.Random) -> None:
+    kept, findings = settle_copies(clips)
+    shuffled = list(clips)
+    rng.shuffle(shuffled)
+    assert settle_copies(shuffled) == (kept, findings)
+    assert len({clip.sha256 for clip in kept}) == len(kept)
+    assert len(clips) == len(kept) + sum(finding.count for finding in findings)
+
+
+def found(*classes: ClassCount, listed: tuple[str, ...] = ()) -> list[tuple[str, str]]:
+    names = [counted.name for counted in classes]
+    return [(finding.code, finding.severity) for finding in class_findings(classes, [*names, *listed])]
+
+
+def test_classes() -> None:
+    assert found(ClassCount(name="jump", train=5, val=1), ClassCount(name="swim", train=9, test=2)) == []
+    assert found(ClassCount(name="jump", train=1, val=1)) == [("thin_class", "warning")]
+    assert found(ClassCount(name="jump", train=2)) == [("thin_class", "info")]
+    assert found(ClassCount(name="jump", test=2)) == [("unseen_class", "info")]
+    assert found(ClassCount(name="jump", train=5, val=1), listed=("gone",)) == [("thin_class", "warning")]
+    lopsided = ClassCount(name="jump", train=50, val=1), ClassCount(name="swim", train=5, val=1)
+    assert found(*lopsided) == [("imbalance", "warning")]
+
+
+def test_what_cannot_be_trained_on_says_why() -> None:
+    one, other = ClassCount(name="jump", train=3), ClassCount(name="swim", train=1)
+    assert untrainable((one, other)) is None
+    for classes, words in (((), "No clip"), ((one,), "Only one"), ((ClassCount(name="a", test=3),), "in train")):
+        finding = untrainable(classes)
+        assert finding is not None
+        assert finding.severity == "error"
+        assert words in finding.message
+
+
+def test_counts() -> None:
+    clips = [clip("a", "1", "run", "train"), clip("b", "2", "run", "val"), clip("c", "3", "jump", "test")]
+    assert count_classes(clips) == (ClassCount(name="jump", test=1), ClassCount(name="run", train=1, val=1))

@@ -1,0 +1,55 @@
+"""`python -m worker.datasets.child ARCHIVE FOLDER LIMITS PIPE`: the process that meets an untrusted archive.
+
+It imports little, may use little, and dies with the worker that started it. `worker.datasets.archive` is the other end.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import resource
+import signal
+import sys
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from core.errors import VireoError
+from worker.datasets.folder import UnpackLimits
+from worker.datasets.unpack import unpack_here
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_OPEN_FILES = 32
+
+
+def main(archive: str, folder: str, limits_json: str, pipe: str) -> None:
+    limits = UnpackLimits(**json.loads(limits_json))
+    confine(limits)
+    sender = Connection(int(pipe), readable=False)
+
+    def tell(message: dict[str, Any]) -> None:
+        sender.send_bytes(json.dumps(message).encode())
+
+    try:
+        unpack_here(Path(archive), Path(folder), limits, tell)
+        tell({"done": True})
+    except VireoError as error:
+        tell({"error": error.to_dict()})
+
+
+def confine(limits: UnpackLimits) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    for what, limit in (
+        (resource.RLIMIT_AS, limits.memory_bytes),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_FSIZE, limits.max_bytes),
+        (resource.RLIMIT_NOFILE, _OPEN_FILES),
+    ):
+        hard = resource.getrlimit(what)[1]
+        limit = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+        resource.setrlimit(what, (limit, limit))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
