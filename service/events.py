@@ -40,7 +40,7 @@ class Events:
         self._url = redis_url
         self._redis = redis
         self._stopping = stopping
-        self._open = 0
+        self.readers = 0  # event streams that are open now
 
     async def is_over(self, job_id: str, after: str) -> bool:
         """Whether the job has ended and nothing comes after the event `after`: there is nothing to wait for."""
@@ -52,7 +52,7 @@ class Events:
     async def follow(self, job_id: str, after: str | None) -> AsyncIterator[bytes]:
         """The stream's text from the first event on, or after `after`. A fresh reader of a job whose stream is empty is
         told its state first. Raises: StorageUnavailable where too many read already."""
-        if self._open >= MOST_STREAMS:
+        if self.readers >= MOST_STREAMS:
             raise StorageUnavailable(
                 f"{MOST_STREAMS} event streams are open here, which is the limit.",
                 hint="Ask for the job itself from time to time, or try again soon.",
@@ -75,7 +75,7 @@ class Events:
         return list(found.values())
 
     async def _text(self, job_id: str, after: str | None) -> AsyncIterator[bytes]:
-        self._open += 1
+        self.readers += 1
         own = Redis.from_url(self._url, decode_responses=True, socket_connect_timeout=2.0, socket_timeout=_BLOCK + 5.0)
         try:
             yield f"retry: {RETRY_MS}\n\n".encode()
@@ -84,7 +84,7 @@ class Events:
         except RedisError:
             return  # half an answer is out; the reader comes back and goes on
         finally:
-            self._open -= 1
+            self.readers -= 1
             await own.aclose()
 
     async def _entries(self, own: Redis, job_id: str, after: str | None) -> AsyncIterator[bytes]:

@@ -1,0 +1,148 @@
+"""The client against a real gateway, whose workers are doubles."""
+
+from __future__ import annotations
+
+import io
+import threading
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save
+
+from client import api
+from client.api import Client
+from core import keys
+from core.errors import InvalidDataset, InvalidRequest, TrainingFailed, UnknownJob, UnknownModel, WorkerUnavailable
+from core.records import Job
+from tests.service.doubles import answering
+from tests.service.library import DATASET, Library
+from tests.service.sites import Site, serving, wait_until
+
+
+def folder(root: Path) -> Path:
+    for name in ("boxing", "running"):
+        (root / name).mkdir(parents=True)
+        (root / name / "clip.mp4").write_bytes(name.encode() * 1000)
+    return root
+
+
+def prepared(site: Site, seen: list[list[str]]) -> Any:
+    """A datasets worker that only looks at the archive's names."""
+
+    def prepare(job: Job) -> dict[str, Any]:
+        data = (site.store / job.request["archive"]).read_bytes()
+        seen.append(zipfile.ZipFile(io.BytesIO(data)).namelist())
+        return {"dataset": DATASET, "name": job.request["name"], "classes": 2, "clips": 2, "report": []}
+
+    return prepare
+
+
+def test_a_folder_or_an_archive_becomes_a_dataset(client: Client, site: Site, redis_url: str, tmp_path: Path) -> None:
+    seen: list[list[str]] = []
+    moved: list[tuple[int, int]] = []
+    directory = folder(tmp_path / "My Gym")
+    with answering(redis_url, prepared(site, seen), keys.DATASETS):
+        made = client.upload_dataset(directory, progress=lambda done, size: moved.append((done, size)))
+        assert (made["dataset"], made["name"]) == (DATASET, "My Gym")
+        archive = tmp_path / "gym.zip"
+        with zipfile.ZipFile(archive, "w") as packed:
+            packed.write(directory / "boxing" / "clip.mp4", "boxing/clip.mp4")
+        assert client.upload_dataset(archive, split_seed=7)["name"] == "gym"
+    assert seen == [["boxing/clip.mp4", "running/clip.mp4"], ["boxing/clip.mp4"]]
+    assert moved[-1] == (13_000, 13_000)
+    asked = [job["request"] for job in client.jobs(kind="dataset")]
+    assert [request["split_seed"] for request in asked] == [7, 0]
+
+
+def test_what_cannot_be_sent(redis_url: str, tmp_path: Path) -> None:
+    with serving(redis_url, tmp_path / "data", max_archive_bytes=1000) as site, Client(site.url) as client:
+        with pytest.raises(InvalidRequest, match="13000 bytes"):
+            client.upload_dataset(folder(tmp_path / "gym"))
+        with pytest.raises(InvalidRequest, match="no file or directory"):
+            client.upload_dataset(tmp_path / "nothing")
+        assert client.jobs() == []
+
+
+def test_a_dataset_of_no_use_says_why(client: Client, redis_url: str, tmp_path: Path) -> None:
+    report = [{"severity": "error", "code": "thin_class", "message": "m"}]
+    error = InvalidDataset("Nothing to train on.", report=report)
+    with answering(redis_url, lambda _: error, keys.DATASETS), pytest.raises(InvalidDataset) as raised:
+        client.upload_dataset(folder(tmp_path / "gym"))
+    assert raised.value.details["report"] == report
+
+
+def test_train_follow_cancel_resume(client: Client, library: Library, redis_url: str) -> None:
+    library.dataset()
+    with answering(redis_url, lambda _: None, keys.TRAINING) as worker:
+        job_id = client.train(name="gym", dataset=DATASET, epochs=2, shots=None)["id"]
+        wait_until(lambda: worker.job(job_id).attempts == 1)
+        worker.report(job_id, "metric", {"epoch": 1, "split": "train", "loss": 1.0})
+        assert client.cancel(job_id)["state"] == "running"
+        worker.finish(job_id, TrainingFailed("It stopped.", step=3))
+        assert [event.event for event in client.events(job_id)] == ["state", "metric", "state"]
+        with pytest.raises(TrainingFailed):
+            client.result(job_id)
+        assert client.resume(job_id)["state"] in ("queued", "running")
+        wait_until(lambda: worker.job(job_id).attempts == 2)
+        threading.Timer(0.2, lambda: worker.finish(job_id, {"model": "gym:1"})).start()
+        assert client.result(job_id) == {"model": "gym:1"}
+        last = [event.id for event in client.events(job_id)][-1]
+        assert list(client.events(job_id, after=last)) == []
+    with pytest.raises(UnknownJob):
+        next(client.events("job_1"))
+
+
+def test_events_go_on_where_a_connection_broke(redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "POLL_SECONDS", 0.01)
+    with serving(redis_url, tmp_path / "data") as site, answering(redis_url, lambda _: None, keys.TRAINING) as worker:
+        Library(site.gateway.store).dataset()
+        with Client(site.url) as client:
+            job_id = client.train(name="gym", dataset=DATASET)["id"]
+            wait_until(lambda: worker.job(job_id).attempts == 1)
+            stream = client.events(job_id)
+            assert next(stream).data == "running"
+            site.loop.call_soon_threadsafe(site.gateway.stopping.set)  # every stream ends, as when a gateway stops
+            wait_until(lambda: site.gateway.events.readers == 0)
+            worker.report(job_id, "log", {"message": "meanwhile"})
+            site.loop.call_soon_threadsafe(site.gateway.stopping.clear)
+            assert next(stream).data == {"message": "meanwhile"}
+            worker.finish(job_id, {"model": "gym:1"})
+            assert [event.data for event in stream] == ["succeeded"]
+
+
+def test_nobody_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "PATIENCE", 0.1)
+    monkeypatch.setattr(api, "POLL_SECONDS", 0.05)
+    with Client("http://127.0.0.1:9") as client:
+        for call in (client.models, lambda: list(client.events("job_1"))):
+            with pytest.raises(WorkerUnavailable, match="Nothing answers"):
+                call()
+
+
+def test_models_aliases_and_imports(client: Client, library: Library, site: Site, tmp_path: Path) -> None:
+    library.version("gym", 1)
+    library.version("gym", 2)
+    assert client.set_alias("gym", "production", 1)["aliases"] == {"production": 1}
+    assert [(model["name"], model["versions"]) for model in client.models()] == [("gym", [1, 2])]
+    (tmp_path / "k400.pt").write_bytes(b"weights")
+    job = client.import_checkpoint(tmp_path / "k400.pt", "k400", frames=8, classes=["a", "b"], base=None)
+    asked = job["request"]
+    assert (job["kind"], asked["name"], asked["frames"], asked["classes"]) == ("import", "k400", 8, ["a", "b"])
+    assert asked["filename"] == "k400.pt"
+
+
+def test_exporting_a_version(
+    client: Client, library: Library, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = {"visual.proj": np.ones((2, 2), np.float32), "temporal.w": np.zeros(3, np.float32)}
+    monkeypatch.setattr("tests.service.library.WEIGHTS", save(weights))
+    library.version("gym", 1)
+    done = client.export("gym", tmp_path / "plain.safetensors")
+    assert (done["card"]["version"], done["tensors"], done["dropped"]) == (1, 1, ["temporal"])
+    assert (load_file(tmp_path / "plain.safetensors")["visual.proj"] == 1).all()
+    assert [path.name for path in tmp_path.glob("*.safetensors")] == ["plain.safetensors"]
+    with pytest.raises(UnknownModel):
+        client.export("gym:2", tmp_path / "none.safetensors")

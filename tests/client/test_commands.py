@@ -1,0 +1,201 @@
+"""The commands as a person types them, against a real gateway whose workers are doubles."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from client.cli import cli
+from client.commands.training import parse_novel, slug
+from client.events import Event
+from client.follow import detail, said
+from core import keys
+from core.errors import InvalidDataset, TrainingFailed, VireoError
+from core.records import Job
+from tests.client.test_api import folder
+from tests.service.doubles import AnsweringWorker, answering
+from tests.service.library import DATASET, Library
+from tests.service.sites import Site
+
+Run = Callable[..., Result]
+
+METRICS = {"top1": 0.875, "top5": 1.0, "mean_class_accuracy": 0.85, "map": 0.9}
+TRAINED = {
+    "model": "my-gym:1",
+    "version": 1,
+    "metrics": METRICS,
+    "views": {"1x1": METRICS, "4x3": METRICS | {"top1": 0.9}},
+    "before": METRICS | {"top1": 0.25},
+    "freedom": {
+        "before": {"base": 0.25, "novel": 0.5, "harmonic_mean": 0.333},
+        "after": {"base": 0.9, "novel": 0.45, "harmonic_mean": 0.6},
+    },
+    "open_labels": True,
+    "report": "/v1/models/my-gym/versions/1/report",
+}
+FINDINGS = [
+    {"severity": "warning", "code": "undecodable", "message": "2 files are no videos.", "paths": ["a.txt"], "count": 2},
+    {"severity": "info", "code": "no_split", "message": "A split was made.", "paths": [], "count": 1},
+]
+
+
+@pytest.fixture
+def run(site: Site, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.setenv("COLUMNS", "160")
+
+    def invoke(*arguments: str) -> Result:
+        return CliRunner().invoke(cli, [*arguments, "--url", site.url])
+
+    return invoke
+
+
+def prepare(library: Library) -> Callable[[Job], dict[str, Any]]:
+    def answer(job: Job) -> dict[str, Any]:
+        library.dataset()
+        return {"dataset": DATASET, "name": job.request["name"], "classes": 3, "clips": 11, "report": FINDINGS}
+
+    return answer
+
+
+def test_from_a_folder_to_a_model(run: Run, library: Library, redis_url: str, tmp_path: Path) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def train(job: Job) -> dict[str, Any]:
+        asked.append(job.request)
+        return TRAINED
+
+    with answering(redis_url, prepare(library), keys.DATASETS), answering(redis_url, train, keys.TRAINING):
+        done = run("train", str(folder(tmp_path / "My Gym")), "--base", "lite", "--epochs", "5", "--novel", "swimming")
+    assert done.exit_code == 0, done.output
+    assert "2 files are no videos." in done.stderr
+    assert "11 clips, 3 classes" in done.stderr
+    for words in ("87.5%", "25.0%", "90.0%", "mean class accuracy", "mAP", "classes left out", "harmonic mean"):
+        assert words in done.stdout
+    assert "vireo classify --model my-gym:1 VIDEO" in done.stdout
+    assert "/v1/models/my-gym/versions/1/report" in done.stdout
+    assert (asked[0]["name"], asked[0]["base"], asked[0]["epochs"]) == ("my-gym", "lite", 5)
+    assert (asked[0]["novel"], asked[0]["dataset"]) == (["swimming"], DATASET)
+
+
+def test_a_dataset_that_is_there_needs_a_name_for_its_model(run: Run, library: Library, redis_url: str) -> None:
+    library.dataset()
+    assert run("train", DATASET).exit_code == 2
+    with answering(redis_url, lambda _: TRAINED | {"freedom": None, "open_labels": False}, keys.TRAINING):
+        done = run("train", DATASET, "--name", "my-gym", "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["model"] == "my-gym:1"
+
+
+def test_a_dataset_of_no_use_is_reported_and_nothing_is_trained(run: Run, redis_url: str, tmp_path: Path) -> None:
+    error = InvalidDataset("Nothing can be trained on it.", report=FINDINGS)
+    with answering(redis_url, lambda _: error, keys.DATASETS):
+        done = run("train", str(folder(tmp_path / "gym")))
+    assert done.exit_code == 1
+    assert "2 files are no videos." in done.stderr
+    assert "Nothing can be trained on it." in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_run_that_fails_says_how_to_go_on(run: Run, library: Library, redis_url: str) -> None:
+    library.dataset()
+    outcomes: list[dict[str, Any] | VireoError] = [TrainingFailed("The loss is not a number.", step=3), TRAINED]
+    with answering(redis_url, lambda _: outcomes.pop(0), keys.TRAINING) as worker:
+        failed = run("train", DATASET, "--name", "my-gym")
+        assert failed.exit_code == 1
+        assert "The loss is not a number." in failed.stderr
+        assert f"vireo resume {worker.seen[0]}" in failed.stderr
+        assert run("resume", worker.seen[0]).exit_code == 0
+
+
+def test_ctrl_c_cancels_the_job_and_says_how_to_go_on(
+    run: Run, library: Library, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    library.dataset()
+    monkeypatch.setattr("client.commands.training.follow", interrupted)
+    done = run("train", DATASET, "--name", "my-gym")
+    assert done.exit_code == 130
+    job = json.loads(run("jobs", "--json").stdout)[0]
+    assert (job["kind"], job["state"]) == ("training", "cancelled")
+    assert f"vireo resume {job['id']}" in done.stderr
+
+
+def test_eval(run: Run, library: Library, redis_url: str) -> None:
+    library.dataset()
+    library.version("gym", 1)
+    half = {"top1": {"mean": 0.5, "std": 0.1}, "top5": {"mean": 1.0, "std": 0.0}}
+    result = {"evaluation": "job_1", "model": "gym:1", "metrics": METRICS, "half_class": half, "report": "/r"}
+    with answering(redis_url, lambda _: result, keys.TRAINING) as worker:
+        done = run("eval", "gym", DATASET, "--views", "4x3")
+        assert done.exit_code == 0, done.output
+        assert "87.5%" in done.stdout
+        assert "50.0% ± 10.0%" in done.stdout
+        assert worker.job(worker.seen[0]).request["views"] == "4x3"
+    assert run("eval", "gym:9", DATASET).exit_code == 1
+
+
+def test_models_aliases_jobs(run: Run, library: Library) -> None:
+    library.version("gym", 1)
+    assert "production → 1" not in run("models").stdout
+    assert run("alias", "gym@production", "1").exit_code == 0
+    assert "production → 1" in run("models").stdout
+    assert run("alias", "gym", "1").exit_code == 2
+    assert "has no version 7" in run("alias", "gym@production", "7").stderr
+    library.dataset()
+    assert run("jobs").exit_code == 0
+    assert run("cancel", "job_1").exit_code == 1
+    assert run("export", "gym", "weights.pt").exit_code == 2
+
+
+def test_importing(run: Run, redis_url: str, tmp_path: Path) -> None:
+    (tmp_path / "k400.pt").write_bytes(b"weights")
+    with answering(redis_url, lambda _: {"model": "k400:1", "note": "8 frames."}, keys.DATASETS) as worker:
+        done = run("import", str(tmp_path / "k400.pt"), "--as", "k400", "--classes", "a,b")
+        assert done.exit_code == 0, done.output
+        assert "k400:1 is there." in done.stdout
+        assert worker.job(worker.seen[0]).request["classes"] == ["a", "b"]
+
+
+def test_classify_with_a_fine_tuned_model(run: Run, library: Library, redis_url: str, tmp_path: Path) -> None:
+    library.version("gym", 1)
+    clip = tmp_path / "clip.mp4"
+    clip.write_bytes(b"x")
+    with answering(redis_url) as worker:
+        assert isinstance(worker, AnsweringWorker)
+        done = run("classify", str(clip), "--model", "gym")
+        assert done.exit_code == 0, done.output
+        assert "boxing" in done.stdout
+        assert "gym:1" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("My Gym", "my-gym"),
+        ("data/ÄÖ.zip", "model"),
+        ("x.tar.gz", "x"),
+        ("Kick_Box 2.tgz", "kick_box-2"),
+        ("a" * 90, "a" * 63),
+    ],
+)
+def test_names_from_files(source: str, name: str) -> None:
+    assert slug(source) == name
+
+
+def test_small_words() -> None:
+    assert parse_novel("0.5") == 0.5
+    assert parse_novel("a, b") == ["a", "b"]
+    assert parse_novel(None) is None
+    assert detail({"epoch": 1.5, "epochs": 5, "loss": 0.8123, "lr": 4e-5, "samples_per_s": 12.06, "eta_s": 310}) == (
+        "epoch 1.5/5 · loss 0.812 · lr 4.0e-05 · 12.1 clips/s · 5 min left"
+    )
+    assert detail({"phase": "preparing", "step": 3, "steps": 9}) == "3/9"
+    assert said(Event("1-0", "metric", {"epoch": 2, "split": "val", "top1": 0.5})) == "epoch 2: validation top1 50.0%"
+    assert said(Event("1-0", "metric", {"epoch": 2, "split": "train", "loss": 0.5})) is None
