@@ -208,7 +208,7 @@ def _lying(maker: _Maker) -> Made:
 
 
 def _truncated(maker: _Maker) -> Made:
-    data = maker.pack(maker.good())
+    data = maker.pack(maker.good()).rstrip(b"\0")  # a tar's padding is no loss
     return data[: int(len(data) * maker.rng.uniform(0.02, 0.97))], "truncated damaged not_an_archive"
 
 
@@ -334,7 +334,7 @@ def _names(maker: _Maker) -> Made:
         ("z/" * 60 + "a.mp4", "path_too_deep"),
         ("__MACOSX/jump/._a.mp4", "ignored_file"),
         ("jump/.DS_Store", "ignored_file"),
-        ("a.mp4", "unlisted_file"),
+        ("a.mp4", "unlisted_file conflicting_labels"),  # the second where all is in one folder
     )
     name, code = some[maker.turn % len(some)]
     return maker.pack([*maker.good(), (name, clip)]), code

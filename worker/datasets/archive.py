@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import subprocess
 import sys
 import time
@@ -17,12 +18,14 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from core.errors import InvalidArchive, VireoError
+from core.errors import InvalidArchive, VireoError, WorkerUnavailable
 from worker.cancellation import CancelToken
 from worker.datasets.folder import UnpackLimits
 
 _PROJECT = Path(__file__).resolve().parents[2]
+_OF_PYTHON = ("PYTHONHOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")  # some interpreters do not start without
 _TICK = 0.5  # seconds between two looks at the clock
+_NEVER_STARTED = 1  # exit status of an interpreter that could not import the child, which has one of its own
 _LARGEST_MESSAGE = 1 << 16
 _SLOWEST = 2 << 20  # bytes per second that any machine unpacks
 
@@ -45,11 +48,16 @@ class Unpacked:
     ignored: tuple[str, ...]
 
 
+class _Silence(Exception):
+    """The child has ended without a last word."""
+
+
 def unpack(
     archive: Path, into: Path, limits: UnpackLimits, token: CancelToken, progress: Callable[[int], None]
 ) -> Unpacked:
     """`into`: an empty folder, whose content is the caller's to delete. `progress` gets the number of files so far.
-    Raises: InvalidArchive, StorageUnavailable, Cancelled, FileNotFoundError where there is no archive."""
+    Raises: InvalidArchive, StorageUnavailable, WorkerUnavailable, Cancelled, FileNotFoundError where there is no
+    archive."""
     if not archive.is_file():
         raise FileNotFoundError(archive)
     receiver, sender = multiprocessing.Pipe(duplex=False)
@@ -57,7 +65,12 @@ def unpack(
     sender.close()
     try:
         with token.stopping(child.kill):
-            return _listen(receiver, into, limits, archive.stat().st_size, token, progress)
+            return _listen(receiver, into, limits, archive.stat().st_size, progress)
+    except _Silence as error:
+        token.check()  # a cancel kills the child
+        if child.wait() == _NEVER_STARTED:
+            raise WorkerUnavailable("The worker cannot unpack archives; its log has the reason.") from error
+        raise InvalidArchive("Unpacking the archive crashed.", reason="crashed", path=None) from error
     finally:
         child.kill()
         child.wait()
@@ -67,10 +80,10 @@ def unpack(
 def _start(archive: Path, into: Path, limits: UnpackLimits, sender: Connection) -> subprocess.Popen[bytes]:
     """A fresh interpreter, which has nothing of this process's memory and none of the secrets in its environment. It
     needs this project and the standard library, so it starts without site packages, in half the time."""
-    command = [sys.executable, "-S", "-m", "worker.datasets.child", str(archive), str(into)]
+    command = [sys.executable, "-S", "-m", "worker.datasets.child", str(archive.absolute()), str(into.absolute())]
     return subprocess.Popen(
         [*command, json.dumps(asdict(limits)), str(sender.fileno())],
-        env={"PYTHONPATH": str(_PROJECT)},
+        env={"PYTHONPATH": str(_PROJECT)} | {name: os.environ[name] for name in _OF_PYTHON if name in os.environ},
         cwd=into,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -84,9 +97,9 @@ def _listen(
     into: Path,
     limits: UnpackLimits,
     archive_bytes: int,
-    token: CancelToken,
     progress: Callable[[int], None],
 ) -> Unpacked:
+    """Raises: what the child raised; _Silence where it says no more."""
     entries: list[Entry] = []
     ignored: list[str] = []
     most = min(limits.max_bytes, max(limits.free_bytes, int(limits.max_ratio * archive_bytes)))
@@ -99,7 +112,7 @@ def _listen(
         if not receiver.poll(_TICK):
             continue
         heard = now
-        message = _receive(receiver, token)
+        message = _receive(receiver)
         if "path" in message:
             entries.append(Entry(message["path"], into / message["file"], message["size"], message["sha256"]))
         elif "ignored" in message:
@@ -112,10 +125,9 @@ def _listen(
             progress(message["files"])
 
 
-def _receive(receiver: Connection, token: CancelToken) -> dict[str, Any]:
+def _receive(receiver: Connection) -> dict[str, Any]:
     try:
         message: dict[str, Any] = json.loads(receiver.recv_bytes(_LARGEST_MESSAGE))
     except (EOFError, OSError) as error:
-        token.check()  # a cancel kills the child
-        raise InvalidArchive("Unpacking the archive crashed.", reason="crashed", path=None) from error
+        raise _Silence from error
     return message

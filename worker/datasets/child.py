@@ -10,6 +10,7 @@ import json
 import resource
 import signal
 import sys
+import traceback
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from worker.datasets.unpack import unpack_here
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _OPEN_FILES = 32
+_FAILED = 70  # exit status: not 1, which is an interpreter's that could not even import this
 
 
 def main(archive: str, folder: str, limits_json: str, pipe: str) -> None:
@@ -35,6 +37,9 @@ def main(archive: str, folder: str, limits_json: str, pipe: str) -> None:
         tell({"done": True})
     except VireoError as error:
         tell({"error": error.to_dict()})
+    except Exception:
+        traceback.print_exc()  # to the worker's log
+        sys.exit(_FAILED)
 
 
 def confine(limits: UnpackLimits) -> None:

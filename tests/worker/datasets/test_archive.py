@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.hostile_archives import pack_tar, pack_zip
-from core.errors import Cancelled, InvalidArchive, StorageUnavailable
+from core.errors import Cancelled, InvalidArchive, StorageUnavailable, WorkerUnavailable
 from worker.cancellation import CancelToken
 from worker.datasets import unpack as unpacking
 from worker.datasets.archive import Unpacked, unpack
@@ -228,6 +228,17 @@ def test_cancelling_kills_the_child_at_once(slow: Slow) -> None:
     with pytest.raises(Cancelled):
         unpack(slow.archive, slow.into, LIMITS, token, lambda _: None)
     assert time.monotonic() - begin < 10
+
+
+def test_a_worker_that_cannot_unpack_does_not_blame_the_archive(slow: Slow, tmp_path: Path) -> None:
+    (tmp_path / "project" / "worker" / "datasets" / "child.py").write_text("import nothing_of_that_name")
+    with pytest.raises(WorkerUnavailable):
+        unpack(slow.archive, slow.into, LIMITS, CancelToken(), lambda _: None)
+
+
+def test_relative_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert len(run(pack_zip(FILES), Path()).entries) == 3
 
 
 def test_a_full_disk_is_not_the_archives_fault(tmp_path: Path) -> None:
