@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from models import weights, zoo
+from models import architectures, weights, zoo
 from models.base import Base
 from models.checkpoint import open_version
 from models.precision import Precision, choose_device, choose_dtype
@@ -57,9 +57,13 @@ def open_base(name: str, *, data_dir: Path, weights_file: Path | None = None, pr
 
         return lite.open_lite(data_dir / "models" / "lite", progress)
     progress(f"loading {name}", 0.0)
-    model = _model(entry, weights_file or weights.find_local(name, data_dir), progress)
+    local = weights_file or weights.find_local(name, data_dir)
+    if entry.config is not None:
+        architecture, model = _custom(entry, local)
+    else:
+        architecture, model = entry.architecture, _model(entry, local, progress)
     progress(f"preparing {name}", 0.8)
-    return clip_base(name, model, entry.architecture, entry.profile)
+    return clip_base(name, model, architecture, entry.profile)
 
 
 def resolve_auto(data_dir: Path, weights_file: Path | None = None) -> tuple[str, str]:
@@ -80,6 +84,17 @@ def _choose(device: str, precision: Precision) -> tuple[torch.device, torch.dtyp
         return where, choose_dtype(where, precision)
     except (ValueError, RuntimeError) as error:
         raise WeightsUnavailable(str(error), "Check VIREO_DEVICE and VIREO_PRECISION.") from error
+
+
+def _custom(entry: zoo.Entry, file: Path | None) -> tuple[str, torch.nn.Module]:
+    """Raises: WeightsUnavailable."""
+    try:
+        architecture = architectures.register(entry.config or {})
+    except (ValueError, TypeError) as error:
+        raise WeightsUnavailable(f"The architecture in {entry.name}.json is none: {error}.") from error
+    if file is None:
+        raise WeightsUnavailable(f"There are no weights beside {entry.name}.json.", "Put a .safetensors file there.")
+    return architecture, weights.build(architecture, weights.read_state(file), file.name)
 
 
 def _model(entry: zoo.Entry, local: Path | None, progress: Progress) -> torch.nn.Module:

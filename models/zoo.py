@@ -12,6 +12,7 @@ import difflib
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from models.profile import Profile
 
@@ -53,7 +54,7 @@ class Entry:
     megabytes: int
     licence: str
     about: str
-    temporal: str = "mean"
+    config: dict[str, Any] | None = None  # open_clip's configuration, of an architecture that it does not list
 
 
 ENTRIES = {
@@ -89,7 +90,8 @@ def nearest(name: str, data_dir: Path | None = None) -> list[str]:
 
 def find(name: str, data_dir: Path | None = None) -> Entry:
     """The entry of that name. A local checkpoint is `<name>.safetensors` (or .pt) beside `<name>.json`, its card:
-    `{"like": "clip-b16"}`, and under `"profile"` whatever of its profile differs. Raises: KeyError, BadCard."""
+    `{"like": "clip-b16"}`, under `"profile"` whatever of its profile differs, and under `"architecture"` open_clip's
+    configuration of a network that it does not list. Raises: KeyError, BadCard."""
     if name in ENTRIES:
         return ENTRIES[name]
     for card in _cards(data_dir):
@@ -111,4 +113,11 @@ def _read_card(card: Path) -> Entry:
         raise BadCard(f"{card.name} is no card of a model: {error}") from error
     if base.tag == "pip":
         raise BadCard(f"{card.name} is like lite, which has no weights file of its own.")
-    return replace(base, name=card.stem, profile=profile, licence="yours", about=f"local weights, like {base.name}")
+    return replace(
+        base,
+        name=card.stem,
+        profile=profile,
+        licence="yours",
+        about=f"local weights, like {base.name}",
+        config=said.get("architecture"),
+    )

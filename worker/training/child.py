@@ -33,11 +33,14 @@ def main() -> int:
     path = Path(sys.argv[1])
     spec = Spec.read(path)
     logging.basicConfig(level=spec.settings.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(message)s")
+    logging.getLogger("open_clip").setLevel(logging.WARNING)
     try:
         _start(spec, path, stop)
     except Stopped:
         return 0
     except VireoError as error:
+        if stop.asked:  # what broke off because of that is no error
+            return 0
         say("error", **error.to_dict())
         return 1
     except Exception as error:
@@ -55,6 +58,7 @@ def _start(spec: Spec, path: Path, stop: Stop) -> None:
         _become_several(path, count)
     world = join(spec.settings)
     with _decoders(spec.settings, world) as pool:
+        stop.ends(pool.close)
         if spec.training:
             session.run(spec, spec.training, world, pool, stop)
         elif spec.evaluation:

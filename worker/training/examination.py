@@ -66,7 +66,8 @@ def _conclude(
 ) -> None:
     dataset = spec.dataset
     half_class = _half_class(scored["1x1"]) if request.protocol == "half_class" else None
-    evaluation = measures.evaluate(scored, dataset.labels)
+    classes = request.labels or dataset.labels
+    evaluation = measures.evaluate(scored, classes)
     paths = {item.sha256: item.path for item in dataset.items}
     written = report.build(
         evaluation,
@@ -82,7 +83,7 @@ def _conclude(
         split=split,
         protocol=request.protocol,
         created_at=time.time(),
-        classes=request.labels or dataset.labels,
+        classes=classes,
         classifiers={"W": rows.cpu().numpy()},
         half_class=half_class,
         skipped=sorted((paths.get(path.name, path.name), reason) for path, reason in reader.skipped.items()),

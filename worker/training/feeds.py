@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -22,6 +23,12 @@ class MicroBatch:
     x: Tensor  # pixels [B, T, 3, S, S], or what the trunk made of them [B, T, …]
     targets: Tensor  # int64 [B]
     weights: Tensor  # float32 [B], 0 for a clip that does not count
+
+
+class Feed(Protocol):
+    from_trunk: bool  # whether it gives what the trunk made of the pixels
+
+    def stream(self, plan: Iterable[Sequence[Pick]]) -> Iterator[MicroBatch]: ...
 
 
 class FrameFeed:
@@ -79,9 +86,6 @@ class TrunkFeed:
             at = torch.tensor([0 if place is None else place for place, _ in found], device=self._x.device)
             weights = torch.tensor([0.0 if place is None else weight for place, weight in found])
             yield MicroBatch(self._x[at], self._labels[at], weights.to(self._x.device))
-
-
-Feed = FrameFeed | TrunkFeed
 
 
 @torch.no_grad()

@@ -57,9 +57,15 @@ class Runner:
         request = TrainingRequest.model_validate(job.request)
         with self._scratch(job.id, reporter.attempt) as scratch:
             spec = self._spec(job, scratch, request.base, training=request)
-            result = _Child(self, spec, token, reporter, request.name).run()
+            try:
+                result = _Child(self, spec, token, reporter, request.name).run()
+            except VireoError:
+                if not token.leaving:
+                    shutil.rmtree(spec.frames, ignore_errors=True)
+                raise
             version = Version(request.name, int(result["version"]))
             self._publish(spec.output, version.key, CARD)
+        shutil.rmtree(spec.frames, ignore_errors=True)
         self._store.delete(checkpoint_key(job.id))
         return result
 
@@ -84,9 +90,16 @@ class Runner:
             with _locked(scratch) as free:
                 if free:
                     shutil.rmtree(scratch, ignore_errors=True)
+        for frames in self._settings.training_dir.glob("frames-*"):
+            job = self._book.get(frames.name.removeprefix("frames-"))
+            if job is None or job.state.final:
+                shutil.rmtree(frames, ignore_errors=True)
         for job_id in self._store.children("runs"):
             if self._book.get(job_id) is None:
                 self._store.delete(checkpoint_key(job_id))
+
+    def _frames(self, job_id: str) -> Path:
+        return self._settings.training_dir / f"frames-{job_id}"
 
     def _spec(
         self,
@@ -112,6 +125,7 @@ class Runner:
             clips=clips,
             checkpoint=checkpoint if self._store.fetch(checkpoint_key(job.id), checkpoint) else None,
             scratch=scratch,
+            frames=self._frames(job.id),
             settings=self._settings,
         )
         spec.output.mkdir()

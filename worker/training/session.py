@@ -71,7 +71,14 @@ class Session:
         )
         ahead = max(8, 2 * self.config.micro)
         self.reader = ClipReader(pool, self.profile, self.config.frames, ahead=ahead)
-        self.train_reader = ClipReader(pool, self.profile, self.config.frames, augment=self.config.augment, ahead=ahead)
+        self.train_reader = ClipReader(
+            pool,
+            self.profile,
+            self.config.frames,
+            augment=self.config.augment,
+            cache=spec.frames if self.config.cache_frames else None,
+            ahead=ahead,
+        )
         self.texts = open_texts(request.classifier, self.base, request.seed)
         self.texts.module.to(self.device)
         self.judged = self.gallery(self.division.judged, self.division.classes)
@@ -275,15 +282,16 @@ class _Follower:
         )
 
     def _check(self, done: Step, state: State) -> None:
-        if len(self._session.val):
-            check = validate(self._session, round(done.epoch, 3))
+        if len(self._session.val) and (check := validate(self._session, round(done.epoch, 3))):
             state.checks.append(check)
             say("metric", split="val", **check)
 
 
-def validate(session: Session, epoch: float) -> ValPoint:
+def validate(session: Session, epoch: float) -> ValPoint | None:
     """How the model does on the val split: for the learning curve, never to choose by (method §17)."""
     scored = session.score(session.val, session.model, session.classifier.rows(), session.scale)
+    if not scored.ids:  # none of them could be decoded
+        return None
     probabilities = torch.from_numpy(scored.probabilities)  # [n, C]
     loss = nll_loss(probabilities.clamp_min(1e-12).log(), torch.from_numpy(scored.labels))
     return {"epoch": epoch, "loss": float(loss), "top1": float(scored.hits.mean())}

@@ -23,6 +23,7 @@ class Spec(BaseModel):
     clips: Path  # directory of the dataset's clips, by sha256
     checkpoint: Path | None  # to go on from
     scratch: Path  # this attempt's own directory
+    frames: Path  # where decoded frames are kept, if that was asked for; the next attempt finds them
     settings: Settings
 
     @property

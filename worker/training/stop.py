@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import threading
+from collections.abc import Callable
 from types import FrameType
 
 
@@ -13,11 +15,17 @@ class Stopped(Exception):
 class Stop:
     def __init__(self) -> None:
         self.asked = False
+        self._ends: list[Callable[[], object]] = []
 
     def listen(self) -> None:
         """In the main thread."""
         signal.signal(signal.SIGTERM, self._ask)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches everybody; the supervisor decides
+
+    def ends(self, wait: Callable[[], object]) -> None:
+        """`wait` is called, in a thread of its own, when stopping is asked for: it ends what the main thread may be
+        waiting in."""
+        self._ends.append(wait)
 
     def check(self) -> None:
         """Raises: Stopped."""
@@ -26,3 +34,5 @@ class Stop:
 
     def _ask(self, _number: int, _frame: FrameType | None) -> None:
         self.asked = True
+        for end in self._ends:  # not here: the main thread may hold the very lock that it needs
+            threading.Thread(target=end, daemon=True).start()
