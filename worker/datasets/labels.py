@@ -26,8 +26,9 @@ _DIGITS = re.compile(r"\d+")
 
 def clean_label(text: str) -> str:
     """NFC, one blank between words, no control characters: labels that look the same are the same."""
-    text = unicodedata.normalize("NFC", text.encode("utf-8", "replace").decode())
-    return "".join(c for c in " ".join(text.split()) if unicodedata.category(c) != "Cc").strip()
+    text = text.encode("utf-8", "replace").decode()
+    text = "".join(c for c in text if c.isspace() or unicodedata.category(c) != "Cc")
+    return " ".join(unicodedata.normalize("NFC", text).split())
 
 
 def label_findings(labels: Sequence[str]) -> Iterator[Finding]:

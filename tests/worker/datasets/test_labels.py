@@ -3,7 +3,7 @@ from __future__ import annotations
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from worker.datasets.labels import clean_label, examples, label_findings
@@ -13,7 +13,9 @@ def codes(*labels: str) -> list[tuple[str, str, int]]:
     return [(finding.code, finding.severity, finding.count) for finding in label_findings(sorted(labels))]
 
 
-@given(st.text(alphabet=st.characters(codec=None), max_size=40))
+@given(st.text(alphabet=st.characters(codec=None) | st.sampled_from("e\u0301 \x1b\x1c\x85\ud800"), max_size=40))
+@example("e\x1b\u0301")
+@example("a \x1b b")
 def test_clean_labels_can_be_stored_and_stay_as_they_are(text: str) -> None:
     label = clean_label(text)
     label.encode()
