@@ -32,8 +32,8 @@ def main() -> int:
     stop.listen()
     path = Path(sys.argv[1])
     spec = Spec.read(path)
-    logging.basicConfig(level=spec.settings.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(message)s")
-    logging.getLogger("open_clip").setLevel(logging.WARNING)
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("worker").setLevel(spec.settings.log_level.upper())  # open_clip tells its life on the root logger
     try:
         _start(spec, path, stop)
     except Stopped:
