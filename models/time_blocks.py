@@ -71,7 +71,7 @@ def heads_of(entry: Entry) -> tuple[Kind, ...]:
     """The temporal heads of a model of the zoo, known without its weights."""
     if entry.architecture == "lite":
         return CNN_HEADS
-    vision = (open_clip.get_model_config(entry.architecture) or {})["vision_cfg"]
+    vision = (entry.config or open_clip.get_model_config(entry.architecture) or {})["vision_cfg"]
     if "timm_model_name" in vision:  # MobileCLIP and SigLIP: neither has a [class] token, nor ResNet's stages
         return OTHER_HEADS
     return CNN_HEADS if isinstance(vision["layers"], list) else VIT_HEADS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -126,6 +127,11 @@ def test_a_head_that_makes_no_sense_is_refused_and_the_others_named(make: Any, k
 def test_the_heads_of_the_zoo_are_known_without_weights(name: str) -> None:
     extra = {"clip-rn50": "conv", "lite": "conv", "siglip-b16": None, "mobileclip-s1": None}.get(name, "token_conv")
     assert heads_of(ENTRIES[name]) == ("mean", "transformer", *([extra] if extra else []))
+
+
+def test_an_architecture_of_ones_own_decides_for_itself() -> None:
+    own = {"embed_dim": 32, "vision_cfg": {"layers": [1, 1, 1, 1], "width": 8}, "text_cfg": {}}
+    assert heads_of(replace(ENTRIES["clip-b16"], config=own)) == heads_of(ENTRIES["clip-rn50"])
 
 
 def test_the_built_towers_agree_with_what_is_known_of_them(lite_base: Base) -> None:
