@@ -85,7 +85,7 @@ def embed(runtime: Runtime, job: Job, token: CancelToken) -> dict[str, Any]:
     if request.sha256:
         options = Options(frames=request.frames, views=request.views)
         vectors, _ = _vectors(runtime, loaded, request.sha256, options, token, watch)
-        pooled = loaded.recognizer.pool(vectors.features).mean(dim=0, keepdim=True)  # [V, T, d] → [V, d] → [1, d]
+        pooled = _pool(loaded, vectors).mean(dim=0, keepdim=True)  # [V, d] → [1, d]
         warnings += vectors.warnings
         vector = _as_lists(pooled, request.normalize)[0]
         data.append(Embedding(object="video", video_id=video_id(request.sha256), vector=vector))
@@ -185,7 +185,7 @@ def _closed_classifier(loaded: Loaded, rows: torch.Tensor, question: Question) -
 def _predict(loaded: Loaded, vectors: VideoVectors, classifier: Classifier, question: Question) -> list[Prediction]:
     """All labels, best first; equal scores keep the order they were asked in."""
     recognizer = loaded.recognizer
-    pooled = recognizer.pool(vectors.features)  # [V, T, d] → [V, d]
+    pooled = _pool(loaded, vectors)  # [V, d]
     aggregate = question.aggregate or recognizer.profile.aggregate
     scores = score(pooled, classifier.matrix, recognizer.logit_scale, aggregate)
     order = torch.argsort(scores.probabilities, descending=True, stable=True).tolist()  # [C]
@@ -196,6 +196,14 @@ def _predict(loaded: Loaded, vectors: VideoVectors, classifier: Classifier, ques
         )
         for i in order
     ]
+
+
+def _pool(loaded: Loaded, vectors: VideoVectors) -> torch.Tensor:
+    """[V, d]. Raises: InvalidRequest for more frames than a temporal transformer has positions."""
+    try:
+        return loaded.recognizer.pool(vectors.features)  # [V, T, d] → [V, d]
+    except ValueError as error:
+        raise InvalidRequest(f"{error}.", hint="Ask for fewer frames.", field="frames") from error
 
 
 def _observe(predictions: list[Prediction], abstained: bool) -> None:

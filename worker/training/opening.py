@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from core.errors import InvalidTraining, ModelUnavailable, UnknownModel
+from core.errors import ModelUnavailable, UnknownModel
 from models import zoo
 from models.base import Base
 from models.checkpoint import open_version
-from models.external_text import open_external
+from models.external_text import choose_texts
 from models.loader import open_base, resolve_auto
 from models.texts import TextSide
 from models.weights import WeightsUnavailable
@@ -35,13 +35,9 @@ def open_model(spec: Spec) -> Base:
         raise ModelUnavailable(error.message, hint=error.hint) from error
 
 
-def open_texts(classifier: str, base: Base, seed: int) -> TextSide:
-    """The text side that `classifier` reads with. Raises: ModelUnavailable, InvalidTraining."""
-    if not classifier.startswith("text:"):
-        return base.texts
+def open_texts(spec: Spec, classifier: str, base: Base, seed: int) -> TextSide:
+    """The text side that `classifier` reads with. Raises: ModelUnavailable."""
     try:
-        return open_external(classifier.removeprefix("text:"), base.dim, seed)
+        return choose_texts(classifier, base.texts, seed=seed, folder=spec.settings.data_dir / "weights")
     except WeightsUnavailable as error:
         raise ModelUnavailable(error.message, hint=error.hint) from error
-    except ValueError as error:
-        raise InvalidTraining(str(error), field="classifier") from error

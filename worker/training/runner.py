@@ -31,6 +31,7 @@ from worker.reporter import Reporter
 from worker.tasks import Interrupted
 from worker.training.messages import Message, hear
 from worker.training.spec import Spec
+from worker.training.watch import Watch
 
 log = logging.getLogger(__name__)
 
@@ -169,6 +170,7 @@ class _Child:
         self._token = token
         self._reporter = reporter
         self._version_of = version_of
+        self._watch = Watch(version_of)
         self._result: dict[str, Any] | None = None
         self._error: VireoError | None = None
 
@@ -185,6 +187,7 @@ class _Child:
                 raise _cancelled(self._spec) from None
             finally:
                 process.kill()
+                self._watch.end()
         return self._outcome(process.returncode)
 
     def _listen(self, process: subprocess.Popen[str]) -> None:
@@ -196,6 +199,7 @@ class _Child:
     def _take(self, message: Message) -> None:
         """Raises: Superseded."""
         name, data = message["name"], message["data"]
+        self._watch.hear(message)
         match name:
             case "progress":
                 self._reporter.progress(Progress.model_validate(data))

@@ -79,7 +79,7 @@ class Session:
             cache=spec.frames if self.config.cache_frames else None,
             ahead=ahead,
         )
-        self.texts = open_texts(request.classifier, self.base, request.seed)
+        self.texts = open_texts(spec, request.classifier, self.base, request.seed)
         self.texts.module.to(self.device)
         self.judged = self.gallery(self.division.judged, self.division.classes)
         same = self.division.val == self.division.judged
@@ -165,7 +165,8 @@ class Session:
         clips = [(item.sha256, item.label) for item in items]
         chosen = shots.draw(clips, VIDEOS_PER_CLASS, self.request.seed, up_to=True).ids
         gallery = self.gallery(tuple(item for item in items if item.sha256 in chosen), self.division.classes)
-        model = self.base.video_model("mean").to(self.device).eval().requires_grad_(False)
+        kind = self.base.temporal_kind if self.base.tower.mixes_time else "mean"
+        model = self.base.video_model(kind).to(self.device).eval().requires_grad_(False)
         places, vectors = self.vectors(gallery, model)  # [n, 1, d]
         return vectors.flatten(0, 1), gallery.labels(places)  # [n, d]
 

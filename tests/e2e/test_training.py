@@ -1,0 +1,246 @@
+"""Training as its user meets it: a dataset over HTTP, a run that is watched, cancelled, killed, resumed; a version."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+import zipfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests import tiny
+from tests.clips import SPECS, render
+from tests.e2e.stack import Stack, _command_line, running
+
+CLASSES = ("colour_bars", "counting cells")
+LONG = {"epochs": 90, "batch_size": 4, "recipe": "default", "temporal": "transformer", "seed": 3}
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    data_dir = tmp_path_factory.mktemp("training") / "data"
+    tiny.place(data_dir)
+    with running(data_dir, {"VIREO_MODEL": "tiny", "OMP_NUM_THREADS": "1"}) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve clips of two classes that anybody can tell apart, and a file that is no video."""
+    folder = tmp_path_factory.mktemp("clips")
+    path = folder / "scenes.zip"
+    with zipfile.ZipFile(path, "w") as zipped:
+        for number in range(12):
+            label, content = CLASSES[number % 2], ("bars", "index")[number % 2]
+            spec = replace(SPECS["h264"], frames=20 + number, content=content, matrix="bt709")  # type: ignore[arg-type]
+            zipped.write(render(folder / f"{number}.mp4", spec), f"scenes/{label}/{number}.mp4")
+        zipped.writestr(f"scenes/{CLASSES[0]}/notes.mp4", b"this is no video")
+    return path
+
+
+@pytest.fixture(scope="module")
+def dataset(stack: Stack, archive: Path) -> str:
+    with stack.http() as http:
+        answer = http.post("/v1/datasets", files={"archive": ("scenes.zip", archive.read_bytes())})
+        assert answer.status_code == 202, answer.text
+        result = finished(http, answer.json()["id"])["result"]
+    assert isinstance(result["dataset"], str)
+    return result["dataset"]
+
+
+@pytest.fixture
+def http(stack: Stack) -> Iterator[httpx2.Client]:
+    with stack.http() as client:
+        yield client
+
+
+def start(http: httpx2.Client, dataset: str, name: str, **options: Any) -> str:
+    answer = http.post("/v1/training-jobs", json={"name": name, "dataset": dataset, "base": "tiny"} | options)
+    assert answer.status_code == 202, answer.text
+    job: str = answer.json()["id"]
+    return job
+
+
+def job(http: httpx2.Client, job_id: str) -> dict[str, Any]:
+    found: dict[str, Any] = http.get(f"/v1/jobs/{job_id}").json()
+    return found
+
+
+def finished(http: httpx2.Client, job_id: str, state: str = "succeeded", seconds: float = 120) -> dict[str, Any]:
+    deadline = time.monotonic() + seconds
+    while (found := job(http, job_id))["state"] in ("queued", "running"):
+        assert time.monotonic() < deadline, found
+        time.sleep(0.1)
+    assert found["state"] == state, found
+    return found
+
+
+def train(http: httpx2.Client, dataset: str, name: str, **options: Any) -> dict[str, Any]:
+    result: dict[str, Any] = finished(http, start(http, dataset, name, **options))["result"]
+    return result
+
+
+def at_step(http: httpx2.Client, job_id: str, step: int, seconds: float = 90) -> None:
+    deadline = time.monotonic() + seconds
+    while ((found := job(http, job_id))["progress"] or {}).get("step", 0) < step:
+        assert found["state"] in ("queued", "running"), found
+        assert time.monotonic() < deadline, found
+        time.sleep(0.05)
+
+
+def secured(http: httpx2.Client, job_id: str) -> int:
+    """Wait for a checkpoint past the first step, and return its step."""
+    with http.stream("GET", f"/v1/jobs/{job_id}/events") as events:
+        name = ""
+        for line in events.iter_lines():
+            if line.startswith("event: "):
+                name = line.removeprefix("event: ")
+            elif name == "checkpoint" and line.startswith("data: "):
+                step: int = json.loads(line.removeprefix("data: "))["step"]
+                if step:
+                    return step
+    raise AssertionError("the run ended without a checkpoint")
+
+
+def training_children(stack: Stack) -> list[int]:
+    return [pid for pid in stack.family() if "worker.training.child" in _command_line(pid)]
+
+
+def weights(stack: Stack, model: str) -> dict[str, torch.Tensor]:
+    name, version = model.split(":")
+    return load_file(stack.data_dir / "store" / "registry" / name / version / "model.safetensors")
+
+
+def classify(http: httpx2.Client, archive: Path, model: str, labels: list[str] | None) -> httpx2.Response:
+    with zipfile.ZipFile(archive) as zipped:
+        video = zipped.read(f"scenes/{CLASSES[0]}/0.mp4")
+    fields = {"model": model} | ({} if labels is None else {"labels": json.dumps(labels)})
+    return http.post("/v1/classify", data=fields, files={"video": ("clip.mp4", video)})
+
+
+def test_a_dataset_is_described_before_any_training(http: httpx2.Client, dataset: str) -> None:
+    found = http.get(f"/v1/datasets/{dataset}").json()
+    assert [counted["name"] for counted in found["classes"]] == list(CLASSES)
+    assert found["splits"] == {"train": 10, "val": 2, "test": 0}
+    codes = {finding["code"]: finding for finding in found["report"]}
+    assert codes["undecodable"]["paths"] == [f"scenes/{CLASSES[0]}/notes.mp4"]
+    assert "no_split" in codes
+
+
+def test_a_new_version_answers_at_once_also_labels_never_trained_on(
+    http: httpx2.Client, dataset: str, archive: Path
+) -> None:
+    job_id = start(http, dataset, "scenes", epochs=4, learning_rate=1e-3, temporal="transformer")
+    with http.stream("GET", f"/v1/jobs/{job_id}/events") as events:
+        names = [line.removeprefix("event: ") for line in events.iter_lines() if line.startswith("event: ")]
+    ended = time.monotonic()
+    own = classify(http, archive, "scenes", None)
+    assert time.monotonic() - ended < 2 + 1, "two seconds, and the answer itself"
+    result = finished(http, job_id)["result"]
+    assert {"progress", "metric", "checkpoint", "state"} <= set(names)
+    assert own.status_code == 200, own.text
+    assert own.json()["model"] == result["model"] == "scenes:1"
+    assert {row["label"] for row in own.json()["predictions"]} == set(CLASSES)
+    new = classify(http, archive, "scenes:1", ["a cat", "a waterfall", "colour bars"])
+    assert len(new.json()["predictions"]) == 3
+    page = http.get(result["report"])
+    assert page.status_code == 200
+    assert "scenes:1" in page.text
+    card = http.get("/v1/models/scenes/versions/1/files/card.json").json()
+    assert card["base"] == "tiny"
+    assert card["dataset"]["id"] == dataset
+    assert card["classes"] == list(CLASSES)
+
+
+def test_aliases_move_and_old_versions_stay(http: httpx2.Client, dataset: str, archive: Path) -> None:
+    for _ in range(2):
+        train(http, dataset, "rolling", epochs=1, temporal="mean")
+    for version in (1, 2, 1):
+        moved = http.put("/v1/models/rolling/aliases/production", json={"version": version})
+        assert moved.status_code == 200, moved.text
+        answer = classify(http, archive, "rolling@production", None)
+        assert answer.json()["model"] == f"rolling:{version}"
+    assert classify(http, archive, "rolling", None).json()["model"] == "rolling:2"
+
+
+def test_a_cancelled_run_leaves_a_checkpoint_and_goes_on_to_the_same_weights(
+    stack: Stack, http: httpx2.Client, dataset: str
+) -> None:
+    whole = train(http, dataset, "whole", **LONG)
+    job_id = start(http, dataset, "halves", **LONG)
+    at_step(http, job_id, 60)
+    asked = time.monotonic()
+    assert http.post(f"/v1/training-jobs/{job_id}/cancel").status_code == 202
+    stopped = finished(http, job_id, "cancelled")
+    assert time.monotonic() - asked < 5
+    assert not training_children(stack)
+    assert "resume" in stopped["error"]["hint"]
+    assert (stack.data_dir / "store" / "runs" / job_id / "checkpoint.pt").exists()
+    assert http.post(f"/v1/training-jobs/{job_id}/resume").status_code == 202
+    resumed = finished(http, job_id)["result"]
+    assert not (stack.data_dir / "store" / "runs" / job_id / "checkpoint.pt").exists()
+    for name, tensor in weights(stack, whole["model"]).items():
+        torch.testing.assert_close(weights(stack, resumed["model"])[name], tensor, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("victim", ["child", "worker"])
+def test_a_killed_run_goes_on_from_its_checkpoint_exactly_once(
+    stack: Stack, http: httpx2.Client, dataset: str, victim: str
+) -> None:
+    job_id = start(http, dataset, f"killed-{victim}", **LONG)
+    step = secured(http, job_id)
+    pids = training_children(stack) if victim == "child" else stack.children("--queue training")
+    assert pids
+    os.kill(pids[0], signal.SIGKILL)
+    done = finished(http, job_id, seconds=150)
+    assert done["attempts"] == 2
+    assert done["result"]["model"] == f"killed-{victim}:1"
+    model = http.get(f"/v1/models/killed-{victim}").json()
+    assert model["versions"] == [1]
+    with http.stream("GET", f"/v1/jobs/{job_id}/events") as events:
+        said = "\n".join(events.iter_lines())
+    assert int(said.partition("goes on from step ")[2].partition('"')[0]) >= step
+    assert not training_children(stack)
+
+
+def test_rows_without_words_answer_only_what_they_were_trained_on(
+    http: httpx2.Client, dataset: str, archive: Path
+) -> None:
+    assert train(http, dataset, "closed", classifier="lda", epochs=1)["open_labels"] is False
+    assert classify(http, archive, "closed", None).status_code == 200
+    refused = classify(http, archive, "closed", ["a cat"])
+    assert refused.status_code == 422
+    assert refused.json()["error"]["code"] == "invalid_labels"
+
+
+def test_an_evaluation_on_demand_has_its_own_report(http: httpx2.Client, dataset: str) -> None:
+    asked = http.post("/v1/evaluations", json={"model": "tiny", "dataset": dataset, "split": "all", "views": "2x3"})
+    assert asked.status_code == 202, asked.text
+    result = finished(http, asked.json()["id"])["result"]
+    assert result["views"].keys() == {"1x1", "2x3"}
+    assert result["metrics"]["clips"] == 12
+    assert http.get(result["report"]).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [({"shots": 50}, "shots"), ({"temporal": "conv"}, "temporal"), ({"novel": ["a cat", "a dog"]}, "novel")],
+)
+def test_what_cannot_be_trained_is_refused_in_words(
+    http: httpx2.Client, dataset: str, options: dict[str, Any], field: str
+) -> None:
+    answer = http.post("/v1/training-jobs", json={"name": "none", "dataset": dataset, "base": "tiny"} | options)
+    error = (
+        answer.json()["error"] if answer.status_code == 422 else finished(http, answer.json()["id"], "failed")["error"]
+    )
+    assert error["details"]["field"] == field
+    assert error["message"]
