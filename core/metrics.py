@@ -58,6 +58,33 @@ CLASSIFY_MARGIN = Histogram(
 )
 ABSTAINED = Counter("vireo_abstain_total", "Answers whose best score was below the threshold asked for.")
 
+# Training: seen by the worker from what its child says, because the child has no port and may be killed. The label
+# `model` is a model's name without its version, so there are as many series as models were trained here. Where several
+# processes share a directory of metric files, the one that spoke last is right.
+TRAIN_STEP_SECONDS = Histogram(
+    "vireo_train_step_seconds",
+    "Time from one optimiser step to the next.",
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0),
+)
+TRAIN_LOSS = Gauge("vireo_train_loss", "Loss of the last step.", ["model"], multiprocess_mode="livemostrecent")
+TRAIN_SPEED = Gauge(
+    "vireo_train_samples_per_second", "Clips trained on per second; 0 after a run.", multiprocess_mode="livemostrecent"
+)
+TRAIN_EVAL = Gauge(
+    "vireo_train_eval",
+    "How the model does: val_loss and val_top1 while it is trained, the report's top1, top5, … at the end.",
+    ["model", "metric"],
+    multiprocess_mode="livemostrecent",
+)
+TRAIN_HEARD = Gauge(
+    "vireo_train_heard_timestamp_seconds",
+    "When the run in hand (training or evaluation) last said something, in unix seconds; 0 while there is none.",
+    multiprocess_mode="livemostrecent",
+)
+DATASET_CLIPS = Counter(
+    "vireo_dataset_clips_total", "Files of datasets that were checked: kept, or why they were left out.", ["outcome"]
+)
+
 
 def exposition(*extra: Collector) -> tuple[bytes, str]:
     """The /metrics body and its content type; `extra` collectors read live state at the moment of the scrape."""

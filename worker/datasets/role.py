@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from core.datasets import DatasetRequest
+from core.datasets import DatasetRequest, FindingCode
+from core.errors import InvalidDataset
+from core.metrics import DATASET_CLIPS
 from core.records import Job
 from core.settings import Settings
 from core.storage import Store
@@ -16,6 +18,16 @@ from worker.decode_pool import DecodePool
 from worker.heartbeat import Heartbeat
 from worker.reporter import Reporter
 from worker.tasks import Handler
+
+LEFT_OUT: tuple[FindingCode, ...] = (
+    "undecodable",
+    "missing_file",
+    "unlisted_file",
+    "duplicate",
+    "conflicting_labels",
+    "leak",
+)
+"""Findings whose files were meant as clips and are none of the dataset's."""
 
 
 class Datasets:
@@ -47,11 +59,24 @@ class Datasets:
         def progress(how_far: dict[str, Any]) -> None:
             reporter.progress(Progress(phase="preparing", **how_far))
 
-        return prepare(
-            DatasetRequest.model_validate(job.request),
-            store=self._store,
-            decoders=self._decoders,
-            settings=self._settings,
-            token=token,
-            progress=progress,
-        )
+        try:
+            answer = prepare(
+                DatasetRequest.model_validate(job.request),
+                store=self._store,
+                decoders=self._decoders,
+                settings=self._settings,
+                token=token,
+                progress=progress,
+            )
+        except InvalidDataset as error:
+            _count(0, error.details["report"])
+            raise
+        _count(answer["clips"], answer["report"])
+        return answer
+
+
+def _count(kept: int, report: Iterable[Mapping[str, Any]]) -> None:
+    DATASET_CLIPS.labels("kept").inc(kept)
+    for finding in report:
+        if finding["code"] in LEFT_OUT:
+            DATASET_CLIPS.labels(finding["code"]).inc(finding["count"])
