@@ -21,8 +21,11 @@ from packaging.utils import canonicalize_name
 from prometheus_client import REGISTRY
 
 import core.metrics  # noqa: F401 (registers the metrics)
+from core.queues import TASKS
 from core.settings import Settings
 from service.metrics import Snapshot
+from service.schemas import QueueView
+from worker.training.runner import GRACE_SECONDS
 
 ROOT = Path(__file__).parents[1]
 COMPOSE = ROOT / "docker-compose.yml"
@@ -30,6 +33,7 @@ DOCKERFILE = ROOT / "docker" / "Dockerfile"
 
 # Fixed by the images, because the rest of the compose file relies on them.
 FIXED = {"VIREO_HOST", "VIREO_PORT", "VIREO_DATA_DIR", "VIREO_METRICS_PORT"}
+WORKERS = ["worker", "trainer", "datasets", "worker-gpu", "trainer-gpu"]
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -72,7 +76,7 @@ def test_container_is_locked_down(name: str) -> None:
     assert not service.get("privileged")
 
 
-@pytest.mark.parametrize("name", ["gateway", "worker", "worker-gpu"])
+@pytest.mark.parametrize("name", ["gateway", *WORKERS])
 def test_our_containers_wait_for_redis_and_share_the_store(name: str) -> None:
     service = SERVICES[name]
     assert service["depends_on"] == {"redis": {"condition": "service_healthy"}}
@@ -102,13 +106,38 @@ def test_published_ports_are_loopback_unless_somebody_says_otherwise() -> None:
     assert all(re.match(r"127\.0\.0\.1:|\$\{VIREO_HOST:-127\.0\.0\.1\}:", port) for port in ports), ports
 
 
-def test_the_gpu_is_taken_only_when_asked_for() -> None:
-    gpu = SERVICES["worker-gpu"]
+@pytest.mark.parametrize("name", ["worker-gpu", "trainer-gpu"])
+def test_the_gpu_is_taken_only_when_asked_for(name: str) -> None:
+    gpu, plain = SERVICES[name], SERVICES[name.removesuffix("-gpu")]
     assert gpu["profiles"] == ["gpu"]
     (device,) = gpu["deploy"]["resources"]["reservations"]["devices"]
     assert device["capabilities"] == ["gpu"]
-    assert {name for name, service in SERVICES.items() if "profiles" in service} == {"worker-gpu"}
-    assert gpu["build"] == SERVICES["worker"]["build"]
+    assert gpu["environment"] == plain["environment"] | {"VIREO_DEVICE": "${VIREO_DEVICE:-cuda}"}
+    assert {key for key in gpu if gpu[key] != plain.get(key)} == {"profiles", "environment", "deploy"}
+    assert {each for each, service in SERVICES.items() if "profiles" in service} == {"worker-gpu", "trainer-gpu"}
+
+
+@cache
+def started(name: str) -> str:
+    """The queue that a service works on."""
+    command = SERVICES[name].get("command") or json.loads(last("worker", "CMD"))
+    assert command[:3] == ["python", "-m", "worker"]
+    assert command[3:-1] in ([], ["--queue"])
+    return str(command[-1]) if command[3:] else "inference"
+
+
+def test_every_queue_has_its_worker() -> None:
+    assert {started(name) for name in WORKERS} == set(TASKS)
+    assert started("trainer-gpu") == started("trainer") == "training"
+    assert all(SERVICES[name]["build"]["target"] == "worker" for name in WORKERS)
+
+
+@pytest.mark.parametrize("name", [name for name in WORKERS if name.startswith("trainer")])
+def test_a_run_has_time_to_leave_a_checkpoint(name: str) -> None:
+    """Ten times what its child gets: a checkpoint has to reach the store as well."""
+    seconds = re.fullmatch(r"(\d+)s", SERVICES[name]["stop_grace_period"])
+    assert seconds is not None
+    assert int(seconds[1]) >= 10 * GRACE_SECONDS
 
 
 # the images
@@ -242,13 +271,42 @@ def test_prometheus_scrapes_the_ports_that_the_images_open() -> None:
     assert config["rule_files"] == ["alerts.yml"]
     jobs = {job["job_name"]: job for job in config["scrape_configs"]}
     assert jobs["gateway"]["static_configs"] == [{"targets": [f"gateway:{last('gateway', 'EXPOSE')}"]}]
-    (found,) = jobs["worker"]["dns_sd_configs"]
-    assert found["port"] == int(last("worker", "EXPOSE"))
-    assert set(found["names"]) == {name for name in SERVICES if name.startswith("worker")}
+    scraped: list[str] = []
+    for name in ("worker", "trainer", "datasets"):
+        (found,) = jobs[name]["dns_sd_configs"]
+        assert found["port"] == int(last("worker", "EXPOSE"))
+        assert {started(each) for each in found["names"]} == {started(name)}
+        scraped += found["names"]
+    assert sorted(scraped) == sorted(WORKERS)
+
+
+def test_the_workers_image_has_all_that_training_needs() -> None:
+    """Its requirements are the project's own and those of `offline`; nothing of training is in another extra."""
+    build = " ".join(rest for word, rest in stages()["worker-build"] if word == "RUN")
+    assert "p['dependencies']" in build
+    assert "['offline']" in build
+    asked = set(PROJECT["project"]["dependencies"]) | set(PROJECT["project"]["optional-dependencies"]["offline"])
+    named = {canonicalize_name(Requirement(line).name) for line in asked}
+    assert named >= {"scikit-learn", "matplotlib", "jinja2", "transformers", "timm"}
+    assert {"worker.datasets", "worker.training"} <= set(PROJECT["tool"]["setuptools"]["packages"])
+    kept = PROJECT["tool"]["setuptools"]["package-data"]["worker.training"]
+    folder = ROOT / "worker" / "training"
+    beside = {path for path in folder.iterdir() if path.is_file() and path.suffix != ".py"}
+    assert beside == {path for pattern in kept for path in folder.glob(pattern)}
+
+
+def test_what_training_writes_is_in_the_volume() -> None:
+    """The root is read-only: scratch, datasets under way and libraries' caches (HOME) are in the data directory."""
+    environment = dict(re.findall(r"(HOME|VIREO_DATA_DIR)=([\w./]+)", str(stages()["worker"])))
+    assert environment == {"HOME": "/data", "VIREO_DATA_DIR": "/data"}
+    settings = Settings(data_dir=Path(environment["VIREO_DATA_DIR"]))
+    assert settings.training_dir.is_relative_to("/data")
+    assert settings.store_url.startswith("file:///data/")
 
 
 def test_alerts_name_metrics_that_exist() -> None:
-    live = Snapshot(up=True, jobs={"queued": 0}, workers={"ready": 0})
+    idle = QueueView(depth=0, running=0, age_seconds=0, workers={"ready": 0})
+    live = Snapshot(up=True, queues=dict.fromkeys(TASKS, idle))
     families = [*REGISTRY.collect(), *live.collect()]
     known = {sample for family in families for sample in sample_names(family.name, family.type)}
     rules = [rule for group in load(ROOT / "docker" / "alerts.yml")["groups"] for rule in group["rules"]]
@@ -257,6 +315,10 @@ def test_alerts_name_metrics_that_exist() -> None:
         assert rule["annotations"]["summary"]
         named = set(re.findall(r"\bvireo_\w+", json.dumps(rule)))
         assert named <= known, rule["alert"]
+    queues = {
+        name for rule in rules for names in re.findall(r'queue=~?"([\w|]+)"', rule["expr"]) for name in names.split("|")
+    }
+    assert queues == set(TASKS)
 
 
 def sample_names(family: str, kind: str) -> set[str]:
