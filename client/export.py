@@ -19,4 +19,5 @@ def strip(weights: Path, target: Path) -> tuple[int, list[str]]:
     kept = {name: tensor for name, tensor in tensors.items() if not name.startswith(OURS)}
     dropped = sorted({name.partition(".")[0] for name in tensors.keys() - kept.keys()})
     save_file(kept, target, metadata={"format": "pt"})
+    target.chmod(0o644)  # it is made for others to read; safetensors writes for the owner alone
     return len(kept), dropped

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -95,8 +96,11 @@ class Models:
         """The zoo, the default first; then fine-tuned models by name."""
         live = await self._workers.live()
         zoo = [view for view in workers.models(live) if not _VERSION.fullmatch(view.name)]
-        names = await asyncio.to_thread(self._registry.names)
-        return zoo + [await self._view(name, live) for name in names]
+        tuned: list[ModelView] = []
+        for name in await asyncio.to_thread(self._registry.names):
+            with suppress(UnknownModel):  # deleted at this moment
+                tuned.append(await self._view(name, live))
+        return zoo + tuned
 
     async def detail(self, ref: str) -> ModelDetail:
         """A model with the cards of all its versions, or of the one that `ref` names. Raises: UnknownModel."""
@@ -117,9 +121,9 @@ class Models:
 
     async def _view(self, name: str, live: Sequence[WorkerInfo]) -> ModelView:
         def read() -> tuple[list[int], dict[str, int], Card]:
-            versions = self._registry.versions(name)
-            newest = self._registry.card(self._registry.resolve(name))
-            return versions, self._registry.aliases(name), newest
+            newest = self._registry.resolve(name)
+            versions = [number for number in self._registry.versions(name) if number <= newest.version]
+            return versions, self._registry.aliases(name), self._registry.card(newest)
 
         versions, aliases, card = await asyncio.to_thread(read)
         default = workers.default_model(live)
@@ -130,7 +134,7 @@ class Models:
             digest=card.digest,
             note=card.note,
             workers=[worker.id for worker in live],
-            newest=versions[-1],
+            newest=card.version,
             versions=versions,
             aliases=aliases,
         )
