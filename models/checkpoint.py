@@ -56,19 +56,24 @@ def save(
     state |= {f"temporal.{name}": tensor for name, tensor in model.temporal.state_dict().items()}
     state |= {f"classifier.{name}": tensor for name, tensor in classifier.items()}
     state |= _save_texts(texts, directory / TEXT)
-    state = {name: _plain(tensor) for name, tensor in state.items()}
-    save_file(state, directory / WEIGHTS)
-    if config := architectures.config_of(base.architecture):
-        (directory / architectures.CONFIG).write_text(json.dumps(config), encoding="utf-8")
     return {
         "architecture": base.architecture,
         "temporal": _describe(model, base),
         "text": "own",
         "dim": base.dim,
         "logit_scale": float(model.logit_scale.detach().exp()),
-        "digest": digest("version", base.architecture, weights_digest(state)),
+        "digest": write(directory, base.architecture, state),
         "text_digest": texts.digest,
     }
+
+
+def write(directory: Path, architecture: str, state: StateDict) -> str:
+    """Write a version's tensors as fp32, and what else its architecture needs to be built; → their digest."""
+    state = {name: _plain(tensor) for name, tensor in state.items()}
+    save_file(state, directory / WEIGHTS)
+    if config := architectures.config_of(architecture):
+        (directory / architectures.CONFIG).write_text(json.dumps(config), encoding="utf-8")
+    return digest("version", architecture, weights_digest(state))
 
 
 def open_version(directory: Path, *, data_dir: Path, progress: Progress) -> Base:
@@ -157,18 +162,35 @@ def _open_lite(directory: Path, card: Mapping[str, Any], state: StateDict) -> tu
 def _other_texts(directory: Path, card: Mapping[str, Any], data_dir: Path, progress: Progress) -> TextSide:
     """Raises: WeightsUnavailable."""
     if card["text"] == "base":
-        from models.loader import open_base  # it imports this module
-
-        return open_base(str(card["base"]), data_dir=data_dir, progress=progress).texts
+        return _base_texts(card, data_dir, progress)
     from models.external_text import ExternalText  # here, because transformers is an optional extra
 
     texts: TextSide = ExternalText.load(directory / TEXT)
     return texts
 
 
+def _base_texts(card: Mapping[str, Any], data_dir: Path, progress: Progress) -> TextSide:
+    """With the digest that it has on this machine now, so that no row of other weights is taken for its own. Raises:
+    WeightsUnavailable."""
+    from models.loader import open_base  # it imports this module
+
+    base, version = str(card["base"]), f"{card['name']}:{card['version']}"
+    needs = f"{version} reads labels with the text tower of {base}, which is not in its file."
+    try:
+        texts = open_base(base, data_dir=data_dir, progress=progress).texts
+    except KeyError:
+        hint = f"Put the weights and the card of {base} back into the data directory under weights/."
+        raise WeightsUnavailable(f"{needs} There is no model {base} here.", hint) from None
+    except WeightsUnavailable as error:
+        raise WeightsUnavailable(f"{needs} {error.message}", error.hint) from error
+    if texts.dim != int(card["dim"]):
+        raise WeightsUnavailable(f"{needs} That gives {texts.dim} numbers for a text, not {card['dim']}.")
+    return texts
+
+
 def _save_texts(texts: TextSide, directory: Path) -> StateDict:
     """Writes what are no tensors of the version's file; → those that are."""
-    context = {"context": texts.context} if isinstance(texts, ContextText) else {}
+    context = {"context": texts.context.clone()} if isinstance(texts, ContextText) else {}
     if is_clip(texts.module):
         return text_state(texts.module) | _bias(texts.module) | context
     if isinstance(texts.module, SentenceModule):

@@ -7,6 +7,7 @@ open_clip's own download path, tried only after one quick look at whether its hu
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
 import warnings
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from safetensors.torch import load_file
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
 HUB_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 HUB_SECONDS = 4.0  # a hub that has not answered by then counts as out of reach
+_UNSAFE_NAME = re.compile(r"GLOBAL (\S+)")  # in torch's refusal: the class or function that a pickle asks for
 NOT_WEIGHTS = ("input_resolution", "context_length", "vocab_size", "attn_mask")  # entries of published files
 
 StateDict = dict[str, torch.Tensor]
@@ -55,15 +57,21 @@ def read_state(path: Path) -> StateDict:
     """The state dict in a file, wrappers and `module.` prefixes removed. Raises: WeightsUnavailable."""
     if not path.is_file():
         raise WeightsUnavailable(f"There is no weights file {path.name}.", "Check VIREO_WEIGHTS.")
+    return _plain(load_safely(path, path.name))
+
+
+def load_safely(path: Path, source: str, *, mapped: bool = False) -> Any:
+    """Whatever tensors and plain data a file holds, told by its content to be safetensors or a pickle; the latter runs
+    no code. `source`: what to call it. `mapped`: leave tensors on the disk until they are read; the file must then
+    stay as it is. Raises: WeightsUnavailable."""
     try:
-        loaded = load_file(path) if path.suffix == ".safetensors" else _load_pickle(path)
+        return load_file(path) if _is_safetensors(path) else _load_pickle(path, mapped)
     except Exception as error:  # damaged bytes raise whatever their reader stumbles over
         raise WeightsUnavailable(
-            f"{path.name} is not a state dict that can be loaded safely.",
+            f"{source} is not a state dict that can be loaded safely.",
             "Save it as safetensors, or with torch.save(model.state_dict(), …). TorchScript archives and pickled "
-            f"objects are refused because loading them runs code. ({_first_line(error)})",
+            f"objects are refused because loading them runs code. ({_why(error)})",
         ) from error
-    return _plain(loaded)
 
 
 def find_local(name: str, data_dir: Path) -> Path | None:
@@ -147,8 +155,23 @@ def check_quick_gelu(architecture: str, tag: str) -> None:
         )
 
 
-def _load_pickle(path: Path) -> Any:
-    return torch.load(path, map_location="cpu", weights_only=True)
+def _is_safetensors(path: Path) -> bool:
+    """The file begins with the length of a JSON object."""
+    with path.open("rb") as file:
+        head = file.read(9)
+    return head[8:] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size
+
+
+def _load_pickle(path: Path, mapped: bool) -> Any:
+    with path.open("rb") as file:
+        in_new_format = file.read(4) == b"PK\x03\x04"  # torch maps no other
+    return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped and in_new_format)
+
+
+def _why(error: Exception) -> str:
+    """What stood in the way; torch's own words begin with how to read the file all the same, code included."""
+    named = _UNSAFE_NAME.search(str(error))
+    return f"it asks for {named[1]}" if named else _first_line(error)
 
 
 def _first_line(error: Exception) -> str:
