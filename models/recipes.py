@@ -64,6 +64,7 @@ class Recipe:
     temporal: Literal["mean", "transformer"] = "transformer"
     temporal_init: Literal["random", "identity"] = "random"
     temporal_from: int = 0  # training clips; the head of smaller data is the mean
+    tune: Literal["tower", "projection"] = "tower"  # what of the image tower moves
     augment: Augment = field(default_factory=lambda: Augment(randaugment=(2, 9)))  # paper Table A.3, and the logs
     randaugment_from: int = LARGE_DATA  # training clips (method §16 #4)
     few_shot_epochs: float = 30  # the YAML files; of repeated data (method §10)
@@ -79,10 +80,15 @@ class Recipe:
           solved from ImageNet's 1000 names, and no pixel of it has ever seen a label.
         - The result, 1e-4 and 1e-3, is where AdamW fine-tunes ImageNet CNNs everywhere.
         Longer steps need fewer of them: 10 epochs, as the paper gives data sets smaller than Kinetics (§B.1).
+
+        And of `lite` only the projection moves, unless the tower is asked for: it is there for machines without a GPU and
+        for data of tens of clips. A frozen trunk is run once per clip instead of three times its cost per clip and epoch,
+        and a few million weights above good features are what so few clips can fit (linear probing before fine-tuning,
+        Kumar et al. 2022). A trunk that is run once sees each clip once, so there is no augmentation then.
         """
         if self.name != "default" or architecture != "lite":
             return self
-        return replace(self, lr=1e-3).with_epochs(10)
+        return replace(self, lr=1e-3, tune="projection").with_epochs(10)
 
     def for_data(self, clips: int) -> Recipe:
         """The recipe for so many training clips, before any few-shot draw: what needs large data is left out."""

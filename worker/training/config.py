@@ -48,7 +48,17 @@ class Config:
     def to_dict(self) -> dict[str, Any]:
         """The card's `hyperparameters`."""
         recipe = self.recipe.to_dict()
-        for name in ("name", "augment", "text_inputs", "templates", "ensemble", "temporal", "temporal_init", "frames"):
+        for name in (
+            "name",
+            "augment",
+            "text_inputs",
+            "templates",
+            "ensemble",
+            "temporal",
+            "temporal_init",
+            "frames",
+            "tune",
+        ):
             recipe.pop(name)
         return recipe | {
             "lr": self.lr,
@@ -72,6 +82,8 @@ def resolve(request: TrainingRequest, base: Base, clips: int, drawn: int, device
         recipe = recipe.with_epochs(request.epochs)
     again = repeats(clips, drawn) if request.shots is not None else 1
     batch = effective_batch(recipe, drawn * again, request.batch_size)
+    tune = request.tune or recipe.tune
+    augmented = request.augment if request.augment is not None else tune == "tower"
     micro = request.micro_batch or (MICRO_CPU if device.type == "cpu" else MICRO_GPU)
     try:
         inputs = text_inputs(
@@ -89,14 +101,14 @@ def resolve(request: TrainingRequest, base: Base, clips: int, drawn: int, device
         inputs=inputs,
         temporal=request.temporal or recipe.temporal,
         temporal_init=request.temporal_init or recipe.temporal_init,
-        tune=request.tune or "tower",
+        tune=tune,
         frames=request.frames or recipe.frames or base.profile.frames,
         lr=request.learning_rate or recipe.lr,
         batch=batch,
         micro=min(micro, batch),
         repeats=again,
         seed=request.seed,
-        augment=recipe.augment if request.augment in (None, True) else None,
+        augment=recipe.augment if augmented else None,
         precision=_precision(request.precision, recipe, device),
         gradient_checkpointing=request.gradient_checkpointing,
         cache_frames=request.cache_frames,

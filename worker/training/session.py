@@ -199,6 +199,8 @@ class Session:
         if self.world.leads and not self.kept:
             self.kept = before(self)
         feed = self._feed()
+        if feed.from_trunk:  # there is nothing large in memory, and nothing long to wait for
+            self.order = replace(self.order, micro=self.config.batch)
         follower = _Follower(self)
         if self.world.leads and self.state.step == 0:
             follower.secure()
