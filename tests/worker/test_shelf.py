@@ -10,9 +10,12 @@ from typing import Any
 import pytest
 
 from core.errors import ModelUnavailable, UnknownModel
+from core.registry import Registry, Version
 from core.settings import Settings
+from core.storage import Store
 from models.recognizer import Recognizer
 from models.weights import WeightsUnavailable
+from tests.core.test_registry import publish
 from worker import shelf as module
 from worker.shelf import Shelf
 
@@ -34,8 +37,9 @@ def loads(monkeypatch: pytest.MonkeyPatch, tiny: Recognizer) -> list[str]:
 
 
 @pytest.fixture
-def shelf(tmp_path: Path, loads: list[str]) -> Shelf:
-    return Shelf(Settings(data_dir=tmp_path, max_models=2))
+def shelf(tmp_path: Path, loads: list[str], tiny: Recognizer) -> Shelf:
+    settings = Settings(data_dir=tmp_path, model_memory=2 * tiny.nbytes)
+    return Shelf(settings, Registry(Store(settings.store_url, tmp_path / "spool")))
 
 
 def test_auto_is_decided_once_and_says_why(shelf: Shelf, loads: list[str]) -> None:
@@ -81,7 +85,7 @@ def test_a_long_load_holds_up_nobody_else(shelf: Shelf, monkeypatch: pytest.Monk
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(shelf.get, "clip-b32")
         assert began.wait(5)
-        assert shelf.get("lite").ref.name == "tiny"
+        assert shelf.get("lite").ref.name == "lite"
         assert not waiting.done()
         finish.set()
         assert waiting.result(5).recognizer is tiny
@@ -94,3 +98,38 @@ def test_what_cannot_be_had_is_not_tried_again_at_once(shelf: Shelf, loads: list
             shelf.get("clip-l14")
         assert caught.value.hint == "get some"
     assert loads == ["clip-l14"]
+
+
+def test_a_published_version_is_served_and_a_deleted_one_is_not(
+    shelf: Shelf, tmp_path: Path, tiny: Recognizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+
+    def load_version(files: Path, **_: Any) -> Recognizer:
+        read.append(files)
+        return tiny
+
+    monkeypatch.setattr(module, "load_version", load_version)
+    with pytest.raises(UnknownModel):
+        shelf.get("gym")
+    store = Store(Settings(data_dir=tmp_path).store_url, tmp_path / "spool")
+    for version in (1, 2):
+        publish(store, "gym", version)
+        assert shelf.get("gym").ref.name == f"gym:{version}"
+    Registry(store).set_alias("gym", "production", 1)
+    assert shelf.get("gym@production") is shelf.get("gym:1")
+    assert [files.name for files in read] == ["1", "2"]
+    Registry(store).delete(Version("gym", 2))
+    with pytest.raises(UnknownModel):
+        shelf.get("gym:2")
+    assert shelf.get("gym").ref.name == "gym:1"
+    shelf.close()
+
+
+def test_one_model_is_served_whatever_its_size(tmp_path: Path, loads: list[str]) -> None:
+    settings = Settings(data_dir=tmp_path, model_memory=1)
+    shelf = Shelf(settings, Registry(Store(settings.store_url, tmp_path / "spool")))
+    for name in ("lite", "clip-b16", "lite"):
+        assert shelf.get(name).ref.name == name
+    assert loads == ["lite", "clip-b16", "lite"]
+    shelf.close()

@@ -175,5 +175,5 @@ def rank_main(rank: int, port: int, out: str) -> None:
 def test_two_processes_have_the_loss_of_one(tmp_path: Path) -> None:
     """DDP over gloo, the same global batch of 5: 3 clips here, 2 and a filler there."""
     out = tmp_path / "losses.pt"
-    spawn(rank_main, args=(free_port(), str(out)), nprocs=2)
+    spawn(rank_main, args=(free_port(), str(out)), nprocs=2)  # type: ignore[no-untyped-call]
     assert torch.load(out, weights_only=True) == pytest.approx(losses(run(config(), *parts())), abs=1e-4)

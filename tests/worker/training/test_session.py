@@ -57,7 +57,7 @@ def dataset(home: Path) -> Dataset:
         sha256 = hashlib.sha256(clip.read_bytes()).hexdigest()
         clip.rename(home / "clips" / sha256)
         split = "val" if number >= 12 else "train"
-        items.append(Item(path=f"{label}/{number}.mp4", sha256=sha256, label=label, split=split, seconds=0.5))  # type: ignore[arg-type]
+        items.append(Item(path=f"{label}/{number}.mp4", sha256=sha256, label=label, split=split, seconds=0.5))
     return Dataset(
         id="ds_" + "0" * 24,
         digest="0" * 64,
