@@ -1,7 +1,8 @@
-"""A weights file for `clip-b16` with random numbers: as slow as the real one, and to be had without a download."""
+"""Weights files with random numbers: `clip-b16`, as slow as the real one, and a small CLIP that trains from nothing."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import open_clip
@@ -17,3 +18,21 @@ def write_random_b16(data_dir: Path) -> Path:
     model = open_clip.create_model("ViT-B-16-quickgelu", pretrained=None, load_weights=False)
     save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, path)
     return path
+
+
+def write_random_small(data_dir: Path, name: str = "small", *, size: int = 48, seed: int = 0) -> None:
+    """A CLIP of two layers of width 64, as a local checkpoint that `base=name` finds; it looks at `size` × `size`."""
+    config = {
+        "embed_dim": 64,
+        "quick_gelu": True,
+        "vision_cfg": {"image_size": size, "layers": 2, "width": 64, "head_width": 32, "patch_size": 8},
+        "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2},
+    }
+    profile = {"size": size, "short_side": size, "templates": ["a video of {}."], "frames": 8}
+    folder = data_dir / "weights"
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(seed)
+    model = open_clip.CLIP(**config)
+    save_file({key: tensor.contiguous() for key, tensor in model.state_dict().items()}, folder / f"{name}.safetensors")
+    card = {"like": "clip-b16", "architecture": config, "profile": profile}
+    (folder / f"{name}.json").write_text(json.dumps(card), encoding="utf-8")

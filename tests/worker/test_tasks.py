@@ -58,8 +58,8 @@ def test_progress_is_in_the_record_and_in_the_stream(client: redis.Redis, book: 
     found = book.get(job.id)
     assert found is not None
     assert found.progress == {"phase": "training", "epoch": 0.0, "step": 3}
-    names = [fields["event"] for _, fields in client.xrange(keys.events(job.id))]  # type: ignore[misc, union-attr]
-    assert names == ["state", "progress", "metric", "state"]
+    entries: Any = client.xrange(keys.events(job.id))
+    assert [fields["event"] for _, fields in entries] == ["state", "progress", "metric", "state"]
 
 
 def test_a_worker_that_was_believed_dead_cannot_speak_or_end_the_job(

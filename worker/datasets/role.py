@@ -37,6 +37,8 @@ class Datasets:
         self._settings = settings
         self._heartbeat = heartbeat
         self._store = Store(settings.store_url, settings.data_dir / "spool")
+        self._registry = Registry(self._store)
+        self._book = JobBook(connect(settings.jobs_redis, decode=True), keys.DATASETS)
         self._decoders = DecodePool(
             processes=settings.decode_processes,
             deadline_s=settings.decode_deadline,
@@ -47,7 +49,7 @@ class Datasets:
 
     @property
     def handlers(self) -> Mapping[str, Handler]:
-        return {"dataset": self._prepare}
+        return {"dataset": self._prepare, "import": self._import}
 
     def announce(self) -> None:
         self._heartbeat.say(state="ready", detail="waits for datasets")
@@ -80,3 +82,20 @@ def _count(kept: int, report: Iterable[Mapping[str, Any]]) -> None:
     for finding in report:
         if finding["code"] in LEFT_OUT:
             DATASET_CLIPS.labels(finding["code"]).inc(finding["count"])
+
+    def _import(self, job: Job, token: CancelToken, reporter: Reporter) -> dict[str, Any]:
+        request = ImportRequest.model_validate(job.request)
+
+        def claim() -> int:
+            return self._book.claim_version(job.id, request.name, max(self._registry.versions(request.name), default=0))
+
+        return import_checkpoint(
+            request,
+            job.id,
+            store=self._store,
+            registry=self._registry,
+            claim=claim,
+            settings=self._settings,
+            token=token,
+            progress=reporter.progress,
+        )
