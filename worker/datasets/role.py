@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from core import keys
 from core.datasets import DatasetRequest, FindingCode
 from core.errors import InvalidDataset
 from core.metrics import DATASET_CLIPS
 from core.records import Job
+from core.registry import Registry
 from core.settings import Settings
 from core.storage import Store
-from core.training import Progress
+from core.training import ImportRequest, Progress
 from worker.cancellation import CancelToken
+from worker.connection import connect
+from worker.datasets.importing import import_checkpoint
 from worker.datasets.prepare import prepare
 from worker.decode_pool import DecodePool
 from worker.heartbeat import Heartbeat
+from worker.jobs import JobBook
 from worker.reporter import Reporter
 from worker.tasks import Handler
 
@@ -76,13 +81,6 @@ class Datasets:
         _count(answer["clips"], answer["report"])
         return answer
 
-
-def _count(kept: int, report: Iterable[Mapping[str, Any]]) -> None:
-    DATASET_CLIPS.labels("kept").inc(kept)
-    for finding in report:
-        if finding["code"] in LEFT_OUT:
-            DATASET_CLIPS.labels(finding["code"]).inc(finding["count"])
-
     def _import(self, job: Job, token: CancelToken, reporter: Reporter) -> dict[str, Any]:
         request = ImportRequest.model_validate(job.request)
 
@@ -99,3 +97,10 @@ def _count(kept: int, report: Iterable[Mapping[str, Any]]) -> None:
             token=token,
             progress=reporter.progress,
         )
+
+
+def _count(kept: int, report: Iterable[Mapping[str, Any]]) -> None:
+    DATASET_CLIPS.labels("kept").inc(kept)
+    for finding in report:
+        if finding["code"] in LEFT_OUT:
+            DATASET_CLIPS.labels(finding["code"]).inc(finding["count"])
