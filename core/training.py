@@ -66,7 +66,7 @@ class TrainingRequest(TrainingRecord):
         None, gt=0, le=1.0, description="Of new modules; the tower's is in the recipe's ratio."
     )
     shots: int | None = Field(None, ge=1, description="Few-shot: K clips per class, drawn with the seed.")
-    seed: int = Field(0, ge=0, lt=1 << 31)
+    seed: int | None = Field(None, ge=0, lt=1 << 31, description="Of shots, order, crops and new weights.")
     augment: bool | None = Field(None, description="Train augmentation on or off; default: the recipe's.")
     precision: TrainPrecision = "auto"
     gradient_checkpointing: bool = False

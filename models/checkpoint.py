@@ -71,6 +71,7 @@ def write(directory: Path, architecture: str, state: StateDict) -> str:
     """Write a version's tensors as fp32, and what else its architecture needs to be built; → their digest."""
     state = {name: _plain(tensor) for name, tensor in state.items()}
     save_file(state, directory / WEIGHTS)
+    (directory / WEIGHTS).chmod(0o644)  # it is written for its owner alone; the gateway may be somebody else
     if config := architectures.config_of(architecture):
         (directory / architectures.CONFIG).write_text(json.dumps(config), encoding="utf-8")
     return digest("version", architecture, weights_digest(state))

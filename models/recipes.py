@@ -81,10 +81,10 @@ class Recipe:
         - The result, 1e-4 and 1e-3, is where AdamW fine-tunes ImageNet CNNs everywhere.
         Longer steps need fewer of them: 10 epochs, as the paper gives data sets smaller than Kinetics (§B.1).
 
-        And of `lite` only the projection moves, unless the tower is asked for: it is there for machines without a GPU and
-        for data of tens of clips. A frozen trunk is run once per clip instead of three times its cost per clip and epoch,
-        and a few million weights above good features are what so few clips can fit (linear probing before fine-tuning,
-        Kumar et al. 2022). A trunk that is run once sees each clip once, so there is no augmentation then.
+        And of `lite` only the projection moves, unless the tower is asked for: it is there for machines without a GPU
+        and for tens of clips. A frozen trunk is run once per clip, instead of at three times its cost per clip and
+        epoch, and a few million weights above good features are what so few clips can fit (linear probing before
+        fine-tuning, Kumar et al. 2022). What is run once sees each clip once: there is no augmentation then.
         """
         if self.name != "default" or architecture != "lite":
             return self

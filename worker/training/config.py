@@ -18,6 +18,11 @@ from models.recipes import RECIPES, Recipe, effective_batch
 from models.shots import repeats
 from models.temporal import Init, Kind
 
+# Fields of a recipe that stand in the card under what became of them.
+RESOLVED = (
+    *("name", "batch", "seed", "tune", "frames", "augment", "precision"),
+    *("text_inputs", "templates", "ensemble", "temporal", "temporal_init"),
+)
 MICRO_CPU = 2  # clips in one forward pass: a wish to stop is looked at between two of them
 MICRO_GPU = 32  # halved whenever the GPU's memory does not suffice
 
@@ -48,17 +53,7 @@ class Config:
     def to_dict(self) -> dict[str, Any]:
         """The card's `hyperparameters`."""
         recipe = self.recipe.to_dict()
-        for name in (
-            "name",
-            "augment",
-            "text_inputs",
-            "templates",
-            "ensemble",
-            "temporal",
-            "temporal_init",
-            "frames",
-            "tune",
-        ):
+        for name in RESOLVED:
             recipe.pop(name)
         return recipe | {
             "lr": self.lr,
@@ -107,7 +102,7 @@ def resolve(request: TrainingRequest, base: Base, clips: int, drawn: int, device
         batch=batch,
         micro=min(micro, batch),
         repeats=again,
-        seed=request.seed,
+        seed=request.seed or 0,
         augment=recipe.augment if augmented else None,
         precision=_precision(request.precision, recipe, device),
         gradient_checkpointing=request.gradient_checkpointing,

@@ -27,9 +27,9 @@ class Division:
     drawn: dict[str, list[str]] | None  # few-shot: class → paths
 
 
-def divide(request: TrainingRequest, dataset: Dataset) -> Division:
+def divide(request: TrainingRequest, dataset: Dataset, seed: int) -> Division:
     """Raises: InvalidTraining."""
-    novel = _novel(request, dataset)
+    novel = _novel(request, dataset, seed)
     classes = tuple(label for label in dataset.labels if label not in novel)
     if len(classes) < 2:
         raise InvalidTraining(
@@ -38,7 +38,7 @@ def divide(request: TrainingRequest, dataset: Dataset) -> Division:
     available = _of(dataset.of("train"), classes)
     train, drawn = available, None
     if request.shots is not None:
-        train, drawn = _draw(available, request.shots, request.seed)
+        train, drawn = _draw(available, request.shots, seed)
     val = dataset.of("val") or dataset.of("test")
     judged_split: Split = "test" if dataset.of("test") else "val"
     return Division(
@@ -64,14 +64,14 @@ def _of(items: Sequence[Item], classes: Sequence[str]) -> tuple[Item, ...]:
     return tuple(item for item in items if item.label in wanted)
 
 
-def _novel(request: TrainingRequest, dataset: Dataset) -> tuple[str, ...]:
+def _novel(request: TrainingRequest, dataset: Dataset, seed: int) -> tuple[str, ...]:
     """Those that were asked for, and those that have no train clip."""
     counts = {counted.name: counted.train for counted in dataset.classes}
     unseen = {name for name, count in counts.items() if not count}
     if request.novel is not None:
         seen = [name for name in dataset.labels if name not in unseen]
         try:
-            unseen |= set(protocols.leave_out(seen, request.novel, request.seed).novel)
+            unseen |= set(protocols.leave_out(seen, request.novel, seed).novel)
         except ValueError as error:
             raise InvalidTraining(f"{error}.", field="novel") from error
     return tuple(name for name in dataset.labels if name in unseen)
@@ -87,8 +87,8 @@ def _draw(available: tuple[Item, ...], k: int, seed: int) -> tuple[tuple[Item, .
     return tuple(item for item in available if item.sha256 in drawn.ids), by_class
 
 
-def shots_record(request: TrainingRequest, division: Division) -> dict[str, Any] | None:
+def shots_record(request: TrainingRequest, division: Division, seed: int) -> dict[str, Any] | None:
     """The card's `shots`."""
     if division.drawn is None:
         return None
-    return {"k": request.shots, "seed": request.seed, "clips": division.drawn}
+    return {"k": request.shots, "seed": seed, "clips": division.drawn}

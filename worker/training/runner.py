@@ -44,7 +44,7 @@ PATIENT_THREADS = {"OMP_WAIT_POLICY": "PASSIVE"}
 
 
 def checkpoint_key(job_id: str) -> str:
-    return f"runs/{job_id}/checkpoint.pt"
+    return f"runs/{job_id}.pt"
 
 
 def evaluation_key(job_id: str) -> str:
@@ -100,7 +100,8 @@ class Runner:
             job = self._book.get(frames.name.removeprefix("frames-"))
             if job is None or job.state.final:
                 shutil.rmtree(frames, ignore_errors=True)
-        for job_id in self._store.children("runs"):
+        for name in self._store.children("runs"):
+            job_id = name.removesuffix(".pt")
             if self._book.get(job_id) is None:
                 self._store.delete(checkpoint_key(job_id))
 

@@ -20,6 +20,7 @@ from models import classifiers, shots
 from models.classifiers import Classifier, TextInputs
 from models.lda import VIDEOS_PER_CLASS
 from models.precision import DTYPES, autocasting
+from models.recipes import RECIPES
 from models.sampling import Views
 from models.texts import TextSide
 from models.video import VideoModel
@@ -59,12 +60,15 @@ def run(spec: Spec, request: TrainingRequest, world: World, pool: DecodePool, st
 class Session:
     def __init__(self, spec: Spec, request: TrainingRequest, world: World, pool: DecodePool, stop: Stop) -> None:
         """Raises: VireoError."""
+        if request.seed is None:
+            request = request.model_copy(update={"seed": RECIPES[request.recipe].seed})
+        self.seed = request.seed or 0
         self.spec, self.request, self.world, self.stop = spec, request, world, stop
         self.device = world.device
         self.tell("preparing")
-        torch.manual_seed(request.seed)
+        torch.manual_seed(self.seed)
         self.base = open_model(spec)
-        self.division = divide(request, spec.dataset)
+        self.division = divide(request, spec.dataset, self.seed)
         self.config = resolve(request, self.base, self.division.available, len(self.division.train), self.device)
         self.profile = replace(
             self.base.profile, name=request.name, frames=self.config.frames, templates=self.config.inputs.served
@@ -79,7 +83,7 @@ class Session:
             cache=spec.frames if self.config.cache_frames else None,
             ahead=ahead,
         )
-        self.texts = open_texts(spec, request.classifier, self.base, request.seed)
+        self.texts = open_texts(spec, request.classifier, self.base, self.seed)
         self.texts.module.to(self.device)
         self.judged = self.gallery(self.division.judged, self.division.classes)
         same = self.division.val == self.division.judged
@@ -92,7 +96,7 @@ class Session:
             repeats=self.config.repeats,
             batch=self.config.batch,
             micro=self.config.micro,
-            seed=request.seed,
+            seed=self.seed,
             rank=world.rank,
             world=world.size,
         )
@@ -153,7 +157,7 @@ class Session:
                 texts=self.texts,
                 inputs=self.config.inputs,
                 dim=self.base.dim,
-                seed=self.request.seed,
+                seed=self.seed,
                 features=features,
             )
         except ValueError as error:
@@ -163,7 +167,7 @@ class Session:
         """Temporal means of the frozen tower, for LDA: at most 60 videos of each class (paper §4.3)."""
         items = self.division.train
         clips = [(item.sha256, item.label) for item in items]
-        chosen = shots.draw(clips, VIDEOS_PER_CLASS, self.request.seed, up_to=True).ids
+        chosen = shots.draw(clips, VIDEOS_PER_CLASS, self.seed, up_to=True).ids
         gallery = self.gallery(tuple(item for item in items if item.sha256 in chosen), self.division.classes)
         kind = self.base.temporal_kind if self.base.tower.mixes_time else "mean"
         model = self.base.video_model(kind).to(self.device).eval().requires_grad_(False)
