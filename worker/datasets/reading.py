@@ -7,6 +7,7 @@ run, memory and file size are bounded, and it dies with the worker. `worker.data
 from __future__ import annotations
 
 import errno
+import logging
 import platform
 import resource
 import sys
@@ -43,8 +44,11 @@ class Spec(BaseModel):
 
 def main() -> int:
     die_with_parent()
+    logging.disable(logging.WARNING)  # open_clip warns of weights that it was told not to load
     spec = Spec.model_validate_json(sys.argv[1])
     _confine(spec.file.stat().st_size)
+    import models.published  # noqa: F401 -- where torch is missing, this must end before the file is blamed
+
     try:
         say("result", **_read(spec))
     except VireoError as error:
