@@ -109,17 +109,23 @@ class Client:
     def export(self, ref: str, target: str | Path, *, progress: Progress | None = None) -> dict[str, Any]:
         """Write a version as a plain open_clip state dict (.safetensors), without what is ours.
 
-        → its `card`, how many `tensors` were written, and which modules were `dropped`. Raises: VireoError.
+        → its `card`, how many `tensors` were written, which modules were `dropped`, and whether a `text` tower is among
+        what was written. Raises: VireoError.
         """
         cards = self._body(self._get(f"/v1/models/{ref}"))["cards"]
         if not cards:
             raise InvalidRequest(f"{ref} is not fine-tuned: there is nothing to export.")
         card, target = cards[0], Path(target)
+        if card["architecture"] == "lite":
+            raise InvalidRequest(
+                f"{card['name']}:{card['version']} is a lite, and that is no architecture of open_clip's.",
+                hint="Only what was trained from a CLIP can be exported.",
+            )
         with tempfile.NamedTemporaryFile(suffix=".safetensors", dir=target.resolve().parent) as weights:
             path = f"/v1/models/{card['name']}/versions/{card['version']}/files/model.safetensors"
             self._download(path, Path(weights.name), progress)
-            tensors, dropped = export.strip(Path(weights.name), target)
-        return {"card": card, "tensors": tensors, "dropped": dropped}
+            stripped = export.strip(Path(weights.name), target)
+        return {"card": card, "tensors": stripped.tensors, "dropped": list(stripped.dropped), "text": stripped.text}
 
     def models(self) -> list[dict[str, Any]]:
         """Raises: VireoError."""

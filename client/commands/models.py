@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -85,12 +86,26 @@ def export(
         done = client.export(model, file, progress=moved)
     card = done["card"]
     out.print(f"{done['tensors']} tensors of {card['name']}:{card['version']} are in {file}.", highlight=False)
-    if done["dropped"]:
-        err.print(f"Left out, since open_clip has no such modules: {', '.join(done['dropped'])}.", style="yellow")
-    if card["text"] == "base":
-        err.print(f"The text tower is that of {card['base']} and is not in the file.", style="yellow")
-    if card["architecture"] == "lite":
-        err.print("lite is no architecture of open_clip: only Vireo can load it.", style="yellow")
-    elif card["text"] == "own":
+    for line in _losses(card, done["dropped"], done["text"]):
+        err.print(line, style="yellow", highlight=False, markup=False)
+    if done["text"] and not card["architecture"].startswith("custom-"):
         words = f"open_clip.create_model({card['architecture']!r}, pretrained={str(file)!r})"
         out.print(words, style="dim", highlight=False, markup=False, soft_wrap=True)
+
+
+def _losses(card: dict[str, Any], dropped: list[str], text: bool) -> Iterator[str]:
+    """What the file is not, although the version is."""
+    if {"temporal", "time_blocks"} & set(dropped):
+        yield (
+            f"Its temporal head ({card['temporal']['kind']}) is left out, since open_clip has no such module: "
+            "frames and texts have the same vectors elsewhere, clips and scores do not."
+        )
+    if "context" in dropped:
+        yield "Its learned context vectors are left out: labels have other vectors elsewhere."
+    if not card["open_labels"]:
+        yield "Its classifier is left out: it knew its classes by number, and no text tower says what they are."
+    if not text:
+        whose = f"that of {card['base']}" if card["text"] == "base" else "another encoder's"
+        yield f"No text tower is in the file: the version reads labels with {whose}. Load it with strict=False."
+    if card["architecture"].startswith("custom-"):
+        yield f"open_clip does not list {card['architecture']}; it is architecture.json beside the version in the store."

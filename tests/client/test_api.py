@@ -139,10 +139,14 @@ def test_exporting_a_version(
 ) -> None:
     weights = {"visual.proj": np.ones((2, 2), np.float32), "temporal.w": np.zeros(3, np.float32)}
     monkeypatch.setattr("tests.service.library.WEIGHTS", save(weights))
-    library.version("gym", 1)
+    library.version("gym", 1, architecture="ViT-B-16-quickgelu")
     done = client.export("gym", tmp_path / "plain.safetensors")
-    assert (done["card"]["version"], done["tensors"], done["dropped"]) == (1, 1, ["temporal"])
+    assert (done["card"]["version"], done["tensors"], done["dropped"], done["text"]) == (1, 1, ["temporal"], False)
     assert (load_file(tmp_path / "plain.safetensors")["visual.proj"] == 1).all()
     assert [path.name for path in tmp_path.glob("*.safetensors")] == ["plain.safetensors"]
     with pytest.raises(UnknownModel):
         client.export("gym:2", tmp_path / "none.safetensors")
+    library.version("small", 1, architecture="lite")
+    with pytest.raises(InvalidRequest, match="no architecture of open_clip"):
+        client.export("small", tmp_path / "none.safetensors")
+    assert not (tmp_path / "none.safetensors").exists()

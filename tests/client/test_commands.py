@@ -7,7 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import save
 from typer.testing import CliRunner, Result
 
 from client.cli import cli
@@ -152,6 +154,34 @@ def test_models_aliases_jobs(run: Run, library: Library) -> None:
     assert run("jobs").exit_code == 0
     assert run("cancel", "job_1").exit_code == 1
     assert run("export", "gym", "weights.pt").exit_code == 2
+
+
+def test_exporting_says_what_is_lost(
+    run: Run, library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = dict.fromkeys(("visual.proj", "temporal.w", "context"), np.ones((2, 2)))
+    monkeypatch.setattr("tests.service.library.WEIGHTS", save(weights))
+    head = {"temporal": {"kind": "transformer"}, "architecture": "ViT-B-16-quickgelu", "base": "clip-b16"}
+    library.version("k400", 1, **head, text="base", open_labels=False)
+    done = run("export", "k400", str(tmp_path / "a.safetensors"))
+    assert done.exit_code == 0, done.output
+    said = " ".join(done.stderr.split())
+    for words in ("head (transformer) is left out", "context vectors", "classifier is left out", "that of clip-b16"):
+        assert words in said
+    assert "create_model" not in done.stdout
+    monkeypatch.setattr(
+        "tests.service.library.WEIGHTS", save({"visual.proj": np.ones(2), "text_projection": np.ones(2)})
+    )
+    library.version("whole", 1, architecture="ViT-B-16-quickgelu")
+    done = run("export", "whole", str(tmp_path / "b.safetensors"))
+    assert "open_clip.create_model('ViT-B-16-quickgelu'" in done.stdout
+    assert "left out" not in done.stderr
+    library.version("own", 1, architecture="custom-0123456789abcdef")
+    assert "does not list custom-0123" in run("export", "own", str(tmp_path / "c.safetensors")).stderr
+    library.version("small", 1)
+    refused = run("export", "small", str(tmp_path / "d.safetensors"))
+    assert refused.exit_code == 1
+    assert "no architecture of open_clip" in " ".join(refused.stderr.split())
 
 
 def test_importing(run: Run, redis_url: str, tmp_path: Path) -> None:

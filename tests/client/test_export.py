@@ -3,18 +3,27 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from safetensors.numpy import load_file, save_file
 
 from client import export
+from client.export import Stripped
+
+CLIP = ["visual.conv1.weight", "logit_scale", "token_embedding.weight", "temporal_like", "context_like.weight"]
+OURS = ["temporal.layers.0.w", "time_blocks.0.weight", "classifier.rows", "context"]
 
 
 def test_only_what_open_clip_knows_is_left(tmp_path: Path) -> None:
-    names = ["visual.conv1.weight", "logit_scale", "token_embedding.weight", "temporal_like"]
-    ours = ["temporal.layers.0.w", "time_blocks.0.weight", "classifier.rows"]
-    tensors = {name: np.full((2, 3), index, np.float32) for index, name in enumerate(names + ours)}
+    tensors = {name: np.full((2, 3), index, np.float32) for index, name in enumerate(CLIP + OURS)}
     save_file(tensors, tmp_path / "model.safetensors")
-    kept, dropped = export.strip(tmp_path / "model.safetensors", tmp_path / "plain.safetensors")
-    assert (kept, dropped) == (4, ["classifier", "temporal", "time_blocks"])
+    done = export.strip(tmp_path / "model.safetensors", tmp_path / "plain.safetensors")
+    assert done == Stripped(5, ("classifier", "context", "temporal", "time_blocks"), text=True)
     plain = load_file(tmp_path / "plain.safetensors")
-    assert set(plain) == set(names)
-    assert all((plain[name] == tensors[name]).all() for name in names)
+    assert set(plain) == set(CLIP)
+    assert all((plain[name] == tensors[name]).all() for name in CLIP)
+
+
+@pytest.mark.parametrize(("name", "text"), [("visual.x", False), ("logit_bias", False), ("transformer.x", True)])
+def test_a_text_tower_is_told_by_its_names(tmp_path: Path, name: str, text: bool) -> None:
+    save_file({name: np.ones(2), "visual.proj": np.ones(2)}, tmp_path / "a")
+    assert export.strip(tmp_path / "a", tmp_path / "b").text == text
