@@ -80,6 +80,15 @@ class TrunkFeed:
         """x: [n, T, …]; labels: int64 [n]; places: of each train clip in x, None where it could not be decoded."""
         self._x, self._labels, self._places = x, labels, places
 
+    def part(self, clips: Sequence[int], labels: Sequence[int]) -> TrunkFeed:
+        """Some of the train clips, under other labels, without another copy of what is kept."""
+        places = [self._places[clip] for clip in clips]
+        own = self._labels.clone()
+        for place, label in zip(places, labels, strict=True):
+            if place is not None:
+                own[place] = label
+        return TrunkFeed(self._x, own, places)
+
     def stream(self, plan: Iterable[Sequence[Pick]]) -> Iterator[MicroBatch]:
         for picks in plan:
             found = [(self._places[pick.clip], pick.weight) for pick in picks]

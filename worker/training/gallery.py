@@ -65,14 +65,22 @@ class Gallery:
         return places, torch.stack(vectors) if vectors else torch.empty(0, views.count, 0)  # [n, V, d]
 
     def scored(
-        self, places: Sequence[int], vectors: Tensor, rows: Tensor, scale: float, aggregate: Aggregate
+        self,
+        places: Sequence[int],
+        vectors: Tensor,
+        rows: Tensor,
+        scale: float,
+        aggregate: Aggregate,
+        labels: Sequence[int] | None = None,
     ) -> Scored:
-        """vectors: [n, V, d]; rows: unit [C, d]; scale: exp(s)."""
+        """vectors: [n, V, d]; rows: unit [C, d]; scale: exp(s); labels: of the clips among these rows, where they are
+        other than the gallery's own."""
         rows = rows.detach().float().cpu()
+        own = [self._samples[place].label for place in places] if labels is None else labels
         found = [score(views, rows, scale, aggregate).probabilities.numpy() for views in vectors]  # each [C]
         return Scored(
             [self._items[place].path for place in places],
-            np.array([self._samples[place].label for place in places], np.int64),
+            np.array(own, np.int64),
             np.stack(found) if found else np.empty((0, len(rows)), np.float32),  # [n, C]
         )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -106,7 +106,13 @@ class Trio(TypedDict):
     harmonic_mean: float
 
 
+How = Literal["held_out", "probe"]
+"""`held_out`: the version was not trained on the novel classes. `probe`: it was; another run, on half of the classes
+and with the same recipe, was not."""
+
+
 class Freedom(TypedDict):
+    how: How
     base_classes: list[str]
     novel_classes: list[str]
     base_clips: int
@@ -187,6 +193,7 @@ def freedom(
     novel: tuple[Scored, Scored],
     base_classes: Sequence[str],
     novel_classes: Sequence[str],
+    how: How = "held_out",
 ) -> Freedom | None:
     """What training cost other labels (method §12): top-1 of clips of the trained classes, and of clips of those left
     out of training, each kind in its own label space.
@@ -201,6 +208,7 @@ def freedom(
         _trio(float(trained.hits.mean()), float(other.hits.mean())) for trained, other in zip(base, novel, strict=True)
     )
     return {
+        "how": how,
         "base_classes": list(base_classes),
         "novel_classes": list(novel_classes),
         "base_clips": len(base[1].labels),

@@ -89,8 +89,8 @@ class Session:
         same = self.division.val == self.division.judged
         self.val = self.judged if same else self.gallery(self.division.val, self.division.classes)
         self.unseen = self.gallery(self.division.unseen, self.division.novel)
-        self.classifier = self._fill().to(self.device)
-        self.model = self._model()
+        self.classifier = self.fill(self.division.classes)
+        self.model = self.fresh_model()
         self.order = Order(
             clips=len(self.division.train),
             repeats=self.config.repeats,
@@ -101,6 +101,7 @@ class Session:
             world=world.size,
         )
         self.state, self.kept = self._resume()
+        self.feed: Feed | None = None
 
     # what a run is made of
 
@@ -145,15 +146,16 @@ class Session:
         if self.world.leads:
             say("progress", phase=phase, **how_far)
 
-    def _fill(self) -> Classifier:
+    def fill(self, classes: tuple[str, ...]) -> Classifier:
+        """W of these classes, filled as was asked. Raises: VireoError."""
         features = None
         if self.config.classifier == "lda":
             self.tell("features")
             features = self._features()
         try:
-            return classifiers.build(
+            classifier = classifiers.build(
                 self.config.classifier,
-                labels=self.division.classes,
+                labels=classes,
                 texts=self.texts,
                 inputs=self.config.inputs,
                 dim=self.base.dim,
@@ -162,6 +164,7 @@ class Session:
             )
         except ValueError as error:
             raise InvalidTraining(f"{error}.", field="classifier") from error
+        return classifier.to(self.device)
 
     def _features(self) -> tuple[Tensor, Tensor]:
         """Temporal means of the frozen tower, for LDA: at most 60 videos of each class (paper §4.3)."""
@@ -174,7 +177,9 @@ class Session:
         places, vectors = self.vectors(gallery, model)  # [n, 1, d]
         return vectors.flatten(0, 1), gallery.labels(places)  # [n, d]
 
-    def _model(self) -> VideoModel:
+    def fresh_model(self) -> VideoModel:
+        """As it is before the first step. Raises: InvalidTraining."""
+        torch.manual_seed(self.seed)
         try:
             model = self.base.video_model(self.config.temporal, self.config.temporal_init)
         except ValueError as error:
@@ -202,7 +207,7 @@ class Session:
         """Raises: VireoError, Stopped."""
         if self.world.leads and not self.kept:
             self.kept = before(self)
-        feed = self._feed()
+        feed = self.feed = self._feed()
         if feed.from_trunk:  # there is nothing large in memory, and nothing long to wait for
             self.order = replace(self.order, micro=self.config.batch)
         follower = _Follower(self)

@@ -12,8 +12,10 @@ from models import checkpoint
 from models.sampling import Views
 from worker.training import measures, report
 from worker.training.division import shots_record
+from worker.training.feeds import TrunkFeed
 from worker.training.measures import Freedom, Scored
 from worker.training.messages import say
+from worker.training.probe import probe
 from worker.training.saving import unpack
 
 if TYPE_CHECKING:
@@ -71,8 +73,10 @@ def _judge(session: Session) -> dict[str, Scored]:
 
 
 def _freedom(session: Session, base_after: Scored) -> Freedom | None:
-    """What training cost other labels, where the dataset holds classes that were not trained on."""
+    """What training cost other labels: those of the dataset that were not trained on, or as a probe finds it."""
     kept, division = session.kept, session.division
+    if not division.novel and isinstance(session.feed, TrunkFeed):
+        return probe(session, session.feed)
     if "unseen" not in kept or "judged" not in kept or not session.classifier.open_labels:
         return None
     texts = session.classifier.served_texts(session.texts)

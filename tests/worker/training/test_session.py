@@ -184,6 +184,17 @@ def test_classes_left_out_say_what_training_costs(
         assert found["harmonic_mean"] == pytest.approx(expected)
 
 
+def test_a_cheap_run_measures_by_a_probe_what_it_costs_other_labels(
+    home: Path, dataset: Dataset, tmp_path: Path, pool: DecodePool
+) -> None:
+    card, _ = train(home, dataset, tmp_path, pool, tune="projection")
+    assert card.classes == LABELS
+    assert card.freedom is not None
+    assert card.freedom["how"] == "probe"
+    assert (card.freedom["base_classes"], card.freedom["novel_classes"]) == (["bars", "cells"], ["dots", "lines"])
+    assert (card.freedom["base_clips"], card.freedom["novel_clips"]) == (2, 2)
+
+
 def test_a_version_can_be_trained_further(home: Path, dataset: Dataset, tmp_path: Path, pool: DecodePool) -> None:
     card, base = train(home, dataset, tmp_path / "first", pool, temporal="transformer")
     request = TrainingRequest(name="scenes", dataset=dataset.id, base="scenes:1", temporal="transformer", epochs=1)
