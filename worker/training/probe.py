@@ -1,4 +1,4 @@
-"""What training costs other labels, where every class of the dataset was trained on: the same recipe once more, on half.
+"""What training costs other labels, where every class was trained on: the same recipe once more, on half of them.
 
 The more frequent half of the classes is trained on, the other half stays novel (base to novel, method §12). It is
 done where a run is nearly free: over a frozen trunk whose answers are kept. The probe's model is thrown away; the
