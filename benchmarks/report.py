@@ -14,13 +14,15 @@ RESULTS = Path(__file__).parent / "results"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """`claim`: what was promised of `value`, in words; `held`: whether it was kept in this run."""
+    """`claim`: what was promised of `value`, in words; `held`: whether it was kept in this run; `spread`: standard
+    deviation over seeds, where `value` is their mean."""
 
     what: str
     value: float
     unit: str
     claim: str = ""
     held: bool | None = None
+    spread: float | None = None
 
 
 def report(name: str, rows: list[Row]) -> bool:
@@ -28,7 +30,8 @@ def report(name: str, rows: list[Row]) -> bool:
     width = max(len(row.what) for row in rows)
     for row in rows:
         verdict = "" if row.held is None else ("  held" if row.held else "  MISSED")
-        print(f"{row.what:<{width}}  {row.value:>10.2f} {row.unit:<3}  {row.claim}{verdict}")
+        spread = "" if row.spread is None else f"± {row.spread:.2f}  "
+        print(f"{row.what:<{width}}  {row.value:>10.2f} {row.unit:<3}  {spread}{row.claim}{verdict}")
     RESULTS.mkdir(exist_ok=True)
     machine = {"cpu": torch.backends.cpu.get_cpu_capability(), "threads": torch.get_num_threads()}
     machine |= {"python": platform.python_version(), "torch": torch.__version__}

@@ -98,10 +98,6 @@ def dataset_key(dataset_id: str) -> str:
     return f"datasets/{dataset_id}"
 
 
-def clip_key(dataset_id: str, sha256: str) -> str:
-    return f"datasets/{dataset_id}/clips/{sha256}"
-
-
 def archive_key(sha256: str) -> str:
     """Of an upload on its way to becoming a dataset or a model version; deleted once it was read."""
     return f"incoming/{sha256}"

@@ -108,4 +108,4 @@ def _losses(card: dict[str, Any], dropped: list[str], text: bool) -> Iterator[st
         whose = f"that of {card['base']}" if card["text"] == "base" else "another encoder's"
         yield f"No text tower is in the file: the version reads labels with {whose}. Load it with strict=False."
     if card["architecture"].startswith("custom-"):
-        yield f"open_clip does not list {card['architecture']}; it is architecture.json beside the version in the store."
+        yield f"open_clip lists no {card['architecture']}; it is architecture.json beside the version in the store."

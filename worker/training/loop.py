@@ -103,7 +103,7 @@ def train(
         scaler.load_state_dict(state.scaler)
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     if order.world > 1:
-        objective = DistributedDataParallel(objective, broadcast_buffers=False)
+        objective = DistributedDataParallel(objective)
     model.train()
     clock = _Clock(steps)
     plan = order.steps(state.step, steps)
