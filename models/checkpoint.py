@@ -180,10 +180,11 @@ def _base_texts(card: Mapping[str, Any], data_dir: Path, progress: Progress) -> 
     try:
         texts = open_base(base, data_dir=data_dir, progress=progress).texts
     except KeyError:
-        hint = f"Put the weights and the card of {base} back into the data directory under weights/."
+        hint = f"Put its weights and its card back into the data directory: weights/{base}.safetensors and {base}.json."
         raise WeightsUnavailable(f"{needs} There is no model {base} here.", hint) from None
     except WeightsUnavailable as error:
-        raise WeightsUnavailable(f"{needs} {error.message}", error.hint) from error
+        hint = f"{error.hint or ''} Its name there is weights/{base}.safetensors (or .pt).".strip()
+        raise WeightsUnavailable(f"{needs} {error.message}", hint) from error
     if texts.dim != int(card["dim"]):
         raise WeightsUnavailable(f"{needs} That gives {texts.dim} numbers for a text, not {card['dim']}.")
     return texts

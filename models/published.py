@@ -167,6 +167,6 @@ def _about(network: Network, text: Literal["own", "base"], data_dir: Path) -> st
     if weights.find_local(network.base, data_dir) or weights.find_cached(entry.architecture, entry.tag):
         return f"{needs}."
     return (
-        f"{needs}, whose weights are not on this machine yet. They are downloaded when first needed; without a "
+        f"{needs}, whose weights were not on this machine then. They are downloaded when first needed; without a "
         f"network, put them into the data directory as weights/{network.base}.safetensors (or .pt)."
     )

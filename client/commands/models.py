@@ -98,7 +98,7 @@ def _losses(card: dict[str, Any], dropped: list[str], text: bool) -> Iterator[st
     if {"temporal", "time_blocks"} & set(dropped):
         yield (
             f"Its temporal head ({card['temporal']['kind']}) is left out, since open_clip has no such module: "
-            "frames and texts have the same vectors elsewhere, clips and scores do not."
+            "elsewhere clips get other vectors and other scores."
         )
     if "context" in dropped:
         yield "Its learned context vectors are left out: labels have other vectors elsewhere."

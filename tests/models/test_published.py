@@ -287,7 +287,7 @@ def test_where_the_text_tower_comes_from_is_told(data_dir: Path) -> None:
     assert local is not None
     local.unlink()
     note = read(data_dir, video_clip(), base="tiny").note or ""
-    assert "not on this machine" in note
+    assert "were not on this machine" in note
     assert "weights/tiny.safetensors" in note
     with pytest.raises(WeightsUnavailable, match=r"k400:1 reads labels with the text tower of tiny.*no weights beside"):
         checkpoint.open_version(data_dir / "version", data_dir=data_dir, progress=quiet)
