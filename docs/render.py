@@ -65,6 +65,7 @@ ROWS: tuple[tuple[str, Callable[[Recipe], object], str], ...] = (
     ),
     ("largest norm of a gradient", lambda r: r.grad_clip or "none", "one odd clip must not throw the tower off"),
     ("largest exp(s)", lambda r: f"{r.max_scale:g}" if r.max_scale else "none", "CLIP's own bound in its training"),
+    ("seed", lambda r: r.seed, "any will do; the code's is kept where it is reproduced"),
     ("precision", lambda r: r.precision, "bf16 has fp32's range; fp16 only where a GPU lacks it; fp32 on a CPU"),
     ("text inputs", lambda r: r.text_inputs, ""),
     (
