@@ -32,10 +32,7 @@ class Watch:
         if name == "progress" and data["phase"] == "training":
             self._take_step(self._model, data)
         elif name == "metric" and data["split"] == "val":
-            self._take_numbers(self._model, {f"val_{metric}": data.get(metric) for metric in ("loss", "top1")})
-        elif name == "result":
-            numbers = data["metrics"] or {}
-            self._take_numbers(self._model, {metric: numbers.get(metric) for metric in _REPORTED})
+            _take_numbers(self._model, {f"val_{metric}": data.get(metric) for metric in ("loss", "top1")})
 
     def end(self) -> None:
         """However the attempt ended."""
@@ -54,8 +51,13 @@ class Watch:
                 TRAIN_STEP_SECONDS.observe((now - then) / (step - last))
         self._step = step, now
 
-    @staticmethod
-    def _take_numbers(model: str, numbers: Mapping[str, float | None]) -> None:
-        for metric, value in numbers.items():
-            if value is not None:
-                TRAIN_EVAL.labels(model, metric).set(value)
+
+def judged(model: str, numbers: Mapping[str, Any] | None) -> None:
+    """What the report of a new version says; None where there was no clip to judge by."""
+    _take_numbers(model, {metric: (numbers or {}).get(metric) for metric in _REPORTED})
+
+
+def _take_numbers(model: str, numbers: Mapping[str, float | None]) -> None:
+    for metric, value in numbers.items():
+        if value is not None:
+            TRAIN_EVAL.labels(model, metric).set(value)

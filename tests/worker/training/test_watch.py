@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from worker.training.messages import Message, Name
-from worker.training.watch import Watch
+from worker.training.watch import Watch, judged
 
 
 def said(name: Name, **data: Any) -> Message:
@@ -41,7 +41,8 @@ def test_numbers_bear_the_model_and_what_they_are() -> None:
     run.hear(step(1, loss=0.25))
     run.hear(said("metric", split="train", epoch=1.0, loss=9.0, lr=1e-4))
     run.hear(said("metric", split="val", epoch=1.0, loss=0.75, top1=0.5))
-    run.hear(said("result", metrics={"clips": 4, "top1": 0.75, "top5": 1.0, "map": 0.9}))
+    run.hear(said("result"))
+    judged("gym", {"clips": 4, "top1": 0.75, "top5": 1.0, "map": 0.9})
     assert value("vireo_train_loss", model="gym") == 0.25
     found = {metric: value("vireo_train_eval", model="gym", metric=metric) for metric in ("val_loss", "val_top1")}
     assert found == {"val_loss": 0.75, "val_top1": 0.5}
@@ -50,8 +51,7 @@ def test_numbers_bear_the_model_and_what_they_are() -> None:
 
 
 def test_a_result_without_a_clip_to_judge_by_says_nothing() -> None:
-    run = Watch("blind")
-    run.hear(said("result", metrics=None))
+    judged("blind", None)
     assert value("vireo_train_eval", model="blind", metric="top1") is None
 
 
@@ -60,7 +60,7 @@ def test_what_runs_gives_signs_of_life_until_it_ends(model: str | None) -> None:
     run = Watch(model)
     run.hear(said("progress", phase="evaluating"))
     assert (value("vireo_train_heard_timestamp_seconds") or 0) > 1e9
-    run.hear(said("result", metrics={"top1": 0.1}))
+    run.hear(said("result"))
     run.end()
     assert value("vireo_train_heard_timestamp_seconds") == 0
 
