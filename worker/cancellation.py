@@ -29,7 +29,8 @@ class CancelToken:
 
     def trip(self, *, leaving: bool = False) -> None:
         with self._lock:
-            self.leaving = leaving and not self._tripped
+            if not self._tripped:  # the first reason counts; a worker may be told to stop twice
+                self.leaving = leaving
             self._tripped = True
             stop = self._stop
         if stop:

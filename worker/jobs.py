@@ -75,6 +75,10 @@ class JobBook:
         script_keys, args = jobs.claim_version_args(job_id, name, highest)
         return int(self._claim_version(keys=script_keys, args=args))
 
+    def claimed_version(self, job_id: str) -> int | None:
+        number = self._redis.hget(keys.job(job_id), "version")
+        return int(number) if number else None
+
     def cancel_requested(self, job_id: str) -> bool:
         return self._redis.hget(keys.job(job_id), "cancel_requested") == "1"
 

@@ -244,3 +244,23 @@ def test_what_cannot_be_trained_is_refused_in_words(
     )
     assert error["details"]["field"] == field
     assert error["message"]
+
+
+def test_a_run_outlives_the_whole_service(tmp_path: Path, archive: Path) -> None:
+    """Ctrl-C in the middle of a run, and `vireo up` again: it goes on."""
+    data_dir = tmp_path / "data"
+    tiny.place(data_dir)
+    environment = {"VIREO_MODEL": "tiny", "OMP_NUM_THREADS": "1"}
+    with running(data_dir, environment) as first:
+        with first.http() as http:
+            answer = http.post("/v1/datasets", files={"archive": ("scenes.zip", archive.read_bytes())})
+            dataset = finished(http, answer.json()["id"])["result"]["dataset"]
+            job_id = start(http, dataset, "lasting", **LONG)
+            at_step(http, job_id, 30)
+        assert first.stop(signal.SIGINT) == 0
+    with running(data_dir, environment) as second, second.http() as http:
+        done = finished(http, job_id)
+        assert done["result"]["model"] == "lasting:1"
+        with http.stream("GET", f"/v1/jobs/{job_id}/events") as events:
+            said = "\n".join(events.iter_lines())
+        assert int(said.partition("goes on from step ")[2].partition('"')[0]) >= 30

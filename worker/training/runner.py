@@ -21,7 +21,7 @@ from typing import Any
 from core.datasets import Dataset, dataset_key
 from core.errors import Cancelled, UnknownDataset, VireoError
 from core.records import Job
-from core.registry import CARD, REPORT, Registry, Version
+from core.registry import CARD, REPORT, Card, Registry, Version
 from core.settings import Settings
 from core.storage import Store
 from core.training import EvaluationRequest, Progress, TrainingRequest
@@ -31,7 +31,7 @@ from worker.reporter import Reporter
 from worker.tasks import Interrupted
 from worker.training.messages import Message, hear
 from worker.training.spec import Spec
-from worker.training.watch import Watch
+from worker.training.watch import Watch, judged
 
 log = logging.getLogger(__name__)
 
@@ -61,19 +61,30 @@ class Runner:
     def train(self, job: Job, token: CancelToken, reporter: Reporter) -> dict[str, Any]:
         """Raises: VireoError, Superseded, Interrupted."""
         request = TrainingRequest.model_validate(job.request)
+        if card := self._published(job, request.name):  # by an attempt that died just afterwards
+            return _result(card)
         with self._scratch(job.id, reporter.attempt) as scratch:
             spec = self._spec(job, scratch, request.base, training=request)
             try:
-                result = _Child(self, spec, token, reporter, request.name).run()
+                _Child(self, spec, token, reporter, request.name).run()
             except VireoError:
                 if not token.leaving:
                     shutil.rmtree(spec.frames, ignore_errors=True)
                 raise
-            version = Version(request.name, int(result["version"]))
+            version = Version(request.name, self.number(spec, request.name))
             self._publish(spec.output, version.key, CARD)
         shutil.rmtree(spec.frames, ignore_errors=True)
         self._store.delete(checkpoint_key(job.id))
+        result = _result(self._registry.card(version))
+        judged(request.name, result["metrics"])
         return result
+
+    def _published(self, job: Job, name: str) -> Card | None:
+        number = self._book.claimed_version(job.id)
+        if number is None or number not in self._registry.versions(name):
+            return None
+        card = self._registry.card(Version(name, number))
+        return card if card.job == job.id else None
 
     def evaluate(self, job: Job, token: CancelToken, reporter: Reporter) -> dict[str, Any]:
         """Raises: VireoError, Superseded, Interrupted."""
@@ -253,3 +264,18 @@ def _locked(directory: Path) -> Iterator[bool]:
 def _cancelled(spec: Spec) -> Cancelled:
     resume = f"POST /v1/training-jobs/{spec.job}/resume goes on from its checkpoint." if spec.training else None
     return Cancelled("The run was cancelled.", hint=resume)
+
+
+def _result(card: Card) -> dict[str, Any]:
+    single = card.metrics["views"].get("1x1")
+    return {
+        "model": f"{card.name}:{card.version}",
+        "version": card.version,
+        "metrics": single,
+        "views": card.metrics["views"],
+        "before": card.metrics.get("before"),
+        "freedom": card.freedom,
+        "classes": list(card.classes),
+        "open_labels": card.open_labels,
+        "report": f"/v1/models/{card.name}/versions/{card.version}/report",
+    }

@@ -26,7 +26,7 @@ POLL_SECONDS = 0.05
 
 
 def conclude(session: Session) -> None:
-    """Writes `spec.output` and says the result. Raises: VireoError, Stopped."""
+    """Writes `spec.output`, and says so. Raises: VireoError, Stopped."""
     session.tell("evaluating")
     scored = _judge(session)
     single = scored["1x1"]
@@ -60,7 +60,7 @@ def conclude(session: Session) -> None:
     )
     report.write(written, session.spec.output)
     (session.spec.output / CARD).write_text(card.model_dump_json(indent=1), encoding="utf-8")
-    say("result", **_result(card))
+    say("result", metrics=card.metrics["views"].get("1x1"))
 
 
 def _judge(session: Session) -> dict[str, Scored]:
@@ -166,18 +166,3 @@ def _packages() -> dict[str, str]:
         except metadata.PackageNotFoundError:  # an optional one
             continue
     return found
-
-
-def _result(card: Card) -> dict[str, Any]:
-    single = card.metrics["views"].get("1x1")
-    return {
-        "model": f"{card.name}:{card.version}",
-        "version": card.version,
-        "metrics": single,
-        "views": card.metrics["views"],
-        "before": card.metrics.get("before"),
-        "freedom": card.freedom,
-        "classes": list(card.classes),
-        "open_labels": card.open_labels,
-        "report": f"/v1/models/{card.name}/versions/{card.version}/report",
-    }
