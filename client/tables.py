@@ -36,7 +36,8 @@ def freedom(found: Mapping[str, Any], console: Console) -> None:
     """What training cost other labels: top-1 before and after."""
     shown = {heading: found[heading] for heading in ("before", "after") if heading in found}
     rows = [(words, name) for name, words in _FREEDOM.items() if any(name in values for values in shown.values())]
-    _print("other labels, top-1", rows, shown, console)
+    title = "other labels, top-1 (a probe: the same recipe on half of the classes)"
+    _print(title if found.get("how") == "probe" else "other labels, top-1", rows, shown, console)
 
 
 def _print(

@@ -44,8 +44,10 @@ class Options(BaseModel):
         description="Prompt templates, each with one `{}`; several are averaged.",
         examples=[["a video of a person {}."]],
     )
-    normalize_labels: bool = Field(
-        False, description="Split CamelCase and underscores for the text encoder; names are shown as sent."
+    normalize_labels: bool | None = Field(
+        None,
+        description="Split CamelCase and underscores for the text encoder; names are shown as sent. Default: as a "
+        "fine-tuned model was trained, else no.",
     )
     frames: int | None = Field(None, ge=1, description="Frames per view; default: the model's.")
     views: str = Field("1x1", pattern=VIEWS_PATTERN, description="clips × crops, `1x1` to `4x3`.")

@@ -34,10 +34,6 @@ TEMPLATE = "a video of a person {}."  # T4V modules/text_prompt.py, paper §B.2
 TEST_SCALE = 100.0  # the constant of T4V's test scripts (method §7)
 _FRAMES_NAMED = re.compile(r"[-_]f([1-9]\d?)(?=[-_.]|$)")  # as in the release's k400-vitb-16-f8.pt
 
-_T1D_NOTE = (
-    "In the released code TokenT1D also acts on what bypasses attention and MLP; here it does not, so scores differ."
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -80,7 +76,7 @@ def read(path: Path, filename: str, asked: Asked, data_dir: Path) -> Published:
             f"Ask for at most {head.positions}.",
         )
     text: Literal["own", "base"] = "own" if shapes.has_text(rest) else "base"
-    notes += [said, _T1D_NOTE if head.kind == "token_conv" else "", _about(network, text, data_dir)]
+    notes += [said, _about(network, text, data_dir)]
     return Published(
         base=network.base,
         architecture=network.architecture,

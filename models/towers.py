@@ -146,11 +146,12 @@ def clip_base(name: str, model: ClipModel, architecture: str, profile: Profile) 
 
 
 def _token_block(block: Any, conv: TimeConv, x: Tensor, clip: int) -> Tensor:
-    """open_clip's ResidualAttentionBlock with TokenT1D: the convolution enters both branches and leaves the residual
-    path alone (method §6). [B·clip, 1 + patches, w] → the same."""
-    y = block.ln_1(on_class_token(conv, x, clip))
-    x = x + block.ls_1(block.attention(q_x=y))
-    out: Tensor = x + block.ls_2(block.mlp(block.ln_2(on_class_token(conv, x, clip))))
+    """open_clip's ResidualAttentionBlock with TokenT1D, which stands before attention and before the MLP, and before
+    the residual path parts from either (T4V clip/model.py). [B·clip, 1 + patches, w] → the same."""
+    x = on_class_token(conv, x, clip)
+    x = x + block.ls_1(block.attention(q_x=block.ln_1(x)))
+    x = on_class_token(conv, x, clip)
+    out: Tensor = x + block.ls_2(block.mlp(block.ln_2(x)))
     return out
 
 

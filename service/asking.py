@@ -99,7 +99,10 @@ class Asking:
         check_open(chosen.card, [label.name for label in labels])
         if not labels:
             labels = tuple(Label(name=name) for name in chosen.card.classes)
-        return meant.model_copy(update={"labels": labels, "model": chosen.name}), meant
+        as_trained = bool(chosen.card.classifier.get("normalize_labels"))
+        normalise = as_trained if asked.normalize_labels is None else asked.normalize_labels
+        update = {"labels": labels, "model": chosen.name, "normalize_labels": normalise}
+        return meant.model_copy(update=update), meant
 
     async def _has_labels(self, model: str | None) -> bool:
         """Whether the model knows by itself what to look for. Raises: UnknownModel."""

@@ -25,7 +25,9 @@ from service.validation import nearest
 from service.workers import Workers
 
 REPORT_PAGE: Final = "report.html"
-_FILE = re.compile(rf"{re.escape(CARD)}|{re.escape(WEIGHTS)}|{re.escape(REPORT)}|report\.html|[A-Za-z0-9_\-]+\.png")
+_FILE = re.compile(
+    rf"{re.escape(CARD)}|{re.escape(WEIGHTS)}|{re.escape(REPORT)}|report\.html|architecture\.json|[A-Za-z0-9_\-]+\.png"
+)
 _NAME = re.compile(MODEL_NAME_PATTERN)
 _VERSION = re.compile(r"[a-z0-9][a-z0-9._\-]*:[0-9]+")
 

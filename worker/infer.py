@@ -164,7 +164,8 @@ def _classifier(runtime: Runtime, loaded: Loaded, question: Question) -> tuple[C
         return _closed_classifier(loaded, loaded.recognizer.fixed_rows, question), "hit"
     templates = question.templates or loaded.recognizer.profile.templates
     try:
-        return runtime.classifiers.classifier(loaded.recognizer, question.labels, templates, question.normalize_labels)
+        normalise = bool(question.normalize_labels)
+        return runtime.classifiers.classifier(loaded.recognizer, question.labels, templates, normalise)
     except ValueError as error:
         raise InvalidRequest(str(error)) from error
 

@@ -12,7 +12,7 @@ from client import tables
 from client.api import Client
 from client.console import AsJson, Url, connected, err, moving, out, print_json
 from client.follow import follow
-from core.errors import VireoError
+from core.errors import Cancelled, TrainingFailed, VireoError
 
 _DATASET = re.compile(r"ds_[0-9a-f]{24}")
 
@@ -49,6 +49,18 @@ def train(
     novel: Annotated[
         str | None, typer.Option(help="Classes to leave out, by name (a,b) or as a share (0.5): the cost to others.")
     ] = None,
+    augment: Annotated[
+        bool | None,
+        typer.Option("--augment/--no-augment", help="Random crops, flips and greys; default: the recipe's."),
+    ] = None,
+    temporal_init: Annotated[str | None, typer.Option(help="random or identity: how a new head starts.")] = None,
+    precision: Annotated[str | None, typer.Option(help="auto, fp32, bf16 or fp16.")] = None,
+    gradient_checkpointing: Annotated[
+        bool | None, typer.Option("--gradient-checkpointing", help="Less memory, a third more time.")
+    ] = None,
+    normalize_labels: Annotated[
+        bool | None, typer.Option("--normalize-labels/--raw-labels", help="BrushHair → Brush Hair for the text tower.")
+    ] = None,
     cache_frames: Annotated[bool | None, typer.Option(help="Keep decoded frames on disk during the run.")] = None,
     views: Views = None,
     as_json: AsJson = False,
@@ -72,6 +84,11 @@ def train(
         "learning_rate": learning_rate,
         "seed": seed,
         "novel": parse_novel(novel),
+        "augment": augment,
+        "temporal_init": temporal_init,
+        "precision": precision,
+        "gradient_checkpointing": gradient_checkpointing,
+        "normalize_labels": normalize_labels,
         "cache_frames": cache_frames,
         "views": views,
     }
@@ -168,9 +185,9 @@ def _watch(client: Client, job_id: str, quiet: bool) -> dict[str, Any]:
         if job["kind"] == "training":
             err.print(f"Go on with:  vireo resume {job_id}", highlight=False)
         raise typer.Exit(130) from None
-    except VireoError:
+    except VireoError as error:
         job = client.job(job_id)
-        if job["kind"] == "training" and job["state"] != "succeeded":
+        if job["kind"] == "training" and isinstance(error, Cancelled | TrainingFailed):
             err.print(f"The run can be resumed:  vireo resume {job_id}", highlight=False)
         raise
 

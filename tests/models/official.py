@@ -116,8 +116,10 @@ def image_vectors(clip: StateDict, frames: Tensor) -> Tensor:
 
 def block(state: StateDict, name: str, x: Tensor, heads: int, eps: float) -> Tensor:
     """[N, L, w] → the same."""
-    x = x + attention(state, name, norm(state, f"{name}.ln_1", control_point(state, name, x), eps), heads)
-    y = norm(state, f"{name}.ln_2", control_point(state, name, x), eps)
+    x = control_point(state, name, x)
+    x = x + attention(state, name, norm(state, f"{name}.ln_1", x, eps), heads)
+    x = control_point(state, name, x)
+    y = norm(state, f"{name}.ln_2", x, eps)
     y = F.linear(y, state[f"{name}.mlp.c_fc.weight"], state[f"{name}.mlp.c_fc.bias"])
     return x + F.linear(
         y * torch.sigmoid(1.702 * y), state[f"{name}.mlp.c_proj.weight"], state[f"{name}.mlp.c_proj.bias"]

@@ -145,7 +145,6 @@ def test_token_t1d_comes_along(data_dir: Path) -> None:
     served = served_vectors(version.recognizer(CPU, torch.float32), 2, 4)
     torch.testing.assert_close(served, video_vectors(state, pixels(version, 2, 4)), rtol=1e-4, atol=1e-5)
     assert (served - video_vectors(clip_state(), pixels(version, 2, 4))).abs().max() > 1e-3
-    assert "TokenT1D" in (read(data_dir, state, base="tiny").note or "")
 
 
 def test_half_precision_becomes_single(data_dir: Path) -> None:

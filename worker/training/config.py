@@ -24,7 +24,7 @@ RESOLVED = (
     *("text_inputs", "templates", "ensemble", "temporal", "temporal_init"),
 )
 MICRO_CPU = 2  # clips in one forward pass: a wish to stop is looked at between two of them
-MICRO_GPU = 32  # halved whenever the GPU's memory does not suffice
+MICRO_GPU = 32  # where that is too much for the GPU's memory, the error says what to lower
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,7 @@ class Config:
             "precision": self.precision,
             "augment": None if self.augment is None else _plain(self.augment),
             "gradient_checkpointing": self.gradient_checkpointing,
+            "cache_frames": self.cache_frames,
         }
 
 
@@ -94,7 +95,7 @@ def resolve(request: TrainingRequest, base: Base, clips: int, drawn: int, device
         recipe=recipe,
         classifier=request.classifier,
         inputs=inputs,
-        temporal=request.temporal or recipe.temporal,
+        temporal=request.temporal or _head(base, recipe),
         temporal_init=request.temporal_init or recipe.temporal_init,
         tune=tune,
         frames=request.frames or recipe.frames or base.profile.frames,
@@ -108,6 +109,11 @@ def resolve(request: TrainingRequest, base: Base, clips: int, drawn: int, device
         gradient_checkpointing=request.gradient_checkpointing,
         cache_frames=request.cache_frames,
     )
+
+
+def _head(base: Base, recipe: Recipe) -> Kind:
+    """A head that was trained already goes on; the recipe decides for a base that has none."""
+    return recipe.temporal if base.temporal_kind == "mean" else base.temporal_kind
 
 
 def _precision(asked: str, recipe: Recipe, device: torch.device) -> str:

@@ -90,6 +90,7 @@ class Session:
         self.val = self.judged if same else self.gallery(self.division.val, self.division.classes)
         self.unseen = self.gallery(self.division.unseen, self.division.novel)
         self.classifier = self.fill(self.division.classes)
+        self._warn()
         self.model = self.fresh_model()
         self.order = Order(
             clips=len(self.division.train),
@@ -165,6 +166,12 @@ class Session:
         except ValueError as error:
             raise InvalidTraining(f"{error}.", field="classifier") from error
         return classifier.to(self.device)
+
+    def _warn(self) -> None:
+        """Of classes that W cannot tell apart by their ends."""
+        cut = [name for name, flag in zip(self.division.classes, self.classifier.truncated, strict=False) if flag]
+        if cut and self.world.leads:
+            say("log", message=f"longer than the text tower reads, only their beginning counts: {', '.join(cut[:5])}")
 
     def _features(self) -> tuple[Tensor, Tensor]:
         """Temporal means of the frozen tower, for LDA: at most 60 videos of each class (paper §4.3)."""
