@@ -141,6 +141,23 @@ def test_without_labels_it_is_asked_for_what_it_was_trained_on(
     error(ask(http, model="gym", labels="[]"), 422, "invalid_labels")
 
 
+@pytest.mark.parametrize(
+    ("card", "asked", "expected"),
+    [(True, {}, True), (False, {}, False), (True, {"normalize_labels": "false"}, False), (None, {}, False)],
+)
+def test_labels_are_read_as_the_version_was_trained_to(
+    http: httpx2.Client,
+    library: Library,
+    worker: AnsweringWorker,
+    card: bool | None,
+    asked: dict[str, str],
+    expected: bool,
+) -> None:
+    library.version("gym", 1, classifier={"kind": "text"} | ({} if card is None else {"normalize_labels": card}))
+    answer = ask(http, model="gym", labels='["BrushHair"]', **asked)
+    assert worker.job(answer.json()["id"]).request["question"]["normalize_labels"] is expected
+
+
 def test_a_closed_classifier_says_why_it_cannot_be_asked_for_anything(
     http: httpx2.Client, library: Library, worker: AnsweringWorker
 ) -> None:
