@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from math import ceil
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import nll_loss
 
 from core.datasets import Item
 from core.errors import InvalidTraining
@@ -30,23 +26,19 @@ from worker.training import saving
 from worker.training.config import resolve
 from worker.training.division import divide, samples
 from worker.training.feeds import KEPT_BYTES, Feed, FrameFeed, keep_trunk
+from worker.training.follower import Follower
 from worker.training.gallery import Gallery
-from worker.training.loop import State, Step, epochs_ended, train
+from worker.training.loop import State, train
 from worker.training.measures import Scored
 from worker.training.messages import say
 from worker.training.opening import open_model, open_texts
 from worker.training.order import Order
-from worker.training.plots import ValPoint
 from worker.training.spec import Spec
 from worker.training.stop import Stop, Stopped
 from worker.training.version import conclude
 from worker.training.world import World
 
 SINGLE = Views()
-TELL_SECONDS = 0.2  # between two words about progress
-SECURE_SECONDS = 300.0  # a run that is killed loses no more than this, or an epoch
-REST_SECONDS = 2.0  # between two checkpoints, where epochs are shorter than that
-CHECKS = 10  # looks at the val split in a run
 
 
 def run(spec: Spec, request: TrainingRequest, world: World, pool: DecodePool, stop: Stop) -> None:
@@ -217,7 +209,7 @@ class Session:
         feed = self.feed = self._feed()
         if feed.from_trunk:  # there is nothing large in memory, and nothing long to wait for
             self.order = replace(self.order, micro=self.config.batch)
-        follower = _Follower(self)
+        follower = Follower(self)
         if self.world.leads and self.state.step == 0:
             follower.secure()
         try:
@@ -253,67 +245,6 @@ class Session:
         size = self.profile.size
         one = self.model.trunk(torch.zeros(1, self.config.frames, 3, size, size, device=self.device))
         return one.nbytes * clips <= KEPT_BYTES
-
-
-class _Follower:
-    """What happens beside the loop, in the process that speaks for the run."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self._told = self._secured = 0.0
-        self._check_every = max(1, ceil(session.config.epochs / CHECKS))
-        self._loss: list[float] = []
-
-    def step(self, done: Step, state: State) -> None:
-        session, now = self._session, time.monotonic()
-        self._loss.append(done.loss)
-        last = done.step == done.steps
-        ended = list(epochs_ended(done.step - 1, done.step, session.order.per_epoch))
-        if now - self._told >= TELL_SECONDS or last:
-            self._told = now
-            self._tell(done)
-        if ended or last:
-            say("metric", split="train", epoch=done.epoch, loss=float(np.mean(self._loss)), lr=done.lr)
-            self._loss.clear()
-        if last or any(epoch % self._check_every == 0 for epoch in ended):
-            self._check(done, state)
-        if (ended and now - self._secured > REST_SECONDS) or now - self._secured > SECURE_SECONDS or last:
-            self.secure()
-
-    def secure(self) -> None:
-        session, self._secured = self._session, time.monotonic()
-        path = session.spec.scratch / f"checkpoint-{session.state.step}.pt"
-        saving.save(path, session.model, session.classifier, session.state, session.kept)
-        epoch = session.state.step / session.order.per_epoch
-        say("checkpoint", path=str(path), step=session.state.step, epoch=epoch)
-
-    def _tell(self, done: Step) -> None:
-        self._session.tell(
-            "training",
-            epoch=round(done.epoch, 3),
-            epochs=self._session.config.epochs,
-            step=done.step,
-            steps=done.steps,
-            loss=done.loss,
-            lr=done.lr,
-            samples_per_s=round(done.samples_per_s, 3),
-            eta_s=round(done.eta_s, 1),
-        )
-
-    def _check(self, done: Step, state: State) -> None:
-        if len(self._session.val) and (check := validate(self._session, round(done.epoch, 3))):
-            state.checks.append(check)
-            say("metric", split="val", **check)
-
-
-def validate(session: Session, epoch: float) -> ValPoint | None:
-    """How the model does on the val split: for the learning curve, never to choose by (method §17)."""
-    scored = session.score(session.val, session.model, session.classifier.rows(), session.scale)
-    if not scored.ids:  # none of them could be decoded
-        return None
-    probabilities = torch.from_numpy(scored.probabilities)  # [n, C]
-    loss = nll_loss(probabilities.clamp_min(1e-12).log(), torch.from_numpy(scored.labels))
-    return {"epoch": epoch, "loss": float(loss), "top1": float(scored.hits.mean())}
 
 
 def before(session: Session) -> dict[str, Any]:
