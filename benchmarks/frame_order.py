@@ -23,7 +23,8 @@ import io
 import statistics
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,17 +50,10 @@ ORDERS = {
     "a bar that swings wider": (3, 4, 2, 5, 1, 6, 0, 7),
     "a bar that settles": (7, 0, 6, 1, 5, 2, 4, 3),
 }
-RATE, BATCH = 3e-3, 16
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """labels: of ORDERS; clips: to train on, of a scene each; scenes: others, to judge by, in all orders."""
-
-    labels: tuple[str, ...] = tuple(ORDERS)
-    clips: int = 512
-    scenes: int = 100
-    epochs: float = 20
+CLIPS = 768  # to train on, of a scene each
+SCENES = 100  # others, to judge by, in all orders
+EPOCHS, RATE, BATCH = 20, 3e-3, 16
+POOL = (2, 60.0, 1 << 30, 1 << 20, 60.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,28 +85,34 @@ class Scene:
             yield picture
 
 
-def render(folder: Path, setting: Setting, seed: int) -> Dataset:
+def render(folder: Path, seed: int) -> Dataset:
     """The clips into `folder`, by their sha256."""
     rng = np.random.default_rng(seed)
-    labels = tuple(sorted(setting.labels))
-    drawn = [(labels[number % len(labels)], Scene.draw(rng)) for number in range(setting.clips)]
-    train = [write(folder, scene, label, "train") for label, scene in drawn]
-    held_out = [Scene.draw(rng) for _ in range(setting.scenes)]
-    val = [write(folder, scene, label, "val") for scene in held_out for label in labels]
-    per_class = setting.clips // len(labels)
+    train = [write(folder, Scene.draw(rng), label, "train") for _ in range(CLIPS // len(ORDERS)) for label in ORDERS]
+    held_out = [Scene.draw(rng) for _ in range(SCENES)]
+    val = [write(folder, scene, label, "val") for scene in held_out for label in ORDERS]
+    return describe((*train, *val))
+
+
+def describe(items: tuple[Item, ...]) -> Dataset:
+    """A dataset of them, train and val."""
+    counts = Counter((item.label, item.split) for item in items)
+    labels = sorted({item.label for item in items})
     return Dataset(
         id="ds_" + "0" * 24,
         digest="0" * 64,
         name="frame-order",
         created_at=0.0,
-        classes=tuple(ClassCount(name=label, train=per_class, val=setting.scenes) for label in labels),
-        splits={"train": len(train), "val": len(val)},
+        classes=tuple(
+            ClassCount(name=label, train=counts[label, "train"], val=counts[label, "val"]) for label in labels
+        ),
+        splits={split: sum(item.split == split for item in items) for split in ("train", "val")},
         split_source="given",
         split_seed=None,
         seconds=0.0,
         bytes=0,
         report=(),
-        items=(*train, *val),
+        items=items,
     )
 
 
@@ -125,7 +125,8 @@ def write(folder: Path, scene: Scene, label: str, split: Split) -> Item:
 
 
 def top1(dataset: Dataset, folder: Path, pool: DecodePool, head: Temporal, epochs: float, seed: int) -> float:
-    """Train a version of `small`, which is in `folder`; its share of right answers on held-out clips."""
+    """Train a model on the clips in `folder / "clips"`; its share of right answers on the val split."""
+    write_random_small(folder, size=SIDE, seed=seed)
     request = TrainingRequest(
         name="order",
         dataset=dataset.id,
@@ -161,24 +162,19 @@ def top1(dataset: Dataset, folder: Path, pool: DecodePool, head: Temporal, epoch
     return float(scored.hits.mean())
 
 
-def measure(folder: Path, setting: Setting, heads: Sequence[Temporal], seed: int) -> dict[Temporal, float]:
-    """Head → its share of right answers on held-out scenes."""
-    (folder / "clips").mkdir()
-    write_random_small(folder, size=SIDE, seed=seed)
-    dataset = render(folder / "clips", setting, seed)
-    with DecodePool(2, 60.0, 1 << 30, 1 << 20, 60.0) as pool:
-        return {head: top1(dataset, folder, pool, head, setting.epochs, seed) for head in heads}
-
-
 def main(seeds: int = 2) -> bool:
     from benchmarks.report import Row, report
 
-    results: list[dict[Temporal, float]] = []
+    found: dict[Temporal, list[float]] = {"transformer": [], "mean": []}
     for seed in range(seeds):
-        with tempfile.TemporaryDirectory(prefix="vireo-bench-") as folder:
-            results.append(measure(Path(folder), Setting(), ("transformer", "mean"), seed))
-        print(f"seed {seed}: {results[-1]}")
-    ordered, pooled = ([100 * found[head] for found in results] for head in ("transformer", "mean"))
+        with tempfile.TemporaryDirectory(prefix="vireo-bench-") as name, DecodePool(*POOL) as pool:
+            folder = Path(name)
+            (folder / "clips").mkdir()
+            dataset = render(folder / "clips", seed)
+            for head, shares in found.items():
+                shares.append(100 * top1(dataset, folder, pool, head, EPOCHS, seed))
+                print(f"seed {seed}, {head}: {shares[-1]:.2f} %")
+    ordered, pooled = found["transformer"], found["mean"]
     least, furthest = min(ordered), max(abs(share - 25) for share in pooled)
     return report(
         "frame_order",
