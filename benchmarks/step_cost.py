@@ -99,8 +99,8 @@ class Towers:
 
         def loss() -> Tensor:
             scores = logits(self.model(pixels), self._read(tokens), self.model.logit_scale)  # [B, B]
-            ways = (kl_div(log_softmax(way, dim=1), wanted, reduction="mean") for way in (scores, scores.T))
-            return sum(ways, start=torch.zeros(())) * len(pixels) / 2
+            ways = (kl_div(log_softmax(way, dim=1), wanted, reduction="batchmean") for way in (scores, scores.T))
+            return sum(ways, start=torch.zeros(())) / 2  # the released code's "mean", times the batch, is the same
 
         return lambda: self._step(loss, self.both_optimizer)
 
