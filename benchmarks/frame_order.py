@@ -30,16 +30,13 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.random_weights import write_random_small
 from benchmarks.scenes import UInt8Array, background, encode
 from core.datasets import ClassCount, Dataset, Item, Split
 from core.settings import Settings
 from core.training import Temporal, TrainingRequest
 from worker.decode_pool import DecodePool
-from worker.training.session import Session
 from worker.training.spec import Spec
 from worker.training.stop import Stop
-from worker.training.world import join
 
 MOMENTS = 8  # T: rows that the bar stands on
 BETWEEN = 3  # frames from one moment to the next
@@ -126,6 +123,11 @@ def write(folder: Path, scene: Scene, label: str, split: Split) -> Item:
 
 def top1(dataset: Dataset, folder: Path, pool: DecodePool, head: Temporal, epochs: float, seed: int) -> float:
     """Train a model on the clips in `folder / "clips"`; its share of right answers on the val split."""
+    # Not above: decode children import this module again, a fresh one after every few hundred clips.
+    from benchmarks.random_weights import write_random_small
+    from worker.training.session import Session
+    from worker.training.world import join
+
     write_random_small(folder, size=SIDE, seed=seed)
     request = TrainingRequest(
         name="order",

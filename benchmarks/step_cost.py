@@ -20,7 +20,8 @@ frozen step
 so it can hold for `recomputed` only, from six classes per frame of a forward pass on. That is where small GPUs and CPUs
 are: accumulating a large batch does not help them, because a graph of the text tower serves one backward pass. What is
 asked of this script is therefore `recomputed` at 400 classes and 2 clips of 8 frames, a micro-batch of the product on a
-CPU. To be quick, clips and classes are both fewer than that here, in the same proportion.
+CPU. To be quick, clips and classes are both fewer than that here, in the same proportion. Time is the process's CPU
+time; OMP_WAIT_POLICY=PASSIVE keeps waiting threads out of it.
 """
 
 from __future__ import annotations
@@ -137,13 +138,14 @@ def batch(clips: int, frames: int, classes: int) -> tuple[Tensor, Tensor]:
 
 
 def seconds(steps: list[Step], rounds: int) -> list[float]:
-    """Medians; the steps take turns, so that whatever else the machine does slows all of them."""
+    """CPU seconds of all threads, medians: what else the machine does counts little, and the steps take turns besides.
+    They are the step's time times the number of threads where these do not wait for each other."""
     times: list[list[float]] = [[] for _ in steps]
     for _ in range(rounds):
         for step, taken in zip(steps, times, strict=True):
-            begin = time.perf_counter()
+            begin = time.process_time()
             step()
-            taken.append(time.perf_counter() - begin)
+            taken.append(time.process_time() - begin)
     return [statistics.median(taken) for taken in times]
 
 
