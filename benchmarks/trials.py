@@ -86,7 +86,7 @@ def top1(
 ) -> float:
     """Train on `clips`, drawn out of so many `available`; the share of `held_out` that is right then, in per cent."""
     torch.manual_seed(request.seed or 0)
-    config = resolve(request, base, available, len(clips), CPU)
+    config = resolve(request, base, classes, available, len(clips), CPU)
     classifier = fill(base, config, classes, clips)
     model = base.video_model(config.temporal, config.temporal_init)
     if config.tune == "projection":

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from models.base import Base
 from models.classifiers import TextInputs, text_inputs
 from models.optimizer import Tune
 from models.precision import has_native_bf16
+from models.prompts import normalise_label
 from models.recipes import RECIPES, Recipe, effective_batch
 from models.shots import repeats
 from models.temporal import Init, Kind
@@ -69,7 +71,9 @@ class Config:
         }
 
 
-def resolve(request: TrainingRequest, base: Base, clips: int, drawn: int, device: torch.device) -> Config:
+def resolve(
+    request: TrainingRequest, base: Base, classes: Sequence[str], clips: int, drawn: int, device: torch.device
+) -> Config:
     """clips: of the train split; drawn: how many are trained on (fewer for few-shot). Raises: InvalidTraining."""
     recipe = RECIPES[request.recipe].for_base(base.architecture).for_data(clips)
     if request.shots is not None:
@@ -104,11 +108,17 @@ def resolve(request: TrainingRequest, base: Base, clips: int, drawn: int, device
         micro=min(micro, batch),
         repeats=again,
         seed=request.seed or 0,
-        augment=recipe.augment if augmented else None,
+        augment=_augment(recipe, classes) if augmented else None,
         precision=_precision(request.precision, recipe, device),
         gradient_checkpointing=request.gradient_checkpointing,
         cache_frames=request.cache_frames,
     )
+
+
+def _augment(recipe: Recipe, classes: Sequence[str]) -> Augment:
+    """A mirrored clip of a class that is about left or right shows another class, so none is mirrored then."""
+    words = {word for label in classes for word in normalise_label(label).lower().split()}
+    return replace(recipe.augment, flip=0.0) if words & {"left", "right"} else recipe.augment
 
 
 def _head(base: Base, recipe: Recipe) -> Kind:

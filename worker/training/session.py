@@ -61,7 +61,8 @@ class Session:
         torch.manual_seed(self.seed)
         self.base = open_model(spec)
         self.division = divide(request, spec.dataset, self.seed)
-        self.config = resolve(request, self.base, self.division.available, len(self.division.train), self.device)
+        classes, used = self.division.classes, len(self.division.train)
+        self.config = resolve(request, self.base, classes, self.division.available, used, self.device)
         self.profile = replace(
             self.base.profile, name=request.name, frames=self.config.frames, templates=self.config.inputs.served
         )

@@ -22,8 +22,9 @@ from models.base import Base
 from models.checkpoint import open_version
 from tests import tiny
 from tests.clips import SPECS, render
+from tests.models.conftest import tiny_base
 from worker.decode_pool import DecodePool
-from worker.training import examination, session
+from worker.training import config, examination, session
 from worker.training.spec import Spec
 from worker.training.stop import Stop
 from worker.training.world import World
@@ -223,6 +224,16 @@ def test_what_does_not_fit_is_said_by_field(
     with pytest.raises(InvalidTraining) as caught:
         train(home, dataset, tmp_path, pool, **options)
     assert caught.value.details["field"] == field
+
+
+@pytest.mark.parametrize(
+    ("labels", "flip"), [(("turn_left", "turnRight"), 0.0), (("leftovers", "copyright"), 0.5)], ids=str
+)
+def test_what_left_and_right_tell_apart_is_not_mirrored(labels: tuple[str, ...], flip: float) -> None:
+    request = TrainingRequest(name="sides", dataset="ds_" + "0" * 24, tune="tower")
+    augment = config.resolve(request, tiny_base(), labels, 100, 100, CPU).augment
+    assert augment is not None
+    assert augment.flip == flip
 
 
 def test_an_evaluation_of_other_wordings(
