@@ -87,8 +87,7 @@ def train(
     stop: Stop,
     after_step: Callable[[Step, State], None],
 ) -> None:
-    """Go on from `state` to the end. `after_step` is told of every step, in every process, with the optimiser's state
-    in `state` brought up to date on demand (`State.optimizer` is set by `secure`).
+    """Go on from `state` to the end. `after_step` is told of every step, in every process; `state` is complete then.
 
     Raises: Stopped between two micro-batches, with `state` as the last complete step left it; TrainingFailed.
     """
