@@ -35,7 +35,7 @@ bench: $(VENV)/.dev-ready ## measure, as ratios in one run; writes benchmarks/re
 	$(BIN)/python -m benchmarks
 
 lock: $(VENV)/.dev-ready ## pin in constraints.txt what is installed now
-	$(PIP) freeze --exclude-editable | grep -viE '^(vireo|pip|setuptools)[ =@]' > constraints.txt
+	$(PIP) freeze --exclude-editable | grep -viE '^(vireo-client|vireo-server|pip|setuptools)[ =@]' > constraints.txt
 
 clean: ## remove the virtual environment (the data directory stays)
 	rm -rf $(VENV)
@@ -45,12 +45,12 @@ $(VENV)/bin/python:
 	@echo "Creating the virtual environment in $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.run-ready: $(VENV)/bin/python pyproject.toml constraints.txt
+$(VENV)/.run-ready: $(VENV)/bin/python pyproject.toml client/pyproject.toml constraints.txt
 	@echo "Installing what Vireo needs (about two minutes the first time; torch is large)"
-	@$(PIP) install --constraint constraints.txt --editable '.[offline]'
+	@$(PIP) install --constraint constraints.txt --editable ./client --editable '.[offline]'
 	@touch $@
 
 $(VENV)/.dev-ready: $(VENV)/.run-ready
 	@echo "Installing the tools for tests and checks"
-	@$(PIP) install -q --constraint constraints.txt --editable '.[offline,dev]'
+	@$(PIP) install -q --constraint constraints.txt --editable ./client --editable '.[offline,dev]'
 	@touch $@

@@ -26,9 +26,9 @@ from core.datasets import DatasetRequest, archive_key
 from core.errors import InvalidArchive, InvalidDataset, InvalidRequest
 from core.settings import Settings
 from core.storage import Store
-from worker.cancellation import CancelToken
-from worker.datasets.prepare import prepare
-from worker.decode_pool import DecodePool
+from worker.datasets.preparation import prepare
+from worker.decoding.pool import DecodePool
+from worker.jobs.cancellation import CancelToken
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,11 +16,11 @@ import redis
 
 from benchmarks.random_weights import write_random_b16
 from benchmarks.report import Row, report
-from client import embedded_redis
 from core.questions import Label
-from models.loader import load
-from models.recognizer import Recognizer
-from worker.classifier_cache import ClassifierCache
+from launcher import embedded_redis
+from models.files.loader import load
+from models.recognition.recognizer import Recognizer
+from worker.inference.caches.classifiers import ClassifierCache
 
 LABELS, ROUNDS = 400, 5
 

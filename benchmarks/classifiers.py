@@ -30,14 +30,14 @@ from benchmarks.report import Row, report
 from benchmarks.scenes import encode
 from benchmarks.small_world import NAMES, film, pretrain
 from benchmarks.trials import CPU, Looked, Shares, right, top1
-from core.training import TrainingRequest
-from models.base import Base
-from models.classifiers import TextInputs, build
-from models.loader import open_base
-from models.pixels import normalised
-from models.profile import Profile
-from worker.clips import ClipReader, Sample
-from worker.decode_pool import DecodePool
+from core.training_requests import TrainingRequest
+from models.classifier.rows import TextInputs, build
+from models.files.loader import open_base
+from models.image.pixels import normalised
+from models.profiles.profile import Profile
+from models.recognition.base import Base
+from worker.decoding.dataset_clips import ClipReader, Sample
+from worker.decoding.pool import DecodePool
 
 KINDS = ("random", "orthogonal", "lda", "text", "learned")
 FRAMES = 4

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from benchmarks.decode_plan import CLIPS, PROFILE, render
 from benchmarks.report import Row, report
-from models.augment import Augment
-from worker.clips import ClipReader, Sample
-from worker.decode_pool import DecodePool
+from models.frames.augmentation import Augment
+from worker.decoding.dataset_clips import ClipReader, Sample
+from worker.decoding.pool import DecodePool
 
 CHILDREN, FRAMES, BATCH, BATCHES = 2, 8, 16, 6
 VIDEOS = BATCH * BATCHES  # different files, as far as the cache can tell

@@ -29,12 +29,12 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
-from models.profile import Profile
-from models.sampling import Views, frame_indices
-from models.transforms import crop_frame
-from worker.decode import DecodeRequest, decode_clip
-from worker.pixels import to_rgb
-from worker.probe import Limits
+from models.frames.sampling import Views, frame_indices
+from models.frames.transforms import crop_frame
+from models.profiles.profile import Profile
+from worker.video.clip import DecodeRequest, decode_clip
+from worker.video.colour import to_rgb
+from worker.video.container import Limits
 
 FRAMES = 8
 ACCEPTED = 1.15

@@ -34,18 +34,18 @@ from benchmarks.trials import CPU, Looked, Shares, right, top1
 from core.datasets import Dataset, DatasetRequest, archive_key, dataset_key
 from core.settings import Settings
 from core.storage import Store
-from core.training import TrainingRequest
-from models import classifiers
-from models.base import Base
-from models.classifiers import TextInputs
-from models.loader import open_base
-from worker.cancellation import CancelToken
-from worker.clips import ClipReader, Sample
-from worker.datasets.prepare import prepare
-from worker.decode_pool import DecodePool
-from worker.training.division import divide, samples
-from worker.training.feeds import keep_trunk
-from worker.training.order import Pick
+from core.training_requests import TrainingRequest
+from models.classifier import rows as classifiers
+from models.classifier.rows import TextInputs
+from models.files.loader import open_base
+from models.recognition.base import Base
+from worker.datasets.preparation import prepare
+from worker.decoding.dataset_clips import ClipReader, Sample
+from worker.decoding.pool import DecodePool
+from worker.jobs.cancellation import CancelToken
+from worker.training.run.division import divide, samples
+from worker.training.run.feeds import keep_trunk
+from worker.training.run.order import Pick
 
 DEFAULT = Path(__file__).parents[2] / "shared" / "clips"
 SHOTS = (1, 2, 4, 8, None)

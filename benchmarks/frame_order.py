@@ -33,10 +33,10 @@ import numpy as np
 from benchmarks.scenes import UInt8Array, background, encode
 from core.datasets import ClassCount, Dataset, Item, Split
 from core.settings import Settings
-from core.training import Temporal, TrainingRequest
-from worker.decode_pool import DecodePool
+from core.training_requests import Temporal, TrainingRequest
+from worker.decoding.pool import DecodePool
+from worker.training.run.stop import Stop
 from worker.training.spec import Spec
-from worker.training.stop import Stop
 
 MOMENTS = 8  # T: rows that the bar stands on
 BETWEEN = 3  # frames from one moment to the next
@@ -125,8 +125,8 @@ def top1(dataset: Dataset, folder: Path, pool: DecodePool, head: Temporal, epoch
     """Train a model on the clips in `folder / "clips"`; its share of right answers on the val split."""
     # Not above: decode children import this module again, a fresh one after every few hundred clips.
     from benchmarks.random_weights import write_random_small
-    from worker.training.session import Session
-    from worker.training.world import join
+    from worker.training.process.session import Session
+    from worker.training.run.world import join
 
     write_random_small(folder, size=SIDE, seed=seed)
     request = TrainingRequest(

@@ -20,13 +20,13 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from benchmarks.report import Row, report
-from models import alignment, lite
-from models.classifier import build_rows
-from models.profile import Profile
-from models.recognizer import Recognizer
-from models.sampling import frame_indices
-from models.scoring import score
-from models.transforms import crop_frame
+from models.classifier.ensemble import build_rows
+from models.frames.sampling import frame_indices
+from models.frames.transforms import crop_frame
+from models.lite import alignment, assembly
+from models.profiles.profile import Profile
+from models.recognition.recognizer import Recognizer
+from models.recognition.scoring import score
 
 DEFAULT = Path(__file__).parents[2] / "shared" / "clips"
 
@@ -39,8 +39,8 @@ def main(folder: Path | None = None) -> bool:
         print(f"skipped: no clips at {folder}")
         return True
     with tempfile.TemporaryDirectory(prefix="vireo-bench-") as scratch:
-        recognizer = lite.open_lite(Path(scratch) / "lite").recognizer(torch.device("cpu"), torch.float32)
-        model = lite.read_model(Path(scratch) / "lite")
+        recognizer = assembly.open_lite(Path(scratch) / "lite").recognizer(torch.device("cpu"), torch.float32)
+        model = assembly.read_model(Path(scratch) / "lite")
     labels = sorted({label for label, _ in clips})
     rows, _ = build_rows(recognizer, [(label, None) for label in labels], recognizer.profile.templates, False)
     places: dict[str, list[int]] = {}
@@ -52,7 +52,7 @@ def main(folder: Path | None = None) -> bool:
 
 
 @torch.inference_mode()
-def _ways(model: lite.LiteModel, pixels: Tensor) -> dict[str, Tensor]:
+def _ways(model: assembly.LiteModel, pixels: Tensor) -> dict[str, Tensor]:
     """Frame vectors [T, d] by each network and each alignment."""
     model.eval()
     seen = {eye.name: eye(pixels, model.targets) for eye in model.eyes}  # each [2, T, d]
@@ -93,7 +93,7 @@ def _rows(way: str, places: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> 
 
 
 @torch.inference_mode()
-def _left_out_names(model: lite.LiteModel, recognizer: Recognizer, among: int = 20) -> list[Row]:
+def _left_out_names(model: assembly.LiteModel, recognizer: Recognizer, among: int = 20) -> list[Row]:
     """Without any clip: each ImageNet class in turn is left out of the ridge fit, and its classifier row must find its
     own
     name among `among`. Where the likelihood is highest is the LOGIT_SCALE of `lite`."""
@@ -115,8 +115,8 @@ def _left_out_names(model: lite.LiteModel, recognizer: Recognizer, among: int = 
             "scale of highest likelihood",
             best,
             "",
-            f"within 2 of {lite.LOGIT_SCALE:.0f}",
-            abs(best - lite.LOGIT_SCALE) <= 2,
+            f"within 2 of {assembly.LOGIT_SCALE:.0f}",
+            abs(best - assembly.LOGIT_SCALE) <= 2,
         ),
     ]
 

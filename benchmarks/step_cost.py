@@ -41,12 +41,12 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, kl_div, log_softmax, normalize
 
 from benchmarks.report import Row, report
-from models.classifiers import TextInputs, build, logits
-from models.optimizer import build_optimizer
-from models.recipes import RECIPES
-from models.towers import clip_base
-from models.video import VideoModel
-from models.zoo import ENTRIES
+from models.classifier.rows import TextInputs, build, logits
+from models.fitting.optimizer import build_optimizer
+from models.fitting.recipes import RECIPES
+from models.image.towers import clip_base
+from models.profiles.zoo import ENTRIES
+from models.recognition.video_model import VideoModel
 
 ENTRY = {"b16": ENTRIES["clip-b16"], "b32": ENTRIES["clip-b32"]}
 SOFTNESS = 10.0  # of the contrastive targets

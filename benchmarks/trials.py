@@ -1,6 +1,6 @@
 """Many training runs over the same few clips: the product's loop and parts, with the clips looked at once.
 
-A run here is `worker/training/session.py` without decoding, checkpoints and report. Train augmentation is off, so a
+A run here is `worker/training/process/session.py` without decoding, checkpoints and report. Train augmentation is off, so a
 clip looks the same in every epoch; where the trunk is frozen as well, its answers are kept instead of pixels.
 """
 
@@ -14,16 +14,16 @@ import torch
 from torch import Tensor
 
 from benchmarks.report import Row
-from core.training import TrainingRequest
-from models.base import Base
-from models.classifiers import Classifier, build, logits
-from models.metrics import top_k
-from models.video import VideoModel
-from worker.training.config import Config, resolve
-from worker.training.feeds import MicroBatch
-from worker.training.loop import State, train
-from worker.training.order import Order, Pick
-from worker.training.stop import Stop
+from core.training_requests import TrainingRequest
+from models.classifier.rows import Classifier, build, logits
+from models.judging.metrics import top_k
+from models.recognition.base import Base
+from models.recognition.video_model import VideoModel
+from worker.training.run.config import Config, resolve
+from worker.training.run.feeds import MicroBatch
+from worker.training.run.loop import State, train
+from worker.training.run.order import Order, Pick
+from worker.training.run.stop import Stop
 
 CPU = torch.device("cpu")
 

@@ -1,1 +1,4 @@
-"""What both sides of the queue agree on: settings, errors, records, keys, storage, queue and metric names."""
+"""What the gateway and the workers agree on: settings, errors, records, storage, the registry, metric names.
+
+It imports no other room, no torch and no FastAPI.
+"""

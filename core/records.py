@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from core import keys
 from core.questions import Label
+from core.state import keys
 
 
 class Record(BaseModel):
@@ -54,7 +54,9 @@ class Job(Record):
     request: dict[str, Any] = Field(default_factory=dict)
     result: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
-    progress: dict[str, Any] | None = Field(None, description="`core.training.Progress` of a job that takes long")
+    progress: dict[str, Any] | None = Field(
+        None, description="`core.training_requests.Progress` of a job that takes long"
+    )
     attempts: int = Field(0, description="How many workers have started it; above 1 after a worker's death.")
     created_at: float
     started_at: float | None = None

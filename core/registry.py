@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from core.errors import NotFound, UnknownModel
 from core.storage import Store
-from core.training import MODEL_REF_PATTERN
+from core.training_requests import MODEL_REF_PATTERN
 
 CARD, WEIGHTS, REPORT = "card.json", "model.safetensors", "report.json"
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from core.errors import BY_CODE
 from core.settings import Settings
-from models import zoo
-from models.recipes import RECIPES, Recipe
+from models.fitting.recipes import RECIPES, Recipe
+from models.profiles import zoo
 
 DOCS = Path(__file__).parent
 BEGIN, END = "<!-- rendered: {} -->", "<!-- end -->"
@@ -33,7 +33,7 @@ def errors_table() -> str:
 
 
 # What of a recipe is a row of the table: what it is called, its value, and why ours is another than the code's. Where
-# the reason is longer than that, it stands beside the number in models/recipes.py.
+# the reason is longer than that, it stands beside the number in models/fitting/recipes.py.
 ROWS: tuple[tuple[str, Callable[[Recipe], object], str], ...] = (
     ("rate of new modules", lambda r: f"{r.lr:g}", "`lite` is a CNN with larger weights, and has further to go"),
     (
@@ -111,7 +111,9 @@ def _plural(count: int, noun: str) -> str:
 
 def heads_table() -> str:
     """Models that can have the same temporal heads share a row."""
-    from models.time_blocks import heads_of  # here: it takes seconds to import, and the other tables need none of it
+    from models.image.time_blocks import (
+        heads_of,  # here: it takes seconds to import, and the other tables need none of it
+    )
 
     heads = {name: heads_of(entry) for name, entry in zoo.ENTRIES.items()}
     kinds = ("mean", "transformer", "token_conv", "conv")

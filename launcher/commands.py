@@ -1,15 +1,13 @@
-"""`vireo up`, `vireo doctor`, `vireo version`."""
+"""The commands that the server adds to `vireo`: `vireo up`, `vireo doctor`."""
 
 from __future__ import annotations
 
-from importlib.metadata import version
-
 import typer
 
-from client import doctor as doctors
-from client.console import Url, connected, err, out
-from client.up import CannotStart, Supervisor
 from core.settings import get_settings
+from launcher import diagnosis
+from launcher.supervisor import CannotStart, Supervisor
+from vireo.cli.console import Url, connected, err, out
 
 
 def up() -> None:
@@ -24,10 +22,5 @@ def up() -> None:
 def doctor(url: Url = None) -> None:
     """Send a rendered clip through the real queue, and say in words what works and what does not."""
     with connected(url, timeout=120) as client:
-        healthy = doctors.examine(client, out)
+        healthy = diagnosis.examine(client, out)
     raise typer.Exit(0 if healthy else 1)
-
-
-def show_version() -> None:
-    """Print the version."""
-    out.print(version("vireo"), highlight=False)

@@ -22,10 +22,10 @@ import httpx2
 from prometheus_client import multiprocess
 from rich.console import Console
 
-from client import embedded_redis
-from client.processes import Child
-from core import keys
 from core.settings import Settings
+from core.state import keys
+from launcher import embedded_redis
+from launcher.children import Child
 
 
 class CannotStart(Exception):
@@ -65,14 +65,18 @@ class Supervisor:
         metrics = run / "metrics"
         shutil.rmtree(metrics, ignore_errors=True)
         metrics.mkdir(parents=True)
-        environment = {"VIREO_DATA_DIR": str(data), "PROMETHEUS_MULTIPROC_DIR": str(metrics)}
+        environment = {
+            "VIREO_DATA_DIR": str(data),
+            "PROMETHEUS_MULTIPROC_DIR": str(metrics),
+            "PYTHONSAFEPATH": "1",  # nothing in the directory that somebody starts us from can take a module's name
+        }
         if self._settings.redis_url is None:
             environment |= self._add_redis()
-        self._add("worker", [sys.executable, "-m", "worker"], environment, patience=20)
+        self._add("worker", _script("vireo-worker"), environment, patience=20)
         # The two that have no question to answer: training may take all memory there is, archives may be anything.
         for name, queue in (("trainer", keys.TRAINING), ("datasets", keys.DATASETS)):
-            self._add(name, [sys.executable, "-m", "worker", "--queue", queue], environment, patience=20)
-        self._add("gateway", [sys.executable, "-m", "service"], environment, patience=10)
+            self._add(name, [*_script("vireo-worker"), "--queue", queue], environment, patience=20)
+        self._add("gateway", _script("vireo-gateway"), environment, patience=10)
 
     def _add_redis(self) -> dict[str, str]:
         directory = self._settings.data_dir.absolute() / "redis"
@@ -150,6 +154,11 @@ class Supervisor:
         if self._socket:
             embedded_redis.forget_socket(self._socket, self._settings.run_dir)
         self._console.print("Stopped.", style="dim")
+
+
+def _script(name: str) -> list[str]:
+    """The console script that stands beside this interpreter: of this installation, whatever is on PATH."""
+    return [sys.executable, "-P", str(Path(sys.executable).with_name(name))]
 
 
 @contextmanager

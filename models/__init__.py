@@ -1,1 +1,4 @@
-"""The recognisers: towers, temporal heads, classifiers, prompts, profiles. Pure PyTorch: no web, no Redis, no queue."""
+"""The recognisers, in pure PyTorch. No web framework, no queue, no Redis.
+
+The only file of another room that is imported here is `core/vocabulary.py`, which holds nothing but names.
+"""

@@ -1,1 +1,1 @@
-"""The FastAPI gateway: routes, uploads, label sets, jobs. Never imports torch."""
+"""The FastAPI gateway. It imports `core` only: no torch, no models, no worker."""

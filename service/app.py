@@ -1,4 +1,4 @@
-"""The gateway as an ASGI application. Served by `python -m service`, or any ASGI server: `service.app:create_app`."""
+"""The gateway as an ASGI application. Served by `vireo-gateway`, or any ASGI server: `service.app:create_app`."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
 from core.settings import Settings, get_settings
-from core.training import EvaluationRequest, TrainingRequest
-from service import envelope, examples
+from core.training_requests import EvaluationRequest, TrainingRequest
+from service.bodies.schemas import AliasBody, Asked, ClassifyBody, EmbedBody, KeepBody, LabelSetBody
 from service.gateway import open_gateway
-from service.middleware import Observed
+from service.http import envelope, openapi
+from service.http.middleware import Observed
 from service.routes import ROUTERS
-from service.schemas import AliasBody, Asked, ClassifyBody, EmbedBody, KeepBody, LabelSetBody
 
 _READ_BY_HAND = (
     ClassifyBody,
@@ -67,7 +67,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
         schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
         known = schema.setdefault("components", {}).setdefault("schemas", {})
-        for name, body in examples.components(*_READ_BY_HAND).items():
+        for name, body in openapi.components(*_READ_BY_HAND).items():
             known.setdefault(name, body)
         app.openapi_schema = schema
     return app.openapi_schema

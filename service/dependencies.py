@@ -7,10 +7,10 @@ from typing import Annotated
 
 from fastapi import Depends, Query, Request
 
-from service.accepting import Accepting
-from service.asking import Asking
+from service.checks.questions import Asking
 from service.gateway import Gateway
-from service.uploads import ARCHIVE, CHECKPOINT, Incoming, incoming
+from service.jobs.submit import Accepting
+from service.uploads.sink import ARCHIVE, CHECKPOINT, Incoming, incoming
 
 
 async def _gateway(request: Request) -> Gateway:

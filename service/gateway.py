@@ -12,17 +12,17 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from core.questions import Limits
 from core.settings import Settings
 from core.storage import Store
-from service.datasets import Datasets
-from service.events import Events
-from service.fetch import Fetcher
-from service.jobs import Jobs
-from service.labelsets import LabelSets
-from service.models import Models
-from service.sender import Sender
+from service.catalog.datasets import Datasets
+from service.catalog.label_sets import LabelSets
+from service.catalog.models import Models
+from service.catalog.videos import Videos
+from service.jobs.events import Events
+from service.jobs.repository import Jobs
+from service.jobs.sender import Sender
+from service.jobs.waiter import Waiter
+from service.ops.workers import Workers
 from service.sweeper import Sweeper
-from service.videos import Videos
-from service.waiter import Waiter
-from service.workers import Workers
+from service.uploads.fetch import Fetcher
 
 _CONNECTIONS = 32  # commands in flight at once; waiting requests hold none
 

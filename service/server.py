@@ -1,4 +1,4 @@
-"""`python -m service`: serve the gateway on the address of the settings until SIGTERM or Ctrl-C.
+"""`vireo-gateway`: serve the gateway on the address of the settings until SIGTERM or Ctrl-C.
 
 On a signal no new connection is accepted, waiting requests are answered (with their result, or 202 and their job),
 uploads get eight seconds.
@@ -16,8 +16,8 @@ import uvicorn
 from fastapi import FastAPI
 
 from core.settings import get_settings
-from service import logs
 from service.app import create_app
+from service.ops import logs
 
 GRACE = 8  # seconds for requests in flight
 
@@ -62,7 +62,3 @@ def main() -> None:
         timeout_graceful_shutdown=GRACE,
     )
     Server(app, config).run()
-
-
-if __name__ == "__main__":
-    main()

@@ -11,12 +11,12 @@ from typing import cast
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from core import keys
 from core.datasets import archive_key
 from core.errors import StorageUnavailable
+from core.state import keys
 from core.storage import Store
-from service.jobs import Jobs
-from service.videos import Videos
+from service.catalog.videos import Videos
+from service.jobs.repository import Jobs
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from client import embedded_redis
+from launcher import embedded_redis
 
 REPOSITORY = Path(__file__).parents[1]
 

@@ -20,12 +20,12 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from prometheus_client import REGISTRY
 
-import core.metrics  # noqa: F401 (registers the metrics)
-from core.queues import TASKS
+import core.prometheus  # noqa: F401 (registers the metrics)
 from core.settings import Settings
-from service.metrics import Snapshot
-from service.schemas import QueueView
-from worker.training.runner import GRACE_SECONDS
+from core.state.queues import TASKS
+from service.bodies.schemas import QueueView
+from service.ops.queue_metrics import Snapshot
+from worker.training.job.runner import GRACE_SECONDS
 
 ROOT = Path(__file__).parents[1]
 COMPOSE = ROOT / "docker-compose.yml"
@@ -121,9 +121,9 @@ def test_the_gpu_is_taken_only_when_asked_for(name: str) -> None:
 def started(name: str) -> str:
     """The queue that a service works on."""
     command = SERVICES[name].get("command") or json.loads(last("worker", "CMD"))
-    assert command[:3] == ["python", "-m", "worker"]
-    assert command[3:-1] in ([], ["--queue"])
-    return str(command[-1]) if command[3:] else "inference"
+    assert command[0] == "vireo-worker"
+    assert command[1] == "--queue"
+    return str(command[2])
 
 
 def test_every_queue_has_its_worker() -> None:
@@ -175,10 +175,10 @@ def test_dockerfile_has_nothing_that_hadolint_minds() -> None:
 
 
 @pytest.mark.parametrize(
-    ("stage", "room", "path"), [("gateway", "service", "/livez"), ("worker", "worker", "/metrics")]
+    ("stage", "script", "path"), [("gateway", "vireo-gateway", "/livez"), ("worker", "vireo-worker", "/metrics")]
 )
-def test_image_runs_its_room_as_nobody_special(stage: str, room: str, path: str) -> None:
-    assert json.loads(last(stage, "CMD")) == ["python", "-m", room]
+def test_image_runs_its_script_as_nobody_special(stage: str, script: str, path: str) -> None:
+    assert json.loads(last(stage, "CMD"))[0] == script
     assert last(stage, "USER") == "10001:10001"
     assert last(stage, "STOPSIGNAL") == "SIGTERM"
     probe = json.loads(last(stage, "HEALTHCHECK").partition("CMD")[2])
@@ -210,8 +210,8 @@ def test_build_context_lets_in_what_is_copied_and_no_data() -> None:
     assert "*" in ignore
     assert all((ROOT / path).exists() for path in allowed), allowed
     assert {path for _, path in copied()} - {"."} <= allowed
-    rooms = {package.partition(".")[0] for package in PROJECT["tool"]["setuptools"]["packages"]}
-    assert rooms == {path for path in allowed if (ROOT / path).is_dir()}
+    rooms = {pattern.rstrip("*") for pattern in PROJECT["tool"]["setuptools"]["packages"]["find"]["include"]}
+    assert rooms | {"client"} == {path for path in allowed if (ROOT / path).is_dir()}
 
 
 def gateway_requirements() -> set[str]:
@@ -224,7 +224,7 @@ START_GATEWAY = """
 import importlib, json, pkgutil, sys
 sys.modules.update(dict.fromkeys(json.loads(sys.argv[1])))  # None there: as if it were not installed
 import core, service
-from core.queues import celery_app
+from core.state.queues import celery_app
 from core.settings import Settings
 for room in (core, service):
     for module in pkgutil.walk_packages(room.__path__, room.__name__ + "."):
@@ -288,9 +288,8 @@ def test_the_workers_image_has_all_that_training_needs() -> None:
     asked = set(PROJECT["project"]["dependencies"]) | set(PROJECT["project"]["optional-dependencies"]["offline"])
     named = {canonicalize_name(Requirement(line).name) for line in asked}
     assert named >= {"scikit-learn", "matplotlib", "jinja2", "transformers", "timm"}
-    assert {"worker.datasets", "worker.training"} <= set(PROJECT["tool"]["setuptools"]["packages"])
-    kept = PROJECT["tool"]["setuptools"]["package-data"]["worker.training"]
-    folder = ROOT / "worker" / "training"
+    kept = PROJECT["tool"]["setuptools"]["package-data"]["worker.training.result"]
+    folder = ROOT / "worker" / "training" / "result"
     beside = {path for path in folder.iterdir() if path.is_file() and path.suffix != ".py"}
     assert beside == {path for pattern in kept for path in folder.glob(pattern)}
 

@@ -13,13 +13,13 @@ from typing import Any, get_args
 import pytest
 from prometheus_client import REGISTRY
 
-import core.metrics as _declared  # the metrics register themselves
+import core.prometheus as _declared  # the metrics register themselves
 from core.datasets import FindingCode
 from core.registry import Card
 from core.settings import Settings
-from core.training import TrainingRequest
-from models import zoo
-from models.recipes import RECIPES
+from core.training_requests import TrainingRequest
+from models.fitting.recipes import RECIPES
+from models.profiles import zoo
 from service.app import create_app
 
 ROOT = Path(__file__).parent.parent

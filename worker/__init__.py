@@ -1,1 +1,4 @@
-"""Celery workers: decode, batch, infer. The only room that meets both the GPU and the queue."""
+"""The Celery workers: they decode, run the recognisers, train, check datasets and import checkpoints.
+
+They import `core` and `models`, never the gateway.
+"""

@@ -1,4 +1,4 @@
-"""`python -m worker --queue inference|training|datasets`: one worker process, of one kind.
+"""`vireo-worker --queue inference|training|datasets`: one worker process, of one kind.
 
 Order of start: heartbeat (so that the gateway can say why it waits) ▸ what its kind needs (torch, a model) ▸ Celery.
 SIGTERM finishes the questions in hand, gives training runs back with a checkpoint, and leaves the rest in the queue.
@@ -17,15 +17,16 @@ from celery import Celery
 from celery.signals import worker_shutting_down
 from prometheus_client import start_http_server
 
-from core import keys
-from core.queues import TASKS, celery_app
+from core.processes import use_safe_path
 from core.settings import Settings, get_settings
-from worker.cancellation import Cancellations
-from worker.connection import connect
-from worker.heartbeat import Heartbeat
-from worker.jobs import JobBook
-from worker.reaper import Reaper
-from worker.tasks import Handler, run_job
+from core.state import keys
+from core.state.queues import TASKS, celery_app
+from worker.jobs.attempt import Handler, run_job
+from worker.jobs.book import JobBook
+from worker.jobs.cancellation import Cancellations
+from worker.jobs.connection import connect
+from worker.jobs.heartbeat import Heartbeat
+from worker.jobs.reaper import Reaper
 
 
 class Role(Protocol):
@@ -44,11 +45,11 @@ class Role(Protocol):
 def open_role(queue: str, settings: Settings, heartbeat: Heartbeat) -> Role:
     """Here and not above: torch takes seconds to import, and the heartbeat should already tell of it."""
     if queue == keys.INFERENCE:
-        from worker.inference import Inference
+        from worker.inference.role import Inference
 
         return Inference(settings, heartbeat)
     if queue == keys.TRAINING:
-        from worker.training.role import Training
+        from worker.training.job.role import Training
 
         return Training(settings, heartbeat)
     from worker.datasets.role import Datasets
@@ -57,8 +58,9 @@ def open_role(queue: str, settings: Settings, heartbeat: Heartbeat) -> Role:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m worker", description=__doc__)
+    parser = argparse.ArgumentParser(prog="vireo-worker", description=__doc__)
     parser.add_argument("--queue", choices=sorted(TASKS), default=keys.INFERENCE)
+    use_safe_path()
     queue: str = parser.parse_args().queue
     settings = get_settings()
     logging.basicConfig(
@@ -118,7 +120,3 @@ def consume(app: Celery, queue: str, concurrency: int, settings: Settings, runni
     options = ["--pool=threads", f"--concurrency={concurrency}", f"--queues={queue}"]
     quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat", f"--loglevel={settings.log_level}"]
     app.worker_main(["worker", *options, *quiet])
-
-
-if __name__ == "__main__":
-    main()

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.errors import InvalidRequest
+from vireo.errors import InvalidRequest
 
 CHUNK = 1 << 20
 _DATE = (1980, 1, 1, 0, 0, 0)  # the same directory gives the same bytes

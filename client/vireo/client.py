@@ -4,7 +4,7 @@
     for event in client.events(job["id"]): ...
     client.classify("clip.mp4", model="my-gym")
 
-Answers are the JSON of the HTTP contract as dictionaries; errors are the tree of `core.errors`, raised.
+Answers are the JSON of the HTTP contract as dictionaries; errors are the tree of `vireo.errors`, raised.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from typing import Any, Self
 
 import httpx2
 
-from client import archive, export
-from client.events import FINAL, Event, parse
-from client.files import CountingFile, Progress, chunks, counted
-from core.errors import InvalidRequest, VireoError, WorkerUnavailable
+from vireo import archive, export
+from vireo.errors import InvalidRequest, VireoError, WorkerUnavailable
+from vireo.events import FINAL, Event, parse
+from vireo.transfers import CountingFile, Progress, chunks, counted
 
 POLL_SECONDS = 0.5
 PATIENCE = 60.0  # seconds for which a broken event stream is tried again

@@ -14,8 +14,8 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from core import keys
 from core.records import Job
+from core.state import keys
 
 LEASE_SECONDS: Final = 15.0
 """A running job whose worker has not been heard for this long is given to another."""

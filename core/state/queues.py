@@ -1,15 +1,15 @@
 """The Celery application, as both ends of the queue see it: a name, a broker, and messages that are only job ids.
 
 What a job asks stands in its record, not in the message: a message may be lost or doubled without harm, because
-`start` in `core.jobs` lets exactly one worker through and the reaper sends again what nobody started.
+`start` in `core.state.lifecycle` lets exactly one worker through and the reaper sends again what nobody started.
 """
 
 from __future__ import annotations
 
 from celery import Celery
 
-from core import keys
 from core.settings import Settings
+from core.state import keys
 
 TASKS = {
     keys.INFERENCE: "vireo.infer",

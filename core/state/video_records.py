@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import math
 
-from core import keys
 from core.records import Video, VideoFacts
+from core.state import keys
 
 # KEYS: video    ARGV: facts as JSON    → 1, or 0 where the video has been deleted meanwhile
 SET_FACTS = """

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 
 import torch
 
-from models.digest import digest
-from models.prompts import NORMALISER_VERSION, expand, normalise_label
-from models.recognizer import Recognizer
+from models.profiles.prompts import NORMALISER_VERSION, expand, normalise_label
+from models.recognition.recognizer import Recognizer
+from models.weights.digests import digest
 
 TEXTS_PER_PASS = 128
 

@@ -21,10 +21,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from models.context import ContextText
-from models.lda import discriminants
-from models.prompts import check_templates, normalise_label
-from models.texts import TextSide
+from models.classifier.lda import discriminants
+from models.profiles.prompts import check_templates, normalise_label
+from models.text.context import ContextText
+from models.text.encoders import TextSide
 
 Mode = Literal["name", "template", "templates", "context"]
 Features = tuple[Tensor, Tensor]
@@ -41,7 +41,7 @@ class TextInputs:
 
     mode: Mode = "template"
     templates: tuple[str, ...] = ("a video of a person {}.",)  # paper §B.2; unused by "name" and "context"
-    normalise: bool = True  # `BrushHair` → `Brush Hair` (models/prompts.py)
+    normalise: bool = True  # `BrushHair` → `Brush Hair` (models/profiles/prompts.py)
 
     def __post_init__(self) -> None:
         check_templates(self.templates)
@@ -114,7 +114,9 @@ class FrozenRows(Classifier):
 
     def rows(self, step: int | None = None) -> Tensor:
         if step is None:
-            return normalize(self.table.mean(dim=0), dim=-1)  # [K, C, d] → [C, d], as models/classifier.py does
+            return normalize(
+                self.table.mean(dim=0), dim=-1
+            )  # [K, C, d] → [C, d], as models/classifier/ensemble.py does
         # a function of seed and step alone: the same on every rank, and after a resume
         return self.table[int(np.random.default_rng((self.seed, step)).integers(len(self.table)))]  # [C, d]
 

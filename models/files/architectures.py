@@ -13,7 +13,7 @@ from typing import Any
 
 import open_clip
 
-from models.digest import digest
+from models.weights.digests import digest
 
 CONFIG = "architecture.json"
 _PREFIX = "custom-"

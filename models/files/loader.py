@@ -7,13 +7,15 @@ from pathlib import Path
 
 import torch
 
-from models import architectures, weights, zoo
-from models.base import Base
-from models.checkpoint import open_version
-from models.precision import Precision, choose_device, choose_dtype
-from models.recognizer import Recognizer
-from models.towers import clip_base
-from models.weights import WeightsUnavailable
+from models.files import architectures
+from models.files.versions import open_version
+from models.image.precision import Precision, choose_device, choose_dtype
+from models.image.towers import clip_base
+from models.profiles import zoo
+from models.recognition.base import Base
+from models.recognition.recognizer import Recognizer
+from models.weights import states
+from models.weights.states import WeightsUnavailable
 
 Progress = Callable[[str, float], None]
 """Told what is being done and how far it is, 0 to 1."""
@@ -53,11 +55,11 @@ def open_base(name: str, *, data_dir: Path, weights_file: Path | None = None, pr
     except zoo.BadCard as error:
         raise WeightsUnavailable(str(error), "Check the model's card.") from error
     if name == "lite":
-        from models import lite  # here, because the packages that it is made of are an optional extra
+        from models.lite import assembly
 
-        return lite.open_lite(data_dir / "models" / "lite", progress)
+        return assembly.open_lite(data_dir / "models" / "lite", progress)
     progress(f"loading {name}", 0.0)
-    local = weights_file or weights.find_local(name, data_dir)
+    local = weights_file or states.find_local(name, data_dir)
     if entry.config is not None:
         architecture, model = _custom(entry, local)
     else:
@@ -69,11 +71,11 @@ def open_base(name: str, *, data_dir: Path, weights_file: Path | None = None, pr
 def resolve_auto(data_dir: Path, weights_file: Path | None = None) -> tuple[str, str]:
     """The model that `auto` means on this machine, and why; decided within five seconds, without a retry."""
     entry = zoo.ENTRIES[PREFERRED]
-    if weights_file or weights.find_local(PREFERRED, data_dir):
+    if weights_file or states.find_local(PREFERRED, data_dir):
         return PREFERRED, "its weights file is on this machine"
-    if weights.find_cached(entry.architecture, entry.tag):
+    if states.find_cached(entry.architecture, entry.tag):
         return PREFERRED, "its weights are in the model cache of this machine"
-    if weights.hub_has(entry.architecture, entry.tag):
+    if states.hub_has(entry.architecture, entry.tag):
         return PREFERRED, "its weights can be downloaded from the model hub"
     return "lite", f"the weights of {PREFERRED} are not on this machine, and the model hub cannot be reached"
 
@@ -94,13 +96,13 @@ def _custom(entry: zoo.Entry, file: Path | None) -> tuple[str, torch.nn.Module]:
         raise WeightsUnavailable(f"The architecture in {entry.name}.json is none: {error}.") from error
     if file is None:
         raise WeightsUnavailable(f"There are no weights beside {entry.name}.json.", "Put a .safetensors file there.")
-    return architecture, weights.build(architecture, weights.read_state(file), file.name)
+    return architecture, states.build(architecture, states.read_state(file), file.name)
 
 
 def _model(entry: zoo.Entry, local: Path | None, progress: Progress) -> torch.nn.Module:
-    weights.check_quick_gelu(entry.architecture, entry.tag)
-    file = local or weights.find_cached(entry.architecture, entry.tag)
+    states.check_quick_gelu(entry.architecture, entry.tag)
+    file = local or states.find_cached(entry.architecture, entry.tag)
     if file:
-        return weights.build(entry.architecture, weights.read_state(file), file.name)
+        return states.build(entry.architecture, states.read_state(file), file.name)
     progress(f"downloading {entry.name}, about {entry.megabytes} MB", 0.1)
-    return weights.download(entry.architecture, entry.tag)
+    return states.download(entry.architecture, entry.tag)

@@ -21,17 +21,18 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from models import architectures, weights
-from models.base import Base
-from models.context import ContextText
-from models.digest import digest
-from models.profile import Profile
-from models.temporal import Kind, MeanPool, TemporalTransformer
-from models.texts import NOT_TEXT, ClipTexts, SentenceModule, SentenceTexts, TextSide, is_clip, text_state
-from models.time_blocks import attach
-from models.towers import clip_tower
-from models.video import ImageTower, VideoModel
-from models.weights import StateDict, WeightsUnavailable, weights_digest
+from models.files import architectures
+from models.image.time_blocks import attach
+from models.image.towers import clip_tower
+from models.profiles.profile import Profile
+from models.recognition.base import Base
+from models.recognition.temporal import Kind, MeanPool, TemporalTransformer
+from models.recognition.video_model import ImageTower, VideoModel
+from models.text.context import ContextText
+from models.text.encoders import NOT_TEXT, ClipTexts, SentenceModule, SentenceTexts, TextSide, is_clip, text_state
+from models.weights import states
+from models.weights.digests import digest
+from models.weights.states import StateDict, WeightsUnavailable, weights_digest
 
 Progress = Callable[[str, float], None]
 
@@ -143,28 +144,28 @@ def _open_clip(directory: Path, card: Mapping[str, Any], state: StateDict) -> tu
     """Raises: WeightsUnavailable."""
     architecture = str(card["architecture"])
     own = any(not name.startswith("visual.") and name not in NOT_TEXT for name in state)
-    model: Any = weights.build(architecture, state, directory.name, only="" if own else "visual.")
+    model: Any = states.build(architecture, state, directory.name, only="" if own else "visual.")
     tower = clip_tower(model.visual, int(card["dim"]))
     return tower, ClipTexts(model, architecture, str(card["text_digest"])) if own else None
 
 
 def _open_lite(directory: Path, card: Mapping[str, Any], state: StateDict) -> tuple[ImageTower, SentenceTexts | None]:
     """Raises: KeyError, RuntimeError."""
-    from models import lite  # here, because the packages that it is made of are an optional extra
+    from models.lite import assembly
 
-    model = lite.LiteModel()
+    model = assembly.LiteModel()
     own = "centre" in state
     wanted = [name for name in model.state_dict() if own or name.startswith(("eyes.", "targets"))]
     model.load_state_dict({name: state[name] for name in wanted}, strict=own)
     digest = str(card["text_digest"])
-    return lite.LiteTower(model), lite.lite_texts(model, directory / TEXT / TOKENIZER, digest) if own else None
+    return assembly.LiteTower(model), assembly.lite_texts(model, directory / TEXT / TOKENIZER, digest) if own else None
 
 
 def _other_texts(directory: Path, card: Mapping[str, Any], data_dir: Path, progress: Progress) -> TextSide:
     """Raises: WeightsUnavailable."""
     if card["text"] == "base":
         return _base_texts(card, data_dir, progress)
-    from models.external_text import ExternalText  # here, because transformers is an optional extra
+    from models.text.external import ExternalText  # here, because transformers is an optional extra
 
     texts: TextSide = ExternalText.load(directory / TEXT)
     return texts
@@ -173,7 +174,7 @@ def _other_texts(directory: Path, card: Mapping[str, Any], data_dir: Path, progr
 def _base_texts(card: Mapping[str, Any], data_dir: Path, progress: Progress) -> TextSide:
     """With the digest that it has on this machine now, so that no row of other weights is taken for its own. Raises:
     WeightsUnavailable."""
-    from models.loader import open_base  # it imports this module
+    from models.files.loader import open_base  # it imports this module
 
     base, version = str(card["base"]), f"{card['name']}:{card['version']}"
     needs = f"{version} reads labels with the text tower of {base}, which is not in its file."

@@ -11,9 +11,9 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from models.classifiers import Classifier
-from models.recipes import Recipe
-from models.video import VideoModel
+from models.classifier.rows import Classifier
+from models.fitting.recipes import Recipe
+from models.recognition.video_model import VideoModel
 
 Tune = Literal["tower", "projection"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
-from models.augment import Augment
+from models.frames.augmentation import Augment
 
 RecipeName = Literal["text4vis-paper", "text4vis-code", "default"]
 Mode = Literal["name", "template", "templates", "context"]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.digest import digest
+from models.weights.digests import digest
 
 
 class ThinClass(ValueError):

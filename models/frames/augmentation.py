@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from models.crops import resized_size
-from models.profile import Profile
-from models.randaugment import rand_augment
+from models.frames.crops import resized_size
+from models.frames.randaugment import rand_augment
+from models.profiles.profile import Profile
 
 UInt8Array = npt.NDArray[np.uint8]
 

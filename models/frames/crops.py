@@ -7,7 +7,7 @@ portrait crops nearly coincide (method §3.1); ours does not inherit that.
 
 from __future__ import annotations
 
-from models.profile import Profile
+from models.profiles.profile import Profile
 
 Box = tuple[int, int, int, int]  # x, y, width, height in the resized frame
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from models.profile import Sampling
+from models.profiles.profile import Sampling
 
 IntArray = npt.NDArray[np.int64]
 

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from models.crops import crop_boxes, resized_size
-from models.profile import Profile
+from models.frames.crops import crop_boxes, resized_size
+from models.profiles.profile import Profile
 
 UInt8Array = npt.NDArray[np.uint8]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from models.profile import Profile
+from models.profiles.profile import Profile
 
 
 def normalised(frames: Tensor, profile: Profile, device: torch.device) -> Tensor:

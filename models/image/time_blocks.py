@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from models.temporal import Init, Kind
-from models.video import ImageTower
-from models.zoo import Entry
+from models.profiles.zoo import Entry
+from models.recognition.temporal import Init, Kind
+from models.recognition.video_model import ImageTower
 
 SHIFT_SHARE = 4  # TSM's n_div: a quarter of the channels looks ahead, a quarter back
 

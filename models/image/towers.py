@@ -8,15 +8,15 @@ from typing import Any
 import open_clip
 from torch import Tensor
 
-from models import texts
-from models.base import Base
-from models.digest import digest
-from models.profile import Profile
-from models.temporal import Kind, MeanPool
-from models.texts import ClipModel, ClipTexts
-from models.time_blocks import CNN_HEADS, OTHER_HEADS, VIT_HEADS, TimeConv, on_class_token
-from models.video import ImageTower, NamedParameters
-from models.weights import weights_digest
+from models.image.time_blocks import CNN_HEADS, OTHER_HEADS, VIT_HEADS, TimeConv, on_class_token
+from models.profiles.profile import Profile
+from models.recognition.base import Base
+from models.recognition.temporal import Kind, MeanPool
+from models.recognition.video_model import ImageTower, NamedParameters
+from models.text import encoders
+from models.text.encoders import ClipModel, ClipTexts
+from models.weights.digests import digest
+from models.weights.states import weights_digest
 
 
 class ClipTower(ImageTower):
@@ -140,7 +140,7 @@ def clip_base(name: str, model: ClipModel, architecture: str, profile: Profile) 
         profile=profile,
         dim=text_side.dim,
         logit_scale=logit_scale,
-        text_width=texts.text_width(model),
+        text_width=encoders.text_width(model),
         digest=digest("clip", architecture, weights),
     )
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.metrics import IntArray, Scores, top_k
+from models.judging.metrics import IntArray, Scores, top_k
 
 SEEDS = tuple(range(10))  # of the half-class protocol
 

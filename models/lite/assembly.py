@@ -21,16 +21,17 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from models import alignment, backbones, sentence
-from models.base import Base
-from models.digest import digest
-from models.profile import Profile
-from models.temporal import MeanPool
-from models.texts import SentenceTexts
-from models.time_blocks import CNN_HEADS, TimeConv
-from models.video import ImageTower, NamedParameters
-from models.weights import StateDict, WeightsUnavailable, weights_digest
-from models.zoo import ENTRIES
+from models.image.time_blocks import CNN_HEADS, TimeConv
+from models.lite import alignment, backbones
+from models.profiles.profile import Profile
+from models.profiles.zoo import ENTRIES
+from models.recognition.base import Base
+from models.recognition.temporal import MeanPool
+from models.recognition.video_model import ImageTower, NamedParameters
+from models.text import sentence
+from models.text.encoders import SentenceTexts
+from models.weights.digests import digest
+from models.weights.states import StateDict, WeightsUnavailable, weights_digest
 
 Progress = Callable[[str, float], None]
 

@@ -11,8 +11,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from models.time_blocks import TimeConv
-from models.weights import StateDict, WeightsUnavailable, read_state
+from models.image.time_blocks import TimeConv
+from models.weights.states import StateDict, WeightsUnavailable, read_state
 
 NAMES = ("efficientnet-lite1", "efficientnet-lite2")  # those that `lite` looks through
 CLASSES = 1000

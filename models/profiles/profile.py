@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
-from models.digest import digest
-from models.prompts import check_templates
+from models.profiles.prompts import check_templates
+from models.weights.digests import digest
 
 Interpolation = Literal["bicubic", "bilinear"]
 Resize = Literal["short_side", "squash"]

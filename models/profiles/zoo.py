@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from models.profile import Profile
+from models.profiles.profile import Profile
 
 # Labels may be actions ("riding a bicycle") or things ("a cat"): "a video of a person {}." would suit only the first.
 TEMPLATES = ("a video of {}.", "a photo of {}.")

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from models.profile import Profile
-from models.recognizer import Recognizer
-from models.temporal import Init, Kind, build_head
-from models.texts import TextSide
-from models.time_blocks import attach
-from models.video import ImageTower, VideoModel
+from models.image.time_blocks import attach
+from models.profiles.profile import Profile
+from models.recognition.recognizer import Recognizer
+from models.recognition.temporal import Init, Kind, build_head
+from models.recognition.video_model import ImageTower, VideoModel
+from models.text.encoders import TextSide
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.pixels import normalised
-from models.precision import precision_name
-from models.profile import Profile
+from models.image.pixels import normalised
+from models.image.precision import precision_name
+from models.profiles.profile import Profile
 
 ImageCall = Callable[[torch.Tensor, int], torch.Tensor]
 """pixels [N, 3, S, S], normalised, in the recogniser's device and dtype, and the frames of one clip → features [N, d]

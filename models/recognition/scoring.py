@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn.functional import normalize
 
-from models.profile import Aggregate
+from models.profiles.profile import Aggregate
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-from models.temporal import Kind
+from models.recognition.temporal import Kind
 
 NamedParameters = Iterator[tuple[str, nn.Parameter]]
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from models.digest import digest
-from models.texts import TextSide
+from models.text.encoders import TextSide
+from models.weights.digests import digest
 
 
 class ContextText:

@@ -14,10 +14,10 @@ import tokenizers
 import torch
 from torch import Tensor, nn
 
-from models import sentence
-from models.digest import digest
-from models.tokenizers import Tokenizer, open_tokenizer
-from models.weights import StateDict, weights_digest
+from models.text import sentence
+from models.text.tokenizers import Tokenizer, open_tokenizer
+from models.weights.digests import digest
+from models.weights.states import StateDict, weights_digest
 
 ClipModel = Any
 """open_clip's CLIP or CustomTextCLIP: it has no types."""

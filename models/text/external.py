@@ -20,10 +20,10 @@ from huggingface_hub import try_to_load_from_cache
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from models import sentence
-from models.digest import digest
-from models.texts import TextSide
-from models.weights import WeightsUnavailable, hub_has_file, weights_digest
+from models.text import sentence
+from models.text.encoders import TextSide
+from models.weights.digests import digest
+from models.weights.states import WeightsUnavailable, hub_has_file, weights_digest
 
 MINILM = "minilm"  # all-MiniLM-L6-v2, of the extra `offline`
 PREFIX = "text:"  # of the classifiers that read with such an encoder

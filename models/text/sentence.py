@@ -13,7 +13,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from models.weights import StateDict, WeightsUnavailable, read_state
+from models.weights.states import StateDict, WeightsUnavailable, read_state
 
 WIDTH = 384  # d of its sentence vectors
 CONTEXT_LENGTH = 256  # word pieces that it reads (its sentence_bert_config); positions beyond were never trained on

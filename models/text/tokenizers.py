@@ -10,7 +10,7 @@ import torch
 from huggingface_hub import try_to_load_from_cache
 from open_clip.tokenizer import HFTokenizer
 
-from models.weights import WeightsUnavailable, hub_has_file
+from models.weights.states import WeightsUnavailable, hub_has_file
 
 Tokenizer = Callable[..., torch.Tensor]
 """texts, context_length → token ids [n, context_length]."""

@@ -13,8 +13,8 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from core.errors import InvalidRequest, RequestTooLarge
-from service.uploads import VIDEO, Cargo
-from service.validation import unknown_field
+from service.bodies.validation import unknown_field
+from service.uploads.sink import VIDEO, Cargo
 
 MAX_TEXT_BYTES = 8 << 20  # of all text fields together: 1000 labels with prompts are far below
 PART_OVERHEAD = 64  # counted for each part, so that endless empty parts meet the limit too

@@ -14,10 +14,10 @@ from pydantic import BaseModel
 from starlette.requests import Request
 
 from core.errors import InvalidLabels, InvalidRequest, RequestTooLarge, UnsupportedMedia
-from service.forms import MAX_TEXT_BYTES, Fields, FileSink, FormReader
-from service.schemas import FileBody, Source
-from service.uploads import Incoming
-from service.validation import validate
+from service.bodies.multipart import MAX_TEXT_BYTES, Fields, FileSink, FormReader
+from service.bodies.schemas import FileBody, Source
+from service.bodies.validation import validate
+from service.uploads.sink import Incoming
 
 MAX_JSON_BYTES = 64 << 20
 """JSON is held in memory: base64 is for small clips, multipart for all others."""

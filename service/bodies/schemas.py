@@ -10,7 +10,7 @@ from core.datasets import Dataset, Item
 from core.questions import LabelInput, Options
 from core.records import JobKind, JobState, LabelSet, VideoFacts, WorkerInfo
 from core.registry import Card
-from core.training import ModelName, ModelRefText, Temporal
+from core.training_requests import ModelName, ModelRefText, Temporal
 
 ItemT = TypeVar("ItemT")
 

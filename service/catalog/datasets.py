@@ -7,13 +7,13 @@ import json
 import re
 from typing import Any
 
-from core import keys
 from core.datasets import Dataset, dataset_key
 from core.errors import Conflict, UnknownDataset
+from core.state import keys
 from core.storage import Store
-from service.jobs import Jobs
-from service.schemas import DatasetPage, DatasetView, Links
-from service.validation import nearest
+from service.bodies.schemas import DatasetPage, DatasetView, Links
+from service.bodies.validation import nearest
+from service.jobs.repository import Jobs
 
 RECORD = "dataset.json"
 _ID = re.compile(r"ds_[0-9a-f]{24}")

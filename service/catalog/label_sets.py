@@ -12,12 +12,12 @@ from typing import cast
 from redis.asyncio import Redis
 from redis.exceptions import WatchError
 
-from core import keys
 from core.errors import InvalidRequest, UnknownLabelSet
 from core.questions import Limits, Options, check_labels, check_options
 from core.records import LabelSet
-from service.schemas import LabelSetBody, LabelSetPage
-from service.validation import nearest
+from core.state import keys
+from service.bodies.schemas import LabelSetBody, LabelSetPage
+from service.bodies.validation import nearest
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _REFERENCE = re.compile(r"([^:]*)(?::([0-9]{1,9}))?")

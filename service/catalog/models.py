@@ -18,11 +18,11 @@ from core.errors import Conflict, InvalidRequest, NotFound, UnknownModel
 from core.records import WorkerInfo
 from core.registry import CARD, REPORT, WEIGHTS, Card, Registry, Version
 from core.storage import Store
-from core.training import MODEL_NAME_PATTERN
-from service import workers
-from service.schemas import ModelDetail, ModelView
-from service.validation import nearest
-from service.workers import Workers
+from core.training_requests import MODEL_NAME_PATTERN
+from service.bodies.schemas import ModelDetail, ModelView
+from service.bodies.validation import nearest
+from service.ops import workers
+from service.ops.workers import Workers
 
 REPORT_PAGE: Final = "report.html"
 _FILE = re.compile(

@@ -16,12 +16,12 @@ from typing import cast
 
 from redis.asyncio import Redis
 
-from core import keys
 from core.errors import StorageUnavailable, UnknownVideo
 from core.records import Video, video_id
+from core.state import keys
+from core.state.video_records import from_fields
 from core.storage import Staged, Store, blob_key
-from core.videos import from_fields
-from service.validation import nearest
+from service.bodies.validation import nearest
 
 _ID = re.compile(r"vid_([0-9a-f]{64})")
 _LEAVING_SECONDS = 60  # a deleter that died with the mark set blocks the same video no longer than this

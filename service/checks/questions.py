@@ -14,16 +14,16 @@ from starlette.responses import Response
 from core.errors import Conflict, InvalidRequest, QueueFull, UnknownModel, VireoError
 from core.questions import Label, Options, Question, check_labels, check_options
 from core.records import Job, JobKind, JobState
-from service import envelope, wishes
+from service.bodies.schemas import Asked, EmbedBody, Source
+from service.catalog.models import Chosen
+from service.catalog.videos import Added
+from service.checks.training import check_open
 from service.gateway import Gateway
-from service.models import Chosen
-from service.schemas import Asked, EmbedBody, Source
-from service.training import check_open
-from service.uploads import Incoming, take_base64
-from service.videos import Added
-from service.waiting import accepted, wait
-from service.wishes import Wishes
-from service.workers import check_somebody_answers
+from service.http import envelope, preferences
+from service.http.preferences import Wishes
+from service.jobs.waiting import accepted, wait
+from service.ops.workers import check_somebody_answers
+from service.uploads.sink import Incoming, take_base64
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class Asking:
         """Raises: InvalidRequest for headers that make no sense."""
         self._gateway = gateway
         self._request = request
-        self._wishes: Wishes = wishes.read(request.headers)
+        self._wishes: Wishes = preferences.read(request.headers)
         self._added: Added | None = None
         self._admitted: dict[str | None, Chosen] = {}
 

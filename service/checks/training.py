@@ -11,8 +11,8 @@ from core.datasets import Dataset
 from core.errors import InvalidDataset, InvalidLabels, InvalidRequest, InvalidTraining
 from core.questions import Limits, Options, check_options
 from core.registry import Card
-from core.training import EvaluationRequest, TrainingRequest
-from service.validation import nearest
+from core.training_requests import EvaluationRequest, TrainingRequest
+from service.bodies.validation import nearest
 
 
 def check_training(request: TrainingRequest, dataset: Dataset, limits: Limits) -> None:

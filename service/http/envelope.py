@@ -23,9 +23,9 @@ from core.errors import (
     UnsupportedMedia,
     VireoError,
 )
-from service.logs import REQUEST_ID
-from service.schemas import ErrorEnvelope
-from service.validation import explain, nearest
+from service.bodies.schemas import ErrorEnvelope
+from service.bodies.validation import explain, nearest
+from service.ops.logs import REQUEST_ID
 
 log = logging.getLogger(__name__)
 

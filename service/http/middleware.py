@@ -17,9 +17,9 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core.errors import VireoError
-from core.metrics import HTTP_REQUESTS, HTTP_SECONDS
-from service import envelope
-from service.logs import REQUEST_ID
+from core.prometheus import HTTP_REQUESTS, HTTP_SECONDS
+from service.http import envelope
+from service.ops.logs import REQUEST_ID
 
 log = logging.getLogger("vireo.access")
 

@@ -17,9 +17,9 @@ from typing import Any, cast
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from core import keys
 from core.errors import InvalidRequest, StorageUnavailable
 from core.records import JobState
+from core.state import keys
 
 HEARTBEAT = 15.0  # seconds of silence after which a comment shows that the connection lives
 MOST_STREAMS = 256  # open at once in one gateway; each holds a connection to Redis

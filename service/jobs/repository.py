@@ -14,13 +14,13 @@ from pydantic import BaseModel
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from core import jobs, keys
 from core.errors import Cancelled, Conflict, InvalidRequest, QueueFull, StorageUnavailable, UnknownJob
 from core.records import QUEUES, Job, JobKind, JobState, new_job_id
-from service.schemas import ErrorBody, JobLinks, JobPage, JobView
-from service.sender import Sender
-from service.validation import nearest
-from service.workers import Workers, why_waiting
+from core.state import keys, lifecycle
+from service.bodies.schemas import ErrorBody, JobLinks, JobPage, JobView
+from service.bodies.validation import nearest
+from service.jobs.sender import Sender
+from service.ops.workers import Workers, why_waiting
 
 _SCAN = 200  # jobs read at once while a page is filled
 _MOST_SCANNED = 10_000  # jobs looked at for one page of a filtered list
@@ -44,10 +44,10 @@ class Jobs:
         self._sender = sender
         self._workers = workers
         self._limit = limit
-        self._create = redis.register_script(jobs.CREATE)
-        self._finish = redis.register_script(jobs.FINISH)
-        self._cancel = redis.register_script(jobs.CANCEL)
-        self._resume = redis.register_script(jobs.RESUME)
+        self._create = redis.register_script(lifecycle.CREATE)
+        self._finish = redis.register_script(lifecycle.FINISH)
+        self._cancel = redis.register_script(lifecycle.CANCEL)
+        self._resume = redis.register_script(lifecycle.RESUME)
 
     async def create(
         self, kind: JobKind, request: BaseModel, key: str | None = None, meant: BaseModel | None = None
@@ -58,7 +58,7 @@ class Jobs:
         something newer by then. Raises: QueueFull; Conflict where the key stands for another request.
         """
         job = Job(id=new_job_id(), kind=kind, request=request.model_dump(mode="json"), created_at=time.time())
-        script_keys, args = jobs.create_args(job, QUEUES[kind], self._limit, key and idempotency_key(key))
+        script_keys, args = lifecycle.create_args(job, QUEUES[kind], self._limit, key and idempotency_key(key))
         digest = _digest(kind, meant or request)
         outcome = await self._create(keys=script_keys, args=[*args, _MEANT, digest] if key else args)
         if outcome == 0:
@@ -82,7 +82,7 @@ class Jobs:
             raise
 
     async def fail(self, job: Job, error: StorageUnavailable) -> None:
-        args = jobs.finish_args(job.id, QUEUES[job.kind], time.time(), JobState.FAILED, "error", error.to_dict())
+        args = lifecycle.finish_args(job.id, QUEUES[job.kind], time.time(), JobState.FAILED, "error", error.to_dict())
         await self._finish(keys=args[0], args=args[1])
 
     async def is_known(self, key: str | None) -> bool:
@@ -99,7 +99,7 @@ class Jobs:
     async def get(self, job_id: str, kind: JobKind | None = None) -> Job:
         """`kind`: what it must be. Raises: UnknownJob."""
         fields = cast(dict[str, str], await self._redis.hgetall(keys.job(job_id)))
-        job = jobs.from_fields(fields) if fields else None
+        job = lifecycle.from_fields(fields) if fields else None
         if job is None or kind not in (None, job.kind):
             known = cast(list[str], await self._redis.zrevrange(keys.JOBS, 0, 999))
             raise UnknownJob(
@@ -121,7 +121,7 @@ class Jobs:
     async def cancel(self, job: Job) -> str | None:
         """The state in which the wish met it: queued (it has ended now), running (its worker is told), or final."""
         error = Cancelled("The job was cancelled before it started.").to_dict()
-        script_keys, args = jobs.cancel_args(job.id, QUEUES[job.kind], time.time(), error)
+        script_keys, args = lifecycle.cancel_args(job.id, QUEUES[job.kind], time.time(), error)
         state: str | None = await self._cancel(keys=script_keys, args=args)
         return state
 
@@ -130,7 +130,7 @@ class Jobs:
 
         Raises: Conflict for one that is in another state, UnknownJob, StorageUnavailable.
         """
-        script_keys, args = jobs.resume_args(job.id, QUEUES[job.kind], time.time())
+        script_keys, args = lifecycle.resume_args(job.id, QUEUES[job.kind], time.time())
         state = await self._resume(keys=script_keys, args=args)
         resumed = await self.get(job.id)
         if state not in (JobState.CANCELLED, JobState.FAILED):
@@ -180,7 +180,7 @@ class Jobs:
         async with self._redis.pipeline(transaction=False) as pipe:
             for job_id in ids:
                 pipe.hgetall(keys.job(job_id))
-            return [jobs.from_fields(fields) if fields else None for fields in await pipe.execute()]
+            return [lifecycle.from_fields(fields) if fields else None for fields in await pipe.execute()]
 
 
 def show(job: Job, progress: dict[str, Any] | None = None) -> JobView:

@@ -9,9 +9,9 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from core.errors import StorageUnavailable
-from core.queues import TASKS, celery_app
 from core.records import QUEUES, Job
 from core.settings import Settings
+from core.state.queues import TASKS, celery_app
 
 _RETRY = {"max_retries": 1, "interval_start": 0.0, "interval_step": 0.1, "interval_max": 0.1}
 """One more try: a connection that Redis closed at its restart is noticed only by using it."""

@@ -13,11 +13,11 @@ from starlette.responses import Response
 from core.datasets import archive_key
 from core.errors import InvalidRequest, VireoError
 from core.records import Job, JobKind
-from service import wishes
 from service.gateway import Gateway
-from service.uploads import Incoming
-from service.waiting import accepted, wait
-from service.wishes import Wishes
+from service.http import preferences
+from service.http.preferences import Wishes
+from service.jobs.waiting import accepted, wait
+from service.uploads.sink import Incoming
 
 
 class Accepting:
@@ -27,7 +27,7 @@ class Accepting:
         """Raises: InvalidRequest for headers that make no sense."""
         self._gateway = gateway
         self._request = request
-        self._wishes: Wishes = wishes.read(request.headers)
+        self._wishes: Wishes = preferences.read(request.headers)
 
     async def check_upload(self, kind: JobKind) -> None:
         """Whether a file for a job of `kind` is worth sending. Raises: QueueFull."""

@@ -17,8 +17,8 @@ from redis.asyncio.client import PubSub
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
-from core import keys
 from core.records import JobState
+from core.state import keys
 
 log = logging.getLogger(__name__)
 

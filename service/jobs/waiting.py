@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from core.records import Job
 from service.gateway import Gateway
-from service.wishes import Wishes
+from service.http.preferences import Wishes
 
 STOPPING_GRACE = 1.0  # seconds for answers that are nearly there when the server stops
 RETRY_AFTER = 1  # seconds, suggested to whoever polls a job

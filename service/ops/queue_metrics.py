@@ -13,11 +13,11 @@ from prometheus_client.registry import Collector
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from core import keys
-from core.queues import TASKS
 from core.records import WorkerInfo
+from core.state import keys
+from core.state.queues import TASKS
+from service.bodies.schemas import QueueView
 from service.gateway import Gateway
-from service.schemas import QueueView
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from redis.asyncio import Redis
 
-from core import keys
 from core.errors import VireoError, WorkerUnavailable
 from core.records import WorkerInfo
-from service.schemas import ModelView
+from core.state import keys
+from service.bodies.schemas import ModelView
 
 LIFETIME = 10.0  # seconds after which a silent worker counts as gone
 

@@ -26,10 +26,11 @@ from core.errors import (
 )
 from core.questions import ClassifyRequest
 from core.records import Classification
-from service import bodies, examples
-from service.deps import AskingDep, PlaceDep
-from service.envelope import documented
-from service.schemas import ClassifyBody, JobView
+from service.bodies import reader
+from service.bodies.schemas import ClassifyBody, JobView
+from service.dependencies import AskingDep, PlaceDep
+from service.http import openapi
+from service.http.envelope import documented
 
 ASKING_ERRORS = (
     InvalidRequest,
@@ -63,7 +64,7 @@ router = APIRouter(tags=["classify"])
     name="classify",
     response_model=Classification,
     responses=ANSWERS | documented(*ASKING_ERRORS, *VIDEO_ERRORS),
-    openapi_extra=examples.request_body(ClassifyBody, examples.CLASSIFY, file=True),
+    openapi_extra=openapi.request_body(ClassifyBody, openapi.CLASSIFY, file=True),
 )
 async def classify(request: Request, asking: AskingDep, place: PlaceDep) -> Response:
     """Score a video against your own labels.
@@ -76,7 +77,7 @@ async def classify(request: Request, asking: AskingDep, place: PlaceDep) -> Resp
         asking.check(body)
         await asking.admit(body.model, before_upload=True)
 
-    body = await bodies.read(request, ClassifyBody, place, preview)
+    body = await reader.read(request, ClassifyBody, place, preview)
     question, meant = await asking.question(body)
     sha256 = await asking.video(body, place)
     return await asking.answer(

@@ -18,10 +18,11 @@ from core.errors import (
     UnknownDataset,
     UnsupportedMedia,
 )
-from service import bodies, examples
-from service.deps import AcceptingDep, ArchiveDep, CursorQuery, GatewayDep, LimitQuery
-from service.envelope import documented
-from service.schemas import DatasetBody, DatasetPage, DatasetView, JobView
+from service.bodies import reader
+from service.bodies.schemas import DatasetBody, DatasetPage, DatasetView, JobView
+from service.dependencies import AcceptingDep, ArchiveDep, CursorQuery, GatewayDep, LimitQuery
+from service.http import openapi
+from service.http.envelope import documented
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
@@ -36,7 +37,7 @@ _MISSING = documented(UnknownDataset, StorageUnavailable)
     responses=documented(
         InvalidRequest, InvalidArchive, RequestTooLarge, UnsupportedMedia, Conflict, QueueFull, StorageUnavailable
     ),
-    openapi_extra=examples.file_body(DatasetBody, "archive", examples.DATASET),
+    openapi_extra=openapi.file_body(DatasetBody, "archive", openapi.DATASET),
 )
 async def create(request: Request, accepting: AcceptingDep, place: ArchiveDep) -> Response:
     """Send a zip or tar of labelled videos: a folder per class, or `manifest.csv`/`.jsonl` with `path,label[,split]`.
@@ -48,7 +49,7 @@ async def create(request: Request, accepting: AcceptingDep, place: ArchiveDep) -
     async def preview(_: DatasetBody) -> None:
         await accepting.check_upload("dataset")
 
-    body = await bodies.read_file(request, DatasetBody, place, preview)
+    body = await reader.read_file(request, DatasetBody, place, preview)
     name = body.name or PurePosixPath(place.filename.replace("\\", "/")).stem[:200] or "dataset"
     asked = {"name": name, "split_seed": body.split_seed, "val_fraction": body.val_fraction}
     return await accepting.accept_file("dataset", place, lambda key: DatasetRequest(archive=key, **asked))

@@ -6,11 +6,12 @@ from fastapi import APIRouter, Request, Response
 
 from core.questions import EmbedRequest
 from core.records import Embeddings
-from service import bodies, examples
-from service.deps import AskingDep, PlaceDep
-from service.envelope import documented
+from service.bodies import reader
+from service.bodies.schemas import EmbedBody
+from service.dependencies import AskingDep, PlaceDep
+from service.http import openapi
+from service.http.envelope import documented
 from service.routes.classify import ANSWERS, ASKING_ERRORS, VIDEO_ERRORS
-from service.schemas import EmbedBody
 
 router = APIRouter(tags=["embeddings"])
 
@@ -20,7 +21,7 @@ router = APIRouter(tags=["embeddings"])
     name="create",
     response_model=Embeddings,
     responses=ANSWERS | documented(*ASKING_ERRORS, *VIDEO_ERRORS),
-    openapi_extra=examples.request_body(EmbedBody, examples.EMBED, file=True),
+    openapi_extra=openapi.request_body(EmbedBody, openapi.EMBED, file=True),
 )
 async def embed(request: Request, asking: AskingDep, place: PlaceDep) -> Response:
     """Vectors of texts, or of one video, in the space in which scores are cosines."""
@@ -29,7 +30,7 @@ async def embed(request: Request, asking: AskingDep, place: PlaceDep) -> Respons
         asking.check_texts(body, place)
         await asking.admit(body.model, before_upload=True)
 
-    body = await bodies.read(request, EmbedBody, place, preview)
+    body = await reader.read(request, EmbedBody, place, preview)
     asking.check_texts(body, place)
     chosen = await asking.admit(body.model)
     sha256 = await asking.video(body, place) if body.texts is None else None

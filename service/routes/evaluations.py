@@ -16,12 +16,14 @@ from core.errors import (
     UnknownModel,
     UnsupportedMedia,
 )
-from core.training import EvaluationRequest
-from service import bodies, evaluations, examples, reports
-from service.deps import AcceptingDep, GatewayDep
-from service.envelope import documented
-from service.schemas import JobView
-from service.training import check_evaluation
+from core.training_requests import EvaluationRequest
+from service.bodies import reader
+from service.bodies.schemas import JobView
+from service.catalog import reports as evaluations
+from service.checks.training import check_evaluation
+from service.dependencies import AcceptingDep, GatewayDep
+from service.http import openapi, report_files
+from service.http.envelope import documented
 
 router = APIRouter(prefix="/v1/evaluations", tags=["evaluations"])
 
@@ -44,24 +46,24 @@ _MISSING = documented(NotFound, StorageUnavailable)
         QueueFull,
         StorageUnavailable,
     ),
-    openapi_extra=examples.json_body(EvaluationRequest, examples.EVALUATION),
+    openapi_extra=openapi.json_body(EvaluationRequest, openapi.EVALUATION),
 )
 async def create(request: Request, gateway: GatewayDep, accepting: AcceptingDep) -> Response:
     """Evaluate a model on a dataset. The job's result has the metrics, each named, and links the report."""
-    body = await bodies.read_json(request, EvaluationRequest)
+    body = await reader.read_json(request, EvaluationRequest)
     dataset = await gateway.datasets.get(body.dataset)
     chosen = await gateway.models.choose(body.model)
     check_evaluation(body, dataset, chosen.card, gateway.limits)
     return await accepting.accept("evaluation", body.model_copy(update={"model": chosen.name}), body)
 
 
-@router.get("/{id}/report", name="report", response_class=Response, responses=_MISSING | reports.PAGE)
+@router.get("/{id}/report", name="report", response_class=Response, responses=_MISSING | report_files.PAGE)
 async def report(id: str, gateway: GatewayDep) -> Response:
     """The report as one page. It outlives the job."""
-    return reports.answer(await evaluations.file(gateway.store, id, "report.html"))
+    return report_files.answer(await evaluations.file(gateway.store, id, "report.html"))
 
 
-@router.get("/{id}/files/{file}", name="file", response_class=Response, responses=_MISSING | reports.FILE)
+@router.get("/{id}/files/{file}", name="file", response_class=Response, responses=_MISSING | report_files.FILE)
 async def report_file(id: str, file: str, gateway: GatewayDep) -> Response:
     """A file of the report: `report.json`, `report.html`, or one of its pictures."""
-    return reports.answer(await evaluations.file(gateway.store, id, file))
+    return report_files.answer(await evaluations.file(gateway.store, id, file))

@@ -9,12 +9,12 @@ from fastapi.responses import StreamingResponse
 
 from core.errors import Conflict, InvalidRequest, StorageUnavailable, UnknownJob
 from core.records import Job, JobKind, JobState
-from service.deps import CursorQuery, GatewayDep, LimitQuery
-from service.envelope import documented
-from service.events import position
+from service.bodies.schemas import JobPage, JobView
+from service.dependencies import CursorQuery, GatewayDep, LimitQuery
 from service.gateway import Gateway
-from service.jobs import Filters
-from service.schemas import JobPage, JobView
+from service.http.envelope import documented
+from service.jobs.events import position
+from service.jobs.repository import Filters
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 

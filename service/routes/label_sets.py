@@ -13,10 +13,11 @@ from core.errors import (
     UnsupportedMedia,
 )
 from core.records import LabelSet
-from service import bodies, examples
-from service.deps import CursorQuery, GatewayDep, LimitQuery
-from service.envelope import also, documented
-from service.schemas import LabelSetBody, LabelSetPage
+from service.bodies import reader
+from service.bodies.schemas import LabelSetBody, LabelSetPage
+from service.dependencies import CursorQuery, GatewayDep, LimitQuery
+from service.http import openapi
+from service.http.envelope import also, documented
 
 router = APIRouter(prefix="/v1/label-sets", tags=["label-sets"])
 
@@ -40,11 +41,11 @@ async def get_label_set(name: str, gateway: GatewayDep) -> LabelSet:
     name="put",
     responses=also(201, LabelSet, "A new version.")
     | documented(InvalidRequest, InvalidLabels, RequestTooLarge, UnsupportedMedia, StorageUnavailable),
-    openapi_extra=examples.json_body(LabelSetBody, examples.LABEL_SET),
+    openapi_extra=openapi.json_body(LabelSetBody, openapi.LABEL_SET),
 )
 async def put_label_set(name: str, request: Request, gateway: GatewayDep, response: Response) -> LabelSet:
     """Write a new version; content equal to the latest version's makes none (200)."""
-    body = await bodies.read_json(request, LabelSetBody)
+    body = await reader.read_json(request, LabelSetBody)
     label_set, new = await gateway.label_sets.put(name, body)
     response.status_code = 201 if new else 200
     response.headers["Location"] = f"/v1/label-sets/{label_set.name}:{label_set.version}"

@@ -17,12 +17,13 @@ from core.errors import (
     UnknownModel,
     UnsupportedMedia,
 )
-from core.training import ImportRequest
-from service import bodies, examples, reports
-from service.deps import AcceptingDep, CheckpointDep, GatewayDep
-from service.envelope import documented
-from service.models import REPORT_PAGE
-from service.schemas import AliasBody, ImportBody, JobView, ModelDetail, ModelPage
+from core.training_requests import ImportRequest
+from service.bodies import reader
+from service.bodies.schemas import AliasBody, ImportBody, JobView, ModelDetail, ModelPage
+from service.catalog.models import REPORT_PAGE
+from service.dependencies import AcceptingDep, CheckpointDep, GatewayDep
+from service.http import openapi, report_files
+from service.http.envelope import documented
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
@@ -53,7 +54,7 @@ async def list_models(gateway: GatewayDep) -> ModelPage:
         QueueFull,
         StorageUnavailable,
     ),
-    openapi_extra=examples.file_body(ImportBody, "file", examples.IMPORT),
+    openapi_extra=openapi.file_body(ImportBody, "file", openapi.IMPORT),
 )
 async def import_checkpoint(
     request: Request, gateway: GatewayDep, accepting: AcceptingDep, place: CheckpointDep
@@ -65,7 +66,7 @@ async def import_checkpoint(
             await gateway.models.check_new_name(body.name)
         await accepting.check_upload("import")
 
-    body = await bodies.read_file(request, ImportBody, place, preview)
+    body = await reader.read_file(request, ImportBody, place, preview)
     if body.name is None:
         raise InvalidRequest("name is missing.", hint="The model's name, for example name=my-model.", field="name")
     await preview(body)
@@ -95,29 +96,31 @@ async def delete_version(name: str, n: Number, gateway: GatewayDep) -> None:
     await gateway.models.delete(name, n)
 
 
-@router.get("/{name}/versions/{n}/report", name="report", response_class=Response, responses=_NO_FILE | reports.PAGE)
+@router.get(
+    "/{name}/versions/{n}/report", name="report", response_class=Response, responses=_NO_FILE | report_files.PAGE
+)
 async def get_report(name: str, n: Number, gateway: GatewayDep) -> Response:
     """What the version can do, as one page."""
-    return reports.answer(await gateway.models.file(name, n, REPORT_PAGE))
+    return report_files.answer(await gateway.models.file(name, n, REPORT_PAGE))
 
 
 @router.get(
-    "/{name}/versions/{n}/files/{file}", name="file", response_class=Response, responses=_NO_FILE | reports.FILE
+    "/{name}/versions/{n}/files/{file}", name="file", response_class=Response, responses=_NO_FILE | report_files.FILE
 )
 async def get_file(name: str, n: Number, file: str, gateway: GatewayDep) -> Response:
     """A version's file: `card.json`, `model.safetensors`, `report.json`, `report.html`, or one of its pictures."""
-    return reports.answer(await gateway.models.file(name, n, file))
+    return report_files.answer(await gateway.models.file(name, n, file))
 
 
 @router.put(
     "/{name}/aliases/{alias}",
     name="set-alias",
     responses=_MISSING | documented(InvalidRequest, RequestTooLarge, UnsupportedMedia),
-    openapi_extra=examples.json_body(AliasBody, examples.ALIAS),
+    openapi_extra=openapi.json_body(AliasBody, openapi.ALIAS),
 )
 async def set_alias(name: str, alias: str, request: Request, gateway: GatewayDep) -> ModelDetail:
     """Point an alias at a version: `model=name@alias` means it from now on."""
-    body = await bodies.read_json(request, AliasBody)
+    body = await reader.read_json(request, AliasBody)
     return await gateway.models.set_alias(name, alias, body.version)
 
 

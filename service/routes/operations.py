@@ -9,14 +9,15 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter, Response
 from redis.exceptions import RedisError
 
-from core import keys, metrics
+from core import prometheus
 from core.errors import StorageUnavailable, VireoError
-from service import workers
-from service.deps import GatewayDep
-from service.envelope import documented
+from core.state import keys
+from service.bodies.schemas import Check, Info, Readiness
+from service.dependencies import GatewayDep
 from service.gateway import Gateway
-from service.metrics import queues, snapshot
-from service.schemas import Check, Info, Readiness
+from service.http.envelope import documented
+from service.ops import workers
+from service.ops.queue_metrics import queues, snapshot
 
 router = APIRouter(tags=["operations"])
 
@@ -45,9 +46,9 @@ async def readyz(gateway: GatewayDep, response: Response) -> Readiness:
     response_class=Response,
     responses={200: {"content": {"text/plain": {}}, "description": "Prometheus text format."}},
 )
-async def prometheus(gateway: GatewayDep) -> Response:
+async def scrape(gateway: GatewayDep) -> Response:
     """Metrics of this process (and under `vireo up` of the workers), and the state of the queues."""
-    body, content_type = await asyncio.to_thread(metrics.exposition, await snapshot(gateway))
+    body, content_type = await asyncio.to_thread(prometheus.exposition, await snapshot(gateway))
     return Response(body, media_type=content_type)
 
 

@@ -9,7 +9,7 @@ from fastapi.responses import HTMLResponse
 
 router = APIRouter()
 
-_PAGE = (Path(__file__).parents[1] / "page.html").read_text(encoding="utf-8")
+_PAGE = (Path(__file__).parents[1] / "page" / "index.html").read_text(encoding="utf-8")
 
 # The page holds its own style and script, and a preview of a local file; it may talk to this server only.
 _POLICY = (

@@ -17,14 +17,15 @@ from core.errors import (
     UnknownModel,
     UnsupportedMedia,
 )
-from core.training import TrainingRequest
-from service import bodies, examples
-from service.deps import AcceptingDep, CursorQuery, GatewayDep, LimitQuery
-from service.envelope import documented
-from service.jobs import Filters
+from core.training_requests import TrainingRequest
+from service.bodies import reader
+from service.bodies.schemas import JobPage, JobView, Metrics
+from service.checks.training import check_training
+from service.dependencies import AcceptingDep, CursorQuery, GatewayDep, LimitQuery
+from service.http import openapi
+from service.http.envelope import documented
+from service.jobs.repository import Filters
 from service.routes.jobs import EVENT_ANSWERS, AfterQuery, LastEventHeader, cancelled, event_stream
-from service.schemas import JobPage, JobView, Metrics
-from service.training import check_training
 
 router = APIRouter(prefix="/v1/training-jobs", tags=["training"])
 
@@ -48,14 +49,14 @@ _MISSING = documented(UnknownJob, StorageUnavailable)
         QueueFull,
         StorageUnavailable,
     ),
-    openapi_extra=examples.json_body(TrainingRequest, examples.TRAINING),
+    openapi_extra=openapi.json_body(TrainingRequest, openapi.TRAINING),
 )
 async def create(request: Request, gateway: GatewayDep, accepting: AcceptingDep) -> Response:
     """Train: the result is a new version of the model `name`, with a report.
 
     The job is accepted where no training worker is running as well; its `progress` says so.
     """
-    body = await bodies.read_json(request, TrainingRequest)
+    body = await reader.read_json(request, TrainingRequest)
     check_training(body, await gateway.datasets.get(body.dataset), gateway.limits)
     await gateway.models.check_new_name(body.name)
     base = await gateway.models.choose(body.base)

@@ -8,11 +8,12 @@ from fastapi.responses import JSONResponse
 from core.errors import InvalidRequest, RequestTooLarge, StorageUnavailable, UnknownVideo, UnsupportedMedia
 from core.questions import ClassifyRequest
 from core.records import Classification, Video, video_id
-from service import bodies, examples
-from service.deps import AskingDep, GatewayDep, PlaceDep
-from service.envelope import also, documented
+from service.bodies import reader
+from service.bodies.schemas import Asked, KeepBody, Links, VideoView
+from service.dependencies import AskingDep, GatewayDep, PlaceDep
+from service.http import openapi
+from service.http.envelope import also, documented
 from service.routes.classify import ANSWERS, ASKING_ERRORS, VIDEO_ERRORS
-from service.schemas import Asked, KeepBody, Links, VideoView
 
 router = APIRouter(prefix="/v1/videos", tags=["videos"])
 
@@ -24,7 +25,7 @@ router = APIRouter(prefix="/v1/videos", tags=["videos"])
     response_model=VideoView,
     responses=also(200, VideoView, "It was stored already; it is kept from now on.")
     | documented(*VIDEO_ERRORS, InvalidRequest, RequestTooLarge, UnsupportedMedia, UnknownVideo, StorageUnavailable),
-    openapi_extra=examples.request_body(KeepBody, examples.KEEP, file=True),
+    openapi_extra=openapi.request_body(KeepBody, openapi.KEEP, file=True),
 )
 async def keep(request: Request, gateway: GatewayDep, asking: AskingDep, place: PlaceDep) -> Response:
     """Store a video until it is deleted. The same bytes always get the same id."""
@@ -32,7 +33,7 @@ async def keep(request: Request, gateway: GatewayDep, asking: AskingDep, place: 
     async def preview(_: KeepBody) -> None:
         await gateway.redis.ping()  # better to know before the upload than after it
 
-    body = await bodies.read(request, KeepBody, place, preview)
+    body = await reader.read(request, KeepBody, place, preview)
     sha256, new = await asking.keep(body, place)
     view = show(await gateway.videos.get(video_id(sha256)))
     return JSONResponse(view.model_dump(mode="json"), 201 if new else 200, {"Location": view.links.self})
@@ -55,13 +56,13 @@ async def delete_video(id: str, gateway: GatewayDep) -> None:
     name="classify",
     response_model=Classification,
     responses=ANSWERS | documented(*ASKING_ERRORS),
-    openapi_extra=examples.request_body(Asked, examples.ASK, file=False),
+    openapi_extra=openapi.request_body(Asked, openapi.ASK, file=False),
 )
 async def classify_video(
     id: str, request: Request, asking: AskingDep, place: PlaceDep, gateway: GatewayDep
 ) -> Response:
     """Score a stored video against labels. The same video with new labels is not decoded again."""
-    body = await bodies.read(request, Asked, place, _nothing)
+    body = await reader.read(request, Asked, place, _nothing)
     question, meant = await asking.question(body)
     sha256 = await gateway.videos.use(id)
     return await asking.answer(

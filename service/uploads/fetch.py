@@ -18,9 +18,9 @@ from functools import cached_property
 import httpx2
 
 from core.errors import UrlNotAllowed, UrlUnreachable
-from core.metrics import STAGE_SECONDS
-from service.addresses import is_public
-from service.uploads import Incoming
+from core.prometheus import STAGE_SECONDS
+from service.uploads.addresses import is_public
+from service.uploads.sink import Incoming
 
 log = logging.getLogger(__name__)
 

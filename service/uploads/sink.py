@@ -23,7 +23,7 @@ from core.errors import (
     VideoTooLarge,
     VireoError,
 )
-from core.metrics import UPLOAD_BYTES
+from core.prometheus import UPLOAD_BYTES
 from core.storage import Staged, Store
 
 CHUNK = 1 << 20  # bytes gathered before one write in a thread

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from client.api import Client
 from tests.service.library import Library
 from tests.service.sites import Site, serving
+from vireo.client import Client
 
 
 @pytest.fixture

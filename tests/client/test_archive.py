@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client import archive
-from core.errors import InvalidRequest
+from vireo import archive
+from vireo.errors import InvalidRequest
 
 
 def tree(root: Path, files: dict[str, bytes]) -> Path:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import typer
 
-from client.cli import spread_labels
-from client.commands.classify import parse_labels
+from vireo.cli.app import spread_labels
+from vireo.cli.commands.classify import parse_labels
 
 
 def test_words_behind_labels_are_labels_until_a_file_or_an_option(tmp_path: Path) -> None:

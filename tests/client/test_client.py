@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save
 
-from client import api
-from client.api import Client
-from core import keys
-from core.errors import InvalidDataset, InvalidRequest, TrainingFailed, UnknownJob, UnknownModel, WorkerUnavailable
+from core import errors
 from core.records import Job
+from core.state import keys
 from tests.service.doubles import answering
 from tests.service.library import DATASET, Library
 from tests.service.sites import Site, serving, wait_until
+from vireo import client as api
+from vireo.client import Client
+from vireo.errors import InvalidDataset, InvalidRequest, TrainingFailed, UnknownJob, UnknownModel, WorkerUnavailable
 
 
 def folder(root: Path) -> Path:
@@ -68,7 +69,7 @@ def test_what_cannot_be_sent(redis_url: str, tmp_path: Path) -> None:
 
 def test_a_dataset_of_no_use_says_why(client: Client, redis_url: str, tmp_path: Path) -> None:
     report = [{"severity": "error", "code": "thin_class", "message": "m"}]
-    error = InvalidDataset("Nothing to train on.", report=report)
+    error = errors.InvalidDataset("Nothing to train on.", report=report)
     with answering(redis_url, lambda _: error, keys.DATASETS), pytest.raises(InvalidDataset) as raised:
         client.upload_dataset(folder(tmp_path / "gym"))
     assert raised.value.details["report"] == report
@@ -81,7 +82,7 @@ def test_train_follow_cancel_resume(client: Client, library: Library, redis_url:
         wait_until(lambda: worker.job(job_id).attempts == 1)
         worker.report(job_id, "metric", {"epoch": 1, "split": "train", "loss": 1.0})
         assert client.cancel(job_id)["state"] == "running"
-        worker.finish(job_id, TrainingFailed("It stopped.", step=3))
+        worker.finish(job_id, errors.TrainingFailed("It stopped.", step=3))
         assert [event.event for event in client.events(job_id)] == ["state", "metric", "state"]
         with pytest.raises(TrainingFailed):
             client.result(job_id)

@@ -12,17 +12,17 @@ import pytest
 from safetensors.numpy import save
 from typer.testing import CliRunner, Result
 
-from client.cli import cli
-from client.commands.training import parse_novel, slug
-from client.events import Event
-from client.follow import detail, said
-from core import keys
-from core.errors import InvalidDataset, TrainingFailed, VireoError
+from core import errors
 from core.records import Job
-from tests.client.test_api import folder
+from core.state import keys
+from tests.client.test_client import folder
 from tests.service.doubles import AnsweringWorker, answering
 from tests.service.library import DATASET, Library
 from tests.service.sites import Site
+from vireo.cli.app import build
+from vireo.cli.commands.training import parse_novel, slug
+from vireo.cli.follow import detail, said
+from vireo.events import Event
 
 Run = Callable[..., Result]
 
@@ -51,7 +51,7 @@ def run(site: Site, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setenv("COLUMNS", "160")
 
     def invoke(*arguments: str) -> Result:
-        return CliRunner().invoke(cli, [*arguments, "--url", site.url])
+        return CliRunner().invoke(build(), [*arguments, "--url", site.url])
 
     return invoke
 
@@ -94,7 +94,7 @@ def test_a_dataset_that_is_there_needs_a_name_for_its_model(run: Run, library: L
 
 
 def test_a_dataset_of_no_use_is_reported_and_nothing_is_trained(run: Run, redis_url: str, tmp_path: Path) -> None:
-    error = InvalidDataset("Nothing can be trained on it.", report=FINDINGS)
+    error = errors.InvalidDataset("Nothing can be trained on it.", report=FINDINGS)
     with answering(redis_url, lambda _: error, keys.DATASETS):
         done = run("train", str(folder(tmp_path / "gym")))
     assert done.exit_code == 1
@@ -105,7 +105,10 @@ def test_a_dataset_of_no_use_is_reported_and_nothing_is_trained(run: Run, redis_
 
 def test_a_run_that_fails_says_how_to_go_on(run: Run, library: Library, redis_url: str) -> None:
     library.dataset()
-    outcomes: list[dict[str, Any] | VireoError] = [TrainingFailed("The loss is not a number.", step=3), TRAINED]
+    outcomes: list[dict[str, Any] | errors.VireoError] = [
+        errors.TrainingFailed("The loss is not a number.", step=3),
+        TRAINED,
+    ]
     with answering(redis_url, lambda _: outcomes.pop(0), keys.TRAINING) as worker:
         failed = run("train", DATASET, "--name", "my-gym")
         assert failed.exit_code == 1
@@ -121,7 +124,7 @@ def test_ctrl_c_cancels_the_job_and_says_how_to_go_on(
         raise KeyboardInterrupt
 
     library.dataset()
-    monkeypatch.setattr("client.commands.training.follow", interrupted)
+    monkeypatch.setattr("vireo.cli.commands.training.follow", interrupted)
     done = run("train", DATASET, "--name", "my-gym")
     assert done.exit_code == 130
     job = json.loads(run("jobs", "--json").stdout)[0]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from client import export
-from client.export import Stripped
+from vireo import export
+from vireo.export import Stripped
 
 CLIP = ["visual.conv1.weight", "logit_scale", "token_embedding.weight", "temporal_like", "context_like.weight"]
 OURS = ["temporal.layers.0.w", "time_blocks.0.weight", "classifier.rows", "context"]

@@ -157,7 +157,7 @@ def test_a_job_outlives_the_worker_that_had_it(tmp_path: Path, lite_dir: Path, s
             headers={"Prefer": "respond-async"},
         ).json()
         until(lambda: bool(http.get(f"/v1/jobs/{job['id']}").json()["state"] == "running"), 20)
-        os.kill(own.children("-m worker")[0], signal.SIGKILL)
+        os.kill(own.children("vireo-worker")[0], signal.SIGKILL)
         until(lambda: bool(http.get(f"/v1/jobs/{job['id']}").json()["state"] == "succeeded"), 90)
         ended = http.get(f"/v1/jobs/{job['id']}").json()
         assert ended["attempts"] == 2

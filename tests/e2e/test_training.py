@@ -112,7 +112,7 @@ def secured(http: httpx2.Client, job_id: str) -> int:
 
 
 def training_children(stack: Stack) -> list[int]:
-    return [pid for pid in stack.family() if "worker.training.child" in _command_line(pid)]
+    return [pid for pid in stack.family() if "worker.training.process.training_child" in _command_line(pid)]
 
 
 def weights(stack: Stack, model: str) -> dict[str, torch.Tensor]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from client import embedded_redis
+from launcher import embedded_redis
 
 
 def test_a_long_data_directory_gets_a_short_socket(tmp_path: Path) -> None:

@@ -11,13 +11,13 @@ import open_clip
 import pytest
 import torch
 
-from models import lite
-from models.base import Base
-from models.profile import Profile
-from models.recognizer import Recognizer
-from models.sampling import frame_indices
-from models.towers import clip_base
-from models.transforms import crop_frame
+from models.frames.sampling import frame_indices
+from models.frames.transforms import crop_frame
+from models.image.towers import clip_base
+from models.lite import assembly
+from models.profiles.profile import Profile
+from models.recognition.base import Base
+from models.recognition.recognizer import Recognizer
 
 CPU = torch.device("cpu")
 
@@ -90,13 +90,13 @@ def recognizer() -> Recognizer:
 @pytest.fixture(scope="session")
 def lite_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("data") / "models" / "lite"
-    lite.assemble(directory)
+    assembly.assemble(directory)
     return directory
 
 
 @pytest.fixture(scope="session")
 def lite_base(lite_directory: Path) -> Base:
-    return lite.open_lite(lite_directory)
+    return assembly.open_lite(lite_directory)
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from open_clip import CLIP
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.weights import StateDict
+from models.weights.states import StateDict
 
 LAYERS, WIDTH, DIM, PATCH, SIZE, TEXT_WIDTH = 2, 64, 32, 8, 32, 128
 CONFIG: dict[str, Any] = {

@@ -15,7 +15,6 @@ from typing import Any, Literal, cast
 
 import redis
 
-from core import jobs, keys
 from core.errors import VireoError
 from core.records import (
     CacheUse,
@@ -30,6 +29,7 @@ from core.records import (
     WorkerInfo,
     video_id,
 )
+from core.state import keys, lifecycle
 
 Answer = Callable[[Job], "dict[str, Any] | VireoError | None"]
 """What to make of a job: its result, its error, or None to leave it running."""
@@ -105,16 +105,16 @@ class AnsweringWorker:
         failed = isinstance(outcome, VireoError)
         value = outcome.to_dict() if isinstance(outcome, VireoError) else outcome
         state, field = ("failed", "error") if failed else ("succeeded", "result")
-        script_keys, args = jobs.finish_args(job_id, self.queue, time.time(), state, field, value)
-        return bool(self._redis.register_script(jobs.FINISH)(keys=script_keys, args=args))
+        script_keys, args = lifecycle.finish_args(job_id, self.queue, time.time(), state, field, value)
+        return bool(self._redis.register_script(lifecycle.FINISH)(keys=script_keys, args=args))
 
     def report(self, job_id: str, event: str, data: Any, progress: dict[str, Any] | None = None) -> bool:
         attempt = self._redis.hget(keys.job(job_id), "attempts")
-        script_keys, args = jobs.report_args(job_id, int(cast(str, attempt)), event, data, progress)
-        return bool(self._redis.register_script(jobs.REPORT)(keys=script_keys, args=args))
+        script_keys, args = lifecycle.report_args(job_id, int(cast(str, attempt)), event, data, progress)
+        return bool(self._redis.register_script(lifecycle.REPORT)(keys=script_keys, args=args))
 
     def job(self, job_id: str) -> Job:
-        return jobs.from_fields(cast(dict[str, str], self._redis.hgetall(keys.job(job_id))))
+        return lifecycle.from_fields(cast(dict[str, str], self._redis.hgetall(keys.job(job_id))))
 
     def start(self) -> None:
         self.announce()
@@ -141,8 +141,8 @@ class AnsweringWorker:
     def _take(self, message: dict[str, Any]) -> None:
         (job_id,), _, _ = json.loads(base64.b64decode(message["body"]))
         self.seen.append(job_id)
-        script_keys, args = jobs.start_args(job_id, self.queue, time.time())
-        if self._redis.register_script(jobs.START)(keys=script_keys, args=args):
+        script_keys, args = lifecycle.start_args(job_id, self.queue, time.time())
+        if self._redis.register_script(lifecycle.START)(keys=script_keys, args=args):
             outcome = self.answer(self.job(job_id))
             if outcome is not None:
                 self.finish(job_id, outcome)

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from core import keys
+from core.state import keys
 from core.storage import STALE_AFTER
-from service.jobs import idempotency_key
+from service.jobs.repository import idempotency_key
 from service.sweeper import Sweeper
 from tests.service.doubles import answering
 from tests.service.sites import FILE, Site, serving, wait_until

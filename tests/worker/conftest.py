@@ -9,9 +9,9 @@ import pytest
 import redis
 import torch
 
-from models.recognizer import Recognizer
+from models.recognition.recognizer import Recognizer
 from tests.models.conftest import clip_recognizer, tiny_clip
-from worker.connection import connect
+from worker.jobs.connection import connect
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,5 @@
-"""From an uploaded archive to a labelled dataset in the store. Runs in a light worker process: no torch in here.
+"""From an uploaded archive to a labelled dataset in the store: unpack, list, inspect, report, split, publish. No
+torch.
 
-archive ▸ unpack (in a child that can be killed) ▸ list the clips and their labels ▸ decode a few frames of each ▸
-report ▸ split ▸ publish
+It may import `decoding` and `jobs`, never `training`.
 """

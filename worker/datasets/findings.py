@@ -14,7 +14,7 @@ from pathlib import Path
 from core.datasets import ClassCount, Finding, Split
 from worker.datasets.inspection import Verdict
 from worker.datasets.labels import examples, label_findings
-from worker.datasets.manifest import Listed, finding
+from worker.datasets.manifests.manifest import Listed, finding
 
 THIN = 2  # train clips
 IMBALANCED = 10  # times

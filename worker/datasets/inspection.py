@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from core.errors import UndecodableVideo, VideoTooLarge, VireoError
-from models.profile import Profile
-from models.sampling import Views
-from worker.cancellation import CancelToken
-from worker.datasets.archive import Entry
-from worker.decode_pool import DecodePool, Decoding
+from models.frames.sampling import Views
+from models.profiles.profile import Profile
+from worker.datasets.archives.extraction import Entry
+from worker.decoding.pool import DecodePool, Decoding
+from worker.jobs.cancellation import CancelToken
 
 FRAMES = 3  # of the beginning, and of a third and two thirds of the way
 PROFILE = Profile("inspection", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), 64, 64, ("{}",))  # small: nobody looks at them

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from rapidfuzz import fuzz, process
 
 from core.datasets import Finding
-from models.prompts import normalise_label
+from models.profiles.prompts import normalise_label
 
 MAX_WORDS, MAX_CHARS = 60, 300
 """About what CLIP's 77 tokens hold beside a template. Only an estimate: each model has its own tokenizer, and the

@@ -19,14 +19,14 @@ from core.datasets import Dataset, DatasetRequest, Finding, Item, Split, dataset
 from core.errors import Cancelled, InvalidArchive, InvalidDataset, InvalidRequest
 from core.settings import Settings
 from core.storage import Store
-from worker.cancellation import CancelToken
-from worker.datasets.archive import unpack
-from worker.datasets.folder import UnpackLimits
+from worker.datasets.archives.extraction import unpack
+from worker.datasets.archives.folder import UnpackLimits
+from worker.datasets.findings import Clip, class_findings, count_classes, settle_copies, untrainable, usable
 from worker.datasets.inspection import inspect_clips
-from worker.datasets.manifest import list_clips
-from worker.datasets.report import Clip, class_findings, count_classes, settle_copies, untrainable, usable
+from worker.datasets.manifests.manifest import list_clips
 from worker.datasets.splits import Division, divide
-from worker.decode_pool import DecodePool
+from worker.decoding.pool import DecodePool
+from worker.jobs.cancellation import CancelToken
 
 MARKER = "dataset.json"
 _TELL_SECONDS = 0.5

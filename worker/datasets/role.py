@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from core import keys
 from core.datasets import DatasetRequest, FindingCode
 from core.errors import InvalidDataset
-from core.metrics import DATASET_CLIPS
+from core.prometheus import DATASET_CLIPS
 from core.records import Job
 from core.registry import Registry
 from core.settings import Settings
+from core.state import keys
 from core.storage import Store
-from core.training import ImportRequest, Progress
-from worker.cancellation import CancelToken
-from worker.connection import connect
-from worker.datasets.importing import import_checkpoint
-from worker.datasets.prepare import prepare
-from worker.decode_pool import DecodePool
-from worker.heartbeat import Heartbeat
-from worker.jobs import JobBook
-from worker.reporter import Reporter
-from worker.tasks import Handler
+from core.training_requests import ImportRequest, Progress
+from worker.datasets.preparation import prepare
+from worker.decoding.pool import DecodePool
+from worker.importing.importer import import_checkpoint
+from worker.jobs.attempt import Handler
+from worker.jobs.book import JobBook
+from worker.jobs.cancellation import CancelToken
+from worker.jobs.connection import connect
+from worker.jobs.heartbeat import Heartbeat
+from worker.jobs.reporter import Reporter
 
 LEFT_OUT: tuple[FindingCode, ...] = (
     "undecodable",

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from core.datasets import Finding
-from worker.datasets.report import Clip
+from worker.datasets.findings import Clip
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,11 +19,11 @@ import numpy as np
 import numpy.typing as npt
 
 from core.errors import UndecodableVideo, VideoTooLarge, VireoError
-from models.augment import Augment, Draw
-from models.profile import Profile
-from models.sampling import Views
-from worker.decode_pool import DecodePool, Decoding
-from worker.frame_cache import prepare
+from models.frames.augmentation import Augment, Draw
+from models.frames.sampling import Views
+from models.profiles.profile import Profile
+from worker.decoding.frame_cache import prepare
+from worker.decoding.pool import DecodePool, Decoding
 
 UInt8Array = npt.NDArray[np.uint8]
 Int64Array = npt.NDArray[np.int64]
@@ -66,7 +66,7 @@ class ClipReader:
         ahead: int = 32,
     ) -> None:
         """frames: T; augment: how `batches` looks, None for the steady look of evaluation; cache: the directory where
-        decoded frames are kept (`worker.frame_cache`); ahead: clips decoded beyond the one that is waited for (at most
+        decoded frames are kept (`worker.decoding.frame_cache`); ahead: clips decoded beyond the one that is waited for (at most
         256): a batch's worth keeps the children busy while the caller computes."""
         self._pool, self._profile, self._frames = pool, profile, frames
         self._augment, self._cache = augment, cache

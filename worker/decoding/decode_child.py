@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import logging
 import os
@@ -16,14 +15,14 @@ from typing import Any
 from av.error import FFmpegError
 
 from core.errors import Cancelled, UndecodableVideo, VireoError
-from worker.decode import DecodeReport, DecodeRequest, decode_clip
-from worker.frame_cache import decode_cached
-from worker.probe import in_words
-from worker.segment import Ticket, attach
+from core.processes import die_with_parent, limit_resources
+from worker.decoding.frame_cache import decode_cached
+from worker.decoding.memory import Ticket, attach
+from worker.video.clip import DecodeReport, DecodeRequest, decode_clip
+from worker.video.container import in_words
 
 log = logging.getLogger(__name__)
 
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _OPEN_FILES = 64
 
 
@@ -31,15 +30,14 @@ def confine(memory_bytes: int) -> None:
     """Run once when the child starts. memory_bytes: address space beyond what the libraries map on this machine."""
     # the pool library sets a handler, which Python would run only after the C call in hand: a kill must not wait
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    _die_with_parent()
-    for what, limit in (
-        (resource.RLIMIT_AS, _mapped() + memory_bytes),
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_NOFILE, _OPEN_FILES),
-    ):
-        hard = resource.getrlimit(what)[1]
-        limit = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
-        resource.setrlimit(what, (limit, limit))
+    _die_with_worker()
+    limit_resources(
+        {
+            resource.RLIMIT_AS: _mapped() + memory_bytes,
+            resource.RLIMIT_CORE: 0,
+            resource.RLIMIT_NOFILE: _OPEN_FILES,
+        }
+    )
 
 
 def decode_into(path: str, request: DecodeRequest, ticket: Ticket) -> DecodeReport | dict[str, Any]:
@@ -84,7 +82,7 @@ def _mapped() -> int:
     return pages * resource.getpagesize()
 
 
-def _die_with_parent() -> None:
+def _die_with_worker() -> None:
     """No child outlives the worker, not even one that is stuck in a C call when the worker gets kill -9.
 
     The kernel watches the direct parent, the fork server. That one leaves when the last holder of its "alive" pipe is
@@ -96,4 +94,4 @@ def _die_with_parent() -> None:
     if alive is not None:
         os.close(alive)
         forkserver._forkserver._forkserver_alive_fd = None  # type: ignore[attr-defined]
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    die_with_parent()

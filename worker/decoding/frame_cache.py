@@ -30,12 +30,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from models.augment import Draw
-from models.digest import digest
-from models.sampling import CANDIDATES, candidate_indices, train_indices
-from models.transforms import shrink_frame
-from worker.decode import DecodeReport, DecodeRequest, decode_clip, gather
-from worker.probe import VideoInfo
+from models.frames.augmentation import Draw
+from models.frames.sampling import CANDIDATES, candidate_indices, train_indices
+from models.frames.transforms import shrink_frame
+from models.weights.digests import digest
+from worker.video.clip import DecodeReport, DecodeRequest, decode_clip, gather
+from worker.video.container import VideoInfo
 
 UInt8Array = npt.NDArray[np.uint8]
 

@@ -1,7 +1,7 @@
 """Decoding untrusted video in child processes that can be killed one by one, without hurting the worker or each other.
 
 A child that crashes, hangs or eats too much costs its own video and nothing else: the fork server replaces it in
-milliseconds. Frames come back through memory that the parent owns and the child only fills (`worker.segment`).
+milliseconds. Frames come back through memory that the parent owns and the child only fills (`worker.decoding.memory`).
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ import numpy.typing as npt
 from pebble import ProcessExpired, ProcessPool
 
 from core.errors import Cancelled, InvalidRequest, UndecodableVideo, VireoError, WorkerUnavailable
-from models.augment import Draw
-from models.profile import Profile
-from models.sampling import Views
-from worker.decode import DecodeReport, DecodeRequest
-from worker.decode_child import confine, decode_into
-from worker.probe import Limits
-from worker.segment import Segment
+from models.frames.augmentation import Draw
+from models.frames.sampling import Views
+from models.profiles.profile import Profile
+from worker.decoding.decode_child import confine, decode_into
+from worker.decoding.memory import Segment
+from worker.video.clip import DecodeReport, DecodeRequest
+from worker.video.container import Limits
 
 UInt8Array = npt.NDArray[np.uint8]
 
@@ -107,7 +107,7 @@ class DecodePool:
         # milliseconds; "spawn" would import them anew each time.
         methods = multiprocessing.get_all_start_methods()
         context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-        context.set_forkserver_preload(["worker.decode_child"])
+        context.set_forkserver_preload(["worker.decoding.decode_child"])
         children = ProcessPool(
             self._processes, _TASKS_PER_CHILD, initializer=confine, initargs=(self._memory,), context=context
         )

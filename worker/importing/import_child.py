@@ -1,7 +1,7 @@
-"""`python -m worker.datasets.reading SPEC`: the process that meets a checkpoint somebody sent.
+"""`python -m worker.importing.import_child SPEC`: the process that meets a checkpoint somebody sent.
 
 torch is imported here and not in the worker, so that a file can kill or bloat nothing but this. No code of the file is
-run, memory and file size are bounded, and it dies with the worker. `worker.datasets.importing` is the other end.
+run, memory and file size are bounded, and it dies with the worker. `worker.importing.importer` is the other end.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from core.errors import InvalidCheckpoint, StorageUnavailable, VireoError
-from core.processes import die_with_parent
-from core.training import Temporal
-from worker.training.messages import say
+from core.processes import die_with_parent, limit_resources
+from core.training_requests import Temporal
+from worker.children.messages import say
 
 FAILED = 70  # exit status: not 1, which is an interpreter's that could not even import this
 _PACKAGES = ("vireo", "torch", "open_clip_torch", "safetensors")
@@ -47,7 +47,7 @@ def main() -> int:
     logging.disable(logging.WARNING)  # open_clip warns of weights that it was told not to load
     spec = Spec.model_validate_json(sys.argv[1])
     _confine(spec.file.stat().st_size)
-    import models.published  # noqa: F401 -- where torch is missing, this must end before the file is blamed
+    import models.files.published.checkpoint  # noqa: F401 -- where torch is missing, this must end before the file is blamed
 
     try:
         say("result", **_read(spec))
@@ -61,12 +61,12 @@ def main() -> int:
 
 def _read(spec: Spec) -> dict[str, Any]:
     """Writes `spec.output`; → what the card must say. Raises: InvalidCheckpoint, StorageUnavailable."""
-    from models import published
-    from models.weights import WeightsUnavailable
+    from models.files.published import checkpoint
+    from models.weights.states import WeightsUnavailable
 
-    asked = published.Asked(spec.base, spec.temporal, spec.frames)
+    asked = checkpoint.Asked(spec.base, spec.temporal, spec.frames)
     try:
-        facts = published.write(spec.output, published.read(spec.file, spec.filename, asked, spec.data_dir))
+        facts = checkpoint.write(spec.output, checkpoint.read(spec.file, spec.filename, asked, spec.data_dir))
     except WeightsUnavailable as error:
         raise InvalidCheckpoint(error.message, hint=error.hint) from error
     except OSError as error:
@@ -91,15 +91,14 @@ def _too_big() -> InvalidCheckpoint:
 
 def _confine(size: int) -> None:
     """`size`: of the file, bytes."""
-    for what, limit in (
-        (resource.RLIMIT_AS, _TORCH_BYTES + _PER_BYTE * size),
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_FSIZE, (64 << 20) + 4 * size),
-        (resource.RLIMIT_NOFILE, _OPEN_FILES),
-    ):
-        hard = resource.getrlimit(what)[1]
-        limit = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
-        resource.setrlimit(what, (limit, limit))
+    limit_resources(
+        {
+            resource.RLIMIT_AS: _TORCH_BYTES + _PER_BYTE * size,
+            resource.RLIMIT_CORE: 0,
+            resource.RLIMIT_FSIZE: (64 << 20) + 4 * size,
+            resource.RLIMIT_NOFILE: _OPEN_FILES,
+        }
+    )
 
 
 def _packages() -> dict[str, str]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -19,14 +18,15 @@ from typing import Any, NoReturn
 
 from core.datasets import archive_key
 from core.errors import Cancelled, InvalidCheckpoint, InvalidRequest, VireoError, WorkerUnavailable
+from core.processes import SAFE_PATH, python_module
 from core.registry import CARD, Card, Registry, Version
 from core.settings import Settings
 from core.storage import Store
-from core.training import ImportRequest, Progress
-from worker.cancellation import CancelToken
-from worker.datasets.reading import Spec
-from worker.tasks import Interrupted
-from worker.training.messages import hear
+from core.training_requests import ImportRequest, Progress
+from worker.children.messages import hear
+from worker.importing.import_child import Spec
+from worker.jobs.attempt import Interrupted
+from worker.jobs.cancellation import CancelToken
 
 _PROJECT = Path(__file__).resolve().parents[2]
 _PASSED_ON = (  # of the environment, which may hold secrets: what Python needs to start, and where the hub's cache is
@@ -41,9 +41,8 @@ _PASSED_ON = (  # of the environment, which may hold secrets: what Python needs 
     "HF_HOME",
     "HF_HUB_CACHE",
 )
-_CHILD_ENVIRONMENT = {
+_CHILD_ENVIRONMENT = SAFE_PATH | {
     "PYTHONPATH": str(_PROJECT),
-    "PYTHONSAFEPATH": "1",
     "OMP_WAIT_POLICY": "PASSIVE",  # it shares the cores with decoders
     "HF_HUB_OFFLINE": "1",
     "CUDA_VISIBLE_DEVICES": "",
@@ -125,7 +124,7 @@ def _read(
     )
     deadline = time.monotonic() + _PATIENCE + file.stat().st_size / _SLOWEST
     with subprocess.Popen(
-        [sys.executable, "-m", "worker.datasets.reading", spec.model_dump_json()],
+        python_module("worker.importing.import_child", spec.model_dump_json()),
         env=_CHILD_ENVIRONMENT | {name: os.environ[name] for name in _PASSED_ON if name in os.environ},
         cwd=directory,
         stdin=subprocess.DEVNULL,

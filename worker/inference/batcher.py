@@ -20,8 +20,8 @@ import torch
 from numpy.typing import NDArray
 
 from core.errors import Cancelled
-from core.metrics import BATCH_SIZE
-from worker.cancellation import CancelToken
+from core.prometheus import BATCH_SIZE
+from worker.jobs.cancellation import CancelToken
 
 Frames = NDArray[np.uint8]
 

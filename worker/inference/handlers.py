@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from core.errors import InvalidLabels, InvalidRequest, UndecodableVideo, UnknownVideo, VideoTooLarge
-from core.metrics import ABSTAINED, CLASSIFY_MARGIN, DECODE_FAILURES, DECODE_FRAMES, VIDEO_SECONDS
+from core.prometheus import ABSTAINED, CLASSIFY_MARGIN, DECODE_FAILURES, DECODE_FRAMES, VIDEO_SECONDS
 from core.questions import ClassifyRequest, EmbedRequest, Options, Question
 from core.records import (
     CacheUse,
@@ -26,15 +26,15 @@ from core.records import (
     video_id,
 )
 from core.storage import blob_key
-from models.sampling import Views
-from models.scoring import score
-from worker.cancellation import CancelToken
-from worker.classifier_cache import Classifier
-from worker.decode_pool import DecodedClip
-from worker.runtime import Runtime
-from worker.shelf import Loaded
-from worker.stopwatch import Stopwatch
-from worker.video_cache import VideoVectors, video_key
+from models.frames.sampling import Views
+from models.recognition.scoring import score
+from worker.decoding.pool import DecodedClip
+from worker.inference.caches.classifiers import Classifier
+from worker.inference.caches.features import VideoVectors, video_key
+from worker.inference.runtime import Runtime
+from worker.inference.shelf import Loaded
+from worker.inference.stopwatch import Stopwatch
+from worker.jobs.cancellation import CancelToken
 
 
 def classify(runtime: Runtime, job: Job, token: CancelToken) -> dict[str, Any]:

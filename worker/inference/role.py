@@ -7,11 +7,11 @@ from collections.abc import Mapping
 
 from core.errors import VireoError
 from core.settings import Settings
-from models import zoo
-from worker.heartbeat import Heartbeat
-from worker.infer import classify, embed
-from worker.runtime import Runtime
-from worker.tasks import Handler
+from models.profiles import zoo
+from worker.inference.handlers import classify, embed
+from worker.inference.runtime import Runtime
+from worker.jobs.attempt import Handler
+from worker.jobs.heartbeat import Heartbeat
 
 RETRY_SECONDS = 31.0  # just after the shelf is willing to try a failed model again
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from core.registry import Registry
 from core.settings import Settings
 from core.storage import Store
-from worker.classifier_cache import ClassifierCache
-from worker.connection import connect
-from worker.decode_pool import DecodePool
-from worker.shelf import Shelf
-from worker.video_cache import VideoCache
-from worker.videos import VideoBook
+from worker.decoding.pool import DecodePool
+from worker.inference.caches.classifiers import ClassifierCache
+from worker.inference.caches.features import VideoCache
+from worker.inference.shelf import Shelf
+from worker.inference.video_facts import VideoBook
+from worker.jobs.connection import connect
 
 
 @dataclass(slots=True)

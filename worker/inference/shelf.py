@@ -15,15 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import ModelUnavailable, UnknownModel
-from core.metrics import MODEL_INFO
+from core.prometheus import MODEL_INFO
 from core.records import ModelRef
 from core.registry import Registry
 from core.settings import Settings
-from models import zoo
-from models.loader import load, load_version, resolve_auto
-from models.recognizer import Recognizer
-from models.weights import WeightsUnavailable
-from worker.batching import Batcher
+from models.files.loader import load, load_version, resolve_auto
+from models.profiles import zoo
+from models.recognition.recognizer import Recognizer
+from models.weights.states import WeightsUnavailable
+from worker.inference.batcher import Batcher
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from core.metrics import STAGE_SECONDS
+from core.prometheus import STAGE_SECONDS
 from core.records import Timings
 
 

@@ -8,12 +8,12 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from core import jobs
 from core.errors import Cancelled, VireoError
 from core.records import Job
-from worker.cancellation import Cancellations, CancelToken
-from worker.jobs import JobBook
-from worker.reporter import Reporter, Superseded
+from core.state import lifecycle
+from worker.jobs.book import JobBook
+from worker.jobs.cancellation import Cancellations, CancelToken
+from worker.jobs.reporter import Reporter, Superseded
 
 log = logging.getLogger(__name__)
 
@@ -61,8 +61,8 @@ def run_job(handlers: Mapping[str, Handler], book: JobBook, running: Cancellatio
 
 
 def _refuse_killers(stuck: int) -> None:
-    if stuck > jobs.MAX_ATTEMPTS:
+    if stuck > lifecycle.MAX_ATTEMPTS:
         raise VireoError(
-            f"This job was given up: {jobs.MAX_ATTEMPTS} workers died while they had it.",
+            f"This job was given up: {lifecycle.MAX_ATTEMPTS} workers died while they had it.",
             hint="The worker's log has the last words of each. Too little memory is the usual cause.",
         )

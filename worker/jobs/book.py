@@ -7,10 +7,10 @@ from typing import Any
 
 import redis
 
-from core import jobs, keys
 from core.errors import Cancelled, VireoError
-from core.metrics import JOBS, REQUEUED
+from core.prometheus import JOBS, REQUEUED
 from core.records import Job, JobState
+from core.state import keys, lifecycle
 
 
 class JobBook:
@@ -19,20 +19,20 @@ class JobBook:
     def __init__(self, client: redis.Redis, queue: str) -> None:
         self._redis = client
         self.queue = queue
-        self._start = client.register_script(jobs.START)
-        self._finish = client.register_script(jobs.FINISH)
-        self._requeue = client.register_script(jobs.REQUEUE)
-        self._release = client.register_script(jobs.RELEASE)
-        self._report = client.register_script(jobs.REPORT)
-        self._claim_version = client.register_script(jobs.CLAIM_VERSION)
+        self._start = client.register_script(lifecycle.START)
+        self._finish = client.register_script(lifecycle.FINISH)
+        self._requeue = client.register_script(lifecycle.REQUEUE)
+        self._release = client.register_script(lifecycle.RELEASE)
+        self._report = client.register_script(lifecycle.REPORT)
+        self._claim_version = client.register_script(lifecycle.CLAIM_VERSION)
 
     def get(self, job_id: str) -> Job | None:
         fields = self._redis.hgetall(keys.job(job_id))
-        return jobs.from_fields({str(name): str(value) for name, value in fields.items()}) if fields else None
+        return lifecycle.from_fields({str(name): str(value) for name, value in fields.items()}) if fields else None
 
     def start(self, job_id: str) -> int:
         """How many workers have started it, this one included; 0 if there is nothing (left) to do."""
-        script_keys, args = jobs.start_args(job_id, self.queue, time.time())
+        script_keys, args = lifecycle.start_args(job_id, self.queue, time.time())
         return int(self._start(keys=script_keys, args=args))
 
     def succeed(self, job: Job, result: dict[str, Any]) -> None:
@@ -43,13 +43,13 @@ class JobBook:
         self._end(job, state, "error", error.to_dict())
 
     def _end(self, job: Job, state: JobState, field: str, value: dict[str, Any]) -> None:
-        script_keys, args = jobs.finish_args(job.id, self.queue, time.time(), state, field, value)
+        script_keys, args = lifecycle.finish_args(job.id, self.queue, time.time(), state, field, value)
         if self._finish(keys=script_keys, args=args):
             JOBS.labels(job.kind, state).inc()
 
     def release(self, job_id: str, attempt: int, *, innocent: bool) -> bool:
         """Give a running job back unfinished. True if it was this attempt's and now waits again."""
-        script_keys, args = jobs.release_args(job_id, self.queue, attempt, innocent=innocent)
+        script_keys, args = lifecycle.release_args(job_id, self.queue, attempt, innocent=innocent)
         return bool(self._release(keys=script_keys, args=args))
 
     def stuck(self, job_id: str) -> int:
@@ -67,12 +67,12 @@ class JobBook:
         secured: bool = False,
     ) -> bool:
         """False where the job is no longer this attempt's."""
-        script_keys, args = jobs.report_args(job_id, attempt, event, data, progress, secured=secured)
+        script_keys, args = lifecycle.report_args(job_id, attempt, event, data, progress, secured=secured)
         return bool(self._report(keys=script_keys, args=args))
 
     def claim_version(self, job_id: str, name: str, highest: int) -> int:
         """The version of model `name` that this job publishes, the same on every attempt."""
-        script_keys, args = jobs.claim_version_args(job_id, name, highest)
+        script_keys, args = lifecycle.claim_version_args(job_id, name, highest)
         return int(self._claim_version(keys=script_keys, args=args))
 
     def claimed_version(self, job_id: str) -> int | None:
@@ -85,7 +85,7 @@ class JobBook:
     def renew_leases(self, job_ids: list[str]) -> None:
         """Push forward the leases of jobs that run here; one that is no longer ours stays away (XX)."""
         if job_ids:
-            lease = time.time() + jobs.LEASE_SECONDS
+            lease = time.time() + lifecycle.LEASE_SECONDS
             self._redis.zadd(keys.running(self.queue), dict.fromkeys(job_ids, lease), xx=True)
 
     def requeue_orphans(self) -> list[str]:
@@ -95,7 +95,7 @@ class JobBook:
         return [job_id for job_id in expired if self._give_back(job_id, now)]
 
     def _give_back(self, job_id: str, now: float) -> bool:
-        script_keys, args = jobs.requeue_args(job_id, self.queue, now)
+        script_keys, args = lifecycle.requeue_args(job_id, self.queue, now)
         moved = bool(self._requeue(keys=script_keys, args=args))
         if moved:
             REQUEUED.inc()

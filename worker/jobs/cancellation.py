@@ -13,8 +13,8 @@ from contextlib import contextmanager
 
 import redis
 
-from core import keys
 from core.errors import Cancelled
+from core.state import keys
 
 log = logging.getLogger(__name__)
 

@@ -15,10 +15,10 @@ from typing import Any
 
 import redis
 
-from core import keys
 from core.records import WorkerInfo
-from worker.cancellation import Cancellations
-from worker.jobs import JobBook
+from core.state import keys
+from worker.jobs.book import JobBook
+from worker.jobs.cancellation import Cancellations
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ import logging
 import threading
 from collections.abc import Callable
 
-from worker.jobs import JobBook
+from worker.jobs.book import JobBook
 
 log = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from core.training import Progress
-from worker.jobs import JobBook
+from core.training_requests import Progress
+from worker.jobs.book import JobBook
 
 
 class Superseded(Exception):

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from core.datasets import Dataset
 from core.settings import Settings
-from core.training import EvaluationRequest, TrainingRequest
+from core.training_requests import EvaluationRequest, TrainingRequest
 
 
 class Spec(BaseModel):

@@ -17,14 +17,14 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from PIL import Image
 
-from models.augment import Draw
-from models.profile import Profile
-from models.sampling import Views, frame_indices, train_indices
-from models.transforms import crop_frame, shrink_frame
-from worker.decoder import Decoder
-from worker.pixels import Geometry, geometry, to_rgb
-from worker.plan import IntArray, Run, Timeline, read_timeline, reader, refine, runs
-from worker.probe import Limits, Video, VideoInfo, too_many_pixels
+from models.frames.augmentation import Draw
+from models.frames.sampling import Views, frame_indices, train_indices
+from models.frames.transforms import crop_frame, shrink_frame
+from models.profiles.profile import Profile
+from worker.video.codec import Decoder
+from worker.video.colour import Geometry, geometry, to_rgb
+from worker.video.container import Limits, Video, VideoInfo, too_many_pixels
+from worker.video.timeline import IntArray, Run, Timeline, read_timeline, reader, refine, runs
 
 UInt8Array = npt.NDArray[np.uint8]
 
@@ -32,7 +32,7 @@ UInt8Array = npt.NDArray[np.uint8]
 @dataclass(frozen=True, slots=True)
 class DecodeRequest:
     """frames: T of one clip; the sampling policy and the crops are the profile's. threads: of the decoder.
-    draw: one look in training. cache: directory of `worker.frame_cache`.
+    draw: one look in training. cache: directory of `worker.decoding.frame_cache`.
     Raises: ValueError for a draw of more than one view."""
 
     profile: Profile

@@ -12,9 +12,9 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from worker.packets import PacketReader
-from worker.plan import Run
-from worker.probe import Video, codec_name, in_words
+from worker.video.container import Video, codec_name, in_words
+from worker.video.packets import PacketReader
+from worker.video.timeline import Run
 
 _WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # the default VP8 and VP9 decoders ignore the alpha plane
 

@@ -17,7 +17,7 @@ from av.stream import Discard, Disposition
 from av.video.stream import VideoStream
 
 from core.errors import StorageUnavailable, UndecodableVideo, VideoTooLarge
-from worker.pixels import Geometry
+from worker.video.colour import Geometry
 
 DEMUXERS = (
     "mov,mp4,m4a,3gp,3g2,mj2",

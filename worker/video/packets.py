@@ -10,7 +10,7 @@ from av.error import FFmpegError
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from worker.probe import Video
+from worker.video.container import Video
 
 IntArray = npt.NDArray[np.int64]
 

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from av.error import FFmpegError
 
-from worker.packets import PacketReader, data
-from worker.probe import Video, in_words, too_long
+from worker.video.container import Video, in_words, too_long
+from worker.video.packets import PacketReader, data
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]

@@ -3,36 +3,44 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import typer
 
-from client.commands import classify, jobs, models, service, training
+from vireo.cli.commands import classify, jobs, models, training, version
 
-cli = typer.Typer(
-    add_completion=False,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    help="Tells you what happens in a video, in your own words.",
-)
-cli.command()(service.up)
-cli.command()(classify.classify)
-cli.command()(training.train)
-cli.command("eval")(training.evaluate)
-cli.command()(training.resume)
-cli.command("models")(models.list_models)
-cli.command()(models.alias)
-cli.command("import")(models.import_checkpoint)
-cli.command()(models.export)
-cli.command("jobs")(jobs.list_jobs)
-cli.command()(jobs.cancel)
-cli.command()(service.doctor)
-cli.command("version")(service.show_version)
+SERVER_COMMANDS = "vireo.commands"
+"""Entry-point group of the commands that `vireo-server` adds, such as `vireo up`."""
 
 
-def app() -> None:
+def build() -> typer.Typer:
+    """The command with everything that is installed here."""
+    cli = typer.Typer(
+        add_completion=False,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        help="Tells you what happens in a video, in your own words.",
+    )
+    for command in entry_points(group=SERVER_COMMANDS):
+        cli.command(command.name)(command.load())
+    cli.command("classify")(classify.classify)
+    cli.command("train")(training.train)
+    cli.command("eval")(training.evaluate)
+    cli.command("resume")(training.resume)
+    cli.command("models")(models.list_models)
+    cli.command("alias")(models.alias)
+    cli.command("import")(models.import_checkpoint)
+    cli.command("export")(models.export)
+    cli.command("jobs")(jobs.list_jobs)
+    cli.command("cancel")(jobs.cancel)
+    cli.command("version")(version.show_version)
+    return cli
+
+
+def main() -> None:
     """The entry point: `--labels a b c` is understood as well as `--labels a --labels b`."""
-    cli(spread_labels(sys.argv[1:]))
+    build()(spread_labels(sys.argv[1:]))
 
 
 def spread_labels(arguments: list[str]) -> list[str]:

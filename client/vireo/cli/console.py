@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,9 +14,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from client.api import Client
-from core.errors import VireoError
-from core.settings import get_settings
+from vireo.client import Client
+from vireo.errors import VireoError
 
 out = Console()
 err = Console(stderr=True)
@@ -30,9 +30,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON, 
 @contextmanager
 def connected(url: str | None, *, timeout: float = 300.0) -> Iterator[Client]:
     """A client; an error ends the command with its sentence and status 1."""
-    settings = get_settings()
     try:
-        with Client(url or f"http://{settings.host}:{settings.port}", timeout=timeout) as client:
+        with Client(url or default_url(), timeout=timeout) as client:
             yield client
     except VireoError as error:
         complain(error)
@@ -40,6 +39,14 @@ def connected(url: str | None, *, timeout: float = 300.0) -> Iterator[Client]:
     except OSError as error:
         err.print(f"{error.filename or 'A file'}: {error.strerror}", style="red", highlight=False, markup=False)
         raise typer.Exit(1) from None
+
+
+def default_url() -> str:
+    """Where `vireo up` would listen here: the address in VIREO_HOST and VIREO_PORT."""
+    host = os.environ.get("VIREO_HOST") or "127.0.0.1"
+    if host in ("0.0.0.0", "::"):  # noqa: S104 -- a server listens there; a client connects to one of its addresses
+        host = "127.0.0.1"
+    return f"http://{f'[{host}]' if ':' in host else host}:{os.environ.get('VIREO_PORT') or 8000}"
 
 
 def complain(error: VireoError, about: str | None = None) -> None:

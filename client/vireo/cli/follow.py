@@ -7,9 +7,9 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-from client.api import Client
-from client.events import Event
-from core.errors import VireoError
+from vireo.client import Client
+from vireo.errors import VireoError
+from vireo.events import Event
 
 _PHASES = {
     "preparing": "preparing",

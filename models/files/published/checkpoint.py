@@ -21,14 +21,17 @@ from typing import Any, Literal
 
 import torch
 
-from models import checkpoint, networks, shapes, weights, zoo
-from models.fusion import Head, find_head
-from models.networks import Network
-from models.profile import Profile
-from models.temporal import HEAD_WIDTH, Kind, TemporalTransformer
-from models.texts import ClipTexts
-from models.weights import StateDict, WeightsUnavailable
-from models.wrappers import check_size, frames_said, settled, unwrap
+from models.files import versions
+from models.files.published import networks, shapes
+from models.files.published.heads import Head, find_head
+from models.files.published.networks import Network
+from models.files.published.wrappers import check_size, frames_said, settled, unwrap
+from models.profiles import zoo
+from models.profiles.profile import Profile
+from models.recognition.temporal import HEAD_WIDTH, Kind, TemporalTransformer
+from models.text.encoders import ClipTexts
+from models.weights import states
+from models.weights.states import StateDict, WeightsUnavailable
 
 TEMPLATE = "a video of a person {}."  # T4V modules/text_prompt.py, paper §B.2
 TEST_SCALE = 100.0  # the constant of T4V's test scripts (method §7)
@@ -48,7 +51,7 @@ class Asked:
 class Published:
     base: str
     architecture: str
-    state: StateDict  # fp32, by the names of checkpoint.py
+    state: StateDict  # fp32, by the names of versions.py
     temporal: dict[str, Any]  # the card's
     text: Literal["own", "base"]
     profile: Profile
@@ -58,7 +61,7 @@ class Published:
 
 def read(path: Path, filename: str, asked: Asked, data_dir: Path) -> Published:
     """`filename`: as its publisher called it; `data_dir`: where local checkpoints are. Raises: WeightsUnavailable."""
-    loaded = weights.load_safely(path, filename, mapped=True)
+    loaded = states.load_safely(path, filename, mapped=True)
     main, apart = unwrap(loaded)
     check_size([*main.values(), *apart.values()], path.stat().st_size)
     head, rest = find_head(main, apart)
@@ -93,11 +96,11 @@ def read(path: Path, filename: str, asked: Asked, data_dir: Path) -> Published:
 
 def write(directory: Path, published: Published) -> dict[str, Any]:
     """A version's files, all but the card; → what the card must say of them. Raises: WeightsUnavailable."""
-    digest = checkpoint.write(directory, published.architecture, published.state)
+    digest = versions.write(directory, published.architecture, published.state)
     text_digest = ""  # the base's own affair: whoever serves takes it from the text tower that is there
     if published.text == "own":
-        plain = {name: tensor for name, tensor in published.state.items() if not name.startswith(checkpoint.ADDED)}
-        model = weights.build(published.architecture, plain, "The file")
+        plain = {name: tensor for name, tensor in published.state.items() if not name.startswith(versions.ADDED)}
+        model = states.build(published.architecture, plain, "The file")
         text_digest = ClipTexts(model, published.architecture).digest
     return {
         "base": published.base,
@@ -160,7 +163,7 @@ def _about(network: Network, text: Literal["own", "base"], data_dir: Path) -> st
         return ""
     entry = zoo.find(network.base, data_dir)
     needs = f"Its text tower is not in the file: labels are read with that of {network.base}"
-    if weights.find_local(network.base, data_dir) or weights.find_cached(entry.architecture, entry.tag):
+    if states.find_local(network.base, data_dir) or states.find_cached(entry.architecture, entry.tag):
         return f"{needs}."
     return (
         f"{needs}, whose weights were not on this machine then. They are downloaded when first needed; without a "

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import torch
 
-from models.temporal import Kind
-from models.weights import StateDict, WeightsUnavailable
+from models.recognition.temporal import Kind
+from models.weights.states import StateDict, WeightsUnavailable
 
 TABLE = "frame_position_embeddings.weight"
 _BLOCK = re.compile(r"((?:.*\.)?)transformer\.resblocks\.(\d{1,4})\.")

@@ -11,12 +11,14 @@ import open_clip
 import torch
 from torch import Tensor
 
-from models import architectures, shapes, zoo
-from models.profile import Profile
-from models.temporal import Kind
-from models.texts import NOT_TEXT, text_width
-from models.time_blocks import heads_of
-from models.weights import StateDict, WeightsUnavailable
+from models.files import architectures
+from models.files.published import shapes
+from models.image.time_blocks import heads_of
+from models.profiles import zoo
+from models.profiles.profile import Profile
+from models.recognition.temporal import Kind
+from models.text.encoders import NOT_TEXT, text_width
+from models.weights.states import StateDict, WeightsUnavailable
 
 
 @dataclass(frozen=True, slots=True)

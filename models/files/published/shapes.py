@@ -10,8 +10,8 @@ from typing import Any
 
 import open_clip
 
-from models import zoo
-from models.weights import StateDict, WeightsUnavailable
+from models.profiles import zoo
+from models.weights.states import StateDict, WeightsUnavailable
 
 _TEXT = ("transformer.", "token_embedding.", "positional_embedding", "ln_final.", "text_projection", "text.")
 HEAD_WIDTH = 64  # of every CLIP by OpenAI, in both towers

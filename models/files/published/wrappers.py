@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.weights import NOT_WEIGHTS, StateDict, WeightsUnavailable
+from models.weights.states import NOT_WEIGHTS, StateDict, WeightsUnavailable
 
 _WRAPPERS = ("model_state_dict", "state_dict", "model")
 _FUSION = "fusion_model_state_dict"

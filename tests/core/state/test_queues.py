@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from core.queues import broker_url, celery_app
 from core.settings import Settings
+from core.state.queues import broker_url, celery_app
 
 
 def test_a_unix_socket_is_spelled_the_way_the_broker_wants() -> None:

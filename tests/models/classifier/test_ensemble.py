@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from models import classifier
-from models.classifier import build_rows, row_key
-from models.recognizer import Recognizer
+from models.classifier import ensemble
+from models.classifier.ensemble import build_rows, row_key
+from models.recognition.recognizer import Recognizer
 
 TEMPLATES = ("a video of {}.", "a photo of {}.")
 KEY: dict[str, Any] = {"label": "TVNews", "prompts": None, "templates": TEMPLATES, "normalise": False}
@@ -40,7 +40,7 @@ def test_a_row_key_changes_with_weights_tokenizer_and_normaliser(
 ) -> None:
     before, normalised = key(recognizer), key(recognizer, normalise=True)
     assert key(replace(recognizer, text_digest="another")) != before
-    monkeypatch.setattr(classifier, "NORMALISER_VERSION", 1000)
+    monkeypatch.setattr(ensemble, "NORMALISER_VERSION", 1000)
     assert key(recognizer, normalise=True) != normalised
     assert key(recognizer) == before  # labels that are not normalised do not care
 
@@ -81,7 +81,7 @@ def test_a_row_does_not_depend_on_its_neighbours(recognizer: Recognizer) -> None
 def test_more_texts_than_one_pass_holds(recognizer: Recognizer, monkeypatch: pytest.MonkeyPatch) -> None:
     labels = questions(*(f"label {i}" for i in range(7)))
     whole, _ = build_rows(recognizer, labels, TEMPLATES, normalise=False)
-    monkeypatch.setattr(classifier, "TEXTS_PER_PASS", 3)
+    monkeypatch.setattr(ensemble, "TEXTS_PER_PASS", 3)
     pieces, _ = build_rows(recognizer, labels, TEMPLATES, normalise=False)
     torch.testing.assert_close(whole, pieces, rtol=1e-4, atol=1e-5)
 

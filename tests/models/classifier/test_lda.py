@@ -6,7 +6,7 @@ import torch
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from torch.nn.functional import cosine_similarity, normalize
 
-from models.lda import discriminants
+from models.classifier.lda import discriminants
 
 DIM = 48
 SPREAD = 3 * torch.exp(-torch.arange(DIM) / 12)  # a few directions vary much, most hardly: as in real features

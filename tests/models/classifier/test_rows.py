@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy, normalize
 
-from models import classifiers
-from models.base import Base
-from models.classifier import build_rows
-from models.classifiers import Classifier, Features, TextInputs, build, logits, text_inputs
-from models.optimizer import build_optimizer
-from models.recipes import RECIPES
+from models.classifier import rows as classifiers
+from models.classifier.ensemble import build_rows
+from models.classifier.rows import Classifier, Features, TextInputs, build, logits, text_inputs
+from models.fitting.optimizer import build_optimizer
+from models.fitting.recipes import RECIPES
+from models.recognition.base import Base
 from tests.models.conftest import clip_recognizer, tiny_base, tiny_clip
 
 LABELS = ("BrushHair", "cartwheel", "sword_exercise")

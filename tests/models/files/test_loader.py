@@ -10,9 +10,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from models import weights, zoo
-from models.loader import load, resolve_auto
-from models.weights import WeightsUnavailable
+from models.files.loader import load, resolve_auto
+from models.profiles import zoo
+from models.weights import states
+from models.weights.states import WeightsUnavailable
 from tests.models.conftest import tiny_clip
 
 
@@ -22,8 +23,8 @@ def quiet(_what: str, _share: float) -> None:
 
 @pytest.fixture
 def no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weights, "find_cached", lambda *_: None)
-    monkeypatch.setattr(weights, "hub_has", lambda *_: False)
+    monkeypatch.setattr(states, "find_cached", lambda *_: None)
+    monkeypatch.setattr(states, "hub_has", lambda *_: False)
 
 
 @pytest.fixture
@@ -65,8 +66,8 @@ def test_without_weights_and_hub_there_is_an_error_in_words_and_auto_takes_lite(
 
 
 def test_auto_takes_clip_where_it_can_be_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weights, "find_cached", lambda *_: None)
-    monkeypatch.setattr(weights, "hub_has", lambda *_: True)
+    monkeypatch.setattr(states, "find_cached", lambda *_: None)
+    monkeypatch.setattr(states, "hub_has", lambda *_: True)
     name, reason = resolve_auto(tmp_path)
     assert name == "clip-b16"
     assert "downloaded" in reason

@@ -13,17 +13,17 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.nn.functional import normalize
 
-from models import checkpoint
-from models.base import Base
-from models.context import ContextText
-from models.external_text import open_external
-from models.loader import load_version
-from models.temporal import Kind
-from models.texts import TextSide
-from models.video import VideoModel
-from models.weights import WeightsUnavailable, weights_digest
+from models.files import versions
+from models.files.loader import load_version
+from models.recognition.base import Base
+from models.recognition.temporal import Kind
+from models.recognition.video_model import VideoModel
+from models.text.context import ContextText
+from models.text.encoders import TextSide
+from models.text.external import open_external
+from models.weights.states import WeightsUnavailable, weights_digest
 from tests.models.conftest import CPU, resnet_base, tiny_base, tiny_clip, tiny_resnet
-from tests.models.test_base import served_vectors, trained, video_vectors
+from tests.models.recognition.test_base import served_vectors, trained, video_vectors
 
 CLASSES = ("cats", "dogs", "parrots")
 
@@ -48,7 +48,7 @@ def write(
     """A version as the training worker writes it."""
     directory.mkdir(exist_ok=True)
     rows = normalize(torch.randn(len(CLASSES), base.dim, generator=torch.Generator().manual_seed(0)), dim=-1)
-    said = checkpoint.save(directory, model, base, texts=texts or base.texts, classifier={"rows": rows})
+    said = versions.save(directory, model, base, texts=texts or base.texts, classifier={"rows": rows})
     card = said | {
         "name": "pets",
         "version": 3,
@@ -62,7 +62,7 @@ def write(
 
 
 def reopen(directory: Path) -> Base:
-    return checkpoint.open_version(directory, data_dir=directory, progress=quiet)
+    return versions.open_version(directory, data_dir=directory, progress=quiet)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_lite_comes_back_with_its_own_text_tower(tmp_path: Path, lite_base: Base
     torch.testing.assert_close(served_vectors(recognizer, 1, 3), expected, rtol=1e-3, atol=1e-4)  # norms are folded
     assert torch.equal(recognizer.encode_texts(["a cat"])[0], lite_base.texts.encode(["a cat"])[0])
     with pytest.raises(ValueError, match="no open_clip model"):
-        checkpoint.export_state(tmp_path)
+        versions.export_state(tmp_path)
 
 
 def test_a_version_goes_on_with_the_head_that_it_has(tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_another_encoder_travels_with_the_version(tmp_path: Path) -> None:
     version = reopen(tmp_path)
     torch.testing.assert_close(version.texts.encode(["never seen"])[0], texts.encode(["never seen"])[0])
     assert version.texts.digest == texts.digest
-    exported = checkpoint.export_state(tmp_path)
+    exported = versions.export_state(tmp_path)
     assert "visual.proj" in exported
     assert "token_embedding.weight" not in exported
 
@@ -160,7 +160,7 @@ def test_the_base_models_text_tower_is_taken_where_the_file_has_none(
         asked.append(name)
         return tiny_base()
 
-    monkeypatch.setattr("models.loader.open_base", open_base)
+    monkeypatch.setattr("models.files.loader.open_base", open_base)
     version = reopen(tmp_path)
     assert asked == ["clip-b16"]
     assert torch.equal(version.texts.encode(["a cat"])[0], base.texts.encode(["a cat"])[0])
@@ -174,7 +174,7 @@ def test_an_exported_version_is_a_plain_open_clip_model(tmp_path: Path, kind: Ki
     model = trained(base, kind)
     write(tmp_path, model, base)
     plain: Any = tiny_clip(seed=5)
-    plain.load_state_dict(checkpoint.export_state(tmp_path))
+    plain.load_state_dict(versions.export_state(tmp_path))
     assert torch.equal(plain.visual.proj, model.tower.get_parameter("visual.proj"))
     assert torch.equal(plain.logit_scale, model.logit_scale)
 

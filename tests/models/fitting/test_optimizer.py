@@ -5,11 +5,11 @@ import math
 import pytest
 import torch
 
-from models.classifiers import Classifier, TextInputs, build
-from models.optimizer import build_optimizer, clamp_scale, groups, set_lr
-from models.recipes import RECIPES
-from models.temporal import Kind
-from models.video import VideoModel
+from models.classifier.rows import Classifier, TextInputs, build
+from models.fitting.optimizer import build_optimizer, clamp_scale, groups, set_lr
+from models.fitting.recipes import RECIPES
+from models.recognition.temporal import Kind
+from models.recognition.video_model import VideoModel
 from tests.models.conftest import tiny_base
 
 CODE, OURS = RECIPES["text4vis-code"], RECIPES["default"]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.recipes import KINETICS_TEMPLATES, LARGE_DATA, RECIPES, Recipe, effective_batch
+from models.fitting.recipes import KINETICS_TEMPLATES, LARGE_DATA, RECIPES, Recipe, effective_batch
 
 CODE, PAPER, OURS = RECIPES["text4vis-code"], RECIPES["text4vis-paper"], RECIPES["default"]
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.schedule import lr_at, position
+from models.fitting.schedule import lr_at, position
 
 GOLDEN = {0: 0.0, 2.5: 2.5e-5, 5: 5e-5, 17.5: 2.5e-5, 30: 0.0}  # method §8: base 5e-5, warm-up 5, total 30
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.lda import VIDEOS_PER_CLASS
-from models.shots import ThinClass, draw, repeats
+from models.classifier.lda import VIDEOS_PER_CLASS
+from models.fitting.shots import ThinClass, draw, repeats
 
 CLIPS = [
     (f"{label}/{index:02}.mp4", label)

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from models.augment import Augment, CropPlan, Draw, draw
-from models.crops import resized_size
-from models.profile import Profile
+from models.frames.augmentation import Augment, CropPlan, Draw, draw
+from models.frames.crops import resized_size
+from models.profiles.profile import Profile
 
 PROFILE = Profile("test", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), 224, 256, ("{}",))
 SQUASHED = replace(PROFILE, resize="squash")

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.crops import crop_boxes, resized_size
-from models.profile import Profile
+from models.frames.crops import crop_boxes, resized_size
+from models.profiles.profile import Profile
 from tests.models.conftest import tiny_profile
 
 T4V = tiny_profile(size=224, short_side=256)

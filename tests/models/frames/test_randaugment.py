@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from models import randaugment
-from models.randaugment import OPERATIONS, rand_augment
+from models.frames import randaugment
+from models.frames.randaugment import OPERATIONS, rand_augment
 
 UInt8Array = npt.NDArray[np.uint8]
 

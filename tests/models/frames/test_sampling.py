@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.profile import Sampling
-from models.sampling import CANDIDATES, Views, candidate_indices, frame_indices, train_indices
+from models.frames.sampling import CANDIDATES, Views, candidate_indices, frame_indices, train_indices
+from models.profiles.profile import Sampling
 
 POLICIES = st.sampled_from(["segment_start", "segment_center"])
 

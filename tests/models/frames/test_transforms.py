@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.crops import crop_boxes, resized_size
-from models.profile import Profile
-from models.transforms import crop_frame, shrink_frame
+from models.frames.crops import crop_boxes, resized_size
+from models.frames.transforms import crop_frame, shrink_frame
+from models.profiles.profile import Profile
 from tests.models.conftest import tiny_profile
 
 BICUBIC = tiny_profile()
@@ -74,6 +74,6 @@ def test_the_cache_keeps_whole_frames_and_enlarges_none(shape: tuple[int, int], 
 
 
 def test_decode_children_need_no_torch() -> None:
-    modules = "models.transforms, models.augment, models.sampling, models.prompts, models.zoo"
+    modules = "models.frames.transforms, models.frames.augmentation, models.frames.sampling, models.profiles.prompts, models.profiles.zoo"
     code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

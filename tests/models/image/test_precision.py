@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from models import precision
-from models.precision import choose_device, choose_dtype
+from models.image import precision
+from models.image.precision import choose_device, choose_dtype
 from tests.models.conftest import CPU
 
 

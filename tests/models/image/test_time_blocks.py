@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from models.base import Base
-from models.temporal import Kind
-from models.time_blocks import TimeConv, attach, heads_of, on_class_token
-from models.towers import TimmTower
-from models.zoo import ENTRIES
+from models.image.time_blocks import TimeConv, attach, heads_of, on_class_token
+from models.image.towers import TimmTower
+from models.profiles.zoo import ENTRIES
+from models.recognition.base import Base
+from models.recognition.temporal import Kind
 from tests.models.conftest import clips, resnet_base, tiny_base
 
 

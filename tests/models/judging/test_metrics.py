@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, balanced_accuracy_score, confusion_matrix, top_k_accuracy_score
 
-from models import metrics
-from models.metrics import IntArray, Scores
+from models.judging import metrics
+from models.judging.metrics import IntArray, Scores
 
 SCORES = np.array([[3.0, 2, 1], [1, 3, 2], [2, 3, 1], [1, 2, 3], [3, 1, 2]])
 LABELS = np.array([0, 1, 0, 2, 1])

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.protocols import (
+from models.judging.protocols import (
     ClassSplit,
     Spread,
     freedom,

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from models import backbones
-from models.weights import WeightsUnavailable
+from models.lite import backbones
+from models.weights.states import WeightsUnavailable
 
 
 def test_folding_changes_the_time_and_not_the_answer() -> None:

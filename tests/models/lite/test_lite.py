@@ -14,13 +14,14 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from models import alignment, lite, sentence
-from models.classifier import build_rows
-from models.precision import has_native_bf16
-from models.recognizer import Recognizer
-from models.scoring import score
-from models.weights import WeightsUnavailable
-from models.zoo import ENTRIES
+from models.classifier.ensemble import build_rows
+from models.image.precision import has_native_bf16
+from models.lite import alignment, assembly
+from models.profiles.zoo import ENTRIES
+from models.recognition.recognizer import Recognizer
+from models.recognition.scoring import score
+from models.text import sentence
+from models.weights.states import WeightsUnavailable
 from tests.models.conftest import CPU, sample
 
 EVERYDAY = (
@@ -45,7 +46,7 @@ def actions(actions20: dict[str, Path]) -> dict[str, npt.NDArray[np.uint8]]:
 def half(lite_directory: Path) -> Recognizer:
     if not has_native_bf16(CPU):
         pytest.skip("this CPU does not compute bf16 natively")
-    return lite.open_lite(lite_directory).recognizer(CPU, torch.bfloat16, keep=False)
+    return assembly.open_lite(lite_directory).recognizer(CPU, torch.bfloat16, keep=False)
 
 
 def similarities(recognizer: Recognizer, frames: npt.NDArray[np.uint8], labels: Sequence[str]) -> torch.Tensor:
@@ -97,7 +98,7 @@ def test_bf16_ranks_like_fp32_on_real_actions(
 
 
 def test_assembling_again_gives_the_same_card(lite_directory: Path, tmp_path: Path) -> None:
-    lite.assemble(tmp_path / "lite")
+    assembly.assemble(tmp_path / "lite")
     assert (tmp_path / "lite" / "card.json").read_bytes() == (lite_directory / "card.json").read_bytes()
 
 
@@ -112,11 +113,11 @@ def test_nothing_half_made_is_left_behind(lite_directory: Path) -> None:
 
 
 def test_two_processes_may_assemble_at_once(tmp_path: Path) -> None:
-    code = "import sys, pathlib; from models.lite import assemble; assemble(pathlib.Path(sys.argv[1]))"
+    code = "import sys, pathlib; from models.lite.assembly import assemble; assemble(pathlib.Path(sys.argv[1]))"
     racers = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "lite")]) for _ in range(2)]
     assert [racer.wait(150) for racer in racers] == [0, 0]
     assert [path.name for path in tmp_path.iterdir()] == ["lite"]
-    assert lite.open_lite(tmp_path / "lite").dim == sentence.WIDTH
+    assert assembly.open_lite(tmp_path / "lite").dim == sentence.WIDTH
 
 
 def test_an_outdated_directory_is_replaced(lite_directory: Path, tmp_path: Path) -> None:
@@ -125,7 +126,7 @@ def test_an_outdated_directory_is_replaced(lite_directory: Path, tmp_path: Path)
     card = json.loads((lite_directory / "card.json").read_text())
     (target / "card.json").write_text(json.dumps(card | {"recipe": 0}))
     told: list[str] = []
-    assert lite.open_lite(target, lambda what, _: told.append(what)).name == "lite"
+    assert assembly.open_lite(target, lambda what, _: told.append(what)).name == "lite"
     assert any("assembl" in what for what in told)
     assert [path.name for path in tmp_path.iterdir()] == ["lite"]
 
@@ -137,7 +138,7 @@ def test_damage_is_repaired_from_the_packages(
     target.mkdir()
     (target / "card.json").write_bytes((lite_directory / "card.json").read_bytes())
     (target / "model.safetensors").write_bytes(b"half a file")
-    assert lite.open_lite(target).digest == lite_recognizer.digest
+    assert assembly.open_lite(target).digest == lite_recognizer.digest
     assert [path.name for path in tmp_path.iterdir()] == ["lite"]
 
 
@@ -145,7 +146,7 @@ def test_damage_is_repaired_from_the_packages(
 def test_a_missing_package_is_named(package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(WeightsUnavailable, match="not installed") as caught:
-        lite.assemble(tmp_path / "lite")
+        assembly.assemble(tmp_path / "lite")
     assert "vireo[offline]" in (caught.value.hint or "")
     assert not list(tmp_path.iterdir())
 

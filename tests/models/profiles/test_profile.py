@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from models.profile import Profile
+from models.profiles.profile import Profile
 from tests.models.conftest import tiny_profile
 
 BASE = tiny_profile()

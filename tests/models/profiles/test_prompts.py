@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.prompts import check_templates, expand, normalise_label
+from models.profiles.prompts import check_templates, expand, normalise_label
 
 
 @pytest.mark.parametrize(

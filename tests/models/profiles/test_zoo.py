@@ -4,8 +4,8 @@ import open_clip
 import pytest
 from open_clip.pretrained import get_pretrained_cfg
 
-from models import zoo
-from models.weights import check_quick_gelu
+from models.profiles import zoo
+from models.weights.states import check_quick_gelu
 
 FROM_OPEN_CLIP = [entry for entry in zoo.ENTRIES.values() if entry.name != "lite"]
 

@@ -7,11 +7,11 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from models.base import Base
-from models.pixels import normalised
-from models.recognizer import Recognizer
-from models.temporal import Kind
-from models.video import VideoModel
+from models.image.pixels import normalised
+from models.recognition.base import Base
+from models.recognition.recognizer import Recognizer
+from models.recognition.temporal import Kind
+from models.recognition.video_model import VideoModel
 from tests.models.conftest import CPU, resnet_base, tiny_base
 
 

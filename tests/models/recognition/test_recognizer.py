@@ -12,9 +12,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models import texts as text_module
-from models.recognizer import Recognizer
-from models.texts import overlong
+from models.recognition.recognizer import Recognizer
+from models.text import encoders
+from models.text.encoders import overlong
 from tests.models.conftest import clip_recognizer, tiny_clip
 
 TOKENIZER = open_clip.get_tokenizer("ViT-B-16-quickgelu")
@@ -63,7 +63,7 @@ def test_the_trimmed_context_changes_no_vector(
 def test_only_causal_towers_are_trimmed(monkeypatch: pytest.MonkeyPatch) -> None:
     model: Any = tiny_clip()
     model.attn_mask = None  # each position now sees all others, padding too
-    monkeypatch.setattr(text_module, "encode_trimmed", lambda *_: pytest.fail("trimmed a tower that reads its padding"))
+    monkeypatch.setattr(encoders, "encode_trimmed", lambda *_: pytest.fail("trimmed a tower that reads its padding"))
     bidirectional = clip_recognizer(model)
     assert bidirectional.encode_texts(["a cat"])[0].shape == (1, 32)
 

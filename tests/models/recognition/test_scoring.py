@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from models.profile import Aggregate
-from models.scoring import score
+from models.profiles.profile import Aggregate
+from models.recognition.scoring import score
 
 AGGREGATES: list[Aggregate] = ["features", "probabilities", "logits"]
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cosine_similarity
 
-from models.temporal import MeanPool, TemporalTransformer, build_head
+from models.recognition.temporal import MeanPool, TemporalTransformer, build_head
 
 DIM = 64
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from models.base import Base
-from models.temporal import Kind
-from models.towers import clip_tower
-from models.video import VideoModel
+from models.image.towers import clip_tower
+from models.recognition.base import Base
+from models.recognition.temporal import Kind
+from models.recognition.video_model import VideoModel
 from tests.models.conftest import clips, resnet_base, tiny_base, tiny_clip, tiny_resnet
 
 

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from models.base import Base
-from models.classifiers import TextInputs, build
-from models.context import ContextText
-from models.texts import TextSide
+from models.classifier.rows import TextInputs, build
+from models.recognition.base import Base
+from models.text.context import ContextText
+from models.text.encoders import TextSide
 from tests.models.conftest import tiny_base
 
 

@@ -8,8 +8,8 @@ import open_clip
 import pytest
 import torch
 
-from models.base import Base
-from models.texts import ClipTexts, SentenceTexts, text_width
+from models.recognition.base import Base
+from models.text.encoders import ClipTexts, SentenceTexts, text_width
 from tests.models.conftest import tiny_base, tiny_clip
 
 LONG = "cat " * 400

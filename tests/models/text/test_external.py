@@ -19,10 +19,10 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from models import external_text, sentence
-from models.classifiers import TextInputs, build
-from models.external_text import ExternalText, choose_texts, open_external, orthonormal
-from models.weights import WeightsUnavailable
+from models.classifier.rows import TextInputs, build
+from models.text import external, sentence
+from models.text.external import ExternalText, choose_texts, open_external, orthonormal
+from models.weights.states import WeightsUnavailable
 from tests.models.conftest import tiny_base
 
 WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "cat", "dog", "runs", "video", "somebody", "rides", "bicycle")
@@ -178,7 +178,7 @@ def test_a_name_is_neither_a_path_nor_found_where_no_hub_is(
 ) -> None:
     write_encoder(tmp_path / "bert")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(external_text, "hub_has_file", lambda *_: False)
+    monkeypatch.setattr(external, "hub_has_file", lambda *_: False)
     (tmp_path / "weights").mkdir()
     with pytest.raises(WeightsUnavailable, match="no text encoder") as caught:
         open_external(name, 8, 0, folder=tmp_path / "weights")

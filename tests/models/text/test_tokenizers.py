@@ -10,8 +10,8 @@ from tokenizers import Tokenizer as Words
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
-from models import tokenizers
-from models.weights import WeightsUnavailable
+from models.text import tokenizers
+from models.weights.states import WeightsUnavailable
 
 
 def test_clips_own_tokenizer_needs_no_hub(monkeypatch: pytest.MonkeyPatch) -> None:

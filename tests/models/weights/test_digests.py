@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.digest import Part, digest
+from models.weights.digests import Part, digest
 
 PARTS = st.recursive(
     st.none() | st.text() | st.binary() | st.integers() | st.floats(allow_nan=False),

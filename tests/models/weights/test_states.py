@@ -12,8 +12,15 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from models import weights
-from models.weights import QuickGeluMismatch, WeightsUnavailable, build, check_quick_gelu, read_state, weights_digest
+from models.weights import states
+from models.weights.states import (
+    QuickGeluMismatch,
+    WeightsUnavailable,
+    build,
+    check_quick_gelu,
+    read_state,
+    weights_digest,
+)
 
 STATE = {"a.weight": torch.arange(6.0).view(2, 3), "b": torch.tensor(2.0)}
 
@@ -142,7 +149,7 @@ def test_the_quickgelu_mismatch_is_an_error(architecture: str, tag: str, better:
 
 def test_a_mismatch_is_found_before_any_download() -> None:
     with pytest.raises(QuickGeluMismatch):
-        weights.download("ViT-B-16", "openai")
+        states.download("ViT-B-16", "openai")
 
 
 @pytest.fixture
@@ -150,7 +157,7 @@ def silent_hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A hub that takes the connection and then says nothing: worse than none."""
     server = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{server.getsockname()[1]}/w.safetensors"
-    monkeypatch.setattr(weights, "hf_hub_url", lambda *_: url)
+    monkeypatch.setattr(states, "hf_hub_url", lambda *_: url)
     yield
     server.close()
 
@@ -158,16 +165,16 @@ def silent_hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.usefixtures("silent_hub")
 def test_a_silent_hub_is_given_up_within_seconds() -> None:
     started = time.monotonic()
-    assert not weights.hub_has("ViT-B-16-quickgelu", "openai")
+    assert not states.hub_has("ViT-B-16-quickgelu", "openai")
     assert time.monotonic() - started < 5
 
 
 def test_offline_is_decided_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(weights, "HUB_SECONDS", 60.0)
+    monkeypatch.setattr(states, "HUB_SECONDS", 60.0)
     started = time.monotonic()
-    assert not weights.hub_has("ViT-B-16-quickgelu", "openai")
+    assert not states.hub_has("ViT-B-16-quickgelu", "openai")
     with pytest.raises(WeightsUnavailable, match="cannot be reached") as caught:
-        weights.download("ViT-B-16-quickgelu", "openai")
+        states.download("ViT-B-16-quickgelu", "openai")
     assert "weights/" in (caught.value.hint or "")
     assert time.monotonic() - started < 2

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import InvalidRequest, RequestTooLarge
-from service import forms
-from service.forms import Fields, FileSink, FormReader
+from service.bodies import multipart
+from service.bodies.multipart import Fields, FileSink, FormReader
 
 KNOWN = frozenset({"labels", "model"})
 
@@ -82,7 +82,7 @@ def test_a_body_cut_short_is_malformed(missing: int) -> None:
 
 
 def test_endless_empty_parts_meet_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(forms, "MAX_TEXT_BYTES", 1000)
+    monkeypatch.setattr(multipart, "MAX_TEXT_BYTES", 1000)
     with pytest.raises(RequestTooLarge):
         read([encode([("labels", b"")] * 20)])
 

@@ -6,9 +6,9 @@ import logging
 import httpx2
 import pytest
 
+from service.catalog.label_sets import LabelSets
 from service.gateway import Gateway
-from service.labelsets import LabelSets
-from service.logs import REQUEST_ID, JsonLines
+from service.ops.logs import REQUEST_ID, JsonLines
 from tests.service.sites import Site, error
 
 

@@ -9,10 +9,11 @@ import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from core.errors import BY_CODE
-from core.training import EvaluationRequest, TrainingRequest
-from service import bodies, examples
-from service.schemas import AliasBody, Asked, ClassifyBody, EmbedBody, KeepBody, LabelSetBody
-from service.validation import validate
+from core.training_requests import EvaluationRequest, TrainingRequest
+from service.bodies import reader
+from service.bodies.schemas import AliasBody, Asked, ClassifyBody, EmbedBody, KeepBody, LabelSetBody
+from service.bodies.validation import validate
+from service.http import openapi
 from tests.service.sites import Site
 
 ROUTES = {
@@ -96,19 +97,19 @@ def test_every_body_has_an_example(document: dict[str, Any]) -> None:
 
 def test_the_examples_are_accepted() -> None:
     pairs = (
-        (ClassifyBody, examples.CLASSIFY),
-        (Asked, examples.ASK),
-        (KeepBody, examples.KEEP),
-        (EmbedBody, examples.EMBED),
-        (LabelSetBody, examples.LABEL_SET),
-        (TrainingRequest, examples.TRAINING),
-        (EvaluationRequest, examples.EVALUATION),
-        (AliasBody, examples.ALIAS),
+        (ClassifyBody, openapi.CLASSIFY),
+        (Asked, openapi.ASK),
+        (KeepBody, openapi.KEEP),
+        (EmbedBody, openapi.EMBED),
+        (LabelSetBody, openapi.LABEL_SET),
+        (TrainingRequest, openapi.TRAINING),
+        (EvaluationRequest, openapi.EVALUATION),
+        (AliasBody, openapi.ALIAS),
     )
     for model, bodies_of in pairs:
         for body in bodies_of.values():
             validate(model, body)
-    assert bodies.MAX_JSON_BYTES > 0
+    assert reader.MAX_JSON_BYTES > 0
 
 
 def test_error_envelopes_are_documented_as_they_are(document: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ import pytest
 from starlette.datastructures import Headers
 
 from core.errors import InvalidRequest
-from service.wishes import Wishes, read
+from service.http.preferences import Wishes, read
 
 
 @pytest.mark.parametrize(

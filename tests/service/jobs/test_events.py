@@ -11,9 +11,9 @@ from contextlib import AbstractContextManager
 import httpx2
 import pytest
 
-from core import keys
 from core.errors import Cancelled
-from service import events
+from core.state import keys
+from service.jobs import events
 from tests.service.doubles import AnsweringWorker, answering, classification
 from tests.service.library import DATASET, Library
 from tests.service.sites import FILE, Site, error, wait_until

@@ -14,7 +14,7 @@ import httpx2
 import pytest
 import redis
 
-from client import embedded_redis
+from launcher import embedded_redis
 from tests.service.doubles import answering, classification
 from tests.service.sites import FILE, Site, error, serving, wait_until
 

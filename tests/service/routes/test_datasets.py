@@ -8,8 +8,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from core import keys
 from core.records import Job
+from core.state import keys
 from service.sweeper import Sweeper
 from tests.service.doubles import AnsweringWorker, answering
 from tests.service.library import DATASET, Library

@@ -7,8 +7,8 @@ from contextlib import AbstractContextManager
 import httpx2
 import pytest
 
-from core import keys
 from core.errors import Cancelled
+from core.state import keys
 from tests.service.doubles import AnsweringWorker, answering, classification
 from tests.service.sites import FILE, Site, error, wait_until
 

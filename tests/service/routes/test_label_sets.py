@@ -6,7 +6,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from service.schemas import LabelSetBody
+from service.bodies.schemas import LabelSetBody
 from tests.service.doubles import AnsweringWorker
 from tests.service.sites import FILE, Site, error
 

@@ -7,7 +7,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from core import keys
+from core.state import keys
 from tests.service.doubles import AnsweringWorker, answering
 from tests.service.library import REPORT, WEIGHTS, Library
 from tests.service.sites import FILE, SHA, Site, error

@@ -7,9 +7,9 @@ from typing import Any
 import httpx2
 import pytest
 
-from core import keys
 from core.datasets import Finding
 from core.errors import Cancelled, TrainingFailed
+from core.state import keys
 from tests.service.doubles import AnsweringWorker, answering
 from tests.service.library import DATASET, REPORT, Library
 from tests.service.sites import Site, error, wait_until

@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import InvalidRequest
-from service.uploads import _decode
+from service.uploads.sink import _decode
 from tests.service.doubles import answering
 from tests.service.sites import FILE, SHA, VIDEO, Site, error, wait_until
 
@@ -61,6 +61,9 @@ def free_port() -> int:
         return port
 
 
+GATEWAY = Path(sys.executable).with_name("vireo-gateway")
+
+
 @contextmanager
 def process(redis_url: str, data_dir: Path, **settings: str) -> Iterator[Process]:
     port = free_port()
@@ -72,7 +75,7 @@ def process(redis_url: str, data_dir: Path, **settings: str) -> Iterator[Process
         **settings,
     }
     with (data_dir / "log").open("wb") as log:
-        popen = subprocess.Popen([sys.executable, "-W", "error", "-m", "service"], env=environment, stderr=log)
+        popen = subprocess.Popen([sys.executable, "-W", "error", str(GATEWAY)], env=environment, stderr=log)
         try:
             url = f"http://127.0.0.1:{port}"
             wait_until(lambda: _listens(port) or popen.poll() is not None, 20)
@@ -191,7 +194,7 @@ def test_base64_is_read_strictly(data: bytes) -> None:
 
 
 def test_base64_that_spans_many_pieces(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.uploads._BASE64_STEP", 8)
+    monkeypatch.setattr("service.uploads.sink._BASE64_STEP", 8)
     with serve() as site, site.client() as http:
         for text in (base64.b64encode(VIDEO).decode(), base64.encodebytes(VIDEO).decode()):
             assert http.post("/v1/videos", json={"base64": text}).json()["id"] == f"vid_{SHA}"

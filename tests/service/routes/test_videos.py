@@ -7,9 +7,9 @@ from contextlib import AbstractContextManager
 
 import httpx2
 
-from core import keys
 from core.records import VideoFacts
-from core.videos import SET_FACTS, facts_args
+from core.state import keys
+from core.state.video_records import SET_FACTS, facts_args
 from tests.service.doubles import AnsweringWorker
 from tests.service.sites import BASE64, FILE, SHA, VIDEO, Site, error, wait_until
 

@@ -12,9 +12,9 @@ import pytest
 
 from core.errors import UndecodableVideo, UrlNotAllowed, UrlUnreachable, VideoTooLarge, VireoError
 from core.storage import Store
-from service import fetch
-from service.fetch import Fetcher
-from service.uploads import incoming
+from service.uploads import fetch
+from service.uploads.fetch import Fetcher
+from service.uploads.sink import incoming
 from tests.service.doubles import answering
 from tests.service.sites import SHA, VIDEO, Site, error
 

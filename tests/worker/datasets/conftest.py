@@ -14,9 +14,9 @@ from core.datasets import Dataset, DatasetRequest, archive_key
 from core.settings import Settings
 from core.storage import Store
 from tests.clips import SPECS, render
-from worker.cancellation import CancelToken
-from worker.datasets.prepare import MARKER, prepare
-from worker.decode_pool import DecodePool
+from worker.datasets.preparation import MARKER, prepare
+from worker.decoding.pool import DecodePool
+from worker.jobs.cancellation import CancelToken
 
 
 @pytest.fixture(scope="session")

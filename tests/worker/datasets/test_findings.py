@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.datasets import ClassCount, Split
-from worker.datasets.report import Clip, class_findings, count_classes, settle_copies, untrainable
+from worker.datasets.findings import Clip, class_findings, count_classes, settle_copies, untrainable
 
 
 def clip(path: str, content: str, label: str, split: Split | None = None) -> Clip:

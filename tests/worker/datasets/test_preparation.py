@@ -170,7 +170,7 @@ def test_a_remote_store(desk: Desk, clips: list[bytes], tmp_path: Path) -> None:
 
 
 def test_no_torch_is_needed() -> None:
-    script = "import sys, worker.datasets.prepare; sys.exit('torch' in sys.modules)"
+    script = "import sys, worker.datasets.preparation; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False).returncode == 0
 
 
@@ -180,9 +180,9 @@ from pathlib import Path
 from core.datasets import DatasetRequest
 from core.settings import Settings
 from core.storage import Store
-from worker.cancellation import CancelToken
-from worker.datasets import prepare
-from worker.decode_pool import DecodePool
+from worker.jobs.cancellation import CancelToken
+from worker.datasets import preparation
+from worker.decoding.pool import DecodePool
 
 def die(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -195,11 +195,11 @@ def main(data, request, point):
     store = Store(settings.store_url, Path(data) / "spool")
     progress = lambda said: die() if point == "looking" and "steps" in said else None
     if point == "unpacking":
-        prepare.list_clips = die
+        preparation.list_clips = die
     if point in ("publish_tree", "write_text", "delete"):
         setattr(store, point, after(getattr(store, point)))
     with DecodePool(1, 20.0, 1 << 30, 1 << 24, 600.0) as decoders:
-        prepare.prepare(DatasetRequest.model_validate_json(request), store=store, decoders=decoders,
+        preparation.prepare(DatasetRequest.model_validate_json(request), store=store, decoders=decoders,
                         settings=settings, token=CancelToken(), progress=progress)
 
 if __name__ == "__main__":
@@ -266,7 +266,7 @@ def unpacking_child(folder: Path) -> int | None:
             command = entry.read_bytes()
         except OSError:
             continue
-        if b"worker.datasets.child" in command and str(folder).encode() in command:
+        if b"worker.datasets.archives.unpack_child" in command and str(folder).encode() in command:
             return int(entry.parent.name)
     return None
 

@@ -11,11 +11,11 @@ from prometheus_client import REGISTRY
 from core.errors import InvalidDataset
 from core.records import Job
 from core.settings import Settings
-from worker.cancellation import CancelToken
 from worker.datasets import role
 from worker.datasets.role import Datasets
-from worker.heartbeat import Heartbeat
-from worker.reporter import Reporter
+from worker.jobs.cancellation import CancelToken
+from worker.jobs.heartbeat import Heartbeat
+from worker.jobs.reporter import Reporter
 
 REPORT = [{"code": "undecodable", "count": 3}, {"code": "leak", "count": 2}, {"code": "imbalance", "count": 1}]
 JOB = Job(id="job_1", kind="dataset", request={"archive": "incoming/x", "name": "gym"}, created_at=0.0)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.datasets import Split
-from worker.datasets.report import Clip
+from worker.datasets.findings import Clip
 from worker.datasets.splits import divide
 
 SIZES = st.dictionaries(st.sampled_from("abcdef"), st.integers(1, 40), min_size=1)

@@ -14,16 +14,16 @@ import numpy as np
 import pytest
 
 from core.errors import StorageUnavailable, WorkerUnavailable
-from models.augment import Augment
-from models.profile import Profile
-from models.sampling import Views, frame_indices
+from models.frames.augmentation import Augment
+from models.frames.sampling import Views, frame_indices
+from models.profiles.profile import Profile
 from tests.clips import SPECS, read_index, render, render_slow, rendered
-from worker.clips import Batch, ClipReader, Sample
-from worker.decode_pool import DecodePool
+from worker.decoding.dataset_clips import Batch, ClipReader, Sample
+from worker.decoding.pool import DecodePool
 
 PROFILE = Profile("test", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), 48, 56, ("{}",))
 NAMES = ("h264", "vp9_webm", "mpeg4_avi", "h264_bframes", "gif")
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +150,7 @@ def test_killed_children_change_nothing(
     cached: bool, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """kill -9 of one decode child after another: what they had in hand is decoded once more."""
-    monkeypatch.setattr("worker.decode_pool._WEDGED_SECONDS", 0.5)
+    monkeypatch.setattr("worker.decoding.pool._WEDGED_SECONDS", 0.5)
     path = render(folder / "large.mp4", replace(SPECS["h264_long_gop"], width=640, height=480, frames=100))
     plan = [[Sample(path, i, seed=i) for i in range(4)] for _ in range(5)]
     with start(deadline_s=3.0) as pool:

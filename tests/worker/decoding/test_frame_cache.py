@@ -14,14 +14,14 @@ import numpy.typing as npt
 import pytest
 
 from core.errors import UndecodableVideo
-from models.augment import Augment, Draw
-from models.profile import Profile
-from models.sampling import Views
+from models.frames.augmentation import Augment, Draw
+from models.frames.sampling import Views
+from models.profiles.profile import Profile
 from tests.clips import SPECS, read_index, render, rendered
-from worker import frame_cache
-from worker.decode import DecodeReport, DecodeRequest, decode_clip
-from worker.frame_cache import decode_cached, prepare
-from worker.probe import Limits
+from worker.decoding import frame_cache
+from worker.decoding.frame_cache import decode_cached, prepare
+from worker.video.clip import DecodeReport, DecodeRequest, decode_clip
+from worker.video.container import Limits
 
 UInt8Array = npt.NDArray[np.uint8]
 

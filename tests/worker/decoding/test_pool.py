@@ -19,18 +19,18 @@ import numpy as np
 import pytest
 
 from core.errors import Cancelled, InvalidRequest, UndecodableVideo, VideoTooLarge, VireoError, WorkerUnavailable
-from models.profile import Profile
-from models.sampling import Views, frame_indices
+from models.frames.sampling import Views, frame_indices
+from models.profiles.profile import Profile
 from tests.clips import SPECS, corrupt, read_index, render, render_slow, rendered
-from worker import segment
-from worker.decode import DecodeRequest, decode_clip
-from worker.decode_pool import DecodedClip, DecodePool, Decoding
-from worker.probe import Limits
-from worker.segment import Segment, attach
+from worker.decoding import memory
+from worker.decoding.memory import Segment, attach
+from worker.decoding.pool import DecodedClip, DecodePool, Decoding
+from worker.video.clip import DecodeRequest, decode_clip
+from worker.video.container import Limits
 
 PROFILE = Profile("test", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), 48, 48, ("{}",))
 LIMITS = Limits(max_pixels=4096 * 2304, max_seconds=600)
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -244,7 +244,7 @@ def reason_of(decoding: Decoding) -> str:
 
 
 def test_a_wedged_pool_is_replaced(folder: Path, slow: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.decode_pool._WEDGED_SECONDS", 0.2)
+    monkeypatch.setattr("worker.decoding.pool._WEDGED_SECONDS", 0.2)
     with start(deadline_s=3.0) as pool:
         channel = pool._children._pool_manager.worker_manager.workers_channel
         assert channel is not None
@@ -309,7 +309,7 @@ def test_a_lack_of_memory_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(fd: int, size: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(segment, "_reserve", full)
+    monkeypatch.setattr(memory, "_reserve", full)
     with pytest.raises(WorkerUnavailable, match="no memory for 8 MB"):
         Segment((8 << 20,))
 
@@ -317,9 +317,9 @@ def test_a_lack_of_memory_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 PARENT = """
 import sys, time
 from pathlib import Path
-from models.profile import Profile
-from models.sampling import Views
-from worker.decode_pool import DecodePool
+from models.profiles.profile import Profile
+from models.frames.sampling import Views
+from worker.decoding.pool import DecodePool
 
 if __name__ == "__main__":
     profile = Profile("test", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), 48, 48, ("{}",))

@@ -22,26 +22,27 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from core import jobs, keys, storage
+from core import storage
 from core.datasets import archive_key
 from core.errors import Cancelled, InvalidCheckpoint, WorkerUnavailable
 from core.records import Job, JobState, new_job_id
 from core.registry import Registry, Version
 from core.settings import Settings
+from core.state import keys, lifecycle
 from core.storage import Store
-from core.training import ImportRequest, Progress
-from models.checkpoint import open_version
+from core.training_requests import ImportRequest, Progress
+from models.files.versions import open_version
 from tests.models.conftest import CPU
+from tests.models.files.published.test_checkpoint import Bomb
 from tests.models.official import CONFIG, clip_state, fusion_state, tiny_model, under
-from tests.models.test_published import Bomb
-from worker.cancellation import Cancellations, CancelToken
-from worker.connection import connect
-from worker.datasets import importing
-from worker.datasets.importing import import_checkpoint
 from worker.datasets.role import Datasets
-from worker.heartbeat import Heartbeat
-from worker.jobs import JobBook
-from worker.tasks import Interrupted, run_job
+from worker.importing import importer
+from worker.importing.importer import import_checkpoint
+from worker.jobs.attempt import Interrupted, run_job
+from worker.jobs.book import JobBook
+from worker.jobs.cancellation import Cancellations, CancelToken
+from worker.jobs.connection import connect
+from worker.jobs.heartbeat import Heartbeat
 
 
 def packed(content: Any) -> bytes:
@@ -231,8 +232,8 @@ def test_a_worker_that_leaves_keeps_the_file(counter: Counter, monkeypatch: pyte
 
 
 def test_what_takes_too_long_is_stopped(counter: Counter, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importing, "_PATIENCE", 0.05)
-    monkeypatch.setattr(importing, "_SLOWEST", 1 << 40)
+    monkeypatch.setattr(importer, "_PATIENCE", 0.05)
+    monkeypatch.setattr(importer, "_SLOWEST", 1 << 40)
     with pytest.raises(InvalidCheckpoint, match="too long"):
         counter.run(counter.stock(official()))
 
@@ -240,8 +241,8 @@ def test_what_takes_too_long_is_stopped(counter: Counter, monkeypatch: pytest.Mo
 def test_a_worker_without_torch_does_not_blame_the_file(counter: Counter, monkeypatch: pytest.MonkeyPatch) -> None:
     request = counter.stock(official())
     (counter.folder / "torch.py").write_text("raise ImportError")
-    path = f"{counter.folder}:{importing._CHILD_ENVIRONMENT['PYTHONPATH']}"
-    monkeypatch.setitem(importing._CHILD_ENVIRONMENT, "PYTHONPATH", path)
+    path = f"{counter.folder}:{importer._CHILD_ENVIRONMENT['PYTHONPATH']}"
+    monkeypatch.setitem(importer._CHILD_ENVIRONMENT, "PYTHONPATH", path)
     with pytest.raises(WorkerUnavailable):
         counter.run(request)
     assert counter.files() == {request.file}
@@ -305,8 +306,8 @@ def test_the_role_does_the_job(counter: Counter, redis_url: str) -> None:
 
 def queued(client: Any, request: ImportRequest) -> Job:
     job = Job(id=new_job_id(), kind="import", request=request.model_dump(mode="json"), created_at=time.time())
-    script_keys, args = jobs.create_args(job, keys.DATASETS, 100)
-    client.register_script(jobs.CREATE)(keys=script_keys, args=args)
+    script_keys, args = lifecycle.create_args(job, keys.DATASETS, 100)
+    client.register_script(lifecycle.CREATE)(keys=script_keys, args=args)
     return job
 
 

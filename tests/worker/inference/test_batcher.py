@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from core.errors import Cancelled
-from worker.batching import Batcher, Frames
-from worker.cancellation import CancelToken
+from worker.inference.batcher import Batcher, Frames
+from worker.jobs.cancellation import CancelToken
 
 SIDE = 4
 

@@ -13,11 +13,11 @@ from core.errors import ModelUnavailable, UnknownModel
 from core.registry import Registry, Version
 from core.settings import Settings
 from core.storage import Store
-from models.recognizer import Recognizer
-from models.weights import WeightsUnavailable
+from models.recognition.recognizer import Recognizer
+from models.weights.states import WeightsUnavailable
 from tests.core.test_registry import publish
-from worker import shelf as module
-from worker.shelf import Shelf
+from worker.inference import shelf as module
+from worker.inference.shelf import Shelf
 
 
 @pytest.fixture

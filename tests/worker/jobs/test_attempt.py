@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 import redis
 
-from core import jobs, keys
 from core.errors import TrainingFailed
 from core.records import Job, JobState, new_job_id
-from core.training import Progress
-from worker.cancellation import Cancellations, CancelToken
-from worker.connection import connect
-from worker.jobs import JobBook
-from worker.reporter import Reporter, Superseded
-from worker.tasks import Handler, Interrupted, run_job
+from core.state import keys, lifecycle
+from core.training_requests import Progress
+from worker.jobs.attempt import Handler, Interrupted, run_job
+from worker.jobs.book import JobBook
+from worker.jobs.cancellation import Cancellations, CancelToken
+from worker.jobs.connection import connect
+from worker.jobs.reporter import Reporter, Superseded
 
 
 @pytest.fixture
@@ -33,8 +33,8 @@ def book(client: redis.Redis) -> JobBook:
 @pytest.fixture
 def job(client: redis.Redis) -> Job:
     job = Job(id=new_job_id(), kind="training", request={}, created_at=time.time())
-    script_keys, args = jobs.create_args(job, keys.TRAINING, 100)
-    client.register_script(jobs.CREATE)(keys=script_keys, args=args)
+    script_keys, args = lifecycle.create_args(job, keys.TRAINING, 100)
+    client.register_script(lifecycle.CREATE)(keys=script_keys, args=args)
     return job
 
 
@@ -86,7 +86,7 @@ def raising(error: Exception) -> Handler:
 
 
 def test_a_child_that_died_is_started_again_but_not_for_ever(book: JobBook, job: Job) -> None:
-    for _ in range(jobs.MAX_ATTEMPTS):
+    for _ in range(lifecycle.MAX_ATTEMPTS):
         assert do(book, job, raising(Interrupted("its child died"))) is True
         assert state(book, job) is JobState.QUEUED
     assert do(book, job, raising(Interrupted("its child died"))) is False
@@ -98,7 +98,7 @@ def test_a_checkpoint_counts_its_attempts_anew(book: JobBook, job: Job) -> None:
         reporter.event("checkpoint", {"step": 1}, secured=True)
         raise Interrupted("its child died")
 
-    for _ in range(2 * jobs.MAX_ATTEMPTS):
+    for _ in range(2 * lifecycle.MAX_ATTEMPTS):
         assert do(book, job, secure) is True
     assert state(book, job) is JobState.QUEUED
 
@@ -127,14 +127,14 @@ def test_a_worker_that_leaves_gives_back_what_a_user_would_cancel(
 
 def test_a_cancelled_run_can_be_resumed(client: redis.Redis, book: JobBook, job: Job) -> None:
     do(book, job, raising(TrainingFailed("The loss is nan.")))
-    script_keys, args = jobs.resume_args(job.id, keys.TRAINING, time.time())
-    assert client.register_script(jobs.RESUME)(keys=script_keys, args=args) == "failed"
+    script_keys, args = lifecycle.resume_args(job.id, keys.TRAINING, time.time())
+    assert client.register_script(lifecycle.RESUME)(keys=script_keys, args=args) == "failed"
     found = book.get(job.id)
     assert found is not None
     assert (found.state, found.error, found.finished_at) == (JobState.QUEUED, None, None)
     assert do(book, job, lambda *_: {"model": "gym:1"}) is False
     assert state(book, job) is JobState.SUCCEEDED
-    assert client.register_script(jobs.RESUME)(keys=script_keys, args=args) == "succeeded"
+    assert client.register_script(lifecycle.RESUME)(keys=script_keys, args=args) == "succeeded"
     assert state(book, job) is JobState.SUCCEEDED
 
 

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import redis
 
-from core import jobs, keys
 from core.errors import Cancelled, UndecodableVideo
 from core.records import Job, JobState, new_job_id
-from worker.connection import connect
-from worker.jobs import JobBook
-from worker.reaper import Reaper
+from core.state import keys, lifecycle
+from worker.jobs.book import JobBook
+from worker.jobs.connection import connect
+from worker.jobs.reaper import Reaper
 
 
 @pytest.fixture
@@ -29,8 +29,8 @@ def book(client: redis.Redis) -> JobBook:
 
 def queue_job(client: redis.Redis, *, age: float = 0.0, limit: int = 100) -> Job:
     job = Job(id=new_job_id(), kind="classify", request={"labels": ["ä", "b"]}, created_at=time.time() - age)
-    script_keys, args = jobs.create_args(job, keys.INFERENCE, limit)
-    assert client.register_script(jobs.CREATE)(keys=script_keys, args=args) == 1
+    script_keys, args = lifecycle.create_args(job, keys.INFERENCE, limit)
+    assert client.register_script(lifecycle.CREATE)(keys=script_keys, args=args) == 1
     return job
 
 
@@ -42,8 +42,8 @@ def test_a_job_reads_back_as_it_was_written(client: redis.Redis, book: JobBook) 
 def test_the_queue_limit_refuses_without_a_trace(client: redis.Redis, book: JobBook) -> None:
     first = queue_job(client, limit=1)
     job = Job(id=new_job_id(), kind="classify", created_at=time.time())
-    script_keys, args = jobs.create_args(job, keys.INFERENCE, 1)
-    assert client.register_script(jobs.CREATE)(keys=script_keys, args=args) == 0
+    script_keys, args = lifecycle.create_args(job, keys.INFERENCE, 1)
+    assert client.register_script(lifecycle.CREATE)(keys=script_keys, args=args) == 0
     assert book.get(job.id) is None
     assert client.zrange(keys.JOBS, 0, -1) == [first.id]
 

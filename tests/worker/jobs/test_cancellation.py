@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from core import keys
 from core.errors import Cancelled
-from worker.cancellation import Cancellations, CancelToken
-from worker.connection import connect
+from core.state import keys
+from worker.jobs.cancellation import Cancellations, CancelToken
+from worker.jobs.connection import connect
 
 
 def test_a_trip_stops_what_is_under_way() -> None:

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import time
 
-from core import keys
 from core.records import WorkerInfo
-from worker.cancellation import Cancellations
-from worker.connection import connect
-from worker.heartbeat import LIFETIME, Heartbeat
-from worker.jobs import JobBook
+from core.state import keys
+from worker.jobs.book import JobBook
+from worker.jobs.cancellation import Cancellations
+from worker.jobs.connection import connect
+from worker.jobs.heartbeat import LIFETIME, Heartbeat
 
 
 def test_a_worker_says_what_it_does_renews_its_leases_and_signs_off(redis_url: str) -> None:

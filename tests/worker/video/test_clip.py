@@ -14,13 +14,13 @@ import pytest
 from av.video.reformatter import VideoReformatter
 
 from core.errors import UndecodableVideo, VideoTooLarge, VireoError
-from models.profile import Profile, Sampling
-from models.sampling import Views, frame_indices
-from models.transforms import crop_frame
+from models.frames.sampling import Views, frame_indices
+from models.frames.transforms import crop_frame
+from models.profiles.profile import Profile, Sampling
 from tests.clips import BARS, SPECS, ClipSpec, Matrix, corrupt, draw_index, read_index, render, rendered, truncate
-from worker.decode import DecodeReport, DecodeRequest, decode_clip
-from worker.pixels import to_rgb
-from worker.probe import Limits
+from worker.video.clip import DecodeReport, DecodeRequest, decode_clip
+from worker.video.colour import to_rgb
+from worker.video.container import Limits
 
 UInt8Array = npt.NDArray[np.uint8]
 
@@ -297,7 +297,7 @@ def attempt(path: Path) -> DecodeReport | VireoError:
 
 
 def test_the_decoder_needs_no_torch() -> None:
-    check = "import sys, worker.decode_child; sys.exit('torch' in sys.modules)"
+    check = "import sys, worker.decoding.decode_child; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
 
 

@@ -12,18 +12,18 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from models.augment import Augment, Draw
-from models.profile import Profile
-from models.sampling import Views, train_indices
+from models.frames.augmentation import Augment, Draw
+from models.frames.sampling import Views, train_indices
+from models.profiles.profile import Profile
 from tests.clips import BARS, SPECS, read_index, render, truncate
-from worker.decode import DecodeReport, DecodeRequest, decode_clip
-from worker.probe import Limits
+from worker.video.clip import DecodeReport, DecodeRequest, decode_clip
+from worker.video.container import Limits
 
 UInt8Array = npt.NDArray[np.uint8]
 
 PROFILE = Profile("test", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), 48, 64, ("{}",))
 WHOLE = Augment(area=(1.0, 1.0), aspect=(1.0, 1.0), flip=0.0, grayscale=0.0)  # of a square frame: all of it
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def test_randaugment_gets_whole_frames_of_the_short_side(folder: Path, monkeypat
         sizes.append((*image.size, count, magnitude))
         return image
 
-    monkeypatch.setattr("models.augment.rand_augment", spy)
+    monkeypatch.setattr("models.frames.augmentation.rand_augment", spy)
     path = render(folder / "wide.mp4", replace(SPECS["h264"], width=256, height=128))
     look(path, 0, replace(WHOLE, randaugment=(2, 9)))
     assert sizes == [(128, 64, 2, 9)] * 8
@@ -104,8 +104,8 @@ def test_another_process_sees_the_same(square: Path) -> None:
     code = (
         "import hashlib, sys\n"
         "from pathlib import Path\n"
-        "from models.augment import Augment\n"
-        "from tests.worker.test_decode_draw import look\n"
+        "from models.frames.augmentation import Augment\n"
+        "from tests.worker.video.test_clip_draw import look\n"
         "print(hashlib.sha256(look(Path(sys.argv[1]), 11, Augment(randaugment=(2, 9)))[0].tobytes()).hexdigest())"
     )
     run = [subprocess.check_output([sys.executable, "-c", code, str(square)], cwd=ROOT) for _ in range(2)]

@@ -10,7 +10,7 @@ import pytest
 
 from core.errors import StorageUnavailable, UndecodableVideo, VideoTooLarge
 from tests.clips import SPECS, corrupt, render, render_audio, render_cover, render_huge_gif, rendered, truncate
-from worker.probe import DEMUXERS, Limits, probe
+from worker.video.container import DEMUXERS, Limits, probe
 
 LIMITS = Limits()
 

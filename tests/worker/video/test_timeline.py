@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import VideoTooLarge
-from models.sampling import frame_indices
+from models.frames.sampling import frame_indices
 from tests.clips import SPECS, rendered, truncate
-from worker.packets import data
-from worker.plan import Run, Timeline, read_timeline, reader, refine, runs
-from worker.probe import Limits, Video
+from worker.video.container import Limits, Video
+from worker.video.packets import data
+from worker.video.timeline import Run, Timeline, read_timeline, reader, refine, runs
 
 LIMITS = Limits()
 

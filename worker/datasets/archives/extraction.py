@@ -10,7 +10,6 @@ import json
 import multiprocessing
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -19,10 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import InvalidArchive, VireoError, WorkerUnavailable
-from worker.cancellation import CancelToken
-from worker.datasets.folder import UnpackLimits
+from core.processes import python_module
+from worker.datasets.archives.folder import UnpackLimits
+from worker.jobs.cancellation import CancelToken
 
-_PROJECT = Path(__file__).resolve().parents[2]
+_CHILD = "worker.datasets.archives.unpack_child"
+_PROJECT = Path(__file__).resolve().parents[3]
 _OF_PYTHON = ("PYTHONHOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")  # some interpreters do not start without
 _TICK = 0.5  # seconds between two looks at the clock
 _NEVER_STARTED = 1  # exit status of an interpreter that could not import the child, which has one of its own
@@ -80,7 +81,7 @@ def unpack(
 def _start(archive: Path, into: Path, limits: UnpackLimits, sender: Connection) -> subprocess.Popen[bytes]:
     """A fresh interpreter, which has nothing of this process's memory and none of the secrets in its environment. It
     needs this project and the standard library, so it starts without site packages, in half the time."""
-    command = [sys.executable, "-S", "-m", "worker.datasets.child", str(archive.absolute()), str(into.absolute())]
+    command = python_module(_CHILD, str(archive.absolute()), str(into.absolute()), options=("-S",))
     return subprocess.Popen(
         [*command, json.dumps(asdict(limits)), str(sender.fileno())],
         env={"PYTHONPATH": str(_PROJECT)} | {name: os.environ[name] for name in _OF_PYTHON if name in os.environ},

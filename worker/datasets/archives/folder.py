@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any, NoReturn, Protocol
 
 from core.errors import InvalidArchive, StorageUnavailable
-from worker.datasets.names import clean_path, refuse
+from worker.datasets.archives.names import clean_path, refuse
 
 CHUNK = 1 << 20
 _TELL_SECONDS = 0.25

@@ -1,4 +1,4 @@
-"""Unpacking an untrusted zip or tar: the part that runs in a child (`worker.datasets.archive` starts and watches it).
+"""Unpacking an untrusted zip or tar: the part that runs in a child (`worker.datasets.archives.extraction` starts and watches it).
 
 Any link, device or encrypted entry refuses the whole archive, as does any name that leads out of it; archives inside
 are files like any other and stay packed.
@@ -15,10 +15,10 @@ import zlib
 from pathlib import Path
 
 from core.errors import InvalidArchive, StorageUnavailable
-from worker.datasets.folder import CutOff, Folder, Tell, UnpackLimits
-from worker.datasets.formats import sniff
-from worker.datasets.untar import unpack_tar
-from worker.datasets.unzip import unpack_zip
+from worker.datasets.archives.folder import CutOff, Folder, Tell, UnpackLimits
+from worker.datasets.archives.formats import sniff
+from worker.datasets.archives.untar import unpack_tar
+from worker.datasets.archives.unzip import unpack_zip
 
 # these libraries answer a damaged file with nearly any exception
 _DAMAGE = (

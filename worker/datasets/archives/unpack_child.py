@@ -1,14 +1,12 @@
-"""`python -m worker.datasets.child ARCHIVE FOLDER LIMITS PIPE`: the process that meets an untrusted archive.
+"""`python -m worker.datasets.archives.unpack_child ARCHIVE FOLDER LIMITS PIPE`: the process that meets an untrusted archive.
 
-It imports little, may use little, and dies with the worker that started it. `worker.datasets.archive` is the other end.
+It imports little, may use little, and dies with the worker that started it. `worker.datasets.archives.extraction` is the other end.
 """
 
 from __future__ import annotations
 
-import ctypes
 import json
 import resource
-import signal
 import sys
 import traceback
 from multiprocessing.connection import Connection
@@ -16,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import VireoError
-from worker.datasets.folder import UnpackLimits
-from worker.datasets.unpack import unpack_here
+from core.processes import die_with_parent, limit_resources
+from worker.datasets.archives.folder import UnpackLimits
+from worker.datasets.archives.unpack import unpack_here
 
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _OPEN_FILES = 32
 _FAILED = 70  # exit status: not 1, which is an interpreter's that could not even import this
 
@@ -43,17 +41,15 @@ def main(archive: str, folder: str, limits_json: str, pipe: str) -> None:
 
 
 def confine(limits: UnpackLimits) -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    for what, limit in (
-        (resource.RLIMIT_AS, limits.memory_bytes),
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_FSIZE, limits.max_bytes),
-        (resource.RLIMIT_NOFILE, _OPEN_FILES),
-    ):
-        hard = resource.getrlimit(what)[1]
-        limit = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
-        resource.setrlimit(what, (limit, limit))
+    die_with_parent()
+    limit_resources(
+        {
+            resource.RLIMIT_AS: limits.memory_bytes,
+            resource.RLIMIT_CORE: 0,
+            resource.RLIMIT_FSIZE: limits.max_bytes,
+            resource.RLIMIT_NOFILE: _OPEN_FILES,
+        }
+    )
 
 
 if __name__ == "__main__":

@@ -7,9 +7,9 @@ from pathlib import Path
 from tarfile import HeaderError
 from typing import IO, Self, cast
 
-from worker.datasets.folder import CHUNK, CutOff, Folder, Metered, refuse_link, refuse_special
-from worker.datasets.formats import Kind, not_an_archive, open_tar_stream
-from worker.datasets.names import hidden, refuse
+from worker.datasets.archives.folder import CHUNK, CutOff, Folder, Metered, refuse_link, refuse_special
+from worker.datasets.archives.formats import Kind, not_an_archive, open_tar_stream
+from worker.datasets.archives.names import hidden, refuse
 
 
 class _EndMark(Exception):

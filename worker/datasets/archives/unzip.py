@@ -7,8 +7,8 @@ import zipfile
 import zlib
 from pathlib import Path
 
-from worker.datasets.folder import CutOff, Folder, Metered, refuse_link, refuse_special
-from worker.datasets.names import hidden, refuse
+from worker.datasets.archives.folder import CutOff, Folder, Metered, refuse_link, refuse_special
+from worker.datasets.archives.names import hidden, refuse
 
 _ENCRYPTED, _SAYS_UTF8 = 0x1, 0x800  # bits of an entry's flags
 

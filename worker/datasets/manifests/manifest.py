@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 from core.datasets import Finding, FindingCode, Severity, Split
 from core.errors import InvalidDataset
-from worker.datasets.archive import Entry
+from worker.datasets.archives.extraction import Entry
+from worker.datasets.archives.names import printable
 from worker.datasets.labels import clean_label, examples
-from worker.datasets.names import printable
-from worker.datasets.tables import SPLITS, read_table
+from worker.datasets.manifests.rows import SPLITS, read_table
 
 MANIFESTS = ("manifest.csv", "manifest.tsv", "manifest.jsonl")
 MAX_PATHS, MAX_SHOWN = 20, 300  # in one finding; characters of one

@@ -1,7 +1,7 @@
 """Text classifiers, remembered: one row per label, content-addressed, so no weight change can ever meet a stale row.
 
 Tiers: whole matrices and rows in this process (LRU) ▸ rows in Redis ▸ the text tower. A row's address covers the text
-tower's weights, the tokenizer, templates or prompts, the label and the normaliser (`models.classifier.row_key`).
+tower's weights, the tokenizer, templates or prompts, the label and the normaliser (`models.classifier.ensemble.row_key`).
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import numpy as np
 import redis
 import torch
 
-from core import keys
-from core.metrics import CACHE_REQUESTS
+from core.prometheus import CACHE_REQUESTS
 from core.questions import Label
-from models.classifier import build_rows, row_key
-from models.recognizer import Recognizer
-from worker.lru import ByteLRU
+from core.state import keys
+from models.classifier.ensemble import build_rows, row_key
+from models.recognition.recognizer import Recognizer
+from worker.inference.caches.lru import ByteLRU
 
 log = logging.getLogger(__name__)
 

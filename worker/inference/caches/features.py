@@ -17,13 +17,13 @@ import numpy as np
 import redis
 import torch
 
-from core import keys
-from core.metrics import CACHE_REQUESTS
+from core.prometheus import CACHE_REQUESTS
 from core.records import VideoFacts
-from models.digest import digest
-from models.recognizer import Recognizer
-from models.sampling import Views
-from worker.lru import ByteLRU
+from core.state import keys
+from models.frames.sampling import Views
+from models.recognition.recognizer import Recognizer
+from models.weights.digests import digest
+from worker.inference.caches.lru import ByteLRU
 
 log = logging.getLogger(__name__)
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from core import keys
 from core.settings import Settings
+from core.state import keys
 from core.storage import Store
-from worker.connection import connect
-from worker.heartbeat import Heartbeat
-from worker.jobs import JobBook
-from worker.tasks import Handler
-from worker.training.runner import Runner
+from worker.jobs.attempt import Handler
+from worker.jobs.book import JobBook
+from worker.jobs.connection import connect
+from worker.jobs.heartbeat import Heartbeat
+from worker.training.job.runner import Runner
 
 
 class Training:

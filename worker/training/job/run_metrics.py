@@ -6,9 +6,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from core.metrics import JOBS, TRAIN_EVAL, TRAIN_HEARD, TRAIN_LOSS, TRAIN_SPEED, TRAIN_STEP_SECONDS
+from core.prometheus import JOBS, TRAIN_EVAL, TRAIN_HEARD, TRAIN_LOSS, TRAIN_SPEED, TRAIN_STEP_SECONDS
 from core.records import JobState
-from worker.training.messages import Message
+from worker.children.messages import Message
 
 _REPORTED = ("top1", "top5", "mean_class_accuracy", "map")
 

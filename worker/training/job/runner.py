@@ -11,7 +11,6 @@ import logging
 import os
 import shutil
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,23 +19,25 @@ from typing import Any
 
 from core.datasets import Dataset, dataset_key
 from core.errors import Cancelled, UnknownDataset, VireoError
+from core.processes import SAFE_PATH, python_module
 from core.records import Job
 from core.registry import CARD, REPORT, Card, Registry, Version
 from core.settings import Settings
 from core.storage import Store
-from core.training import EvaluationRequest, Progress, TrainingRequest
-from worker.cancellation import CancelToken
-from worker.jobs import JobBook
-from worker.reporter import Reporter
-from worker.tasks import Interrupted
-from worker.training.messages import Message, hear
+from core.training_requests import EvaluationRequest, Progress, TrainingRequest
+from worker.children.messages import Message, hear
+from worker.jobs.attempt import Interrupted
+from worker.jobs.book import JobBook
+from worker.jobs.cancellation import CancelToken
+from worker.jobs.reporter import Reporter
+from worker.training.job.run_metrics import Watch, judged
 from worker.training.spec import Spec
-from worker.training.watch import Watch, judged
 
 log = logging.getLogger(__name__)
 
 GRACE_SECONDS = 4.0  # from the wish to stop to SIGKILL; a job must stop within five
 SPEC = "spec.json"
+TRAINING_CHILD = "worker.training.process.training_child"
 
 # Decode children and arithmetic share the cores. Threads that spin while they wait for each other then take the time of
 # the one that they wait for: up to 50 times slower on a busy machine of 2 cores.
@@ -188,8 +189,8 @@ class _Child:
 
     def run(self) -> dict[str, Any]:
         """Raises: VireoError, Superseded, Interrupted."""
-        command = [sys.executable, "-m", "worker.training.child", str(self._spec.scratch / SPEC)]
-        environment = PATIENT_THREADS | os.environ
+        command = python_module(TRAINING_CHILD, str(self._spec.scratch / SPEC))
+        environment = PATIENT_THREADS | os.environ | SAFE_PATH
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, encoding="utf-8", env=environment) as process:
             try:
                 with self._token.stopping(lambda: _stop(process)):

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from core.datasets import Item
-from models.pixels import normalised
-from models.profile import Aggregate, Profile
-from models.sampling import Views
-from models.scoring import score
-from models.video import VideoModel
-from worker.clips import ClipReader, Sample, UInt8Array
-from worker.training.measures import Scored
-from worker.training.stop import Stop
+from models.frames.sampling import Views
+from models.image.pixels import normalised
+from models.profiles.profile import Aggregate, Profile
+from models.recognition.scoring import score
+from models.recognition.video_model import VideoModel
+from worker.decoding.dataset_clips import ClipReader, Sample, UInt8Array
+from worker.training.judging.measures import Scored
+from worker.training.run.stop import Stop
 
 KEPT_BYTES = 1 << 30  # of frames; above it they are decoded anew for each look
 

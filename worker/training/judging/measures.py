@@ -1,4 +1,4 @@
-"""From a model's scores to the numbers of a report. Which number is which: models/metrics.py, models/protocols.py.
+"""From a model's scores to the numbers of a report. Which number is which: models/judging/metrics.py, models/judging/protocols.py.
 
 Method §15: exact sets; a clip that is scored twice (the padding of a distributed sampler) counts once. Shares are from
 0 to 1, and None where nothing can be said, as of a class without clips.
@@ -14,7 +14,7 @@ from typing import Literal, TypedDict
 import numpy as np
 import numpy.typing as npt
 
-from models import metrics, protocols
+from models.judging import metrics, protocols
 
 SINGLE = "1x1"
 MISTAKES = 20

@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
-from models import protocols
-from models.recipes import effective_batch
-from worker.training import measures
-from worker.training.feeds import TrunkFeed
-from worker.training.loop import State, train
-from worker.training.measures import Freedom, Scored
-from worker.training.saving import unpack
+from models.fitting.recipes import effective_batch
+from models.judging import protocols
+from worker.training.judging import measures
+from worker.training.judging.measures import Freedom, Scored
+from worker.training.run.checkpoints import unpack
+from worker.training.run.feeds import TrunkFeed
+from worker.training.run.loop import State, train
 
 if TYPE_CHECKING:
-    from models.classifiers import Classifier
-    from models.video import VideoModel
-    from worker.training.session import Session
+    from models.classifier.rows import Classifier
+    from models.recognition.video_model import VideoModel
+    from worker.training.process.session import Session
 
 FEWEST_CLASSES = 4  # two on each side: with one there is nothing to confuse
 

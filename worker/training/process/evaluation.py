@@ -11,23 +11,24 @@ from torch import Tensor
 from core.datasets import Item
 from core.errors import InvalidRequest
 from core.registry import REPORT
-from core.training import EvaluationRequest
-from models import classifiers
-from models.base import Base
-from models.classifiers import TextInputs
-from models.precision import DTYPES, autocasting, has_native_bf16
-from models.sampling import Views
-from worker.clips import ClipReader
-from worker.decode_pool import DecodePool
-from worker.training import measures, report
-from worker.training.division import samples
-from worker.training.gallery import Gallery
-from worker.training.measures import HalfClass, Scored
-from worker.training.messages import say
-from worker.training.opening import open_model
+from core.training_requests import EvaluationRequest
+from models.classifier import rows as classifiers
+from models.classifier.rows import TextInputs
+from models.frames.sampling import Views
+from models.image.precision import DTYPES, autocasting, has_native_bf16
+from models.recognition.base import Base
+from worker.children.messages import say
+from worker.decoding.dataset_clips import ClipReader
+from worker.decoding.pool import DecodePool
+from worker.training.judging import measures
+from worker.training.judging.gallery import Gallery
+from worker.training.judging.measures import HalfClass, Scored
+from worker.training.result import report
+from worker.training.run.base_model import open_model
+from worker.training.run.division import samples
+from worker.training.run.stop import Stop
+from worker.training.run.world import World
 from worker.training.spec import Spec
-from worker.training.stop import Stop
-from worker.training.world import World
 
 TOGETHER = 4  # views in one forward pass
 

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch.nn.functional import nll_loss
 
-from worker.training import saving
-from worker.training.loop import State, Step, epochs_ended
-from worker.training.messages import say
-from worker.training.plots import ValPoint
+from worker.children.messages import say
+from worker.training.result.plots import ValPoint
+from worker.training.run import checkpoints
+from worker.training.run.loop import State, Step, epochs_ended
 
 if TYPE_CHECKING:
-    from worker.training.session import Session
+    from worker.training.process.session import Session
 
 TELL_SECONDS = 0.2  # between two words about progress
 SECURE_SECONDS = 300.0  # a run that is killed loses no more than this, or an epoch
@@ -52,7 +52,7 @@ class Follower:
     def secure(self) -> None:
         session, self._secured = self._session, time.monotonic()
         path = session.spec.scratch / f"checkpoint-{session.state.step}.pt"
-        saving.save(path, session.model, session.classifier, session.state, session.kept)
+        checkpoints.save(path, session.model, session.classifier, session.state, session.kept)
         epoch = session.state.step / session.order.per_epoch
         say("checkpoint", path=str(path), step=session.state.step, epoch=epoch)
 

@@ -11,32 +11,33 @@ from torch import Tensor
 
 from core.datasets import Item
 from core.errors import InvalidTraining
-from core.training import TrainingRequest
-from models import classifiers, shots
-from models.classifiers import Classifier, TextInputs
-from models.lda import VIDEOS_PER_CLASS
-from models.precision import DTYPES, autocasting
-from models.recipes import RECIPES
-from models.sampling import Views
-from models.texts import TextSide
-from models.video import VideoModel
-from worker.clips import ClipReader
-from worker.decode_pool import DecodePool
-from worker.training import saving
-from worker.training.config import resolve
-from worker.training.division import divide, samples
-from worker.training.feeds import KEPT_BYTES, Feed, FrameFeed, keep_trunk
-from worker.training.follower import Follower
-from worker.training.gallery import Gallery
-from worker.training.loop import State, train
-from worker.training.measures import Scored
-from worker.training.messages import say
-from worker.training.opening import open_model, open_texts
-from worker.training.order import Order
+from core.training_requests import TrainingRequest
+from models.classifier import rows as classifiers
+from models.classifier.lda import VIDEOS_PER_CLASS
+from models.classifier.rows import Classifier, TextInputs
+from models.fitting import shots
+from models.fitting.recipes import RECIPES
+from models.frames.sampling import Views
+from models.image.precision import DTYPES, autocasting
+from models.recognition.video_model import VideoModel
+from models.text.encoders import TextSide
+from worker.children.messages import say
+from worker.decoding.dataset_clips import ClipReader
+from worker.decoding.pool import DecodePool
+from worker.training.judging.gallery import Gallery
+from worker.training.judging.measures import Scored
+from worker.training.process.follower import Follower
+from worker.training.result.version import conclude
+from worker.training.run import checkpoints
+from worker.training.run.base_model import open_model, open_texts
+from worker.training.run.config import resolve
+from worker.training.run.division import divide, samples
+from worker.training.run.feeds import KEPT_BYTES, Feed, FrameFeed, keep_trunk
+from worker.training.run.loop import State, train
+from worker.training.run.order import Order
+from worker.training.run.stop import Stop, Stopped
+from worker.training.run.world import World
 from worker.training.spec import Spec
-from worker.training.stop import Stop, Stopped
-from worker.training.version import conclude
-from worker.training.world import World
 
 SINGLE = Views()
 
@@ -197,7 +198,7 @@ class Session:
     def _resume(self) -> tuple[State, dict[str, Any]]:
         if self.spec.checkpoint is None:
             return State(), {}
-        state, kept = saving.restore(self.spec.checkpoint, self.model, self.classifier)
+        state, kept = checkpoints.restore(self.spec.checkpoint, self.model, self.classifier)
         say("log", message=f"goes on from step {state.step}")
         return state, kept
 
@@ -256,8 +257,8 @@ def before(session: Session) -> dict[str, Any]:
     kept: dict[str, Any] = {"measured": True}
     rows = session.base_rows(division.classes)
     if rows is not None and division.judged:
-        kept["judged"] = saving.pack(session.score(session.judged, model, rows, base.logit_scale))
+        kept["judged"] = checkpoints.pack(session.score(session.judged, model, rows, base.logit_scale))
     rows = session.base_rows(division.novel) if len(division.novel) > 1 else None
     if rows is not None:
-        kept["unseen"] = saving.pack(session.score(session.unseen, model, rows, base.logit_scale))
+        kept["unseen"] = checkpoints.pack(session.score(session.unseen, model, rows, base.logit_scale))
     return kept

@@ -1,4 +1,4 @@
-"""`python -m worker.training.child SPEC`: one run, in a process of its own (or several, by torchrun).
+"""`python -m worker.training.process.training_child SPEC`: one run, in a process of its own (or several, by torchrun).
 
 It may be killed at any moment. SIGTERM makes it stop after the micro-batch in hand, with a checkpoint. Decode children
 import this module again (that is how Python starts them), so it imports torch only where it is needed.
@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import TrainingFailed, VireoError
-from core.processes import die_with_parent
+from core.processes import SAFE_PATH, die_with_parent, python_module
 from core.settings import Settings
-from worker.decode_pool import DecodePool
-from worker.training.messages import say
+from worker.children.messages import say
+from worker.decoding.pool import DecodePool
+from worker.training.run.stop import Stop, Stopped
 from worker.training.spec import Spec
-from worker.training.stop import Stop, Stopped
 
 if TYPE_CHECKING:
-    from worker.training.world import World
+    from worker.training.run.world import World
 
 log = logging.getLogger(__name__)
 
@@ -51,8 +51,8 @@ def main() -> int:
 
 
 def _start(spec: Spec, path: Path, stop: Stop) -> None:
-    from worker.training import examination, session
-    from worker.training.world import join, leave, processes
+    from worker.training.process import evaluation, session
+    from worker.training.run.world import join, leave, processes
 
     if spec.training and "RANK" not in os.environ and (count := processes(spec.settings)) > 1:
         _become_several(path, count)
@@ -62,14 +62,14 @@ def _start(spec: Spec, path: Path, stop: Stop) -> None:
         if spec.training:
             session.run(spec, spec.training, world, pool, stop)
         elif spec.evaluation:
-            examination.run(spec, spec.evaluation, world, pool, stop)
+            evaluation.run(spec, spec.evaluation, world, pool, stop)
     leave(world)
 
 
 def _become_several(path: Path, count: int) -> None:
     """Each of them comes through `main` again, with its rank in the environment."""
-    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
-    os.execv(sys.executable, [sys.executable, *launcher, "-m", "worker.training.child", str(path)])  # noqa: S606
+    launcher = python_module("torch.distributed.run", "--standalone", f"--nproc-per-node={count}", "-m", __spec__.name)
+    os.execve(sys.executable, [*launcher, str(path)], os.environ | SAFE_PATH)  # noqa: S606
 
 
 def _decoders(settings: Settings, world: World) -> DecodePool:

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 import numpy as np
 
-from worker.training.measures import SINGLE, ClassRow
-from worker.training.plots import between
+from worker.training.judging.measures import SINGLE, ClassRow
+from worker.training.result.plots import between
 
 if TYPE_CHECKING:
-    from worker.training.report import Report
+    from worker.training.result.report import Report
 
 CONFUSIONS = 10
 ASKED = 5  # labels in the example commands

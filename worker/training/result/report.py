@@ -29,8 +29,7 @@ from typing import Literal, TypedDict
 import numpy as np
 
 from core.registry import REPORT
-from worker.training import page, plots
-from worker.training.measures import (
+from worker.training.judging.measures import (
     Before,
     Evaluation,
     FloatArray,
@@ -38,7 +37,8 @@ from worker.training.measures import (
     HalfClass,
     correlation,
 )
-from worker.training.plots import Curves
+from worker.training.result import page, plots
+from worker.training.result.plots import Curves
 
 PAGE = "report.html"
 

@@ -8,18 +8,19 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from core.registry import CARD, Card
-from models import checkpoint
-from models.sampling import Views
-from worker.training import measures, report
-from worker.training.division import shots_record
-from worker.training.feeds import TrunkFeed
-from worker.training.measures import Freedom, Scored
-from worker.training.messages import say
-from worker.training.probe import probe
-from worker.training.saving import unpack
+from models.files import versions
+from models.frames.sampling import Views
+from worker.children.messages import say
+from worker.training.judging import measures
+from worker.training.judging.measures import Freedom, Scored
+from worker.training.judging.probe import probe
+from worker.training.result import report
+from worker.training.run.checkpoints import unpack
+from worker.training.run.division import shots_record
+from worker.training.run.feeds import TrunkFeed
 
 if TYPE_CHECKING:
-    from worker.training.session import Session
+    from worker.training.process.session import Session
 
 PACKAGES = ("vireo", "torch", "torchvision", "open_clip_torch", "av", "numpy", "scikit-learn", "transformers", "timm")
 POLL_SECONDS = 0.05
@@ -91,7 +92,7 @@ def _freedom(session: Session, base_after: Scored) -> Freedom | None:
 
 
 def _save(session: Session) -> dict[str, Any]:
-    return checkpoint.save(
+    return versions.save(
         session.spec.output,
         session.model,
         session.base,

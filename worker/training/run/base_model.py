@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from core.errors import ModelUnavailable, UnknownModel
-from models import zoo
-from models.base import Base
-from models.checkpoint import open_version
-from models.external_text import choose_texts
-from models.loader import open_base, resolve_auto
-from models.texts import TextSide
-from models.weights import WeightsUnavailable
-from worker.training.messages import say
+from models.files.loader import open_base, resolve_auto
+from models.files.versions import open_version
+from models.profiles import zoo
+from models.recognition.base import Base
+from models.text.encoders import TextSide
+from models.text.external import choose_texts
+from models.weights.states import WeightsUnavailable
+from worker.children.messages import say
 from worker.training.spec import Spec
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-from models.classifiers import Classifier
-from models.video import VideoModel
-from worker.training.loop import State
-from worker.training.measures import Scored
+from models.classifier.rows import Classifier
+from models.recognition.video_model import VideoModel
+from worker.training.judging.measures import Scored
+from worker.training.run.loop import State
 
 FORMAT = 1
 

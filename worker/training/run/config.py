@@ -9,16 +9,16 @@ from typing import Any
 import torch
 
 from core.errors import InvalidTraining
-from core.training import TrainingRequest
-from models.augment import Augment
-from models.base import Base
-from models.classifiers import TextInputs, text_inputs
-from models.optimizer import Tune
-from models.precision import has_native_bf16
-from models.prompts import normalise_label
-from models.recipes import RECIPES, Recipe, effective_batch
-from models.shots import repeats
-from models.temporal import Init, Kind
+from core.training_requests import TrainingRequest
+from models.classifier.rows import TextInputs, text_inputs
+from models.fitting.optimizer import Tune
+from models.fitting.recipes import RECIPES, Recipe, effective_batch
+from models.fitting.shots import repeats
+from models.frames.augmentation import Augment
+from models.image.precision import has_native_bf16
+from models.profiles.prompts import normalise_label
+from models.recognition.base import Base
+from models.recognition.temporal import Init, Kind
 
 # Fields of a recipe that stand in the card under what became of them.
 RESOLVED = (

@@ -9,9 +9,10 @@ from typing import Any
 
 from core.datasets import Dataset, Item, Split
 from core.errors import InvalidTraining
-from core.training import TrainingRequest
-from models import protocols, shots
-from worker.clips import Sample
+from core.training_requests import TrainingRequest
+from models.fitting import shots
+from models.judging import protocols
+from worker.decoding.dataset_clips import Sample
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,11 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from models.pixels import normalised
-from models.profile import Profile
-from models.video import VideoModel
-from worker.clips import ClipReader, Sample
-from worker.training.order import Pick
+from models.image.pixels import normalised
+from models.profiles.profile import Profile
+from models.recognition.video_model import VideoModel
+from worker.decoding.dataset_clips import ClipReader, Sample
+from worker.training.run.order import Pick
 
 KEPT_BYTES = 2 << 30  # of a trunk's answers; above it they are computed in every epoch
 

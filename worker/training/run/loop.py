@@ -1,7 +1,7 @@
 """The training loop, top to bottom: an encoder is fitted to a frozen classifier by plain cross-entropy (method §7).
 
 The text tower is not here: W is made before, once. What a step sees and at which rate is a function of its number
-alone (order.py, models/schedule.py), so a run that was interrupted anywhere ends with the weights of one that was not.
+alone (order.py, models/fitting/schedule.py), so a run that was interrupted anywhere ends with the weights of one that was not.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from torch.nn.functional import cross_entropy
 from torch.nn.parallel import DistributedDataParallel
 
 from core.errors import TrainingFailed
-from models.classifiers import Classifier, logits
-from models.optimizer import build_optimizer, clamp_scale, set_lr
-from models.precision import DTYPES, autocasting
-from models.schedule import lr_at, position
-from models.video import VideoModel
-from worker.training.config import Config
-from worker.training.feeds import Feed, MicroBatch
-from worker.training.order import Order
-from worker.training.plots import TrainPoint, ValPoint
-from worker.training.stop import Stop
+from models.classifier.rows import Classifier, logits
+from models.fitting.optimizer import build_optimizer, clamp_scale, set_lr
+from models.fitting.schedule import lr_at, position
+from models.image.precision import DTYPES, autocasting
+from models.recognition.video_model import VideoModel
+from worker.training.result.plots import TrainPoint, ValPoint
+from worker.training.run.config import Config
+from worker.training.run.feeds import Feed, MicroBatch
+from worker.training.run.order import Order
+from worker.training.run.stop import Stop
 
 CURVE_POINTS = 2000  # of the loss curve that is kept
 

@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 
 from core.settings import Settings
-from models.precision import choose_device
+from models.image.precision import choose_device
 
 _PATIENCE = timedelta(hours=6)  # the first process evaluates while the others wait
 

@@ -1,1 +1,1 @@
-"""What `vireo` can do, one module per noun."""
+"""The commands of `vireo`, one module per noun."""

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from client.api import Client
-from client.console import Url, complain, connected, err, moving, out, print_json
-from core.errors import VireoError
+from vireo.cli.console import Url, complain, connected, err, moving, out, print_json
+from vireo.client import Client
+from vireo.errors import VireoError
 
 
 def classify(

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from client.console import AsJson, Url, connected, out, print_json
-from client.follow import detail
+from vireo.cli.console import AsJson, Url, connected, out, print_json
+from vireo.cli.follow import detail
 
 
 def list_jobs(

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from client.commands.classify import parse_labels
-from client.console import AsJson, Url, connected, err, moving, out, print_json
-from client.follow import follow
+from vireo.cli.commands.classify import parse_labels
+from vireo.cli.console import AsJson, Url, connected, err, moving, out, print_json
+from vireo.cli.follow import follow
 
 
 def list_models(as_json: AsJson = False, url: Url = None) -> None:

@@ -8,11 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
-from client import tables
-from client.api import Client
-from client.console import AsJson, Url, connected, err, moving, out, print_json
-from client.follow import follow
-from core.errors import Cancelled, TrainingFailed, VireoError
+from vireo.cli import tables
+from vireo.cli.console import AsJson, Url, connected, err, moving, out, print_json
+from vireo.cli.follow import follow
+from vireo.client import Client
+from vireo.errors import Cancelled, TrainingFailed, VireoError
 
 _DATASET = re.compile(r"ds_[0-9a-f]{24}")
 

@@ -17,14 +17,15 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from client import export
-from models import checkpoint, networks, published
-from models.base import Base
-from models.fusion import find_head
-from models.loader import open_base
-from models.pixels import normalised
-from models.published import Asked, Published
-from models.weights import StateDict, WeightsUnavailable, find_local
+from models.files import versions
+from models.files.loader import open_base
+from models.files.published import checkpoint as published
+from models.files.published import networks
+from models.files.published.checkpoint import Asked, Published
+from models.files.published.heads import find_head
+from models.image.pixels import normalised
+from models.recognition.base import Base
+from models.weights.states import StateDict, WeightsUnavailable, find_local
 from tests.models.conftest import CPU, tiny_resnet
 from tests.models.official import (
     CONFIG,
@@ -36,7 +37,8 @@ from tests.models.official import (
     video_vectors,
     vit_shapes,
 )
-from tests.models.test_base import frames, served_vectors
+from tests.models.recognition.test_base import frames, served_vectors
+from vireo import export
 
 
 def quiet(_what: str, _share: float) -> None:
@@ -70,7 +72,7 @@ def publish(data_dir: Path, content: Any, **asked: Any) -> Base:
     facts = published.write(directory, read(data_dir, content, **asked))
     card = facts | {"name": "k400", "version": 1, "classes": ["a", "b"], "open_labels": True}
     (directory / "card.json").write_text(json.dumps(card))
-    return checkpoint.open_version(directory, data_dir=data_dir, progress=quiet)
+    return versions.open_version(directory, data_dir=data_dir, progress=quiet)
 
 
 def pixels(base: Base, views: int, clip: int) -> Tensor:
@@ -162,10 +164,10 @@ def test_a_version_is_fine_tuned_further_with_the_head_that_it_has(data_dir: Pat
         torch.testing.assert_close(model(pixels(version, 2, 4)), expected, rtol=1e-4, atol=1e-5)
     again = data_dir / "again"
     again.mkdir()
-    said = checkpoint.save(again, model, version, texts=version.texts, classifier={"rows": torch.eye(2, 32)})
+    said = versions.save(again, model, version, texts=version.texts, classifier={"rows": torch.eye(2, 32)})
     card = said | {"name": "k400", "version": 2, "classes": ["a", "b"], "open_labels": True}
     (again / "card.json").write_text(json.dumps(card | {"profile": version.profile.to_dict()}))
-    reopened = checkpoint.open_version(again, data_dir=Path("nowhere"), progress=quiet)  # its text tower is inside now
+    reopened = versions.open_version(again, data_dir=Path("nowhere"), progress=quiet)  # its text tower is inside now
     torch.testing.assert_close(
         served_vectors(reopened.recognizer(CPU, torch.float32), 2, 4), expected, rtol=1e-4, atol=1e-5
     )
@@ -289,17 +291,17 @@ def test_where_the_text_tower_comes_from_is_told(data_dir: Path) -> None:
     assert "were not on this machine" in note
     assert "weights/tiny.safetensors" in note
     with pytest.raises(WeightsUnavailable, match=r"k400:1 reads labels with the text tower of tiny.*no weights beside"):
-        checkpoint.open_version(data_dir / "version", data_dir=data_dir, progress=quiet)
+        versions.open_version(data_dir / "version", data_dir=data_dir, progress=quiet)
     (data_dir / "weights" / "tiny.json").unlink()
     with pytest.raises(WeightsUnavailable, match=r"k400:1 reads labels .*There is no model tiny here") as caught:
-        checkpoint.open_version(data_dir / "version", data_dir=data_dir, progress=quiet)
+        versions.open_version(data_dir / "version", data_dir=data_dir, progress=quiet)
     assert "weights/" in (caught.value.hint or "")
 
 
 def test_other_weights_of_the_base_never_meet_old_rows(data_dir: Path) -> None:
     first = publish(data_dir, video_clip(), base="tiny").recognizer(CPU, torch.float32)
     save_file(dict(tiny_model(seed=8).state_dict()), data_dir / "weights" / "tiny.safetensors")
-    second = checkpoint.open_version(data_dir / "version", data_dir=data_dir, progress=quiet)
+    second = versions.open_version(data_dir / "version", data_dir=data_dir, progress=quiet)
     assert second.recognizer(CPU, torch.float32).text_digest != first.text_digest
 
 
@@ -452,7 +454,7 @@ def test_an_export_is_the_same_model_to_others_and_to_us(data_dir: Path) -> None
     done = export.strip(data_dir / "version" / "model.safetensors", plain)
     assert (done.dropped, done.text) == ((), True)
     theirs = open_clip.create_model(version.architecture, pretrained=None, load_weights=False)
-    state = checkpoint.export_state(data_dir / "version")
+    state = versions.export_state(data_dir / "version")
     assert len(state) == done.tensors
     theirs.load_state_dict(state, strict=True)
     card = {"like": "clip-b16", "architecture": CONFIG, "profile": version.profile.to_dict()}

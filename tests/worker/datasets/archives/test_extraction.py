@@ -19,11 +19,11 @@ import pytest
 
 from benchmarks.hostile_archives import pack_tar, pack_zip
 from core.errors import Cancelled, InvalidArchive, StorageUnavailable, WorkerUnavailable
-from worker.cancellation import CancelToken
-from worker.datasets import unpack as unpacking
-from worker.datasets.archive import Unpacked, unpack
-from worker.datasets.folder import UnpackLimits
-from worker.datasets.unpack import unpack_here
+from worker.datasets.archives import unpack as unpacking
+from worker.datasets.archives.extraction import Unpacked, unpack
+from worker.datasets.archives.folder import UnpackLimits
+from worker.datasets.archives.unpack import unpack_here
+from worker.jobs.cancellation import CancelToken
 
 FILES = [("jump/a.mp4", b"a" * 1000), ("jump/b.mp4", b""), ("wave arms/ü.mp4", bytes(range(256)) * 9)]
 LIMITS = UnpackLimits(max_bytes=1 << 30, max_files=1000)
@@ -190,10 +190,10 @@ class Slow:
 
 @pytest.fixture
 def slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Slow:
-    module = tmp_path / "project" / "worker" / "datasets"
+    module = tmp_path / "project" / "worker" / "datasets" / "archives"
     module.mkdir(parents=True)
-    (module / "child.py").write_text("import time\ntime.sleep(60)\n")
-    monkeypatch.setattr("worker.datasets.archive._PROJECT", tmp_path / "project")
+    (module / "unpack_child.py").write_text("import time\ntime.sleep(60)\n")
+    monkeypatch.setattr("worker.datasets.archives.extraction._PROJECT", tmp_path / "project")
     return Slow(tmp_path)
 
 

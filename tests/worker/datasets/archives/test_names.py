@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import InvalidArchive
-from worker.datasets.names import clean_path, hidden
+from worker.datasets.archives.names import clean_path, hidden
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from core.errors import InvalidDataset
-from worker.datasets.archive import Entry
-from worker.datasets.manifest import Listing, list_clips
+from worker.datasets.archives.extraction import Entry
+from worker.datasets.manifests.manifest import Listing, list_clips
 
 CAFE, CAFE_APART = (unicodedata.normalize(form, "Café") for form in ("NFC", "NFD"))
 

@@ -9,9 +9,9 @@ import redis
 import torch
 
 from core.questions import Label
-from models.recognizer import Recognizer
+from models.recognition.recognizer import Recognizer
 from tests.worker.conftest import Counting
-from worker.classifier_cache import Classifier, ClassifierCache, Outcome
+from worker.inference.caches.classifiers import Classifier, ClassifierCache, Outcome
 
 TEMPLATES = ("a video of {}.",)
 

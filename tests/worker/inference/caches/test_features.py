@@ -10,10 +10,10 @@ import redis
 import torch
 
 from core.records import VideoFacts
-from models.profile import Profile
-from models.recognizer import Recognizer
-from models.sampling import Views
-from worker.video_cache import VideoCache, VideoVectors, video_key
+from models.frames.sampling import Views
+from models.profiles.profile import Profile
+from models.recognition.recognizer import Recognizer
+from worker.inference.caches.features import VideoCache, VideoVectors, video_key
 
 FACTS = VideoFacts(duration=10.0, width=640, height=272, fps=None, codec="h264")
 VECTORS = VideoVectors(torch.randn(3, 8, 16), (0.0, 1.25), FACTS, ("a frame was damaged",))

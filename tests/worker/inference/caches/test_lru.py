@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.lru import ByteLRU
+from worker.inference.caches.lru import ByteLRU
 
 
 def test_the_least_recently_used_goes_first() -> None:

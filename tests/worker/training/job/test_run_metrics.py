@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
-from worker.training.messages import Message, Name
-from worker.training.watch import Watch, judged
+from worker.children.messages import Message, Name
+from worker.training.job.run_metrics import Watch, judged
 
 
 def said(name: Name, **data: Any) -> Message:

@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.training.measures import Scored, compare, correlation, evaluate, freedom, half_class, measure, wilson
+from worker.training.judging.measures import (
+    Scored,
+    compare,
+    correlation,
+    evaluate,
+    freedom,
+    half_class,
+    measure,
+    wilson,
+)
 
 ABC = ["a", "b", "c"]
 

@@ -15,11 +15,11 @@ import pytest
 from benchmarks.frame_order import MOMENTS, ORDERS, POOL, SIDE, Scene, describe, top1, write
 from benchmarks.scenes import encode
 from core.datasets import Dataset
-from core.training import Temporal
-from models.sampling import Views
+from core.training_requests import Temporal
+from models.frames.sampling import Views
 from tests.models.conftest import tiny_profile
-from worker.clips import ClipReader, Sample
-from worker.decode_pool import DecodePool
+from worker.decoding.dataset_clips import ClipReader, Sample
+from worker.decoding.pool import DecodePool
 
 
 @pytest.fixture

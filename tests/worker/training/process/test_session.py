@@ -17,17 +17,18 @@ from core.datasets import ClassCount, Dataset, Item
 from core.errors import InvalidTraining
 from core.registry import Card
 from core.settings import Settings
-from core.training import EvaluationRequest, TrainingRequest
-from models.base import Base
-from models.checkpoint import open_version
+from core.training_requests import EvaluationRequest, TrainingRequest
+from models.files.versions import open_version
+from models.recognition.base import Base
 from tests import tiny
 from tests.clips import SPECS, render
 from tests.models.conftest import tiny_base
-from worker.decode_pool import DecodePool
-from worker.training import config, examination, session
+from worker.decoding.pool import DecodePool
+from worker.training.process import evaluation, session
+from worker.training.run import config
+from worker.training.run.stop import Stop
+from worker.training.run.world import World
 from worker.training.spec import Spec
-from worker.training.stop import Stop
-from worker.training.world import World
 
 CPU = torch.device("cpu")
 LABELS = ("bars", "cells", "dots", "lines")
@@ -148,7 +149,7 @@ def test_w_of_the_version_is_w_of_the_training(home: Path, dataset: Dataset, tmp
     """The trained classes, asked as labels of a request, get the rows that were trained against."""
     from safetensors.torch import load_file
 
-    from models.classifier import build_rows
+    from models.classifier.ensemble import build_rows
 
     card, base = train(home, dataset, tmp_path, pool)
     recognizer = base.recognizer(CPU, torch.float32)
@@ -243,7 +244,7 @@ def test_an_evaluation_of_other_wordings(
         model="tiny", dataset=dataset.id, split="all", protocol="half_class", labels=("a", "b", "c", "d")
     )
     spec = spec_of(home, dataset, tmp_path, evaluation=request)
-    examination.run(spec, request, World(0, 1, CPU), pool, Stop())
+    evaluation.run(spec, request, World(0, 1, CPU), pool, Stop())
     said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     result = said[-1]["data"]
     assert result["metrics"]["clips"] == 16

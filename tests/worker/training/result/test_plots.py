@@ -8,7 +8,16 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from worker.training.plots import CURVES, PANEL, WIDE, Curves, between, confusion_png, correlation_png, curves_png
+from worker.training.result.plots import (
+    CURVES,
+    PANEL,
+    WIDE,
+    Curves,
+    between,
+    confusion_png,
+    correlation_png,
+    curves_png,
+)
 
 HOSTILE = [
     "<script>alert(1)</script>",

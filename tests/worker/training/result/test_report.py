@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from worker.training.measures import Scored, compare, evaluate, freedom, half_class
-from worker.training.report import Report, build, write
+from worker.training.judging.measures import Scored, compare, evaluate, freedom, half_class
+from worker.training.result.report import Report, build, write
 
 HOSTILE = [
     "<script>alert(1)</script>",

@@ -15,17 +15,17 @@ from torch import Tensor
 from torch.multiprocessing.spawn import spawn
 
 from core.errors import TrainingFailed
-from models.classifiers import Classifier, TextInputs, build
-from models.recipes import RECIPES
-from models.temporal import Kind
-from models.video import VideoModel
+from models.classifier.rows import Classifier, TextInputs, build
+from models.fitting.recipes import RECIPES
+from models.recognition.temporal import Kind
+from models.recognition.video_model import VideoModel
 from tests.models.conftest import tiny_base
-from worker.training import saving
-from worker.training.config import Config
-from worker.training.feeds import MicroBatch
-from worker.training.loop import State, Step, train
-from worker.training.order import Order, Pick
-from worker.training.stop import Stop, Stopped
+from worker.training.run import checkpoints
+from worker.training.run.config import Config
+from worker.training.run.feeds import MicroBatch
+from worker.training.run.loop import State, Step, train
+from worker.training.run.order import Order, Pick
+from worker.training.run.stop import Stop, Stopped
 
 CPU = torch.device("cpu")
 FRAMES, CLIPS = 4, 10
@@ -122,9 +122,9 @@ def test_two_epochs_and_two_more_are_four(tmp_path: Path) -> None:
 
     with pytest.raises(Stopped):
         train(settings, model, classifier, SeededPixels(), order(settings), state, CPU, stop, after)
-    saving.save(path, model, classifier, state, {})
+    checkpoints.save(path, model, classifier, state, {})
     model, classifier = parts()
-    state, _ = saving.restore(path, model, classifier)
+    state, _ = checkpoints.restore(path, model, classifier)
     assert state.step == 4
     resumed = run(settings, model, classifier, state)
     assert losses(resumed) == pytest.approx(losses(whole), abs=1e-6)

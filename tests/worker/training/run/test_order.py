@@ -7,7 +7,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.training.order import Order, Pick
+from worker.training.run.order import Order, Pick
 
 orders = st.builds(
     Order,

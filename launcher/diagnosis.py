@@ -11,8 +11,8 @@ import av
 import numpy as np
 from rich.console import Console
 
-from client.api import Client
-from core.errors import VireoError
+from vireo.client import Client
+from vireo.errors import VireoError
 
 LABELS = ["a moving square", "a cat", "a person riding a bicycle"]
 SIZE, FPS, SECONDS = 128, 10, 2
@@ -49,7 +49,7 @@ def render_clip(path: Path) -> None:
         container.mux(stream.encode(None))
 
 
-class Ailment(Exception):
+class Fault(Exception):
     """What is wrong, and what to do."""
 
 
@@ -58,7 +58,7 @@ def _step(console: Console, name: str, check: Callable[[], str]) -> bool:
         finding = check()
     except VireoError as error:
         finding, well = f"{error.message} {error.hint or ''}".strip(), False
-    except Ailment as error:
+    except Fault as error:
         finding, well = str(error), False
     else:
         well = True
@@ -70,7 +70,7 @@ def _step(console: Console, name: str, check: Callable[[], str]) -> bool:
 def _gateway(client: Client) -> str:
     answer = client.get("/livez")
     if answer.status_code != 200:
-        raise Ailment(f"/livez answers {answer.status_code}. Is another program listening at {client.url}?")
+        raise Fault(f"/livez answers {answer.status_code}. Is another program listening at {client.url}?")
     return "answers"
 
 
@@ -78,7 +78,7 @@ def _readiness(client: Client) -> str:
     answer = client.get("/readyz")
     if answer.status_code != 200:
         reasons = "; ".join(answer.json().get("reasons", [])) or f"/readyz answers {answer.status_code}"
-        raise Ailment(f"not ready: {reasons}. The logs are in the data directory under logs/.")
+        raise Fault(f"not ready: {reasons}. The logs are in the data directory under logs/.")
     return "Redis, the store and a worker are there"
 
 
@@ -100,16 +100,14 @@ def _second_question(client: Client, clip: Path) -> str:
     answer = client.classify(clip, LABELS[:2])
     _check_answer(answer)
     if answer["cache"]["video"] != "hit":
-        raise Ailment(
-            "the same clip was decoded again. Is the cache Redis (VIREO_REDIS_CACHE_URL) reachable and roomy?"
-        )
+        raise Fault("the same clip was decoded again. Is the cache Redis (VIREO_REDIS_CACHE_URL) reachable and roomy?")
     return f"answered from cache in {answer['timings_ms']['total']:.0f} ms"
 
 
 def _check_answer(answer: dict[str, Any]) -> None:
     total = sum(row["score"] for row in answer["predictions"])
     if abs(total - 1.0) > 1e-3:
-        raise Ailment(f"the scores add up to {total:.4f} instead of 1. The model's weights may be broken.")
+        raise Fault(f"the scores add up to {total:.4f} instead of 1. The model's weights may be broken.")
 
 
 def _bad_input(client: Client, path: Path) -> str:
@@ -120,4 +118,4 @@ def _bad_input(client: Client, path: Path) -> str:
         if error.code == "undecodable_video":
             return "refused with a clear message, as it should be"
         raise
-    raise Ailment("a text file was accepted as a video.")
+    raise Fault("a text file was accepted as a video.")

@@ -1,0 +1,1 @@
+"""The `vireo` command. It may import the client library."""

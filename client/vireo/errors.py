@@ -1,0 +1,185 @@
+"""Every error that the server answers, as Python exceptions. The tree is that of the server's `core/errors.py`.
+
+    VireoError                       500 internal_error
+    ├── InvalidRequest               422 invalid_request
+    │   ├── InvalidLabels            422 invalid_labels          (details.index: which label)
+    │   ├── InvalidArchive           422 invalid_archive         (details.reason, details.path: the entry at fault)
+    │   ├── InvalidDataset           422 invalid_dataset         (details.report: the findings)
+    │   ├── InvalidTraining          422 invalid_training        (details.field)
+    │   ├── InvalidCheckpoint        422 invalid_checkpoint
+    │   ├── UndecodableVideo         422 undecodable_video       (details.reason, details.stream)
+    │   └── UrlNotAllowed            422 url_not_allowed
+    ├── UrlUnreachable               422 url_unreachable
+    ├── NotFound                     404 not_found               (details.nearest: closest names)
+    │   ├── UnknownModel             404 unknown_model
+    │   ├── UnknownLabelSet          404 unknown_label_set
+    │   ├── UnknownVideo             404 unknown_video
+    │   ├── UnknownDataset           404 unknown_dataset
+    │   └── UnknownJob               404 unknown_job
+    ├── MethodNotAllowed             405 method_not_allowed
+    ├── Conflict                     409 conflict
+    ├── VideoTooLarge                413 video_too_large         (details.limit)
+    ├── RequestTooLarge              413 request_too_large       (what is not video: JSON bodies, form fields)
+    ├── UnsupportedMedia             415 unsupported_media_type
+    ├── Cancelled                    409 cancelled
+    ├── TrainingFailed               500 training_failed         (details.step)
+    ├── QueueFull                    429 queue_full              (Retry-After)
+    ├── ModelUnavailable             503 model_unavailable       (Retry-After)
+    ├── WorkerUnavailable            503 worker_unavailable      (Retry-After)
+    └── StorageUnavailable           503 storage_unavailable     (Retry-After)
+
+A test in the server's repository holds the two trees together. An error code that this client does not know yet is
+raised as the base class, with the code in `error.code`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class VireoError(Exception):
+    """Base of all errors. `message` says what is wrong, `hint` what to do about it, `details` the same for programs."""
+
+    status: ClassVar[int] = 500
+    code: str = "internal_error"
+    retry_after: ClassVar[int | None] = None
+    """Seconds after which it makes sense to try again; None where trying again does not help."""
+
+    def __init__(self, message: str, *, hint: str | None = None, request_id: str | None = None, **details: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.request_id = request_id
+        self.details = details
+
+    def to_dict(self) -> dict[str, Any]:
+        """The inside of the server's error envelope."""
+        return {
+            "code": self.code,
+            "message": self.message,
+            "hint": self.hint,
+            "request_id": self.request_id,
+            "details": self.details,
+        }
+
+    @staticmethod
+    def from_dict(data: dict[str, Any]) -> VireoError:
+        """The error that an envelope describes."""
+        code = str(data.get("code") or VireoError.code)
+        error = BY_CODE.get(code, VireoError)(
+            data.get("message") or "", hint=data.get("hint"), request_id=data.get("request_id")
+        )
+        error.details = dict(data.get("details") or {})
+        error.code = code
+        return error
+
+
+class InvalidRequest(VireoError):
+    status, code = 422, "invalid_request"
+
+
+class InvalidLabels(InvalidRequest):
+    code = "invalid_labels"
+
+
+class InvalidArchive(InvalidRequest):
+    code = "invalid_archive"
+
+
+class InvalidDataset(InvalidRequest):
+    code = "invalid_dataset"
+
+
+class InvalidTraining(InvalidRequest):
+    code = "invalid_training"
+
+
+class InvalidCheckpoint(InvalidRequest):
+    code = "invalid_checkpoint"
+
+
+class UndecodableVideo(InvalidRequest):
+    code = "undecodable_video"
+
+
+class UrlNotAllowed(InvalidRequest):
+    code = "url_not_allowed"
+
+
+class UrlUnreachable(VireoError):
+    status, code = 422, "url_unreachable"
+
+
+class NotFound(VireoError):
+    status, code = 404, "not_found"
+
+
+class UnknownModel(NotFound):
+    code = "unknown_model"
+
+
+class UnknownLabelSet(NotFound):
+    code = "unknown_label_set"
+
+
+class UnknownVideo(NotFound):
+    code = "unknown_video"
+
+
+class UnknownDataset(NotFound):
+    code = "unknown_dataset"
+
+
+class UnknownJob(NotFound):
+    code = "unknown_job"
+
+
+class MethodNotAllowed(VireoError):
+    status, code = 405, "method_not_allowed"
+
+
+class Conflict(VireoError):
+    status, code = 409, "conflict"
+
+
+class VideoTooLarge(VireoError):
+    status, code = 413, "video_too_large"
+
+
+class RequestTooLarge(VireoError):
+    status, code = 413, "request_too_large"
+
+
+class UnsupportedMedia(VireoError):
+    status, code = 415, "unsupported_media_type"
+
+
+class Cancelled(VireoError):
+    status, code = 409, "cancelled"
+
+
+class TrainingFailed(VireoError):
+    code = "training_failed"
+
+
+class QueueFull(VireoError):
+    status, code, retry_after = 429, "queue_full", 2
+
+
+class ModelUnavailable(VireoError):
+    status, code, retry_after = 503, "model_unavailable", 30
+
+
+class WorkerUnavailable(VireoError):
+    status, code, retry_after = 503, "worker_unavailable", 5
+
+
+class StorageUnavailable(VireoError):
+    status, code, retry_after = 503, "storage_unavailable", 5
+
+
+def _tree(kind: type[VireoError]) -> list[type[VireoError]]:
+    return [kind, *(leaf for child in kind.__subclasses__() for leaf in _tree(child))]
+
+
+BY_CODE: dict[str, type[VireoError]] = {kind.code: kind for kind in _tree(VireoError)}

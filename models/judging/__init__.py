@@ -1,0 +1,1 @@
+"""Metrics and evaluation protocols of the papers, on arrays of scores. numpy only; it imports no other room."""

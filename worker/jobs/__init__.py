@@ -1,0 +1,4 @@
+"""The life of a job in a worker: start, lease, cancel, report, finish. It knows no kind of work.
+
+It imports `core` only.
+"""

@@ -1,0 +1,4 @@
+"""What a training run is made of: configuration, data division, clip order, feeds, the loop, checkpoints.
+
+It may import `decoding`, `children` and `models`.
+"""
