@@ -33,7 +33,7 @@ import numpy as np
 from benchmarks.scenes import UInt8Array, background, encode
 from core.datasets import ClassCount, Dataset, Item, Split
 from core.settings import Settings
-from core.training_requests import Temporal, TrainingRequest
+from core.vocabulary import TemporalKind, TrainingRequest
 from worker.decoding.pool import DecodePool
 from worker.training.run.stop import Stop
 from worker.training.spec import Spec
@@ -121,7 +121,7 @@ def write(folder: Path, scene: Scene, label: str, split: Split) -> Item:
     return Item(path=f"{sha256}.mp4", sha256=sha256, label=label, split=split, seconds=MOMENTS * BETWEEN / 24)
 
 
-def top1(dataset: Dataset, folder: Path, pool: DecodePool, head: Temporal, epochs: float, seed: int) -> float:
+def top1(dataset: Dataset, folder: Path, pool: DecodePool, head: TemporalKind, epochs: float, seed: int) -> float:
     """Train a model on the clips in `folder / "clips"`; its share of right answers on the val split."""
     # Not above: decode children import this module again, a fresh one after every few hundred clips.
     from benchmarks.random_weights import write_random_small
@@ -167,7 +167,7 @@ def top1(dataset: Dataset, folder: Path, pool: DecodePool, head: Temporal, epoch
 def main(seeds: int = 2) -> bool:
     from benchmarks.report import Row, report
 
-    found: dict[Temporal, list[float]] = {"transformer": [], "mean": []}
+    found: dict[TemporalKind, list[float]] = {"transformer": [], "mean": []}
     for seed in range(seeds):
         with tempfile.TemporaryDirectory(prefix="vireo-bench-") as name, DecodePool(*POOL) as pool:
             folder = Path(name)

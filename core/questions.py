@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import unicodedata
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from core.errors import InvalidLabels, InvalidRequest
+from core.vocabulary import Aggregate
 
 VIEWS_PATTERN = r"^[1-4]x[13]$"
-
-Aggregate = Literal["features", "probabilities", "logits"]
 
 
 class Label(BaseModel):

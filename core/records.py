@@ -54,13 +54,25 @@ class Job(Record):
     request: dict[str, Any] = Field(default_factory=dict)
     result: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
-    progress: dict[str, Any] | None = Field(
-        None, description="`core.training_requests.Progress` of a job that takes long"
-    )
+    progress: dict[str, Any] | None = Field(None, description="`Progress` of a job that takes long")
     attempts: int = Field(0, description="How many workers have started it; above 1 after a worker's death.")
     created_at: float
     started_at: float | None = None
     finished_at: float | None = None
+
+
+class Progress(Record):
+    """How far a training job is; in `GET /v1/jobs/{id}` and, once per step, in its event stream."""
+
+    phase: Literal["preparing", "features", "training", "evaluating", "publishing"]
+    epoch: float = 0.0
+    epochs: float | None = None
+    step: int = 0
+    steps: int | None = None
+    loss: float | None = None
+    lr: float | None = Field(None, description="of new modules")
+    samples_per_s: float | None = None
+    eta_s: float | None = None
 
 
 def new_job_id() -> str:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from core.errors import NotFound, UnknownModel
 from core.storage import Store
@@ -56,8 +56,10 @@ class Card(BaseModel):
     shots: dict[str, Any] | None = Field(None, description="K, seed, and the clips drawn, by class")
     seeds: dict[str, int] = Field(default_factory=dict)
     metrics: dict[str, Any] = Field(default_factory=dict)
-    freedom: dict[str, Any] | None = Field(
-        None, description="accuracy on base and novel classes before and after, with harmonic means"
+    base_to_novel: dict[str, Any] | None = Field(
+        None,
+        description="accuracy on base and novel classes before and after, with harmonic means",
+        validation_alias=AliasChoices("base_to_novel", "freedom"),  # its name in the first cards
     )
     job: str | None = None
     packages: dict[str, str] = Field(default_factory=dict)

@@ -9,16 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from core.questions import VIEWS_PATTERN, Aggregate
-
-Temporal = Literal["mean", "transformer", "token_conv", "conv"]
-TemporalInit = Literal["random", "identity"]
-RecipeName = Literal["default", "text4vis-paper", "text4vis-code"]
-TextInputs = Literal["name", "template", "templates", "context"]
-"""What the text tower reads for a class (paper Table A.4): its name; one template; several, one drawn per step; learned
-context vectors before the name (CoOp, M = 4)."""
-Tune = Literal["tower", "projection"]
-TrainPrecision = Literal["auto", "fp32", "bf16", "fp16"]
+from core.questions import VIEWS_PATTERN
+from core.vocabulary import Aggregate, Precision, RecipeName, TemporalInit, TemporalKind, TextInputKind, TunedPart
 
 CLASSIFIER_PATTERN = r"^(text|text:[A-Za-z0-9][A-Za-z0-9._/\-]{0,199}|lda|orthogonal|random|learned)$"
 MODEL_NAME_PATTERN = r"^[a-z0-9][a-z0-9._\-]{0,62}$"
@@ -48,12 +40,12 @@ class TrainingRequest(TrainingRecord):
         pattern=CLASSIFIER_PATTERN,
         description="How W is filled: `text`, `text:<encoder>`, `lda`, `orthogonal`, `random` (frozen), or `learned`.",
     )
-    text_inputs: TextInputs | None = Field(None, description="What the text tower reads for each class.")
+    text_inputs: TextInputKind | None = Field(None, description="What the text tower reads for each class.")
     templates: tuple[str, ...] | None = Field(None, description="Prompt templates, each with one `{}`.")
     normalize_labels: bool = Field(True, description="Split CamelCase and underscores for the text tower.")
-    temporal: Temporal | None = Field(None, description="Temporal head.")
+    temporal: TemporalKind | None = Field(None, description="Temporal head.")
     temporal_init: TemporalInit | None = None
-    tune: Tune | None = Field(
+    tune: TunedPart | None = Field(
         None, description="`tower`: the whole image tower; `projection`: only its last projection, the rest is frozen."
     )
     frames: int | None = Field(None, ge=1, le=77, description="T, frames per clip.")
@@ -68,7 +60,7 @@ class TrainingRequest(TrainingRecord):
     shots: int | None = Field(None, ge=1, description="Few-shot: K clips per class, drawn with the seed.")
     seed: int | None = Field(None, ge=0, lt=1 << 31, description="Of shots, order, crops and new weights.")
     augment: bool | None = Field(None, description="Train augmentation on or off; default: the recipe's.")
-    precision: TrainPrecision = "auto"
+    precision: Precision = "auto"
     gradient_checkpointing: bool = False
     cache_frames: bool = Field(False, description="Keep decoded frames as uint8 on disk during the run.")
     novel: float | tuple[str, ...] | None = Field(
@@ -76,20 +68,6 @@ class TrainingRequest(TrainingRecord):
         description="Classes to leave out of training, by name or as a share, to measure what it costs other labels.",
     )
     views: str = Field("1x1", pattern=VIEWS_PATTERN, description="Multi-view evaluation beside the single view.")
-
-
-class Progress(TrainingRecord):
-    """How far a training job is; in `GET /v1/jobs/{id}` and, once per step, in its event stream."""
-
-    phase: Literal["preparing", "features", "training", "evaluating", "publishing"]
-    epoch: float = 0.0
-    epochs: float | None = None
-    step: int = 0
-    steps: int | None = None
-    loss: float | None = None
-    lr: float | None = Field(None, description="of new modules")
-    samples_per_s: float | None = None
-    eta_s: float | None = None
 
 
 class EvaluationRequest(TrainingRecord):
@@ -123,6 +101,6 @@ class ImportRequest(TrainingRecord):
     base: ModelRefText | None = Field(
         None, description="Zoo model whose architecture, text tower and tokenizer it has."
     )
-    temporal: Temporal | None = None
+    temporal: TemporalKind | None = None
     frames: int | None = Field(None, ge=1, le=77)
     classes: tuple[str, ...] = ()

@@ -14,19 +14,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from core.vocabulary import TextInputKind
 from models.classifier.lda import discriminants
 from models.profiles.prompts import check_templates, normalise_label
 from models.text.context import ContextText
 from models.text.encoders import TextSide
 
-Mode = Literal["name", "template", "templates", "context"]
 Features = tuple[Tensor, Tensor]
 """Temporal means of the frozen tower, float32 [n, d], and their classes, int64 [n]."""
 
@@ -39,7 +38,7 @@ TEXTS_PER_PASS = 128
 class TextInputs:
     """What the text tower reads for a class. Raises: ValueError where templates do not fit the mode."""
 
-    mode: Mode = "template"
+    mode: TextInputKind = "template"
     templates: tuple[str, ...] = ("a video of a person {}.",)  # paper §B.2; unused by "name" and "context"
     normalise: bool = True  # `BrushHair` → `Brush Hair` (models/profiles/prompts.py)
 
@@ -64,7 +63,7 @@ class TextInputs:
 
 
 def text_inputs(
-    mode: Mode, *, asked: Sequence[str] | None, usual: Sequence[str], ensemble: Sequence[str], normalise: bool
+    mode: TextInputKind, *, asked: Sequence[str] | None, usual: Sequence[str], ensemble: Sequence[str], normalise: bool
 ) -> TextInputs:
     """The inputs of a run: the templates asked for, else the usual ones; of those, the first where one is needed.
     Raises: ValueError where those asked for do not fit the mode."""

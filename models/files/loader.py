@@ -7,9 +7,10 @@ from pathlib import Path
 
 import torch
 
+from core.vocabulary import Precision
 from models.files import architectures
 from models.files.versions import open_version
-from models.image.precision import Precision, choose_device, choose_dtype
+from models.image.precision import choose_device, choose_dtype
 from models.image.towers import clip_base
 from models.profiles import zoo
 from models.recognition.base import Base

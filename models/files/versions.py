@@ -21,12 +21,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from core.vocabulary import TemporalKind
 from models.files import architectures
 from models.image.time_blocks import attach
 from models.image.towers import clip_tower
 from models.profiles.profile import Profile
 from models.recognition.base import Base
-from models.recognition.temporal import Kind, MeanPool, TemporalTransformer
+from models.recognition.temporal import MeanPool, TemporalTransformer
 from models.recognition.video_model import ImageTower, VideoModel
 from models.text.context import ContextText
 from models.text.encoders import NOT_TEXT, ClipTexts, SentenceModule, SentenceTexts, TextSide, is_clip, text_state
@@ -106,7 +107,7 @@ def export_state(directory: Path) -> StateDict:
 def _rebuild(
     directory: Path, name: str, card: Mapping[str, Any], state: StateDict, data_dir: Path, progress: Progress
 ) -> Base:
-    architecture, kind = str(card["architecture"]), cast("Kind", card["temporal"]["kind"])
+    architecture, kind = str(card["architecture"]), cast("TemporalKind", card["temporal"]["kind"])
     if (directory / architectures.CONFIG).exists():
         architectures.register(json.loads((directory / architectures.CONFIG).read_text(encoding="utf-8")))
     plain = {key: tensor for key, tensor in state.items() if not key.startswith(ADDED)}

@@ -6,20 +6,19 @@ The text tower is in no group: it is not in the training graph at all (method §
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
 
+from core.vocabulary import TunedPart
 from models.classifier.rows import Classifier
 from models.fitting.recipes import Recipe
 from models.recognition.video_model import VideoModel
 
-Tune = Literal["tower", "projection"]
-
 
 def groups(
-    model: VideoModel, classifier: Classifier, recipe: Recipe, *, lr: float | None = None, tune: Tune = "tower"
+    model: VideoModel, classifier: Classifier, recipe: Recipe, *, lr: float | None = None, tune: TunedPart = "tower"
 ) -> list[dict[str, Any]]:
     """Parameter groups `pretrained` and `new`, each with and without decay, of what requires gradients.
 
@@ -53,7 +52,7 @@ def groups(
 
 
 def build_optimizer(
-    model: VideoModel, classifier: Classifier, recipe: Recipe, *, lr: float | None = None, tune: Tune = "tower"
+    model: VideoModel, classifier: Classifier, recipe: Recipe, *, lr: float | None = None, tune: TunedPart = "tower"
 ) -> torch.optim.AdamW:
     """Raises: ValueError where nothing can be trained."""
     parts = groups(model, classifier, recipe, lr=lr, tune=tune)

@@ -9,10 +9,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
+from core.vocabulary import RecipeName, TemporalInit, TemporalKind, TextInputKind, TunedPart
 from models.frames.augmentation import Augment
-
-RecipeName = Literal["text4vis-paper", "text4vis-code", "default"]
-Mode = Literal["name", "template", "templates", "context"]
 
 # From here on a run counts as large. The logs show RandAugment off on ActivityNet's 10 k clips and on with Kinetics'
 # 240 k (method §16 #4): this is their geometric middle.
@@ -57,14 +55,14 @@ class Recipe:
         "fp16"  # autocast and GradScaler over fp32 weights; `auto`: what the machine has
     )
     seed: int = 1024
-    text_inputs: Mode = "template"
+    text_inputs: TextInputKind = "template"
     templates: tuple[str, ...] | None = ("a video of a person {}.",)  # paper §B.2; None: those of the base's profile
     ensemble: tuple[str, ...] | None = KINETICS_TEMPLATES  # for text inputs "templates"; None: the base profile's
     frames: int | None = 8  # None: the base profile's
-    temporal: Literal["mean", "transformer"] = "transformer"
-    temporal_init: Literal["random", "identity"] = "random"
+    temporal: TemporalKind = "transformer"
+    temporal_init: TemporalInit = "random"
     temporal_from: int = 0  # training clips; the head of smaller data is the mean
-    tune: Literal["tower", "projection"] = "tower"  # what of the image tower moves
+    tune: TunedPart = "tower"  # what of the image tower moves
     augment: Augment = field(default_factory=lambda: Augment(randaugment=(2, 9)))  # paper Table A.3, and the logs
     randaugment_from: int = LARGE_DATA  # training clips (method §16 #4)
     few_shot_epochs: float = 30  # the YAML files; of repeated data (method §10)

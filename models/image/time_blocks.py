@@ -14,15 +14,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from core.vocabulary import TemporalInit, TemporalKind
 from models.profiles.zoo import Entry
-from models.recognition.temporal import Init, Kind
 from models.recognition.video_model import ImageTower
 
 SHIFT_SHARE = 4  # TSM's n_div: a quarter of the channels looks ahead, a quarter back
 
-CNN_HEADS: tuple[Kind, ...] = ("mean", "transformer", "conv")
-VIT_HEADS: tuple[Kind, ...] = ("mean", "transformer", "token_conv")
-OTHER_HEADS: tuple[Kind, ...] = ("mean", "transformer")
+CNN_HEADS: tuple[TemporalKind, ...] = ("mean", "transformer", "conv")
+VIT_HEADS: tuple[TemporalKind, ...] = ("mean", "transformer", "token_conv")
+OTHER_HEADS: tuple[TemporalKind, ...] = ("mean", "transformer")
 
 
 class TimeConv(nn.Module):
@@ -54,7 +54,7 @@ def on_class_token(conv: TimeConv, x: Tensor, clip: int) -> Tensor:
     return torch.cat([conv(x[:, 0], clip).unsqueeze(1), x[:, 1:]], dim=1)
 
 
-def attach(tower: ImageTower, kind: Kind, init: Init = "random") -> None:
+def attach(tower: ImageTower, kind: TemporalKind, init: TemporalInit = "random") -> None:
     """Give the tower what `kind` needs inside it. `identity`: TokenT1D starts without TSM's shift. Raises: ValueError
     for a head that makes no sense on this tower."""
     if kind not in tower.heads:
@@ -67,7 +67,7 @@ def attach(tower: ImageTower, kind: Kind, init: Init = "random") -> None:
     tower.time_blocks = nn.ModuleList(TimeConv(width, start) for width in tower.time_widths())
 
 
-def heads_of(entry: Entry) -> tuple[Kind, ...]:
+def heads_of(entry: Entry) -> tuple[TemporalKind, ...]:
     """The temporal heads of a model of the zoo, known without its weights."""
     if entry.architecture == "lite":
         return CNN_HEADS

@@ -8,10 +8,11 @@ from typing import Any
 import open_clip
 from torch import Tensor
 
+from core.vocabulary import TemporalKind
 from models.image.time_blocks import CNN_HEADS, OTHER_HEADS, VIT_HEADS, TimeConv, on_class_token
 from models.profiles.profile import Profile
 from models.recognition.base import Base
-from models.recognition.temporal import Kind, MeanPool
+from models.recognition.temporal import MeanPool
 from models.recognition.video_model import ImageTower, NamedParameters
 from models.text import encoders
 from models.text.encoders import ClipModel, ClipTexts
@@ -24,7 +25,7 @@ class ClipTower(ImageTower):
 
     neck_names: tuple[str, ...]  # a parameter whose name starts with one of these is the neck's
 
-    def __init__(self, visual: Any, dim: int, heads: tuple[Kind, ...]) -> None:
+    def __init__(self, visual: Any, dim: int, heads: tuple[TemporalKind, ...]) -> None:
         super().__init__()
         self.visual = visual
         self.dim = dim

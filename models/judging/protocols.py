@@ -50,7 +50,7 @@ class ClassSplit:
 
 
 @dataclass(frozen=True, slots=True)
-class Freedom:
+class BaseToNovel:
     """Top-1 of base clips among base classes, of novel clips among novel classes, and their harmonic mean."""
 
     base: float
@@ -89,11 +89,11 @@ def harmonic_mean(base: float, novel: float) -> float:
     return 2 * base * novel / (base + novel) if base + novel > 0 else 0.0
 
 
-def freedom(scores: Scores, labels: IntArray, base: Sequence[int], novel: Sequence[int]) -> Freedom:
+def base_to_novel(scores: Scores, labels: IntArray, base: Sequence[int], novel: Sequence[int]) -> BaseToNovel:
     """scores: [n, C] of clips of both kinds; base, novel: their classes. NaN where a side has no clips."""
     among_base, among_novel = (top_k(*restrict(scores, labels, side), k=1) for side in (base, novel))
     unknown = math.isnan(among_base) or math.isnan(among_novel)
-    return Freedom(among_base, among_novel, math.nan if unknown else harmonic_mean(among_base, among_novel))
+    return BaseToNovel(among_base, among_novel, math.nan if unknown else harmonic_mean(among_base, among_novel))
 
 
 def frequent_half(clips: Mapping[str, int]) -> ClassSplit:

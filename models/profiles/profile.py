@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
+from core.vocabulary import Aggregate
 from models.profiles.prompts import check_templates
 from models.weights.digests import digest
 
@@ -14,7 +15,6 @@ Interpolation = Literal["bicubic", "bilinear"]
 Resize = Literal["short_side", "squash"]
 ThreeCrop = Literal["t4v", "vfc"]
 Sampling = Literal["segment_start", "segment_center"]
-Aggregate = Literal["features", "probabilities", "logits"]
 
 
 @dataclass(frozen=True, slots=True)

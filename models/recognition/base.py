@@ -10,10 +10,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from core.vocabulary import TemporalInit, TemporalKind
 from models.image.time_blocks import attach
 from models.profiles.profile import Profile
 from models.recognition.recognizer import Recognizer
-from models.recognition.temporal import Init, Kind, build_head
+from models.recognition.temporal import build_head
 from models.recognition.video_model import ImageTower, VideoModel
 from models.text.encoders import TextSide
 
@@ -24,7 +25,7 @@ class Base:
     architecture: str  # `lite`, or open_clip's name
     tower: ImageTower
     temporal: nn.Module  # [B, T, d] → [B, d]
-    temporal_kind: Kind
+    temporal_kind: TemporalKind
     texts: TextSide
     profile: Profile
     dim: int  # d, width of the joint space
@@ -64,7 +65,7 @@ class Base:
             fixed_rows=self.fixed_rows,
         )
 
-    def video_model(self, kind: Kind, init: Init = "random") -> VideoModel:
+    def video_model(self, kind: TemporalKind, init: TemporalInit = "random") -> VideoModel:
         """A copy to train, with the temporal head `kind`; a version's own head goes on as it is. Raises: ValueError for
         a head that makes no sense on this tower."""
         tower = copy.deepcopy(self.tower)

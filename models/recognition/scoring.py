@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn.functional import normalize
 
-from models.profiles.profile import Aggregate
+from core.vocabulary import Aggregate
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,10 @@ have the mean as their head.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 
-Kind = Literal["mean", "transformer", "token_conv", "conv"]
-Init = Literal["random", "identity"]
+from core.vocabulary import TemporalInit, TemporalKind
 
 LAYERS = 6
 POSITIONS = 77  # rows of the position table; Text4Vis reuses the length of CLIP's text context
@@ -64,7 +61,7 @@ class TemporalTransformer(nn.Module):
     """
 
     def __init__(
-        self, dim: int, heads: int, *, layers: int = LAYERS, positions: int = POSITIONS, init: Init = "random"
+        self, dim: int, heads: int, *, layers: int = LAYERS, positions: int = POSITIONS, init: TemporalInit = "random"
     ) -> None:
         """Raises: ValueError where `heads` does not divide `dim`."""
         super().__init__()
@@ -95,7 +92,7 @@ class TemporalTransformer(nn.Module):
                 parameter.zero_()
 
 
-def build_head(kind: Kind, *, dim: int, text_width: int, init: Init = "random") -> nn.Module:
+def build_head(kind: TemporalKind, *, dim: int, text_width: int, init: TemporalInit = "random") -> nn.Module:
     """The module that pools: features [B, T, d] → [B, d]. `text_width`: of the base model's text tower, which decides
     the number of heads. Raises: ValueError where that number does not divide `dim`."""
     if kind == "transformer":

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-from models.recognition.temporal import Kind
+from core.vocabulary import TemporalKind
 
 NamedParameters = Iterator[tuple[str, nn.Parameter]]
 
@@ -29,7 +29,7 @@ class ImageTower(nn.Module, ABC):
     it. `heads`: the temporal heads that make sense on this tower.
     """
 
-    heads: tuple[Kind, ...] = ("mean", "transformer")
+    heads: tuple[TemporalKind, ...] = ("mean", "transformer")
     dim: int  # d
 
     def __init__(self) -> None:
@@ -87,7 +87,7 @@ class ImageTower(nn.Module, ABC):
 class VideoModel(nn.Module):
     """Clips → video vectors. What W is, and the loss, are not its business."""
 
-    def __init__(self, tower: ImageTower, temporal: nn.Module, kind: Kind, logit_scale: float) -> None:
+    def __init__(self, tower: ImageTower, temporal: nn.Module, kind: TemporalKind, logit_scale: float) -> None:
         """`logit_scale`: exp(s); the parameter of that name is s."""
         super().__init__()
         self.tower = tower

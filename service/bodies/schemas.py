@@ -10,7 +10,8 @@ from core.datasets import Dataset, Item
 from core.questions import LabelInput, Options
 from core.records import JobKind, JobState, LabelSet, VideoFacts, WorkerInfo
 from core.registry import Card
-from core.training_requests import ModelName, ModelRefText, Temporal
+from core.training_requests import ModelName, ModelRefText
+from core.vocabulary import TemporalKind
 
 ItemT = TypeVar("ItemT")
 
@@ -86,7 +87,7 @@ class ImportBody(FileBody):
     base: ModelRefText | None = Field(
         None, description="Zoo model whose architecture, text tower and tokenizer the checkpoint has."
     )
-    temporal: Temporal | None = Field(None, description="Temporal head; default: read from the file's keys.")
+    temporal: TemporalKind | None = Field(None, description="Temporal head; default: read from the file's keys.")
     frames: int | None = Field(None, ge=1, le=77, description="T, frames per clip; default: read from the file.")
     classes: tuple[str, ...] = Field(
         (), description="What it was trained on: asked for where a question has no labels."

@@ -33,7 +33,7 @@ TRAINED = {
     "metrics": METRICS,
     "views": {"1x1": METRICS, "4x3": METRICS | {"top1": 0.9}},
     "before": METRICS | {"top1": 0.25},
-    "freedom": {
+    "base_to_novel": {
         "before": {"base": 0.25, "novel": 0.5, "harmonic_mean": 0.333},
         "after": {"base": 0.9, "novel": 0.45, "harmonic_mean": 0.6},
     },
@@ -87,7 +87,7 @@ def test_from_a_folder_to_a_model(run: Run, library: Library, redis_url: str, tm
 def test_a_dataset_that_is_there_needs_a_name_for_its_model(run: Run, library: Library, redis_url: str) -> None:
     library.dataset()
     assert run("train", DATASET).exit_code == 2
-    with answering(redis_url, lambda _: TRAINED | {"freedom": None, "open_labels": False}, keys.TRAINING):
+    with answering(redis_url, lambda _: TRAINED | {"base_to_novel": None, "open_labels": False}, keys.TRAINING):
         done = run("train", DATASET, "--name", "my-gym", "--json")
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["model"] == "my-gym:1"

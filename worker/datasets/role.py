@@ -8,12 +8,12 @@ from typing import Any
 from core.datasets import DatasetRequest, FindingCode
 from core.errors import InvalidDataset
 from core.prometheus import DATASET_CLIPS
-from core.records import Job
+from core.records import Job, Progress
 from core.registry import Registry
 from core.settings import Settings
 from core.state import keys
 from core.storage import Store
-from core.training_requests import ImportRequest, Progress
+from core.training_requests import ImportRequest
 from worker.datasets.preparation import prepare
 from worker.decoding.pool import DecodePool
 from worker.importing.importer import import_checkpoint

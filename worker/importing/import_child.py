@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict
 
 from core.errors import InvalidCheckpoint, StorageUnavailable, VireoError
 from core.processes import die_with_parent, limit_resources
-from core.training_requests import Temporal
+from core.vocabulary import TemporalKind
 from worker.children.messages import say
 
 FAILED = 70  # exit status: not 1, which is an interpreter's that could not even import this
@@ -37,7 +37,7 @@ class Spec(BaseModel):
     filename: str  # as the user called it
     output: Path  # an empty directory
     base: str | None
-    temporal: Temporal | None
+    temporal: TemporalKind | None
     frames: int | None
     data_dir: Path
 

@@ -19,10 +19,11 @@ from typing import Any, NoReturn
 from core.datasets import archive_key
 from core.errors import Cancelled, InvalidCheckpoint, InvalidRequest, VireoError, WorkerUnavailable
 from core.processes import SAFE_PATH, python_module
+from core.records import Progress
 from core.registry import CARD, Card, Registry, Version
 from core.settings import Settings
 from core.storage import Store
-from core.training_requests import ImportRequest, Progress
+from core.training_requests import ImportRequest
 from worker.children.messages import hear
 from worker.importing.import_child import Spec
 from worker.jobs.attempt import Interrupted

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from core.training_requests import Progress
+from core.records import Progress
 from worker.jobs.book import JobBook
 
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 _METRICS = {"top1": "top-1", "top5": "top-5", "mean_class_accuracy": "mean class accuracy", "map": "mAP"}
-_FREEDOM = {"base": "trained classes", "novel": "classes left out", "harmonic_mean": "harmonic mean"}
+_BASE_TO_NOVEL = {"base": "trained classes", "novel": "classes left out", "harmonic_mean": "harmonic mean"}
 _STYLES = {"error": "red", "warning": "yellow", "info": "dim"}
 
 
@@ -32,10 +32,10 @@ def metrics(title: str, columns: Mapping[str, Mapping[str, Any] | None], console
     _print(title, rows, shown, console)
 
 
-def freedom(found: Mapping[str, Any], console: Console) -> None:
+def base_to_novel(found: Mapping[str, Any], console: Console) -> None:
     """What training cost other labels: top-1 before and after."""
     shown = {heading: found[heading] for heading in ("before", "after") if heading in found}
-    rows = [(words, name) for name, words in _FREEDOM.items() if any(name in values for values in shown.values())]
+    rows = [(words, name) for name, words in _BASE_TO_NOVEL.items() if any(name in values for values in shown.values())]
     title = "other labels, top-1 (a probe: the same recipe on half of the classes)"
     _print(title if found.get("how") == "probe" else "other labels, top-1", rows, shown, console)
 

@@ -21,6 +21,7 @@ from typing import Any, Literal
 
 import torch
 
+from core.vocabulary import TemporalKind
 from models.files import versions
 from models.files.published import networks, shapes
 from models.files.published.heads import Head, find_head
@@ -28,7 +29,7 @@ from models.files.published.networks import Network
 from models.files.published.wrappers import check_size, frames_said, settled, unwrap
 from models.profiles import zoo
 from models.profiles.profile import Profile
-from models.recognition.temporal import HEAD_WIDTH, Kind, TemporalTransformer
+from models.recognition.temporal import HEAD_WIDTH, TemporalTransformer
 from models.text.encoders import ClipTexts
 from models.weights import states
 from models.weights.states import StateDict, WeightsUnavailable
@@ -43,7 +44,7 @@ class Asked:
     """What the user said about the file; None is left to the file."""
 
     base: str | None = None  # a model of the zoo, or a local checkpoint
-    temporal: Kind | None = None
+    temporal: TemporalKind | None = None
     frames: int | None = None
 
 
@@ -116,7 +117,7 @@ def write(directory: Path, published: Published) -> dict[str, Any]:
     }
 
 
-def _describe(head: Head, network: Network, asked: Kind | None) -> dict[str, Any]:
+def _describe(head: Head, network: Network, asked: TemporalKind | None) -> dict[str, Any]:
     """The card's `temporal`. Raises: WeightsUnavailable."""
     if asked not in (None, head.kind):
         raise WeightsUnavailable(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
-from models.recognition.temporal import Kind
+from core.vocabulary import TemporalKind
 from models.weights.states import StateDict, WeightsUnavailable
 
 TABLE = "frame_position_embeddings.weight"
@@ -25,7 +25,7 @@ _TEXT = ("token_embedding.weight", "text_projection", "ln_final.weight")
 class Head:
     """state: `temporal.*` or `time_blocks.*`, as they came."""
 
-    kind: Kind
+    kind: TemporalKind
     state: StateDict
 
     @property

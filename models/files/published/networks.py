@@ -11,12 +11,12 @@ import open_clip
 import torch
 from torch import Tensor
 
+from core.vocabulary import TemporalKind
 from models.files import architectures
 from models.files.published import shapes
 from models.image.time_blocks import heads_of
 from models.profiles import zoo
 from models.profiles.profile import Profile
-from models.recognition.temporal import Kind
 from models.text.encoders import NOT_TEXT, text_width
 from models.weights.states import StateDict, WeightsUnavailable
 
@@ -26,7 +26,7 @@ class Network:
     base: str  # a name of the zoo; the architecture's, where none is like it
     architecture: str  # open_clip's name
     profile: Profile
-    heads: tuple[Kind, ...]
+    heads: tuple[TemporalKind, ...]
     dim: int  # d
     text_width: int
     spec: StateDict  # names and shapes, without numbers

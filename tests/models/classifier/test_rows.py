@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy, normalize
 
+from core.vocabulary import TextInputKind
 from models.classifier import rows as classifiers
 from models.classifier.ensemble import build_rows
 from models.classifier.rows import Classifier, Features, TextInputs, build, logits, text_inputs
@@ -199,7 +200,7 @@ def test_what_does_not_fit_is_refused(base: Base, kind: str, labels: tuple[str, 
 def test_inputs_of_a_run() -> None:
     usual, ensemble = ("a video of {}.", "a photo of {}."), TEMPLATES
 
-    def chosen(mode: classifiers.Mode, asked: tuple[str, ...] | None = None) -> tuple[str, ...]:
+    def chosen(mode: TextInputKind, asked: tuple[str, ...] | None = None) -> tuple[str, ...]:
         return text_inputs(mode, asked=asked, usual=usual, ensemble=ensemble, normalise=True).served
 
     assert chosen("name") == ("{}",)

@@ -13,10 +13,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.nn.functional import normalize
 
+from core.vocabulary import TemporalKind
 from models.files import versions
 from models.files.loader import load_version
 from models.recognition.base import Base
-from models.recognition.temporal import Kind
 from models.recognition.video_model import VideoModel
 from models.text.context import ContextText
 from models.text.encoders import TextSide
@@ -72,7 +72,7 @@ def reopen(directory: Path) -> Base:
         *((resnet_base, kind) for kind in ("mean", "transformer", "conv")),
     ],
 )
-def test_a_version_is_served_as_it_was_trained(tmp_path: Path, make: Callable[[], Base], kind: Kind) -> None:
+def test_a_version_is_served_as_it_was_trained(tmp_path: Path, make: Callable[[], Base], kind: TemporalKind) -> None:
     base = make()
     model = trained(base, kind)
     said = write(tmp_path, model, base)
@@ -169,7 +169,7 @@ def test_the_base_models_text_tower_is_taken_where_the_file_has_none(
 
 
 @pytest.mark.parametrize("kind", ["transformer", "token_conv"])
-def test_an_exported_version_is_a_plain_open_clip_model(tmp_path: Path, kind: Kind) -> None:
+def test_an_exported_version_is_a_plain_open_clip_model(tmp_path: Path, kind: TemporalKind) -> None:
     base = tiny_base()
     model = trained(base, kind)
     write(tmp_path, model, base)

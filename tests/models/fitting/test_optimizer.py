@@ -5,10 +5,10 @@ import math
 import pytest
 import torch
 
+from core.vocabulary import TemporalKind
 from models.classifier.rows import Classifier, TextInputs, build
 from models.fitting.optimizer import build_optimizer, clamp_scale, groups, set_lr
 from models.fitting.recipes import RECIPES
-from models.recognition.temporal import Kind
 from models.recognition.video_model import VideoModel
 from tests.models.conftest import tiny_base
 
@@ -16,7 +16,7 @@ CODE, OURS = RECIPES["text4vis-code"], RECIPES["default"]
 
 
 def parts(
-    kind: Kind = "transformer", classifier: str = "text", mode: str = "template"
+    kind: TemporalKind = "transformer", classifier: str = "text", mode: str = "template"
 ) -> tuple[VideoModel, Classifier]:
     base = tiny_base()
     inputs = TextInputs("context") if mode == "context" else TextInputs()

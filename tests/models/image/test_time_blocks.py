@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from core.vocabulary import TemporalKind
 from models.image.time_blocks import TimeConv, attach, heads_of, on_class_token
 from models.image.towers import TimmTower
 from models.profiles.zoo import ENTRIES
 from models.recognition.base import Base
-from models.recognition.temporal import Kind
 from tests.models.conftest import clips, resnet_base, tiny_base
 
 
@@ -58,7 +58,7 @@ def test_token_t1d_starts_as_tsms_shift_of_the_class_token() -> None:
 
 
 @pytest.fixture(params=["token_conv", "conv", "conv of lite"])
-def mixing(request: pytest.FixtureRequest) -> tuple[Base, Kind]:
+def mixing(request: pytest.FixtureRequest) -> tuple[Base, TemporalKind]:
     """A base and the head that stands inside its tower."""
     if request.param == "token_conv":
         return tiny_base(), "token_conv"
@@ -68,7 +68,7 @@ def mixing(request: pytest.FixtureRequest) -> tuple[Base, Kind]:
 
 
 @torch.no_grad()
-def test_starting_as_the_identity_changes_nothing(mixing: tuple[Base, Kind]) -> None:
+def test_starting_as_the_identity_changes_nothing(mixing: tuple[Base, TemporalKind]) -> None:
     base, kind = mixing
     model = base.video_model(kind, "identity").eval()
     pixels = clips(2, 3)
@@ -77,7 +77,7 @@ def test_starting_as_the_identity_changes_nothing(mixing: tuple[Base, Kind]) -> 
 
 
 @torch.no_grad()
-def test_frames_see_their_clip_and_no_other(mixing: tuple[Base, Kind]) -> None:
+def test_frames_see_their_clip_and_no_other(mixing: tuple[Base, TemporalKind]) -> None:
     base, kind = mixing
     model = base.video_model(kind).eval()
     for parameter in model.tower.time_blocks.parameters():
@@ -89,7 +89,7 @@ def test_frames_see_their_clip_and_no_other(mixing: tuple[Base, Kind]) -> None:
     assert (model(pixels[:, [2, 0, 3, 1]]) - together).abs().max() > 1e-4
 
 
-def test_every_convolution_learns(mixing: tuple[Base, Kind]) -> None:
+def test_every_convolution_learns(mixing: tuple[Base, TemporalKind]) -> None:
     base, kind = mixing
     model = base.video_model(kind).train()
     model(clips(2, 3)).square().sum().backward()
@@ -116,7 +116,7 @@ def test_a_block_calls_its_one_convolution_twice() -> None:
         (lambda: TimmTower(nn.Module(), 8), "token_conv", "mean, transformer"),
     ],
 )
-def test_a_head_that_makes_no_sense_is_refused_and_the_others_named(make: Any, kind: Kind, has: str) -> None:
+def test_a_head_that_makes_no_sense_is_refused_and_the_others_named(make: Any, kind: TemporalKind, has: str) -> None:
     made = make()
     tower = made.tower if isinstance(made, Base) else made
     with pytest.raises(ValueError, match=f"{kind}.*it can have {has}$"):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from models.judging.protocols import (
     ClassSplit,
     Spread,
-    freedom,
+    base_to_novel,
     frequent_half,
     half_class,
     harmonic_mean,
@@ -81,13 +81,13 @@ def test_the_harmonic_mean_lies_between_and_below_the_arithmetic(a: float, b: fl
 
 def test_base_and_novel_compete_among_themselves() -> None:
     scores = np.array([[1.0, 0, 9, 9], [0, 1, 9, 9], [9, 9, 1, 0], [9, 9, 1, 0]])
-    measured = freedom(scores, np.array([0, 1, 2, 3]), base=[0, 1], novel=[2, 3])
+    measured = base_to_novel(scores, np.array([0, 1, 2, 3]), base=[0, 1], novel=[2, 3])
     assert (measured.base, measured.novel) == (1.0, 0.5)
     assert measured.harmonic_mean == pytest.approx(2 / 3)
 
 
 def test_a_side_without_clips_is_unknown() -> None:
-    measured = freedom(np.eye(4)[:2], np.array([0, 1]), base=[0, 1], novel=[2, 3])
+    measured = base_to_novel(np.eye(4)[:2], np.array([0, 1]), base=[0, 1], novel=[2, 3])
     assert measured.base == 1.0
     assert math.isnan(measured.novel)
     assert math.isnan(measured.harmonic_mean)

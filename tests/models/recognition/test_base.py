@@ -7,10 +7,10 @@ import numpy.typing as npt
 import pytest
 import torch
 
+from core.vocabulary import TemporalKind
 from models.image.pixels import normalised
 from models.recognition.base import Base
 from models.recognition.recognizer import Recognizer
-from models.recognition.temporal import Kind
 from models.recognition.video_model import VideoModel
 from tests.models.conftest import CPU, resnet_base, tiny_base
 
@@ -19,7 +19,7 @@ def frames(count: int, size: int = 32) -> npt.NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 256, (count, size, size, 3)).astype(np.uint8)
 
 
-def trained(base: Base, kind: Kind) -> VideoModel:
+def trained(base: Base, kind: TemporalKind) -> VideoModel:
     """A video model that is no longer where it started."""
     torch.manual_seed(0)
     model = base.video_model(kind)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from models.profiles.profile import Aggregate
+from core.vocabulary import Aggregate
 from models.recognition.scoring import score
 
 AGGREGATES: list[Aggregate] = ["features", "probabilities", "logits"]

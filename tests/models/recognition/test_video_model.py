@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import nn
 
+from core.vocabulary import TemporalKind
 from models.image.towers import clip_tower
 from models.recognition.base import Base
-from models.recognition.temporal import Kind
 from models.recognition.video_model import VideoModel
 from tests.models.conftest import clips, resnet_base, tiny_base, tiny_clip, tiny_resnet
 
@@ -25,7 +25,7 @@ def base(request: pytest.FixtureRequest) -> Base:
 
 def everything(base: Base) -> list[VideoModel]:
     torch.manual_seed(0)
-    kinds: tuple[Kind, ...] = ("conv",) if base.architecture == "lite" else base.tower.heads
+    kinds: tuple[TemporalKind, ...] = ("conv",) if base.architecture == "lite" else base.tower.heads
     return [base.video_model(kind) for kind in kinds]
 
 
@@ -124,7 +124,7 @@ def test_checkpointing_changes_no_gradient(base: Base) -> None:
 
 
 @pytest.mark.parametrize("kind", ["mean", "transformer", "token_conv"])
-def test_training_a_copy_leaves_the_base_alone(kind: Kind) -> None:
+def test_training_a_copy_leaves_the_base_alone(kind: TemporalKind) -> None:
     base = tiny_base()
     before = {name: tensor.clone() for name, tensor in base.tower.state_dict().items()}
     model = base.video_model(kind)

@@ -25,12 +25,12 @@ from safetensors.torch import save_file
 from core import storage
 from core.datasets import archive_key
 from core.errors import Cancelled, InvalidCheckpoint, WorkerUnavailable
-from core.records import Job, JobState, new_job_id
+from core.records import Job, JobState, Progress, new_job_id
 from core.registry import Registry, Version
 from core.settings import Settings
 from core.state import keys, lifecycle
 from core.storage import Store
-from core.training_requests import ImportRequest, Progress
+from core.training_requests import ImportRequest
 from models.files.versions import open_version
 from tests.models.conftest import CPU
 from tests.models.files.published.test_checkpoint import Bomb

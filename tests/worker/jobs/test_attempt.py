@@ -10,9 +10,8 @@ import pytest
 import redis
 
 from core.errors import TrainingFailed
-from core.records import Job, JobState, new_job_id
+from core.records import Job, JobState, Progress, new_job_id
 from core.state import keys, lifecycle
-from core.training_requests import Progress
 from worker.jobs.attempt import Handler, Interrupted, run_job
 from worker.jobs.book import JobBook
 from worker.jobs.cancellation import Cancellations, CancelToken

@@ -20,11 +20,11 @@ from typing import Any
 from core.datasets import Dataset, dataset_key
 from core.errors import Cancelled, UnknownDataset, VireoError
 from core.processes import SAFE_PATH, python_module
-from core.records import Job
+from core.records import Job, Progress
 from core.registry import CARD, REPORT, Card, Registry, Version
 from core.settings import Settings
 from core.storage import Store
-from core.training_requests import EvaluationRequest, Progress, TrainingRequest
+from core.training_requests import EvaluationRequest, TrainingRequest
 from worker.children.messages import Message, hear
 from worker.jobs.attempt import Interrupted
 from worker.jobs.book import JobBook
@@ -275,7 +275,7 @@ def _result(card: Card) -> dict[str, Any]:
         "metrics": single,
         "views": card.metrics["views"],
         "before": card.metrics.get("before"),
-        "freedom": card.freedom,
+        "base_to_novel": card.base_to_novel,
         "classes": list(card.classes),
         "open_labels": card.open_labels,
         "report": f"/v1/models/{card.name}/versions/{card.version}/report",

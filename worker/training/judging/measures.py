@@ -111,7 +111,7 @@ How = Literal["held_out", "probe"]
 and with the same recipe, was not."""
 
 
-class Freedom(TypedDict):
+class BaseToNovel(TypedDict):
     how: How
     base_classes: list[str]
     novel_classes: list[str]
@@ -188,13 +188,13 @@ def compare(before: Scored, after: Scored) -> Before | None:
     }
 
 
-def freedom(
+def base_to_novel(
     base: tuple[Scored, Scored],
     novel: tuple[Scored, Scored],
     base_classes: Sequence[str],
     novel_classes: Sequence[str],
     how: How = "held_out",
-) -> Freedom | None:
+) -> BaseToNovel | None:
     """What training cost other labels (method §12): top-1 of clips of the trained classes, and of clips of those left
     out of training, each kind in its own label space.
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from models.fitting.recipes import effective_batch
 from models.judging import protocols
 from worker.training.judging import measures
-from worker.training.judging.measures import Freedom, Scored
+from worker.training.judging.measures import BaseToNovel, Scored
 from worker.training.run.checkpoints import unpack
 from worker.training.run.feeds import TrunkFeed
 from worker.training.run.loop import State, train
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 FEWEST_CLASSES = 4  # two on each side: with one there is nothing to confuse
 
 
-def probe(session: Session, feed: TrunkFeed) -> Freedom | None:
+def probe(session: Session, feed: TrunkFeed) -> BaseToNovel | None:
     """None where the dataset does not allow it: fewer than four classes with clips to train on and clips to be judged
     by. Raises: VireoError, Stopped."""
     judged = {item.label for item in session.division.judged}
@@ -53,7 +53,7 @@ def probe(session: Session, feed: TrunkFeed) -> Freedom | None:
         return _among(before, session.division.classes, names), after
 
     sides = side(split.base, classifier.rows()), side(split.novel, novel_rows)
-    return measures.freedom(*sides, split.base, split.novel, how="probe")
+    return measures.base_to_novel(*sides, split.base, split.novel, how="probe")
 
 
 def _trained(session: Session, feed: TrunkFeed, classes: tuple[str, ...]) -> tuple[VideoModel, Classifier]:

@@ -10,7 +10,7 @@
     mistakes   the clips that the single view got wrong with the highest scores
     before     the model that training started from, on the same clips: its metrics; clips gained and lost, and the
                chance of a difference as large if training had changed nothing
-    freedom    what training cost other labels: top-1 among base and among novel classes, before and after, and the
+    base_to_novel    what training cost other labels: top-1 among base and among novel classes, before and after, and the
                harmonic means (base to novel)
     half_class ten seeded halves of the classes: top-1 and top-5 of each; mean and population deviation
     classifier_correlation   name → cosines between the rows of W [C][C]
@@ -30,10 +30,10 @@ import numpy as np
 
 from core.registry import REPORT
 from worker.training.judging.measures import (
+    BaseToNovel,
     Before,
     Evaluation,
     FloatArray,
-    Freedom,
     HalfClass,
     correlation,
 )
@@ -74,7 +74,7 @@ class Report(Evaluation):
     classifier_correlation: dict[str, list[list[float]]]
     curves: Curves
     before: Before | None
-    freedom: Freedom | None
+    base_to_novel: BaseToNovel | None
     half_class: HalfClass | None
     skipped: list[Skipped]
 
@@ -91,7 +91,7 @@ def build(
     classifiers: Mapping[str, FloatArray] | None = None,
     curves: Curves | None = None,
     before: Before | None = None,
-    freedom: Freedom | None = None,
+    base_to_novel: BaseToNovel | None = None,
     half_class: HalfClass | None = None,
     skipped: Sequence[tuple[str, str]] = (),
 ) -> Report:
@@ -108,7 +108,7 @@ def build(
         "classifier_correlation": {name: correlation(rows) for name, rows in (classifiers or {}).items()},
         "curves": _finite(curves or {"train": [], "val": []}),
         "before": before,
-        "freedom": freedom,
+        "base_to_novel": base_to_novel,
         "half_class": half_class,
         "skipped": [{"clip": clip, "reason": reason} for clip, reason in skipped],
     }

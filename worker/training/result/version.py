@@ -12,7 +12,7 @@ from models.files import versions
 from models.frames.sampling import Views
 from worker.children.messages import say
 from worker.training.judging import measures
-from worker.training.judging.measures import Freedom, Scored
+from worker.training.judging.measures import BaseToNovel, Scored
 from worker.training.judging.probe import probe
 from worker.training.result import report
 from worker.training.run.checkpoints import unpack
@@ -33,10 +33,10 @@ def conclude(session: Session) -> None:
     single = scored["1x1"]
     before = session.kept.get("judged")
     evaluation = measures.evaluate(scored, session.division.classes)
-    freedom = _freedom(session, single)
+    base_to_novel = _base_to_novel(session, single)
     saved = _save(session)
     session.tell("publishing")
-    card = _card(session, _number(session), saved, evaluation["views"], freedom)
+    card = _card(session, _number(session), saved, evaluation["views"], base_to_novel)
     written = report.build(
         evaluation,
         model={
@@ -56,7 +56,7 @@ def conclude(session: Session) -> None:
         classifiers=_classifiers(session),
         curves={"train": session.state.curve, "val": session.state.checks},
         before=measures.compare(unpack(before), single) if before else None,
-        freedom=freedom,
+        base_to_novel=base_to_novel,
         skipped=_skipped(session),
     )
     report.write(written, session.spec.output)
@@ -73,7 +73,7 @@ def _judge(session: Session) -> dict[str, Scored]:
     }
 
 
-def _freedom(session: Session, base_after: Scored) -> Freedom | None:
+def _base_to_novel(session: Session, base_after: Scored) -> BaseToNovel | None:
     """What training cost other labels: those of the dataset that were not trained on, or as a probe finds it."""
     kept, division = session.kept, session.division
     if not division.novel and isinstance(session.feed, TrunkFeed):
@@ -83,7 +83,7 @@ def _freedom(session: Session, base_after: Scored) -> Freedom | None:
     texts = session.classifier.served_texts(session.texts)
     rows = session.text_rows(texts, division.novel, session.config.inputs.served)
     novel_after = session.score(session.unseen, session.model, rows, session.scale)
-    return measures.freedom(
+    return measures.base_to_novel(
         (unpack(kept["judged"]), base_after),
         (unpack(kept["unseen"]), novel_after),
         division.classes,
@@ -124,7 +124,9 @@ def _skipped(session: Session) -> list[tuple[str, str]]:
     return sorted((paths.get(path.name, path.name), reason) for path, reason in skipped.items())
 
 
-def _card(session: Session, number: int, saved: dict[str, Any], views: dict[str, Any], freedom: Freedom | None) -> Card:
+def _card(
+    session: Session, number: int, saved: dict[str, Any], views: dict[str, Any], base_to_novel: BaseToNovel | None
+) -> Card:
     request, config, dataset = session.request, session.config, session.spec.dataset
     before = session.kept.get("judged")
     metrics: dict[str, Any] = {"split": session.division.judged_split, "views": views}
@@ -152,7 +154,7 @@ def _card(session: Session, number: int, saved: dict[str, Any], views: dict[str,
         shots=shots_record(request, session.division, session.seed),
         seeds={"run": session.seed} | ({} if dataset.split_seed is None else {"split": dataset.split_seed}),
         metrics=metrics,
-        freedom=None if freedom is None else dict(freedom),
+        base_to_novel=None if base_to_novel is None else dict(base_to_novel),
         job=session.spec.job,
         packages=_packages(),
         **saved,

@@ -10,15 +10,14 @@ import torch
 
 from core.errors import InvalidTraining
 from core.training_requests import TrainingRequest
+from core.vocabulary import TemporalInit, TemporalKind, TunedPart
 from models.classifier.rows import TextInputs, text_inputs
-from models.fitting.optimizer import Tune
 from models.fitting.recipes import RECIPES, Recipe, effective_batch
 from models.fitting.shots import repeats
 from models.frames.augmentation import Augment
 from models.image.precision import has_native_bf16
 from models.profiles.prompts import normalise_label
 from models.recognition.base import Base
-from models.recognition.temporal import Init, Kind
 
 # Fields of a recipe that stand in the card under what became of them.
 RESOLVED = (
@@ -34,9 +33,9 @@ class Config:
     recipe: Recipe
     classifier: str
     inputs: TextInputs
-    temporal: Kind
-    temporal_init: Init
-    tune: Tune
+    temporal: TemporalKind
+    temporal_init: TemporalInit
+    tune: TunedPart
     frames: int  # T
     lr: float  # of new modules, at its peak
     batch: int  # global
@@ -121,7 +120,7 @@ def _augment(recipe: Recipe, classes: Sequence[str]) -> Augment:
     return replace(recipe.augment, flip=0.0) if words & {"left", "right"} else recipe.augment
 
 
-def _head(base: Base, recipe: Recipe) -> Kind:
+def _head(base: Base, recipe: Recipe) -> TemporalKind:
     """A head that was trained already goes on; the recipe decides for a base that has none."""
     return recipe.temporal if base.temporal_kind == "mean" else base.temporal_kind
 

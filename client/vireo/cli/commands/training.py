@@ -199,8 +199,8 @@ def _finish(client: Client, job_id: str, as_json: bool) -> None:
         return
     views = {name: each for name, each in (result.get("views") or {}).items() if name != "1x1"}
     tables.metrics(result["model"], {"before": result.get("before"), "after": result["metrics"]} | views, out)
-    if result.get("freedom"):
-        tables.freedom(result["freedom"], out)
+    if result.get("base_to_novel"):
+        tables.base_to_novel(result["base_to_novel"], out)
     out.print(f"Report: {client.url}{result['report']}", highlight=False, soft_wrap=True)
     command = f"vireo classify --model {result['model']} VIDEO"
     out.print(f"Ask it:  {command}", highlight=False, soft_wrap=True, markup=False)

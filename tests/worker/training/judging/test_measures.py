@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from worker.training.judging.measures import (
     Scored,
+    base_to_novel,
     compare,
     correlation,
     evaluate,
-    freedom,
     half_class,
     measure,
     wilson,
@@ -138,12 +138,12 @@ def test_clips_are_compared_by_their_name_and_only_where_both_have_them() -> Non
 def test_the_cost_for_other_labels_is_measured_in_each_label_space() -> None:
     base = (scored([0, 1, 2, 2], [0, 0, 0, 2]), scored([0, 1, 2, 2], [0, 1, 2, 2]))
     novel = (scored([0, 1], [0, 1], 2), scored([0, 1], [0, 0], 2))
-    done = freedom(base, novel, ABC, ["d", "e"])
+    done = base_to_novel(base, novel, ABC, ["d", "e"])
     assert done is not None
     assert done["before"] == {"base": 0.5, "novel": 1.0, "harmonic_mean": pytest.approx(2 / 3)}
     assert done["after"] == {"base": 1.0, "novel": 0.5, "harmonic_mean": pytest.approx(2 / 3)}
     assert (done["base_clips"], done["novel_clips"]) == (4, 2)
-    assert freedom(base, (scored([], [], 2), scored([], [], 2)), ABC, ["d", "e"]) is None
+    assert base_to_novel(base, (scored([], [], 2), scored([], [], 2)), ABC, ["d", "e"]) is None
 
 
 def test_halves_of_the_classes() -> None:

@@ -15,7 +15,7 @@ import pytest
 from benchmarks.frame_order import MOMENTS, ORDERS, POOL, SIDE, Scene, describe, top1, write
 from benchmarks.scenes import encode
 from core.datasets import Dataset
-from core.training_requests import Temporal
+from core.vocabulary import TemporalKind
 from models.frames.sampling import Views
 from tests.models.conftest import tiny_profile
 from worker.decoding.dataset_clips import ClipReader, Sample
@@ -56,6 +56,6 @@ def test_what_a_model_sees_of_a_scene_is_the_same_in_every_order(tmp_path: Path,
 
 @pytest.mark.parametrize(("head", "right"), [("transformer", 1.0), ("mean", 0.5)])
 def test_only_the_transformer_learns_an_order(
-    head: Temporal, right: float, tmp_path: Path, pool: DecodePool, dataset: Dataset
+    head: TemporalKind, right: float, tmp_path: Path, pool: DecodePool, dataset: Dataset
 ) -> None:
     assert top1(dataset, tmp_path, pool, head, epochs=80, seed=0) == right

@@ -176,11 +176,11 @@ def test_classes_left_out_say_what_training_costs(
 ) -> None:
     card, _ = train(home, dataset, tmp_path, pool, novel=["dots", "lines"])
     assert card.classes == ("bars", "cells")
-    assert card.freedom is not None
-    assert card.freedom["novel_classes"] == ["dots", "lines"]
-    assert card.freedom["novel_clips"] == 8
+    assert card.base_to_novel is not None
+    assert card.base_to_novel["novel_classes"] == ["dots", "lines"]
+    assert card.base_to_novel["novel_clips"] == 8
     for when in ("before", "after"):
-        found = card.freedom[when]
+        found = card.base_to_novel[when]
         total = found["base"] + found["novel"]
         expected = 2 * found["base"] * found["novel"] / total if total else 0.0
         assert found["harmonic_mean"] == pytest.approx(expected)
@@ -191,10 +191,13 @@ def test_a_cheap_run_measures_by_a_probe_what_it_costs_other_labels(
 ) -> None:
     card, _ = train(home, dataset, tmp_path, pool, tune="projection")
     assert card.classes == LABELS
-    assert card.freedom is not None
-    assert card.freedom["how"] == "probe"
-    assert (card.freedom["base_classes"], card.freedom["novel_classes"]) == (["bars", "cells"], ["dots", "lines"])
-    assert (card.freedom["base_clips"], card.freedom["novel_clips"]) == (2, 2)
+    assert card.base_to_novel is not None
+    assert card.base_to_novel["how"] == "probe"
+    assert (card.base_to_novel["base_classes"], card.base_to_novel["novel_classes"]) == (
+        ["bars", "cells"],
+        ["dots", "lines"],
+    )
+    assert (card.base_to_novel["base_clips"], card.base_to_novel["novel_clips"]) == (2, 2)
 
 
 def test_a_version_can_be_trained_further(home: Path, dataset: Dataset, tmp_path: Path, pool: DecodePool) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from worker.training.judging.measures import Scored, compare, evaluate, freedom, half_class
+from worker.training.judging.measures import Scored, base_to_novel, compare, evaluate, half_class
 from worker.training.result.report import Report, build, write
 
 HOSTILE = [
@@ -107,7 +107,7 @@ def full(classes: list[str], clips: int = 60) -> Report:
             "val": [{"epoch": 1.0, "loss": 0.7, "top1": 0.5}],
         },
         before=compare(before, after),
-        freedom=freedom((before, after), (before, after), classes, ["<s>novel"]),
+        base_to_novel=base_to_novel((before, after), (before, after), classes, ["<s>novel"]),
         half_class=half_class(after) if count >= 4 else None,
         skipped=[("<u>broken</u>.mp4", "undecodable_video")],
     )

@@ -15,9 +15,9 @@ from torch import Tensor
 from torch.multiprocessing.spawn import spawn
 
 from core.errors import TrainingFailed
+from core.vocabulary import TemporalKind
 from models.classifier.rows import Classifier, TextInputs, build
 from models.fitting.recipes import RECIPES
-from models.recognition.temporal import Kind
 from models.recognition.video_model import VideoModel
 from tests.models.conftest import tiny_base
 from worker.training.run import checkpoints
@@ -72,7 +72,7 @@ def config(**changes: object) -> Config:
     return replace(plain, **changes)  # type: ignore[arg-type]
 
 
-def parts(temporal: Kind = "transformer", kind: str = "text") -> tuple[VideoModel, Classifier]:
+def parts(temporal: TemporalKind = "transformer", kind: str = "text") -> tuple[VideoModel, Classifier]:
     torch.manual_seed(0)
     base = tiny_base()
     inputs = TextInputs()
