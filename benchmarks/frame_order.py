@@ -33,7 +33,8 @@ import numpy as np
 from benchmarks.scenes import UInt8Array, background, encode
 from core.datasets import ClassCount, Dataset, Item, Split
 from core.settings import Settings
-from core.vocabulary import TemporalKind, TrainingRequest
+from core.training_requests import TrainingRequest
+from core.vocabulary import TemporalKind
 from worker.decoding.pool import DecodePool
 from worker.training.run.stop import Stop
 from worker.training.spec import Spec
