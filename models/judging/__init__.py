@@ -1,1 +1,4 @@
-"""Metrics and evaluation protocols of the papers, on arrays of scores. numpy only; it imports no other room."""
+"""Metrics and evaluation protocols of the papers, on arrays of scores.
+
+It needs numpy only, and imports no other part of `models`.
+"""

@@ -1,9 +1,9 @@
-"""Metrics of single-label classification, each named apart (method §15). numpy only; shares are from 0 to 1.
+"""Metrics of single-label classification, each under its own name (method §15). numpy only; shares are from 0 to 1.
 
-Everywhere: scores float [n, C], logits or probabilities (mAP compares clips with each other, and so means the latter);
-labels int [n], in 0 … C-1. What has no value, as the metric of no clips, is NaN. Where scores tie, the class with the
-lower index comes first, as in `argmax`, so that a model that says the same of everything is not credited. Raises:
-ValueError for scores that are NaN.
+All functions take scores, float [n, C], and labels, int [n] in 0 … C-1. Scores are logits or probabilities; mAP compares
+clips with each other and therefore needs probabilities. A metric that has no value, such as one of no clips, is NaN.
+Where scores tie, the class with the lower index comes first, as in `argmax`, so that a model that gives every class the
+same score earns nothing. Raises: ValueError for scores that are NaN.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Scores = npt.NDArray[np.floating[Any]]
+ScoreArray = npt.NDArray[np.floating[Any]]
 IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
+ShareArray = npt.NDArray[np.float64]
 
 
-def top_k(scores: Scores, labels: IntArray, k: int) -> float:
+def top_k(scores: ScoreArray, labels: IntArray, k: int) -> float:
     """The share of clips whose class is among the k best: top-1 is overall accuracy."""
     _check(scores, labels)
     own = np.take_along_axis(scores, labels[:, None], axis=1)  # [n, 1]
@@ -27,31 +27,31 @@ def top_k(scores: Scores, labels: IntArray, k: int) -> float:
     return _mean(ahead.sum(axis=1) < k)
 
 
-def mean_class_accuracy(scores: Scores, labels: IntArray) -> float:
-    """Each class's own top-1, averaged over the classes that occur: a rare class counts as much as a frequent one. What
-    the paper's tables call so for UCF-101 and HMDB-51 (its scripts print overall top-1, method §16 #6)."""
+def mean_class_accuracy(scores: ScoreArray, labels: IntArray) -> float:
+    """Each class's own top-1, averaged over the classes that occur: a rare class counts as much as a frequent one. The
+    paper's tables use this name for UCF-101 and HMDB-51 (its scripts print overall top-1, method §16 #6)."""
     return _mean(class_accuracies(scores, labels))
 
 
-def class_accuracies(scores: Scores, labels: IntArray) -> FloatArray:
+def class_accuracies(scores: ScoreArray, labels: IntArray) -> ShareArray:
     """Top-1 of each class's clips [C]; NaN for a class without any."""
     confusion = confusion_matrix(scores, labels)  # [C, C]
     return _ratio(confusion.diagonal(), confusion.sum(axis=1))
 
 
-def mean_average_precision(scores: Scores, labels: IntArray) -> float:
+def mean_average_precision(scores: ScoreArray, labels: IntArray) -> float:
     """Macro mAP: the mean of the classes' average precisions over the classes that occur (ActivityNet's metric)."""
     return _mean(average_precisions(scores, labels))
 
 
-def average_precisions(scores: Scores, labels: IntArray) -> FloatArray:
-    """Per class, how well its scores sort its clips before the others [C]; NaN for a class without clips."""
+def average_precisions(scores: ScoreArray, labels: IntArray) -> ShareArray:
+    """Per class, how well its scores rank its clips before the others [C]; NaN for a class without clips."""
     _check(scores, labels)
     classes = range(scores.shape[1])
     return np.array([_average_precision(scores[:, label], labels == label) for label in classes], np.float64)  # [C]
 
 
-def confusion_matrix(scores: Scores, labels: IntArray) -> IntArray:
+def confusion_matrix(scores: ScoreArray, labels: IntArray) -> IntArray:
     """Clips by true class (row) and best class (column), int64 [C, C]."""
     _check(scores, labels)
     count = scores.shape[1]
@@ -59,7 +59,7 @@ def confusion_matrix(scores: Scores, labels: IntArray) -> IntArray:
     return np.bincount(cells, minlength=count * count).reshape(count, count).astype(np.int64)  # [C, C]
 
 
-def _average_precision(scores: Scores, positive: npt.NDArray[np.bool_]) -> float:
+def _average_precision(scores: ScoreArray, positive: npt.NDArray[np.bool_]) -> float:
     """Σ (R_n − R_{n−1}) · P_n over the thresholds n, no interpolation; equal scores are one threshold."""
     if not positive.any():
         return float("nan")
@@ -71,9 +71,9 @@ def _average_precision(scores: Scores, positive: npt.NDArray[np.bool_]) -> float
     return float(np.sum(np.diff(recall, prepend=0.0) * precision))
 
 
-def _check(scores: Scores, labels: IntArray) -> None:
+def _check(scores: ScoreArray, labels: IntArray) -> None:
     if scores.ndim != 2 or labels.shape != scores.shape[:1]:
-        raise ValueError(f"scores [n, C] and labels [n] are needed, not {scores.shape} and {labels.shape}")
+        raise ValueError(f"scores must be [n, C] and labels [n], not {scores.shape} and {labels.shape}")
     if len(labels) and not (labels.min() >= 0 and labels.max() < scores.shape[1]):
         raise ValueError(f"labels must be within 0 … {scores.shape[1] - 1}")
     if np.isnan(scores).any():
@@ -81,11 +81,11 @@ def _check(scores: Scores, labels: IntArray) -> None:
 
 
 def _mean(values: npt.NDArray[Any]) -> float:
-    """Of what is not NaN."""
+    """The mean of the values that are not NaN."""
     known = values[~np.isnan(values)] if values.dtype.kind == "f" else values
     return float(known.mean()) if len(known) else float("nan")
 
 
-def _ratio(part: IntArray, whole: IntArray) -> FloatArray:
-    shares: FloatArray = np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
+def _ratio(part: IntArray, whole: IntArray) -> ShareArray:
+    shares: ShareArray = np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
     return shares

@@ -1,7 +1,7 @@
-"""Protocols for labels that were not trained on: halves of the classes, and base against novel (method §11, §12).
+"""Protocols for labels that were not trained on: halves of the classes, and base to novel (method §11, §12).
 
-They take scores of all classes once and choose among the columns: the classes compete only within the chosen label
-space, and probabilities or logits give the same ranks. Shares are from 0 to 1.
+Each protocol takes the scores of all classes and keeps some of the columns: the classes then compete only within the
+chosen label space, and probabilities and logits give the same ranks. Shares are from 0 to 1.
 """
 
 from __future__ import annotations
@@ -9,48 +9,37 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypedDict
 
 import numpy as np
 
-from models.judging.metrics import IntArray, Scores, top_k
+from models.judging.metrics import IntArray, ScoreArray, top_k
 
 SEEDS = tuple(range(10))  # of the half-class protocol
 
 
-@dataclass(frozen=True, slots=True)
-class Spread:
+class Spread(TypedDict):
     mean: float
     std: float  # population: divided by the number of values
 
 
-@dataclass(frozen=True, slots=True)
-class Half:
+class ClassHalf(TypedDict):
     """One seeded half of the classes."""
 
     seed: int
-    classes: tuple[int, ...]  # those kept, ascending
+    classes: list[int]  # the kept ones, ascending
     clips: int
     top1: float
     top5: float
 
 
-@dataclass(frozen=True, slots=True)
-class HalfClass:
-    halves: tuple[Half, ...]
+class HalfClass(TypedDict):
+    splits: list[ClassHalf]
     top1: Spread
     top5: Spread
 
 
-@dataclass(frozen=True, slots=True)
-class ClassSplit:
-    """Names of classes to train on, and of those kept for the question what training cost."""
-
-    base: tuple[str, ...]
-    novel: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class BaseToNovel:
+class BaseToNovel(TypedDict):
     """Top-1 of base clips among base classes, of novel clips among novel classes, and their harmonic mean."""
 
     base: float
@@ -58,25 +47,34 @@ class BaseToNovel:
     harmonic_mean: float
 
 
-def half_class(scores: Scores, labels: IntArray, seeds: Sequence[int] = SEEDS) -> HalfClass:
+@dataclass(frozen=True, slots=True)
+class ClassSplit:
+    """Names of the classes to train on (base), and of those left out of training (novel)."""
+
+    base: tuple[str, ...]
+    novel: tuple[str, ...]
+
+
+def half_class(scores: ScoreArray, labels: IntArray, seeds: Sequence[int] = SEEDS) -> HalfClass:
     """scores: [n, C]; labels: int [n]. Text4Vis' zero-shot protocol (test_zeroshot.py 288-317): with each seed permute
     the classes that occur, keep the first half (rounded down), score its clips among its classes.
 
-    Raises: ValueError for fewer than four classes that occur: with one there is nothing to confuse.
+    Raises: ValueError if fewer than four classes occur: a half with one class has nothing to confuse.
     """
     present = np.unique(labels)
     if len(present) < 4:
-        raise ValueError(f"halves of the classes need clips of four classes or more, not of {len(present)}")
-    halves = tuple(_half(scores, labels, present, seed) for seed in seeds)
-    return HalfClass(halves, spread([half.top1 for half in halves]), spread([half.top5 for half in halves]))
+        raise ValueError(f"the half-class protocol needs clips of at least four classes, and there are {len(present)}")
+    halves = [_half(scores, labels, present, seed) for seed in seeds]
+    top1, top5 = spread([half["top1"] for half in halves]), spread([half["top5"] for half in halves])
+    return {"splits": halves, "top1": top1, "top5": top5}
 
 
 def spread(values: Sequence[float]) -> Spread:
-    return Spread(float(np.mean(values)), float(np.std(values)))
+    return {"mean": float(np.mean(values)), "std": float(np.std(values))}
 
 
-def restrict(scores: Scores, labels: IntArray, kept: Sequence[int]) -> tuple[Scores, IntArray]:
-    """The clips of the kept classes, scored among them alone: [m, K], and their labels as columns of that [m]."""
+def restrict(scores: ScoreArray, labels: IntArray, kept: Sequence[int]) -> tuple[ScoreArray, IntArray]:
+    """Keep the clips and the columns of the kept classes: scores [m, K], and labels [m] that are columns of it."""
     columns = np.asarray(kept, np.int64)
     place = np.full(scores.shape[1], -1, np.int64)
     place[columns] = np.arange(len(columns))
@@ -85,35 +83,40 @@ def restrict(scores: Scores, labels: IntArray, kept: Sequence[int]) -> tuple[Sco
 
 
 def harmonic_mean(base: float, novel: float) -> float:
-    """2ab / (a + b), and 0 where both are (method §12)."""
+    """2ab / (a + b); 0 if both are 0 (method §12)."""
     return 2 * base * novel / (base + novel) if base + novel > 0 else 0.0
 
 
-def base_to_novel(scores: Scores, labels: IntArray, base: Sequence[int], novel: Sequence[int]) -> BaseToNovel:
-    """scores: [n, C] of clips of both kinds; base, novel: their classes. NaN where a side has no clips."""
-    among_base, among_novel = (top_k(*restrict(scores, labels, side), k=1) for side in (base, novel))
-    unknown = math.isnan(among_base) or math.isnan(among_novel)
-    return BaseToNovel(among_base, among_novel, math.nan if unknown else harmonic_mean(among_base, among_novel))
+def base_to_novel(
+    base_scores: ScoreArray, base_labels: IntArray, novel_scores: ScoreArray, novel_labels: IntArray
+) -> BaseToNovel:
+    """Scores of base clips among base classes [n, C], and of novel clips among novel classes [m, K]; `restrict` cuts
+    them out of scores of all classes. A side without clips is NaN, and so is the harmonic mean then."""
+    base, novel = top_k(base_scores, base_labels, k=1), top_k(novel_scores, novel_labels, k=1)
+    unknown = math.isnan(base) or math.isnan(novel)
+    return {"base": base, "novel": novel, "harmonic_mean": math.nan if unknown else harmonic_mean(base, novel)}
 
 
 def frequent_half(clips: Mapping[str, int]) -> ClassSplit:
-    """clips: training clips by class. The more frequent half is base, and the odd class too (P2 §3: HMDB-51 26 and 25);
-    among equals the name decides. Raises: ValueError."""
+    """clips: number of training clips by class. The more frequent half is base; of an odd number of classes, base gets
+    one more (P2 §3: HMDB-51 26 and 25). The name decides among equally frequent classes. Raises: ValueError for fewer
+    than four classes."""
     ranked = sorted(clips, key=lambda name: (-clips[name], name))
     return _split(clips, set(ranked[(len(ranked) + 1) // 2 :]))
 
 
 def leave_out(classes: Sequence[str], novel: float | Sequence[str], seed: int) -> ClassSplit:
-    """novel: the names themselves, or the share of the classes that is drawn with the seed, whatever their order.
+    """novel: the names of the novel classes, or the share of the classes to draw with the seed. The draw does not
+    depend on the order of `classes`.
 
-    Raises: ValueError where a name is none of the classes, or a side would have fewer than two.
+    Raises: ValueError if a name is not one of the classes, or if a side would have fewer than two.
     """
     if isinstance(novel, float | int):
         names = sorted(classes)
         drawn = np.random.RandomState(seed).permutation(len(names))[: round(novel * len(names))]
         return _split(classes, {names[index] for index in drawn})
     if unknown := sorted(set(novel) - set(classes)):
-        raise ValueError(f"{unknown[0]!r} is none of the classes and cannot be left out")
+        raise ValueError(f"{unknown[0]!r} is not one of the classes, so it cannot be left out")
     return _split(classes, set(novel))
 
 
@@ -123,15 +126,21 @@ def _split(classes: Sequence[str] | Mapping[str, int], novel: set[str]) -> Class
     )
     if min(len(split.base), len(split.novel)) < 2:
         raise ValueError(
-            f"{len(split.base)} classes to train on and {len(split.novel)} to leave out: each side needs two, because "
-            "with one there is nothing to confuse"
+            f"{len(split.base)} classes to train on and {len(split.novel)} to leave out are too few: each side needs two, "
+            "because a single class has nothing to be confused with"
         )
     return split
 
 
-def _half(scores: Scores, labels: IntArray, present: IntArray, seed: int) -> Half:
-    # RandomState: the numbers that `np.random.seed(s)` gives, which the published splits were drawn with
+def _half(scores: ScoreArray, labels: IntArray, present: IntArray, seed: int) -> ClassHalf:
+    # RandomState gives the numbers of `np.random.seed(s)`, with which the published splits were drawn.
     order = np.random.RandomState(seed).permutation(len(present))
     kept = np.sort(present[order[: len(present) // 2]])
     chosen, own = restrict(scores, labels, kept.tolist())
-    return Half(seed, tuple(kept.tolist()), len(own), top_k(chosen, own, 1), top_k(chosen, own, 5))
+    return {
+        "seed": seed,
+        "classes": kept.tolist(),
+        "clips": len(own),
+        "top1": top_k(chosen, own, 1),
+        "top5": top_k(chosen, own, 5),
+    }

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, balanced_accuracy_score, confusion_matrix, top_k_accuracy_score
 
 from models.judging import metrics
-from models.judging.metrics import IntArray, Scores
+from models.judging.metrics import IntArray, ScoreArray
 
 SCORES = np.array([[3.0, 2, 1], [1, 3, 2], [2, 3, 1], [1, 2, 3], [3, 1, 2]])
 LABELS = np.array([0, 1, 0, 2, 1])
@@ -40,7 +40,7 @@ def test_classes_without_clips_count_in_no_mean() -> None:
     assert metrics.mean_average_precision(scores, LABELS) == metrics.mean_average_precision(SCORES, LABELS)
 
 
-def test_a_model_that_says_the_same_of_everything_gets_no_credit() -> None:
+def test_a_model_that_scores_all_classes_alike_gets_no_credit() -> None:
     flat = np.zeros((6, 3))
     labels = np.array([0, 1, 2, 0, 1, 2])
     assert metrics.top_k(flat, labels, 1) == 1 / 3
@@ -64,7 +64,7 @@ def test_no_clips_have_no_metrics() -> None:
         (np.full((2, 3), np.nan), np.array([0, 1])),
     ],
 )
-def test_what_does_not_fit_is_refused(scores: Scores, labels: IntArray) -> None:
+def test_scores_and_labels_that_do_not_fit_are_refused(scores: ScoreArray, labels: IntArray) -> None:
     """A NaN compares as false everywhere, and would count as a hit."""
     with pytest.raises(ValueError, match=r"score|labels"):
         metrics.top_k(scores, labels, 1)
@@ -73,7 +73,7 @@ def test_what_does_not_fit_is_refused(scores: Scores, labels: IntArray) -> None:
 @settings(max_examples=40)
 @given(seed=st.integers(0, 10_000), clips=st.integers(1, 40), classes=st.integers(3, 12), levels=st.integers(2, 50))
 def test_metrics_agree_with_scikit_learn(seed: int, clips: int, classes: int, levels: int) -> None:
-    """Also where scores tie (few levels), for those that rank by thresholds."""
+    """With few levels scores tie, which matters to metrics that rank by thresholds."""
     generator = np.random.default_rng(seed)
     labels = generator.integers(classes, size=clips)
     scores = generator.integers(levels, size=(clips, classes)) / levels
@@ -93,7 +93,7 @@ def test_metrics_agree_with_scikit_learn(seed: int, clips: int, classes: int, le
 
 
 @given(seed=st.integers(0, 1000))
-def test_any_monotone_measure_of_belief_gives_the_same_ranks(seed: int) -> None:
+def test_logits_and_probabilities_give_the_same_ranks(seed: int) -> None:
     generator = np.random.default_rng(seed)
     logits, labels = generator.normal(size=(20, 5)), generator.integers(5, size=20)
     shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)

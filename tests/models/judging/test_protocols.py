@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from models.judging.protocols import (
     ClassSplit,
-    Spread,
     base_to_novel,
     frequent_half,
     half_class,
@@ -27,31 +26,31 @@ SCORES = GENERATOR.normal(size=(300, 9)) + 2 * np.eye(9)[LABELS]
 def test_ten_halves_are_drawn_as_by_the_seeded_global_generator() -> None:
     """Method §11: seed numpy with s = 0 … 9, permute the C classes, keep the first C // 2, sorted."""
     measured = half_class(SCORES, LABELS)
-    assert [half.seed for half in measured.halves] == list(range(10))
-    for half in measured.halves:
-        np.random.seed(half.seed)
+    assert [half["seed"] for half in measured["splits"]] == list(range(10))
+    for half in measured["splits"]:
+        np.random.seed(half["seed"])
         kept = sorted(np.random.permutation(9)[: 9 // 2].tolist())
-        assert list(half.classes) == kept
+        assert half["classes"] == kept
         inside = np.isin(LABELS, kept)
         best = np.array(kept)[SCORES[inside][:, kept].argmax(axis=1)]
-        assert half.clips == inside.sum()
-        assert half.top1 == pytest.approx((best == LABELS[inside]).mean())
+        assert half["clips"] == inside.sum()
+        assert half["top1"] == pytest.approx((best == LABELS[inside]).mean())
 
 
-def test_the_deviation_is_the_population_s() -> None:
+def test_the_deviation_is_the_population_deviation() -> None:
     measured = half_class(SCORES, LABELS)
-    values = [half.top1 for half in measured.halves]
-    assert measured.top1.mean == pytest.approx(sum(values) / 10)
-    squares = [(value - measured.top1.mean) ** 2 for value in values]
-    assert measured.top1.std == pytest.approx(math.sqrt(sum(squares) / 10))
-    assert spread([1.0, 3.0]) == Spread(2.0, 1.0)
+    values = [half["top1"] for half in measured["splits"]]
+    assert measured["top1"]["mean"] == pytest.approx(sum(values) / 10)
+    squares = [(value - measured["top1"]["mean"]) ** 2 for value in values]
+    assert measured["top1"]["std"] == pytest.approx(math.sqrt(sum(squares) / 10))
+    assert spread([1.0, 3.0]) == {"mean": 2.0, "std": 1.0}
 
 
 def test_only_classes_that_occur_are_drawn() -> None:
     present = LABELS < 6
     measured = half_class(SCORES[present], LABELS[present])
-    assert {label for half in measured.halves for label in half.classes} <= set(range(6))
-    assert {len(half.classes) for half in measured.halves} == {3}
+    assert {label for half in measured["splits"] for label in half["classes"]} <= set(range(6))
+    assert {len(half["classes"]) for half in measured["splits"]} == {3}
 
 
 def test_halves_of_three_classes_are_refused() -> None:
@@ -81,16 +80,18 @@ def test_the_harmonic_mean_lies_between_and_below_the_arithmetic(a: float, b: fl
 
 def test_base_and_novel_compete_among_themselves() -> None:
     scores = np.array([[1.0, 0, 9, 9], [0, 1, 9, 9], [9, 9, 1, 0], [9, 9, 1, 0]])
-    measured = base_to_novel(scores, np.array([0, 1, 2, 3]), base=[0, 1], novel=[2, 3])
-    assert (measured.base, measured.novel) == (1.0, 0.5)
-    assert measured.harmonic_mean == pytest.approx(2 / 3)
+    labels = np.array([0, 1, 2, 3])
+    measured = base_to_novel(*restrict(scores, labels, [0, 1]), *restrict(scores, labels, [2, 3]))
+    assert (measured["base"], measured["novel"]) == (1.0, 0.5)
+    assert measured["harmonic_mean"] == pytest.approx(2 / 3)
 
 
 def test_a_side_without_clips_is_unknown() -> None:
-    measured = base_to_novel(np.eye(4)[:2], np.array([0, 1]), base=[0, 1], novel=[2, 3])
-    assert measured.base == 1.0
-    assert math.isnan(measured.novel)
-    assert math.isnan(measured.harmonic_mean)
+    scores, labels = np.eye(4)[:2], np.array([0, 1])
+    measured = base_to_novel(*restrict(scores, labels, [0, 1]), *restrict(scores, labels, [2, 3]))
+    assert measured["base"] == 1.0
+    assert math.isnan(measured["novel"])
+    assert math.isnan(measured["harmonic_mean"])
 
 
 @pytest.mark.parametrize(("classes", "base", "novel"), [(51, 26, 25), (101, 51, 50), (174, 87, 87), (400, 200, 200)])
@@ -119,8 +120,8 @@ def test_named_classes_are_left_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("novel", "said"), [(("x", "a"), "'x'"), (0.01, "each side"), (0.9, "each side"), (("a",), "each")]
+    ("novel", "message"), [(("x", "a"), "'x'"), (0.01, "each side"), (0.9, "each side"), (("a",), "each")]
 )
-def test_splits_that_say_nothing_are_refused(novel: float | tuple[str, ...], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_unusable_splits_are_refused(novel: float | tuple[str, ...], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         leave_out(["a", "b", "c", "d", "e"], novel, 0)
