@@ -1,7 +1,7 @@
-"""Scores: one matrix product between a video's vectors and a classifier, and the three ways to merge views.
+"""Scores: the matrix product of a video's vectors and a classifier, and the three ways to merge views.
 
 Method §9: Text4Vis averages un-normalised view features before anything else; ViFi-CLIP averages probabilities.
-Averaging logits is the third option. With one view all three agree.
+Averaging logits is the third way. With a single view all three agree.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from core.vocabulary import Aggregate
 @dataclass(frozen=True, slots=True)
 class Scores:
     probabilities: torch.Tensor  # float32 [C], softmax over the labels
-    similarities: torch.Tensor  # float32 [C], cosine, mean over views where views are scored apart
+    similarities: torch.Tensor  # float32 [C], cosines; their mean over views if views are scored apart
 
 
 def score(views: torch.Tensor, classifier: torch.Tensor, logit_scale: float, aggregate: Aggregate) -> Scores:
