@@ -43,8 +43,8 @@ from worker.datasets.preparation import prepare
 from worker.decoding.dataset_clips import ClipReader, Sample
 from worker.decoding.pool import DecodePool
 from worker.jobs.cancellation import CancelToken
-from worker.training.run.division import divide, samples
-from worker.training.run.feeds import keep_trunk
+from worker.training.run.division import divide_dataset, samples_of
+from worker.training.run.feeds import precompute_trunk
 from worker.training.run.order import Pick
 
 DEFAULT = Path(__file__).parents[2] / "shared" / "clips"
@@ -82,7 +82,7 @@ def compare(folder: Path, settings: Settings, pool: DecodePool) -> list[Row]:
         for seed in SEEDS:
             for kind in KINDS:
                 asked = request(dataset, kind, shots, seed)
-                division = divide(asked, dataset, seed)
+                division = divide_dataset(asked, dataset, seed)
                 drawn = looked[[places[item.sha256] for item in division.train]]
                 found[kind].append(top1(base, asked, division.classes, drawn, division.available, held_out))
         shares = {kind: Shares(tuple(found[kind])) for kind in KINDS}
@@ -116,9 +116,9 @@ def untrained(base: Base, dataset: Dataset, held_out: Looked) -> float:
 def look(base: Base, dataset: Dataset, clips: Path, pool: DecodePool) -> tuple[dict[str, int], Looked]:
     """The trunk's answers for all clips; sha256 → place among them. Raises: ValueError where one cannot be decoded."""
     reader = ClipReader(pool, base.profile, base.profile.frames)
-    everything: list[Sample] = samples(dataset.items, dataset.labels, clips)
+    everything: list[Sample] = samples_of(dataset.items, dataset.labels, clips)
     model = base.video_model("mean").eval()
-    feed = keep_trunk(model, reader, everything, base.profile, CPU, micro=2)
+    feed = precompute_trunk(model, reader, everything, base.profile, CPU, micro=2)
     seen = next(feed.stream([[Pick(place, 0, 1.0) for place in range(len(everything))]]))
     if not bool(seen.weights.all()):
         raise ValueError(f"clips that an import has accepted cannot be read: {reader.skipped}")

@@ -37,7 +37,7 @@ from core.training_requests import TrainingRequest
 from core.vocabulary import TemporalKind
 from worker.decoding.pool import DecodePool
 from worker.training.run.stop import Stop
-from worker.training.spec import Spec
+from worker.training.spec import RunSpec
 
 MOMENTS = 8  # T: rows that the bar stands on
 BETWEEN = 3  # frames from one moment to the next
@@ -126,8 +126,10 @@ def top1(dataset: Dataset, folder: Path, pool: DecodePool, head: TemporalKind, e
     """Train a model on the clips in `folder / "clips"`; its share of right answers on the val split."""
     # Not above: decode children import this module again, a fresh one after every few hundred clips.
     from benchmarks.random_weights import write_random_small
-    from worker.training.process.session import Session
-    from worker.training.run.world import join
+    from worker.training.judging.gallery import open_galleries, score_trained
+    from worker.training.process.session import train_model
+    from worker.training.run.parts import open_run
+    from worker.training.run.world import join_world
 
     write_random_small(folder, size=SIDE, seed=seed)
     request = TrainingRequest(
@@ -146,7 +148,7 @@ def top1(dataset: Dataset, folder: Path, pool: DecodePool, head: TemporalKind, e
     )
     scratch = folder / head
     scratch.mkdir()
-    spec = Spec(
+    spec = RunSpec(
         job="job_order",
         training=request,
         model="small",
@@ -158,10 +160,11 @@ def top1(dataset: Dataset, folder: Path, pool: DecodePool, head: TemporalKind, e
         frames=scratch / "frames",
         settings=Settings(data_dir=folder, device="cpu"),
     )
-    with contextlib.redirect_stdout(io.StringIO()):  # what a session says is for the worker
-        session = Session(spec, request, join(spec.settings), pool, Stop())
-        session.fit()
-        scored = session.score(session.judged, session.model, session.classifier.rows(), session.scale)
+    with contextlib.redirect_stdout(io.StringIO()):  # a run's messages are for the worker
+        run = open_run(spec, request, join_world(spec.settings), pool, Stop())
+        galleries = open_galleries(run)
+        train_model(run, galleries)
+        scored = score_trained(run, galleries.judged)
     return float(scored.hits.mean())
 
 

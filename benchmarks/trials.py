@@ -1,8 +1,7 @@
 """Many training runs over the same few clips: the product's loop and parts, with the clips looked at once.
 
-A run here is `worker/training/process/session.py` without decoding, checkpoints and report. Train augmentation is off, so a
-clip looks the same in every epoch; where the trunk is frozen as well, its answers are kept instead of pixels.
-"""
+A run here is `worker/training/process/session.py` without decoding, checkpoints and report. Train augmentation is off,
+so a clip looks the same in every epoch; where the trunk is frozen as well, its answers are kept instead of pixels."""
 
 from __future__ import annotations
 
@@ -19,9 +18,9 @@ from models.classifier.rows import Classifier, build, logits
 from models.judging.metrics import top_k
 from models.recognition.base import Base
 from models.recognition.video_model import VideoModel
-from worker.training.run.config import Config, resolve
+from worker.training.run.config import Config, resolve_config
 from worker.training.run.feeds import MicroBatch
-from worker.training.run.loop import State, train
+from worker.training.run.loop import State, fit_encoder
 from worker.training.run.order import Order, Pick
 from worker.training.run.stop import Stop
 
@@ -86,7 +85,7 @@ def top1(
 ) -> float:
     """Train on `clips`, drawn out of so many `available`; the share of `held_out` that is right then, in per cent."""
     torch.manual_seed(request.seed or 0)
-    config = resolve(request, base, classes, available, len(clips), CPU)
+    config = resolve_config(request, base, classes, available, len(clips), CPU)
     classifier = fill(base, config, classes, clips)
     model = base.video_model(config.temporal, config.temporal_init)
     if config.tune == "projection":
@@ -94,7 +93,7 @@ def top1(
         for _, parameter in (*model.tower.projection_parameters(), *model.new_parameters()):
             parameter.requires_grad_(True)
     order = Order(len(clips), config.repeats, config.batch, config.micro, config.seed)
-    train(config, model, classifier, LookedFeed(clips), order, State(), CPU, Stop(), lambda *_: None)
+    fit_encoder(config, model, classifier, LookedFeed(clips), order, State(), CPU, Stop(), lambda *_: None)
     return right(held_out, model, classifier.rows())
 
 

@@ -25,7 +25,7 @@ from core.settings import Settings
 from core.state.queues import TASKS
 from service.bodies.schemas import QueueView
 from service.ops.queue_metrics import Snapshot
-from worker.training.job.runner import GRACE_SECONDS
+from worker.training.job.child_process import GRACE_SECONDS
 
 ROOT = Path(__file__).parents[1]
 COMPOSE = ROOT / "docker-compose.yml"

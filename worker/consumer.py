@@ -45,13 +45,13 @@ class Role(Protocol):
 def open_role(queue: str, settings: Settings, heartbeat: Heartbeat) -> Role:
     """Here and not above: torch takes seconds to import, and the heartbeat should already tell of it."""
     if queue == keys.INFERENCE:
-        from worker.inference.role import Inference
+        from worker.inference.role import InferenceRole
 
-        return Inference(settings, heartbeat)
+        return InferenceRole(settings, heartbeat)
     if queue == keys.TRAINING:
-        from worker.training.job.role import Training
+        from worker.training.job.role import TrainingRole
 
-        return Training(settings, heartbeat)
+        return TrainingRole(settings, heartbeat)
     from worker.datasets.role import Datasets
 
     return Datasets(settings, heartbeat)

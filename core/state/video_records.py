@@ -15,13 +15,13 @@ redis.call('HSET', KEYS[1], 'facts', ARGV[1])
 return 1
 """
 
-# KEYS: video, VIDEOS    ARGV: sha256, now    A video that nobody asked to keep and nobody can use may go at once.
-FORFEIT = """
+# KEYS: video, VIDEOS    ARGV: sha256, now    An unusable video may be deleted at once, unless a request keeps it.
+EXPIRE_UNLESS_KEPT = """
 if redis.call('HGET', KEYS[1], 'kept') == '0' then redis.call('ZADD', KEYS[2], 'XX', ARGV[2], ARGV[1]) end
 """
 
 
-def forfeit_args(sha256: str, now: float) -> tuple[list[str], list[str]]:
+def expire_args(sha256: str, now: float) -> tuple[list[str], list[str]]:
     return [keys.video(sha256), keys.VIDEOS], [sha256, str(now)]
 
 

@@ -126,8 +126,8 @@ def _split(classes: Sequence[str] | Mapping[str, int], novel: set[str]) -> Class
     )
     if min(len(split.base), len(split.novel)) < 2:
         raise ValueError(
-            f"{len(split.base)} classes to train on and {len(split.novel)} to leave out are too few: each side needs two, "
-            "because a single class has nothing to be confused with"
+            f"{len(split.base)} classes to train on and {len(split.novel)} to leave out are too few: each side needs "
+            "two, because a single class has nothing to be confused with"
         )
     return split
 

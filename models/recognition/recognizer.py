@@ -1,7 +1,7 @@
-"""A recogniser has two halves that never meet: one turns frames into vectors, the other texts. Scores are made elsewhere.
+"""A recogniser has two halves that never meet: one turns frames into vectors, the other texts.
 
 CLIP, `lite` and every fine-tuned version are instances of the same class with other towers, so profiles, views, caches
-and batching work in the same way for all of them.
+and batching work in the same way for all of them. Scores are made elsewhere (scoring.py).
 """
 
 from __future__ import annotations

@@ -208,7 +208,7 @@ def test_a_killed_run_goes_on_from_its_checkpoint_exactly_once(
     assert model["versions"] == [1]
     with http.stream("GET", f"/v1/jobs/{job_id}/events") as events:
         said = "\n".join(events.iter_lines())
-    assert int(said.partition("goes on from step ")[2].partition('"')[0]) >= step
+    assert int(said.partition("continues from step ")[2].partition('"')[0]) >= step
     assert not training_children(stack)
 
 
@@ -263,4 +263,4 @@ def test_a_run_outlives_the_whole_service(tmp_path: Path, archive: Path) -> None
         assert done["result"]["model"] == "lasting:1"
         with http.stream("GET", f"/v1/jobs/{job_id}/events") as events:
             said = "\n".join(events.iter_lines())
-        assert int(said.partition("goes on from step ")[2].partition('"')[0]) >= 30
+        assert int(said.partition("continues from step ")[2].partition('"')[0]) >= 30

@@ -1,4 +1,4 @@
-"""Answers to questions about videos: loaded models, batching, caches, and the handlers that join them.
+"""Answers to questions about videos: loaded models, batching, caches, and the handlers that use them.
 
 It may import `jobs`, `decoding` and `models`.
 """

@@ -1,10 +1,9 @@
 """Batching across requests: frames of concurrent requests share one forward pass of the image tower.
 
-Callers block in `encode`; one thread takes what has gathered, waits at most `max_wait` for more, runs one forward
-and hands each caller its rows. A request larger than `max_frames` passes in slices, so it cannot starve the others.
-Towers that look at neighbouring frames need whole clips: slices hold whole clips, and only clips of one length share a
-forward.
-"""
+Callers block in `encode`. One thread takes the waiting requests, waits at most `max_wait` for more, runs one forward
+pass and hands each caller its rows. A request larger than `max_frames` is cut into slices, so it cannot starve the
+others. Towers that mix time need whole clips: a slice holds whole clips, and only clips of the same length share a
+forward pass."""
 
 from __future__ import annotations
 
@@ -29,15 +28,16 @@ Frames = NDArray[np.uint8]
 @dataclass(slots=True)
 class _Entry:
     frames: Frames  # [N, S, S, 3]
-    clip: int  # frames of one clip
+    clip: int  # number of frames in one clip
     done: Future[torch.Tensor] = field(default_factory=Future)
 
 
 class Batcher:
-    """`forward`: uint8 [N, S, S, 3], frames of one clip → float32 [N, d]; it runs in this batcher's own thread."""
+    """`forward`: frames uint8 [N, S, S, 3], and the number of frames in one clip → float32 [N, d]; it runs in this
+    batcher's own thread."""
 
     def __init__(self, forward: Callable[[Frames, int], torch.Tensor], *, max_frames: int, max_wait: float) -> None:
-        """`max_wait`: seconds that a lone request waits for company."""
+        """`max_wait`: seconds that a request waits for others to share its forward pass."""
         self._forward = forward
         self._max_frames = max_frames
         self._max_wait = max_wait
@@ -48,9 +48,9 @@ class Batcher:
         self._thread.start()
 
     def encode(self, frames: Frames, token: CancelToken, clip: int = 1) -> torch.Tensor:
-        """frames: uint8 [N, S, S, 3], clip after clip → features: float32 [N, d]. `clip`: frames of one clip, where the
-        tower mixes time; else 1, so that requests of any length go together. Raises: Cancelled, or what the forward
-        raised."""
+        """frames: uint8 [N, S, S, 3], clip after clip → features: float32 [N, d]. `clip`: number of frames in one clip
+        if the tower mixes time, else 1, so that requests of any length go together. Raises: Cancelled, or the exception
+        of the forward pass."""
         size = max(clip, self._max_frames // clip * clip)  # whole clips, at least one
         slices = [_Entry(frames[i : i + size], clip) for i in range(0, len(frames), size)]
 
@@ -60,11 +60,11 @@ class Batcher:
 
         with token.stopping(withdraw):
             with self._closing:
-                alone = self._closed
-                if not alone:
+                closed = self._closed
+                if not closed:
                     for entry in slices:
                         self._entries.put(entry)
-            if alone:  # the model was put away after this request had taken it: it is answered all the same
+            if closed:  # the model was unloaded after this request had taken it: answer the request all the same
                 return torch.cat([self._forward(entry.frames, clip) for entry in slices])  # [N, d]
             try:
                 return torch.cat([entry.done.result() for entry in slices])  # [N, d]
@@ -72,7 +72,7 @@ class Batcher:
                 raise Cancelled("The job was cancelled.") from None
 
     def close(self) -> None:
-        """Finishes what has gathered; later requests run by themselves."""
+        """Finish the waiting requests. A later request runs in its caller's thread."""
         with self._closing:
             self._closed = True
             self._entries.put(None)
@@ -90,7 +90,8 @@ class Batcher:
                 return
 
     def _gather(self, first: _Entry) -> tuple[list[_Entry], _Entry | None, bool]:
-        """What shares a forward with `first`, the entry that did not fit, and whether to close after it."""
+        """The entries that share a forward pass with `first`, the entry that did not fit, and whether to stop after
+        it."""
         batch, size = [first], len(first.frames)
         deadline = time.monotonic() + self._max_wait
         while size < self._max_frames:

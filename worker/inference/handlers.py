@@ -1,7 +1,7 @@
-"""The main sentence of Vireo: decode the upload, sample frames, batch them through the recogniser, score them
-against the classifier. What is cached is not done again.
+"""How a question is answered: decode the upload, sample frames, batch them through the recogniser, score them against
+the classifier. What is cached is not computed again.
 
-Each handler takes a job's request and returns its result as plain data; whatever goes wrong is a VireoError.
+Each handler takes a job's request and returns its result as plain data; every expected failure is a VireoError.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ from core.storage import blob_key
 from models.frames.sampling import Views
 from models.recognition.scoring import score
 from worker.decoding.pool import DecodedClip
-from worker.inference.caches.classifiers import Classifier
+from worker.inference.batcher import Frames
+from worker.inference.caches.classifiers import ClassifierMatrix
 from worker.inference.caches.features import VideoVectors, video_key
 from worker.inference.runtime import Runtime
 from worker.inference.shelf import Loaded
@@ -37,7 +38,7 @@ from worker.inference.stopwatch import Stopwatch
 from worker.jobs.cancellation import CancelToken
 
 
-def classify(runtime: Runtime, job: Job, token: CancelToken) -> dict[str, Any]:
+def answer_classify(runtime: Runtime, job: Job, token: CancelToken) -> dict[str, Any]:
     """Raises: VireoError."""
     request = ClassifyRequest.model_validate(job.request)
     watch = Stopwatch(time.time() - job.created_at)
@@ -67,7 +68,7 @@ def classify(runtime: Runtime, job: Job, token: CancelToken) -> dict[str, Any]:
     return answer.model_dump(mode="json")
 
 
-def embed(runtime: Runtime, job: Job, token: CancelToken) -> dict[str, Any]:
+def answer_embed(runtime: Runtime, job: Job, token: CancelToken) -> dict[str, Any]:
     """Raises: VireoError."""
     request = EmbedRequest.model_validate(job.request)
     watch = Stopwatch(time.time() - job.created_at)
@@ -96,23 +97,23 @@ def embed(runtime: Runtime, job: Job, token: CancelToken) -> dict[str, Any]:
 def _vectors(
     runtime: Runtime, loaded: Loaded, sha256: str, options: Options, token: CancelToken, watch: Stopwatch
 ) -> tuple[VideoVectors, bool]:
-    """Frame features of a stored video, and whether they were remembered."""
+    """Frame features of a stored video, and whether they were cached."""
     views = Views.parse(options.views)
     frames = options.frames or loaded.recognizer.profile.frames
     key = video_key(sha256, loaded.recognizer, views, frames)
     vectors = runtime.videos.get(key)
-    remembered = vectors is not None
+    cached = vectors is not None
     if vectors is None:
-        with runtime.videos.single_flight(key):
+        with runtime.videos.flights.of(key):
             vectors = runtime.videos.get(key)
             if vectors is None:
-                vectors = _look(runtime, loaded, sha256, views, frames, token, watch)
+                vectors = _encode_video(runtime, loaded, sha256, views, frames, token, watch)
                 runtime.videos.put(key, vectors)
-    runtime.book.note(sha256, vectors.facts)
-    return vectors, remembered
+    runtime.book.set_facts(sha256, vectors.facts)
+    return vectors, cached
 
 
-def _look(
+def _encode_video(
     runtime: Runtime,
     loaded: Loaded,
     sha256: str,
@@ -123,10 +124,12 @@ def _look(
 ) -> VideoVectors:
     with watch.stage("decode"):
         clip = _decode(runtime, loaded, sha256, views, frames, token)
-    v, t, *image = clip.frames.shape  # uint8 [V, T, S, S, 3]
+
+    def forward(frames: Frames, clip_length: int) -> torch.Tensor:
+        return loaded.batcher.encode(frames, token, clip_length)
+
     with watch.stage("encode"):
-        together = t if loaded.recognizer.mixes_time else 1
-        flat = loaded.batcher.encode(clip.frames.reshape(v * t, *image), token, clip=together)  # [V·T, d]
+        features = loaded.recognizer.encode_clips(clip.frames, forward)  # [V, T, S, S, 3] → [V, T, d]
     info = clip.report.info
     facts = VideoFacts(
         duration=info.duration,
@@ -136,10 +139,10 @@ def _look(
         codec=info.codec,
         container=info.container,
     )
-    DECODE_FRAMES.labels(info.codec).inc(v * t)
+    DECODE_FRAMES.labels(info.codec).inc(features.shape[0] * features.shape[1])
     VIDEO_SECONDS.inc(info.duration)
-    seen = sorted({round(float(stamp), 3) for row in clip.report.timestamps for stamp in row})
-    return VideoVectors(flat.float().cpu().view(v, t, -1), tuple(seen), facts, tuple(clip.report.warnings))  # [V, T, d]
+    sampled = sorted({round(float(stamp), 3) for row in clip.report.timestamps for stamp in row})
+    return VideoVectors(features, tuple(sampled), facts, tuple(clip.report.warnings))
 
 
 def _decode(
@@ -148,18 +151,20 @@ def _decode(
     try:
         path = runtime.store.local_path(blob_key(sha256))
     except FileNotFoundError:
-        raise UnknownVideo(f"The video {video_id(sha256)} is not stored (any more).", hint="Upload it again.") from None
+        raise UnknownVideo(
+            f"The video {video_id(sha256)} is not stored, or no longer stored.", hint="Upload it again."
+        ) from None
     decoding = runtime.decoders.submit(path, profile=loaded.recognizer.profile, views=views, frames=frames)
     try:
         with token.stopping(decoding.cancel):
             return decoding.result()
     except (UndecodableVideo, VideoTooLarge) as error:
         DECODE_FAILURES.labels(error.details.get("reason", "unknown")).inc()
-        runtime.book.forfeit(sha256)
+        runtime.book.expire(sha256)
         raise
 
 
-def _classifier(runtime: Runtime, loaded: Loaded, question: Question) -> tuple[Classifier, Any]:
+def _classifier(runtime: Runtime, loaded: Loaded, question: Question) -> tuple[ClassifierMatrix, Any]:
     if loaded.recognizer.fixed_rows is not None:
         return _closed_classifier(loaded, loaded.recognizer.fixed_rows, question), "hit"
     templates = question.templates or loaded.recognizer.profile.templates
@@ -170,21 +175,24 @@ def _classifier(runtime: Runtime, loaded: Loaded, question: Question) -> tuple[C
         raise InvalidRequest(str(error)) from error
 
 
-def _closed_classifier(loaded: Loaded, rows: torch.Tensor, question: Question) -> Classifier:
-    """Rows of a classifier that is not made of text: only the classes that it was trained on. Raises: InvalidLabels."""
+def _closed_classifier(loaded: Loaded, rows: torch.Tensor, question: Question) -> ClassifierMatrix:
+    """Rows of a classifier that is not made from text: it knows only the classes that it was trained on. Raises:
+    InvalidLabels."""
     classes = loaded.recognizer.classes
     for index, label in enumerate(question.labels):
         if label.name not in classes:
             raise InvalidLabels(
-                f"{loaded.ref.name} knows only the classes that it was trained on, and {label.name[:80]!r} is none.",
-                hint=f"Its classes: {', '.join(classes[:20])}. A model with a text classifier takes any label.",
+                f"{loaded.ref.name} knows only the classes that it was trained on; {label.name[:80]!r} is not one.",
+                hint=f"Its classes: {', '.join(classes[:20])}. A model with a text classifier accepts any label.",
                 index=index,
             )
-    return Classifier(rows[[classes.index(label.name) for label in question.labels]], ())  # [C, d]
+    return ClassifierMatrix(rows[[classes.index(label.name) for label in question.labels]], ())  # [C, d]
 
 
-def _predict(loaded: Loaded, vectors: VideoVectors, classifier: Classifier, question: Question) -> list[Prediction]:
-    """All labels, best first; equal scores keep the order they were asked in."""
+def _predict(
+    loaded: Loaded, vectors: VideoVectors, classifier: ClassifierMatrix, question: Question
+) -> list[Prediction]:
+    """All labels, best first; equal scores keep the order of the request."""
     recognizer = loaded.recognizer
     pooled = _pool(loaded, vectors)  # [V, d]
     aggregate = question.aggregate or recognizer.profile.aggregate
@@ -214,7 +222,7 @@ def _observe(predictions: list[Prediction], abstained: bool) -> None:
         ABSTAINED.inc()
 
 
-def _truncations(loaded: Loaded, classifier: Classifier, question: Question) -> list[str]:
+def _truncations(loaded: Loaded, classifier: ClassifierMatrix, question: Question) -> list[str]:
     return [
         f"labels[{index}] ({question.labels[index].name[:40]!r}…) is longer than the text encoder of "
         f"{loaded.ref.name} reads; only its beginning counts."

@@ -1,4 +1,4 @@
-"""The inference worker: questions about videos, answered by the models on its shelf."""
+"""The inference worker: it answers questions about videos with the models on its shelf."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Mapping
 from core.errors import VireoError
 from core.settings import Settings
 from models.profiles import zoo
-from worker.inference.handlers import classify, embed
+from worker.inference.handlers import answer_classify, answer_embed
 from worker.inference.runtime import Runtime
 from worker.jobs.attempt import Handler
 from worker.jobs.heartbeat import Heartbeat
 
-RETRY_SECONDS = 31.0  # just after the shelf is willing to try a failed model again
+LOAD_RETRY_SECONDS = 31.0  # just longer than the shelf refuses a model that has failed to load
 
 
-class Inference:
+class InferenceRole:
     def __init__(self, settings: Settings, heartbeat: Heartbeat) -> None:
         self._settings = settings
         self._heartbeat = heartbeat
@@ -27,13 +27,14 @@ class Inference:
     @property
     def handlers(self) -> Mapping[str, Handler]:
         return {
-            "classify": lambda job, token, _: classify(self._runtime, job, token),
-            "embed": lambda job, token, _: embed(self._runtime, job, token),
+            "classify": lambda job, token, _: answer_classify(self._runtime, job, token),
+            "embed": lambda job, token, _: answer_embed(self._runtime, job, token),
         }
 
     def announce(self) -> None:
-        """Load the default model and say what this worker can do. One that cannot be had is announced as such, and the
-        worker serves the others meanwhile: a hub may come back, and no restart should be needed."""
+        """Load the default model and announce what this worker can do. If the model cannot be loaded, the worker
+        announces that, serves other models and keeps trying: a model hub may come back, and no restart should be
+        needed."""
         if not self._load():
             threading.Thread(target=self._keep_trying, name="model", daemon=True).start()
 
@@ -42,7 +43,7 @@ class Inference:
         self._runtime.close()
 
     def _keep_trying(self) -> None:
-        while not self._stopped.wait(RETRY_SECONDS):
+        while not self._stopped.wait(LOAD_RETRY_SECONDS):
             if self._load():
                 return
 

@@ -1,4 +1,4 @@
-"""Everything that the tasks of one worker process share, built once and closed once."""
+"""What all tasks of one worker process share. It is opened once and closed once."""
 
 from __future__ import annotations
 
@@ -32,13 +32,7 @@ class Runtime:
         return cls(
             store=store,
             shelf=Shelf(settings, Registry(store), progress),
-            decoders=DecodePool(
-                processes=settings.decode_processes,
-                deadline_s=settings.decode_deadline,
-                memory_bytes=settings.decode_memory,
-                max_pixels=settings.max_video_pixels,
-                max_seconds=settings.max_video_seconds,
-            ),
+            decoders=DecodePool.from_settings(settings),
             classifiers=ClassifierCache(cache, settings.cache_ttl),
             videos=VideoCache(cache, settings.cache_ttl),
             book=VideoBook(connect(settings.jobs_redis, decode=True, patient=False)),

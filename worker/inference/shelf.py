@@ -1,8 +1,7 @@
-"""The models that this worker holds: loaded when first asked for, the least recently used put away first.
+"""The models in this worker's memory: loaded at the first request for them; the least recently used is unloaded first.
 
-A name is a zoo model's, or a version's in the registry. The registry is asked each time, so a version is served as soon
-as it is published, and no longer than it is there.
-"""
+A name is that of a zoo model or of a version in the registry. The shelf looks into the registry each time, so a version
+is served as soon as it is published, and no longer once it is deleted."""
 
 from __future__ import annotations
 
@@ -27,12 +26,12 @@ from worker.inference.batcher import Batcher
 
 log = logging.getLogger(__name__)
 
-RETRY_SECONDS = 30.0  # after a model could not be had, requests for it fail at once for this long
+REFUSE_SECONDS = 30.0  # after a model failed to load, requests for it fail at once for this long
 
-FALLBACK = "lite"  # what `auto` means where CLIP cannot be had
+FALLBACK = "lite"  # what `auto` means if CLIP cannot be loaded
 LITE_NOTE = (
-    "lite is a small offline model: of use on everyday things and actions, often wrong, far below CLIP. "
-    "For CLIP: let this machine reach the model hub once, or put a weights file in the data directory "
+    "lite is a small offline model: useful for everyday things and actions, often wrong, far less accurate than CLIP. "
+    "To use CLIP, let this machine reach the model hub once, or put a weights file in the data directory "
     "(weights/clip-b16.safetensors)."
 )
 
@@ -46,7 +45,7 @@ class Loaded:
 
 class Shelf:
     def __init__(self, settings: Settings, registry: Registry, progress: Callable[[str], None] = log.info) -> None:
-        """`progress`: is told in words what is being loaded."""
+        """`progress` gets a line of text about what is being loaded."""
         self._settings = settings
         self._registry = registry
         self._progress = progress
@@ -57,7 +56,7 @@ class Shelf:
         self._default: tuple[str, str | None] | None = None
 
     def default(self) -> tuple[str, str | None]:
-        """Name of the model for requests that name none, and why it is that one (None if it was set)."""
+        """The model for requests that name none, and why it was chosen (None if it is configured)."""
         if self._default is None:
             name, reason = self._settings.model, None
             if name == "auto":
@@ -69,15 +68,15 @@ class Shelf:
         """Raises: UnknownModel, ModelUnavailable."""
         default, _ = self.default()
         try:
-            return self._take(name or default)
+            return self._get(name or default)
         except ModelUnavailable as error:
             if name or self._settings.model != "auto" or default == FALLBACK:
                 raise
             self._default = (FALLBACK, f"{default} could not be loaded ({error.message})")
-            return self._take(FALLBACK)
+            return self._get(FALLBACK)
 
     def _exact(self, name: str) -> str:
-        """A zoo name as it is; `name`, `name@alias` and `name:3` of the registry as `name:3`. Raises: UnknownModel."""
+        """A zoo name unchanged; `name`, `name@alias` and `name:3` of the registry as `name:3`. Raises: UnknownModel."""
         if name in zoo.names(self._settings.data_dir):
             return name
         if self._registry.knows(name):
@@ -85,42 +84,42 @@ class Shelf:
         nearest = zoo.nearest(name, self._settings.data_dir)
         raise UnknownModel(f"There is no model {name!r}.", hint="GET /v1/models lists them.", nearest=nearest)
 
-    def _take(self, name: str) -> Loaded:
+    def _get(self, name: str) -> Loaded:
         name = self._exact(name)
         with self._lock:
             loading = self._loading.setdefault(name, threading.Lock())
-        with loading:  # one load per model; a long download holds up nobody who asks for another
+        with loading:  # one load per model; a long download does not delay requests for other models
             with self._lock:
                 if loaded := self._loaded.get(name):
                     self._loaded.move_to_end(name)
                     return loaded
-                self._refuse_if_just_failed(name)
+                self._raise_if_just_failed(name)
             return self._load(name)
 
     def close(self) -> None:
         with self._lock:
             while self._loaded:
-                self._put_away(next(iter(self._loaded)))
+                self._unload(next(iter(self._loaded)))
 
-    def _refuse_if_just_failed(self, name: str) -> None:
+    def _raise_if_just_failed(self, name: str) -> None:
         when, error = self._failed.get(name, (float("-inf"), None))
-        if error and time.monotonic() - when < RETRY_SECONDS:
+        if error and time.monotonic() - when < REFUSE_SECONDS:
             raise error
 
     def _load(self, name: str) -> Loaded:
         default, reason = self.default()
         try:
-            recognizer = self._read(name)
+            recognizer = self._open(name)
         except WeightsUnavailable as error:
             failure = ModelUnavailable(error.message, hint=error.hint, model=name)
             self._failed[name] = (time.monotonic(), failure)
             raise failure from error
         with self._lock:
             self._make_room(recognizer.nbytes)
-            loaded = self._loaded[name] = self._serve(recognizer, name, reason if name == default else None)
+            loaded = self._loaded[name] = self._start_serving(recognizer, name, reason if name == default else None)
         return loaded
 
-    def _read(self, name: str) -> Recognizer:
+    def _open(self, name: str) -> Recognizer:
         """Raises: WeightsUnavailable, UnknownModel."""
 
         def progress(what: str, share: float) -> None:
@@ -139,10 +138,10 @@ class Shelf:
             progress=progress,
         )
 
-    def _make_room(self, wanted: int) -> None:
-        """Put away the least recently used until `wanted` bytes fit. One model is always served, whatever its size."""
-        while self._loaded and self._held() + wanted > self._settings.model_memory:
-            self._put_away(next(iter(self._loaded)))
+    def _make_room(self, nbytes: int) -> None:
+        """Unload the least recently used models until `nbytes` fit. One model is always served, whatever its size."""
+        while self._loaded and self._held() + nbytes > self._settings.model_memory:
+            self._unload(next(iter(self._loaded)))
 
     def _held(self) -> int:
         return sum(loaded.recognizer.nbytes for loaded in self._loaded.values())
@@ -150,7 +149,7 @@ class Shelf:
     def _weights_for(self, name: str) -> Path | None:
         return self._settings.weights if name == self.default()[0] else None
 
-    def _serve(self, recognizer: Recognizer, name: str, reason: str | None) -> Loaded:
+    def _start_serving(self, recognizer: Recognizer, name: str, reason: str | None) -> Loaded:
         ref = ModelRef(
             name=name,
             digest=recognizer.digest,
@@ -166,7 +165,7 @@ class Shelf:
         log.info("%s is loaded on %s (%s)", ref.name, recognizer.device, recognizer.precision)
         return Loaded(recognizer, batcher, ref)
 
-    def _put_away(self, name: str) -> None:
+    def _unload(self, name: str) -> None:
         loaded = self._loaded.pop(name)
         loaded.batcher.close()
         MODEL_INFO.labels(*self._labels(name, loaded.recognizer)).set(0)

@@ -1,4 +1,4 @@
-"""Stage times of one request: what the answer shows and what Prometheus sees are the same numbers."""
+"""Stage times of one request. The answer and Prometheus get the same numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a worker learns about a stored video, written into its record: size, length, codec."""
+"""What a worker learns about a stored video, written into the video's record: size, length, codec."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ log = logging.getLogger(__name__)
 
 
 class VideoBook:
+    """A Redis that does not answer loses the facts, but never an answer to a request."""
+
     def __init__(self, client: redis.Redis) -> None:
         self._set_facts = client.register_script(video_records.SET_FACTS)
-        self._forfeit = client.register_script(video_records.FORFEIT)
+        self._expire = client.register_script(video_records.EXPIRE_UNLESS_KEPT)
 
-    def note(self, sha256: str, facts: VideoFacts) -> None:
-        """For whoever asks about the video later; a Redis that is away loses no answer."""
+    def set_facts(self, sha256: str, facts: VideoFacts) -> None:
         script_keys, args = video_records.facts_args(sha256, facts)
         try:
             self._set_facts(keys=script_keys, args=args)
         except redis.RedisError as error:
-            log.warning("facts not written: %s", error)
+            log.warning("facts of %s not written: %s", sha256, error)
 
-    def forfeit(self, sha256: str) -> None:
-        """It cannot be decoded, or may not be: unless somebody keeps it, its bytes need not wait for their time."""
-        script_keys, args = video_records.forfeit_args(sha256, time.time())
+    def expire(self, sha256: str) -> None:
+        """Let a video that cannot be decoded, or is too large, be deleted now, unless a request keeps it."""
+        script_keys, args = video_records.expire_args(sha256, time.time())
         try:
-            self._forfeit(keys=script_keys, args=args)
+            self._expire(keys=script_keys, args=args)
         except redis.RedisError as error:
-            log.warning("%s not forfeited: %s", sha256, error)
+            log.warning("%s not expired: %s", sha256, error)

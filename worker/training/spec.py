@@ -1,7 +1,8 @@
-"""What a training child is told: one JSON file, with everything resolved that needs Redis or the store."""
+"""What the worker tells a training child, as one JSON file. Whatever needs Redis or the store is resolved in it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -11,31 +12,38 @@ from core.settings import Settings
 from core.training_requests import EvaluationRequest, TrainingRequest
 
 
-class Spec(BaseModel):
+class RunSpec(BaseModel):
+    """Either `training` or `evaluation` is set."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     job: str
-    training: TrainingRequest | None = None  # one of the two
+    training: TrainingRequest | None = None
     evaluation: EvaluationRequest | None = None
-    model: str | None  # to start from, or to evaluate: a zoo name, or `name:version`; None: what `auto` means here
+    model: str | None  # to start from, or to evaluate: a zoo name or `name:version`; None: what `auto` means here
     version: Path | None  # the files of that version, if it is one
     dataset: Dataset
-    clips: Path  # directory of the dataset's clips, by sha256
-    checkpoint: Path | None  # to go on from
+    clips: Path  # directory of the dataset's clips, each named by its sha256
+    checkpoint: Path | None  # to continue from
     scratch: Path  # this attempt's own directory
-    frames: Path  # where decoded frames are kept, if that was asked for; the next attempt finds them
+    frames: Path  # directory of cached frames, if the request asks for them; the next attempt finds them there
     settings: Settings
 
     @property
     def output(self) -> Path:
-        """What is to be published: a version without its number, or an evaluation."""
+        """The directory to publish: a version without its number, or an evaluation."""
         return self.scratch / "output"
 
     @property
     def number(self) -> Path:
-        """Where the parent writes the version's number, once the child says that it is ready for it."""
+        """The file into which the parent writes the version's number, once the child has said that it is ready."""
         return self.scratch / "number"
 
+    def clip_paths(self, skipped: Mapping[Path, str]) -> list[tuple[str, str]]:
+        """The paths, as the dataset names them, of clips that were skipped, and why."""
+        paths = {item.sha256: item.path for item in self.dataset.items}
+        return sorted((paths.get(clip.name, clip.name), reason) for clip, reason in skipped.items())
+
     @classmethod
-    def read(cls, path: Path) -> Spec:
+    def read(cls, path: Path) -> RunSpec:
         return cls.model_validate_json(path.read_text(encoding="utf-8"))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
@@ -44,6 +45,14 @@ def test_the_deviation_is_the_population_deviation() -> None:
     squares = [(value - measured["top1"]["mean"]) ** 2 for value in values]
     assert measured["top1"]["std"] == pytest.approx(math.sqrt(sum(squares) / 10))
     assert spread([1.0, 3.0]) == {"mean": 2.0, "std": 1.0}
+
+
+def test_a_perfect_model_has_ten_perfect_halves() -> None:
+    measured = half_class(np.eye(5), np.arange(5))
+    assert [len(half["classes"]) for half in measured["splits"]] == [2] * 10
+    assert [half["seed"] for half in measured["splits"]] == list(range(10))
+    assert measured["top1"] == {"mean": 1.0, "std": 0.0}
+    json.dumps(measured, allow_nan=False)
 
 
 def test_only_classes_that_occur_are_drawn() -> None:

@@ -1,4 +1,5 @@
-"""Batching: rows come back to whom they belong, requests share forwards, faults and cancels stay with their owner."""
+"""Batching: each request gets its own rows, requests share forward passes, and a failure or cancellation affects only
+its own request."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ SIDE = 4
 
 
 class Forward:
-    """A stand-in for the image tower: a frame's feature is its first pixel; remembers the batches it saw."""
+    """A stand-in for the image tower: a frame's feature is its first pixel. It records the sizes of its batches."""
 
     def __init__(self, seconds: float = 0.0) -> None:
         self.sizes: list[int] = []
@@ -34,7 +35,7 @@ class Forward:
         self.sizes.append(len(frames))
         self.clips.append(clip)
         if (frames[:, 0, 0, 0] == 255).any():
-            raise RuntimeError("the tower fell")
+            raise RuntimeError("the tower failed")
         return torch.from_numpy(frames[:, 0, 0, :2].astype(np.float32))  # [N, 2]
 
 
@@ -66,7 +67,7 @@ def test_each_caller_gets_its_own_rows(batcher: Batcher) -> None:
 
 
 def test_concurrent_requests_share_a_forward(batcher: Batcher, forward: Forward) -> None:
-    forward.gate.clear()  # hold the first forward until the others have gathered
+    forward.gate.clear()  # hold the first forward until the other requests are waiting
     with ThreadPoolExecutor(5) as pool:
         futures = [pool.submit(batcher.encode, frames(4, value), CancelToken()) for value in range(5)]
         time.sleep(0.2)
@@ -78,7 +79,7 @@ def test_concurrent_requests_share_a_forward(batcher: Batcher, forward: Forward)
     assert max(forward.sizes) <= 16
 
 
-def test_a_large_request_passes_in_slices(batcher: Batcher, forward: Forward) -> None:
+def test_a_large_request_is_cut_into_slices(batcher: Batcher, forward: Forward) -> None:
     values = np.arange(40, dtype=np.uint8)
     stack = np.broadcast_to(values[:, None, None, None], (40, SIDE, SIDE, 3)).copy()  # [40, S, S, 3]
     rows = batcher.encode(stack, CancelToken())
@@ -86,7 +87,7 @@ def test_a_large_request_passes_in_slices(batcher: Batcher, forward: Forward) ->
     assert max(forward.sizes) <= 16
 
 
-def test_clips_of_another_length_never_share_a_forward(batcher: Batcher, forward: Forward) -> None:
+def test_clips_of_different_lengths_never_share_a_forward(batcher: Batcher, forward: Forward) -> None:
     forward.gate.clear()
     with ThreadPoolExecutor(6) as pool:
         futures = [pool.submit(batcher.encode, frames(4, clip), CancelToken(), clip) for clip in (1, 2, 4, 1, 2, 4)]
@@ -107,8 +108,8 @@ def test_slices_hold_whole_clips(batcher: Batcher, forward: Forward, clip: int, 
     assert max(forward.sizes) == most
 
 
-def test_a_failing_forward_reaches_its_caller_and_no_later_one(batcher: Batcher) -> None:
-    with pytest.raises(RuntimeError, match="the tower fell"):
+def test_a_failing_forward_fails_its_own_request_only(batcher: Batcher) -> None:
+    with pytest.raises(RuntimeError, match="the tower failed"):
         batcher.encode(frames(2, 255), CancelToken())
     assert batcher.encode(frames(2, 7), CancelToken()).tolist() == [[7, 7], [7, 7]]
 
@@ -129,7 +130,7 @@ def test_a_cancelled_request_returns_at_once_and_is_never_encoded(batcher: Batch
     assert forward.sizes == [16]
 
 
-def test_a_request_that_comes_after_the_close_is_answered(forward: Forward) -> None:
+def test_a_request_after_close_is_answered(forward: Forward) -> None:
     batcher = Batcher(forward, max_frames=4, max_wait=0.02)
     batcher.close()
     assert batcher.encode(frames(6, 3), CancelToken()).shape == (6, 2)

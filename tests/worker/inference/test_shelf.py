@@ -1,4 +1,4 @@
-"""The shelf of models: loaded when asked for, put away by least recent use, clear about what cannot be had."""
+"""The shelf of models: it loads on request, unloads the least recently used, and explains what it cannot load."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from worker.inference.shelf import Shelf
 
 @pytest.fixture
 def loads(monkeypatch: pytest.MonkeyPatch, tiny: Recognizer) -> list[str]:
-    """Loading is doubled at its edge: every model is the tiny one, but `clip-l14` cannot be had."""
+    """A stand-in for loading: every model is the tiny one, but `clip-l14` cannot be loaded."""
     calls: list[str] = []
 
     def load(name: str, **_: Any) -> Recognizer:
@@ -49,7 +49,7 @@ def test_auto_is_decided_once_and_says_why(shelf: Shelf, loads: list[str]) -> No
     shelf.close()
 
 
-def test_the_least_recently_used_is_put_away(shelf: Shelf, loads: list[str]) -> None:
+def test_the_least_recently_used_is_unloaded(shelf: Shelf, loads: list[str]) -> None:
     for name in ("lite", "clip-b16", "lite", "clip-b32", "lite", "clip-b16"):
         shelf.get(name)
     assert loads == ["lite", "clip-b16", "clip-b32", "clip-b16"]
@@ -62,7 +62,7 @@ def test_unknown_names_come_with_the_nearest(shelf: Shelf) -> None:
     assert "clip-b16" in caught.value.details["nearest"]
 
 
-def test_auto_falls_back_where_a_download_breaks_off(
+def test_auto_falls_back_if_a_download_breaks_off(
     shelf: Shelf, loads: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "resolve_auto", lambda *_: ("clip-l14", "its weights can be downloaded"))
@@ -72,7 +72,7 @@ def test_auto_falls_back_where_a_download_breaks_off(
     shelf.close()
 
 
-def test_a_long_load_holds_up_nobody_else(shelf: Shelf, monkeypatch: pytest.MonkeyPatch, tiny: Recognizer) -> None:
+def test_a_long_load_delays_no_other_model(shelf: Shelf, monkeypatch: pytest.MonkeyPatch, tiny: Recognizer) -> None:
     began, finish = threading.Event(), threading.Event()
 
     def slow(name: str, **_: Any) -> Recognizer:
@@ -92,7 +92,7 @@ def test_a_long_load_holds_up_nobody_else(shelf: Shelf, monkeypatch: pytest.Monk
     shelf.close()
 
 
-def test_what_cannot_be_had_is_not_tried_again_at_once(shelf: Shelf, loads: list[str]) -> None:
+def test_a_model_that_failed_to_load_is_not_retried_at_once(shelf: Shelf, loads: list[str]) -> None:
     for _ in range(3):
         with pytest.raises(ModelUnavailable) as caught:
             shelf.get("clip-l14")

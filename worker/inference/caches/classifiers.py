@@ -1,8 +1,8 @@
-"""Text classifiers, remembered: one row per label, content-addressed, so no weight change can ever meet a stale row.
+"""Cache of text classifiers, one row per label.
 
-Tiers: whole matrices and rows in this process (LRU) ▸ rows in Redis ▸ the text tower. A row's address covers the text
-tower's weights, the tokenizer, templates or prompts, the label and the normaliser (`models.classifier.ensemble.row_key`).
-"""
+Tiers: whole matrices and rows in this process (LRU) ▸ rows in Redis ▸ the text tower. A row's key covers the text
+tower's weights, the tokenizer, templates or prompts, the label and the normaliser
+(`models.classifier.ensemble.row_key`), so a row is never used with other weights."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ Outcome = Literal["hit", "partial", "miss"]
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ClassifierRow:
     vector: bytes  # float32 [d], unit length
-    truncated: bool  # the text tower did not read the label to its end
+    truncated: bool  # the label is longer than the text tower reads
 
     def pack(self) -> bytes:
         return bytes([self.truncated]) + self.vector
 
     @classmethod
-    def unpack(cls, data: bytes) -> Row:
+    def unpack(cls, data: bytes) -> ClassifierRow:
         return cls(data[1:], bool(data[0]))
 
 
 @dataclass(frozen=True, slots=True)
-class Classifier:
+class ClassifierMatrix:
     matrix: torch.Tensor  # float32 [C, d], unit rows
-    truncated: tuple[int, ...]  # indices of labels that were cut short
+    truncated: tuple[int, ...]  # indices of labels that are longer than the text tower reads
 
 
 class ClassifierCache:
@@ -52,12 +52,12 @@ class ClassifierCache:
         """`client` must not decode responses; `ttl`: seconds that a row stays in Redis."""
         self._redis = client
         self._ttl = ttl
-        self._rows: ByteLRU[str, Row] = ByteLRU(memory_bytes)
-        self._matrices: ByteLRU[tuple[object, ...], Classifier] = ByteLRU(memory_bytes)
+        self._rows: ByteLRU[str, ClassifierRow] = ByteLRU(memory_bytes)
+        self._matrices: ByteLRU[tuple[object, ...], ClassifierMatrix] = ByteLRU(memory_bytes)
 
     def classifier(
         self, recognizer: Recognizer, labels: Sequence[Label], templates: tuple[str, ...], normalise: bool
-    ) -> tuple[Classifier, Outcome]:
+    ) -> tuple[ClassifierMatrix, Outcome]:
         """The matrix W of these labels in this order. Raises: ValueError for unusable templates or labels."""
         address = (recognizer.text_digest, templates, normalise, tuple(labels))
         if whole := self._matrices.get(address):
@@ -65,7 +65,7 @@ class ClassifierCache:
             return whole, "hit"
         rows, built = self._collect(recognizer, labels, templates, normalise)
         matrix = torch.from_numpy(np.frombuffer(b"".join(r.vector for r in rows), np.float32).copy())  # [C·d]
-        classifier = Classifier(
+        classifier = ClassifierMatrix(
             matrix.view(len(rows), recognizer.dim),  # [C, d]
             tuple(index for index, row in enumerate(rows) if row.truncated),
         )
@@ -74,8 +74,8 @@ class ClassifierCache:
 
     def _collect(
         self, recognizer: Recognizer, labels: Sequence[Label], templates: tuple[str, ...], normalise: bool
-    ) -> tuple[list[Row], int]:
-        """One row per label, and how many of them the text tower had to make."""
+    ) -> tuple[list[ClassifierRow], int]:
+        """One row per label, and the number of them that the text tower had to make."""
         addresses = [row_key(recognizer, label.name, label.prompts, templates, normalise) for label in labels]
         found = {address: row for address in addresses if (row := self._rows.get(address))}
         CACHE_REQUESTS.labels("classifier", "memory").inc(len(found))
@@ -93,30 +93,30 @@ class ClassifierCache:
 
     def _build(
         self, recognizer: Recognizer, labels: Sequence[Label], templates: tuple[str, ...], normalise: bool
-    ) -> list[Row]:
+    ) -> list[ClassifierRow]:
         matrix, truncated = build_rows(
             recognizer, [(label.name, label.prompts) for label in labels], templates, normalise
         )  # [C, d]
         vectors = matrix.float().cpu().numpy().astype(np.float32)
-        return [Row(vector.tobytes(), cut) for vector, cut in zip(vectors, truncated, strict=True)]
+        return [ClassifierRow(vector.tobytes(), cut) for vector, cut in zip(vectors, truncated, strict=True)]
 
-    def _from_redis(self, addresses: list[str]) -> dict[str, Row]:
+    def _from_redis(self, addresses: list[str]) -> dict[str, ClassifierRow]:
         if not addresses:
             return {}
         try:
             values = self._redis.mget([keys.cached_row(address) for address in addresses])
-        except redis.RedisError as error:  # a cache that is away only costs time
+        except redis.RedisError as error:  # without its cache the worker is only slower
             log.warning("classifier cache not read: %s", error)
             return {}
         found = {
-            address: Row.unpack(value)
+            address: ClassifierRow.unpack(value)
             for address, value in zip(addresses, values, strict=True)
             if isinstance(value, bytes)
         }
         CACHE_REQUESTS.labels("classifier", "redis").inc(len(found))
         return found
 
-    def _to_redis(self, rows: dict[str, Row]) -> None:
+    def _to_redis(self, rows: dict[str, ClassifierRow]) -> None:
         pipe = self._redis.pipeline(transaction=False)
         for address, row in rows.items():
             pipe.set(keys.cached_row(address), row.pack(), ex=self._ttl)

@@ -1,16 +1,12 @@
-"""Videos, remembered as frame features: the same video is never decoded twice for the same way of looking.
+"""Cache of videos as frame features: the same video is not decoded again for the same model, frames and views.
 
-The address covers the video's bytes, the recogniser's weights and precision, the profile's vision part, frames and
-views. Features are kept per frame and before pooling, so any aggregation can be made from them later.
-"""
+The key covers the video's bytes, the recogniser's weights and precision, the vision part of the profile, frames and
+views. Features are cached per frame and before pooling, so any aggregation can be computed from them later."""
 
 from __future__ import annotations
 
 import json
 import logging
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +20,7 @@ from models.frames.sampling import Views
 from models.recognition.recognizer import Recognizer
 from models.weights.digests import digest
 from worker.inference.caches.lru import ByteLRU
+from worker.inference.caches.single_flight import SingleFlight
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +35,7 @@ def video_key(sha256: str, recognizer: Recognizer, views: Views, frames: int) ->
 @dataclass(frozen=True, slots=True)
 class VideoVectors:
     features: torch.Tensor  # float32 [V, T, d], un-normalised
-    timestamps: tuple[float, ...]  # seconds, of the distinct frames looked at, ascending
+    timestamps: tuple[float, ...]  # seconds; of the distinct frames that were sampled, ascending
     facts: VideoFacts
     warnings: tuple[str, ...]
 
@@ -65,30 +62,14 @@ class VideoVectors:
 
 
 class VideoCache:
+    """`flights`: hold `flights.of(key)` while you compute what the cache lacks."""
+
     def __init__(self, client: redis.Redis, ttl: int, memory_bytes: int = MEMORY_BYTES) -> None:
         """`client` must not decode responses; `ttl`: seconds that features stay in Redis."""
         self._redis = client
         self._ttl = ttl
         self._memory: ByteLRU[str, VideoVectors] = ByteLRU(memory_bytes)
-        self._guard = threading.Lock()
-        self._flights: dict[str, tuple[threading.Lock, int]] = {}
-
-    @contextmanager
-    def single_flight(self, key: str) -> Iterator[None]:
-        """Of several requests for the same new video one decodes; the others wait here and find its features."""
-        with self._guard:
-            lock, users = self._flights.get(key, (threading.Lock(), 0))
-            self._flights[key] = (lock, users + 1)
-        try:
-            with lock:
-                yield
-        finally:
-            with self._guard:
-                lock, users = self._flights[key]
-                if users == 1:
-                    del self._flights[key]
-                else:
-                    self._flights[key] = (lock, users - 1)
+        self.flights = SingleFlight()
 
     def get(self, key: str) -> VideoVectors | None:
         if vectors := self._memory.get(key):
@@ -106,7 +87,7 @@ class VideoCache:
         self._memory.put(key, vectors, vectors.features.nbytes)
         try:
             self._redis.set(keys.cached_video(key), vectors.pack(), ex=self._ttl)
-        except redis.RedisError as error:  # a cache that is away only costs time
+        except redis.RedisError as error:  # without its cache the worker is only slower
             log.warning("video cache not written: %s", error)
 
     def _read(self, key: str) -> bytes | None:

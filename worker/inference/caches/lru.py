@@ -1,4 +1,4 @@
-"""A small thread-safe LRU bounded by bytes: the in-process tier before Redis."""
+"""A small thread-safe LRU cache, bounded in bytes: the in-process tier before Redis."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ from worker.jobs.heartbeat import Heartbeat
 from worker.training.job.runner import Runner
 
 
-class Training:
-    concurrency = 1  # a run takes the machine; several workers make several runs
+class TrainingRole:
+    concurrency = 1  # a run uses the whole machine; start several workers for several runs
 
     def __init__(self, settings: Settings, heartbeat: Heartbeat) -> None:
         self._heartbeat = heartbeat
@@ -29,7 +29,7 @@ class Training:
 
     def announce(self) -> None:
         self._runner.sweep()
-        self._heartbeat.say(state="ready", detail="waits for training jobs")
+        self._heartbeat.say(state="ready", detail="waiting for training jobs")
 
     def close(self) -> None:
-        """Runs in hand were given back before."""
+        """Nothing to do: running jobs have already been given back."""

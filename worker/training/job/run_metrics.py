@@ -1,4 +1,4 @@
-"""What a run says, as metrics. They are kept in the worker: its child has no port, and may be killed at any moment."""
+"""A run's messages as Prometheus metrics. The worker keeps them, because its child has no port and may be killed."""
 
 from __future__ import annotations
 
@@ -13,51 +13,51 @@ from worker.children.messages import Message
 _REPORTED = ("top1", "top5", "mean_class_accuracy", "map")
 
 for _state in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED):
-    JOBS.labels("training", _state)  # from 0 on: an alert cannot see an increase to a first 1 out of nothing
+    JOBS.labels("training", _state)  # start at 0: an alert on an increase cannot see a series appear with the value 1
 
 
-class Watch:
-    """One attempt at one run."""
+class RunMetrics:
+    """The metrics of one attempt at one run."""
 
     def __init__(self, model: str | None) -> None:
-        """model: the name that gets a new version; None for an evaluation, of which only signs of life are kept."""
+        """model: the name that gets a new version; None for an evaluation, which only shows that it is alive."""
         self._model = model
-        self._step: tuple[int, float] | None = None  # the last that was heard of, and when
+        self._last_step: tuple[int, float] | None = None  # its number, and when its message arrived
 
-    def hear(self, message: Message) -> None:
+    def observe(self, message: Message) -> None:
         name, data = message["name"], message["data"]
         TRAIN_HEARD.set(time.time())
         if self._model is None:
             return
         if name == "progress" and data["phase"] == "training":
-            self._take_step(self._model, data)
+            self._observe_step(self._model, data)
         elif name == "metric" and data["split"] == "val":
-            _take_numbers(self._model, {f"val_{metric}": data.get(metric) for metric in ("loss", "top1")})
+            _set_eval(self._model, {f"val_{metric}": data.get(metric) for metric in ("loss", "top1")})
 
     def end(self) -> None:
-        """However the attempt ended."""
+        """Must be called however the attempt ends."""
         TRAIN_HEARD.set(0)
         if self._model is not None:
             TRAIN_SPEED.set(0)
 
-    def _take_step(self, model: str, data: Mapping[str, Any]) -> None:
-        """Steps that follow each other closely are told of together: each took its share of the time."""
+    def _observe_step(self, model: str, data: Mapping[str, Any]) -> None:
+        """A message may cover several quick steps; each then counts with an equal share of the time."""
         step, now = int(data["step"]), time.monotonic()
         TRAIN_LOSS.labels(model).set(data["loss"])
         TRAIN_SPEED.set(data["samples_per_s"])
-        if self._step is not None:
-            last, then = self._step
+        if self._last_step is not None:
+            last, then = self._last_step
             for _ in range(step - last):
                 TRAIN_STEP_SECONDS.observe((now - then) / (step - last))
-        self._step = step, now
+        self._last_step = step, now
 
 
-def judged(model: str, numbers: Mapping[str, Any] | None) -> None:
-    """What the report of a new version says; None where there was no clip to judge by."""
-    _take_numbers(model, {metric: (numbers or {}).get(metric) for metric in _REPORTED})
+def record_report(model: str, numbers: Mapping[str, Any] | None) -> None:
+    """The numbers of a new version's report; None if there was no clip to evaluate it on."""
+    _set_eval(model, {metric: (numbers or {}).get(metric) for metric in _REPORTED})
 
 
-def _take_numbers(model: str, numbers: Mapping[str, float | None]) -> None:
+def _set_eval(model: str, numbers: Mapping[str, float | None]) -> None:
     for metric, value in numbers.items():
         if value is not None:
             TRAIN_EVAL.labels(model, metric).set(value)

@@ -1,47 +1,30 @@
-"""One attempt at a training or evaluation job: a child process does it, this listens, and keeps what must last.
+"""One attempt at a training or evaluation job. A child process does the work; the runner keeps what must survive it.
 
-The child knows neither Redis nor the store, so that it can be killed at any moment: checkpoints are moved to the store
-as they are announced, and the next attempt, on whichever machine, goes on from the last one.
+Checkpoints go to the store as the child announces them. The next attempt, on any machine, continues from the last one.
 """
 
 from __future__ import annotations
 
 import fcntl
-import logging
-import os
 import shutil
-import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from core.datasets import Dataset, dataset_key
-from core.errors import Cancelled, UnknownDataset, VireoError
-from core.processes import SAFE_PATH, python_module
-from core.records import Job, Progress
+from core.errors import UnknownDataset, VireoError
+from core.records import Job
 from core.registry import CARD, REPORT, Card, Registry, Version
 from core.settings import Settings
 from core.storage import Store
 from core.training_requests import EvaluationRequest, TrainingRequest
-from worker.children.messages import Message, hear
-from worker.jobs.attempt import Interrupted
 from worker.jobs.book import JobBook
 from worker.jobs.cancellation import CancelToken
 from worker.jobs.reporter import Reporter
-from worker.training.job.run_metrics import Watch, judged
-from worker.training.spec import Spec
-
-log = logging.getLogger(__name__)
-
-GRACE_SECONDS = 4.0  # from the wish to stop to SIGKILL; a job must stop within five
-SPEC = "spec.json"
-TRAINING_CHILD = "worker.training.process.training_child"
-
-# Decode children and arithmetic share the cores. Threads that spin while they wait for each other then take the time of
-# the one that they wait for: up to 50 times slower on a busy machine of 2 cores.
-PATIENT_THREADS = {"OMP_WAIT_POLICY": "PASSIVE"}
+from worker.training.job.child_process import Callbacks, ChildProcess
+from worker.training.job.run_metrics import RunMetrics, record_report
+from worker.training.spec import RunSpec
 
 
 def checkpoint_key(job_id: str) -> str:
@@ -67,43 +50,30 @@ class Runner:
         with self._scratch(job.id, reporter.attempt) as scratch:
             spec = self._spec(job, scratch, request.base, training=request)
             try:
-                _Child(self, spec, token, reporter, request.name).run()
+                self._run_child(spec, token, reporter, request.name)
             except VireoError:
                 if not token.leaving:
                     shutil.rmtree(spec.frames, ignore_errors=True)
                 raise
-            version = Version(request.name, self.number(spec, request.name))
+            version = Version(request.name, self._claim_version(job.id, request.name))
             self._publish(spec.output, version.key, CARD)
         shutil.rmtree(spec.frames, ignore_errors=True)
         self._store.delete(checkpoint_key(job.id))
         result = _result(self._registry.card(version))
-        judged(request.name, result["metrics"])
+        record_report(request.name, result["metrics"])
         return result
-
-    def _published(self, job: Job, name: str) -> Card | None:
-        number = self._book.claimed_version(job.id)
-        if number is None or number not in self._registry.versions(name):
-            return None
-        card = self._registry.card(Version(name, number))
-        return card if card.job == job.id else None
 
     def evaluate(self, job: Job, token: CancelToken, reporter: Reporter) -> dict[str, Any]:
         """Raises: VireoError, Superseded, Interrupted."""
         request = EvaluationRequest.model_validate(job.request)
         with self._scratch(job.id, reporter.attempt) as scratch:
             spec = self._spec(job, scratch, request.model, evaluation=request)
-            result = _Child(self, spec, token, reporter, None).run()
+            result = self._run_child(spec, token, reporter, None)
             self._publish(spec.output, evaluation_key(job.id), REPORT)
         return result
 
-    def secure(self, spec: Spec, path: Path) -> None:
-        self._store.publish_file(path, checkpoint_key(spec.job))
-
-    def number(self, spec: Spec, name: str) -> int:
-        return self._book.claim_version(spec.job, name, max(self._registry.versions(name), default=0))
-
     def sweep(self) -> None:
-        """Remove what attempts that were killed on this machine have left, and checkpoints of forgotten jobs."""
+        """Remove what killed attempts have left on this machine, and checkpoints of jobs that no longer exist."""
         for scratch in self._settings.training_dir.glob("job_*"):
             with _locked(scratch) as free:
                 if free:
@@ -117,8 +87,31 @@ class Runner:
             if self._book.get(job_id) is None:
                 self._store.delete(checkpoint_key(job_id))
 
-    def _frames(self, job_id: str) -> Path:
-        return self._settings.training_dir / f"frames-{job_id}"
+    def _run_child(self, spec: RunSpec, token: CancelToken, reporter: Reporter, name: str | None) -> dict[str, Any]:
+        """name: the model that gets a new version; None for an evaluation. Raises: VireoError, Superseded,
+        Interrupted."""
+
+        def store_checkpoint(path: Path) -> None:
+            self._store.publish_file(path, checkpoint_key(spec.job))
+
+        def claim_version() -> int:
+            assert name is not None
+            return self._claim_version(spec.job, name)
+
+        callbacks = Callbacks(store_checkpoint, claim_version)
+        return ChildProcess(spec, token, reporter, callbacks, RunMetrics(name)).run()
+
+    def _published(self, job: Job, name: str) -> Card | None:
+        """The version that an earlier attempt at this job has published, if any."""
+        number = self._book.claimed_version(job.id)
+        if number is None or number not in self._registry.versions(name):
+            return None
+        card = self._registry.card(Version(name, number))
+        return card if card.job == job.id else None
+
+    def _claim_version(self, job_id: str, name: str) -> int:
+        """The number of this job's version: the same one on every attempt."""
+        return self._book.claim_version(job_id, name, max(self._registry.versions(name), default=0))
 
     def _spec(
         self,
@@ -127,14 +120,14 @@ class Runner:
         model: str | None,
         training: TrainingRequest | None = None,
         evaluation: EvaluationRequest | None = None,
-    ) -> Spec:
+    ) -> RunSpec:
         """Raises: UnknownDataset, UnknownModel."""
-        asked = training or evaluation
-        assert asked is not None
+        request = training or evaluation
+        assert request is not None
         version = self._registry.resolve(model) if model and self._registry.knows(model) else None
-        dataset, clips = self._dataset(asked.dataset)
+        dataset, clips = self._dataset(request.dataset)
         checkpoint = scratch / "resume.pt"
-        spec = Spec(
+        spec = RunSpec(
             job=job.id,
             training=training,
             evaluation=evaluation,
@@ -144,11 +137,10 @@ class Runner:
             clips=clips,
             checkpoint=checkpoint if self._store.fetch(checkpoint_key(job.id), checkpoint) else None,
             scratch=scratch,
-            frames=self._frames(job.id),
+            frames=self._settings.training_dir / f"frames-{job.id}",
             settings=self._settings,
         )
         spec.output.mkdir()
-        (scratch / SPEC).write_text(spec.model_dump_json(), encoding="utf-8")
         return spec
 
     def _dataset(self, dataset_id: str) -> tuple[Dataset, Path]:
@@ -174,84 +166,9 @@ class Runner:
             shutil.rmtree(scratch, ignore_errors=True)
 
 
-class _Child:
-    def __init__(
-        self, runner: Runner, spec: Spec, token: CancelToken, reporter: Reporter, version_of: str | None
-    ) -> None:
-        self._runner = runner
-        self._spec = spec
-        self._token = token
-        self._reporter = reporter
-        self._version_of = version_of
-        self._watch = Watch(version_of)
-        self._result: dict[str, Any] | None = None
-        self._error: VireoError | None = None
-
-    def run(self) -> dict[str, Any]:
-        """Raises: VireoError, Superseded, Interrupted."""
-        command = python_module(TRAINING_CHILD, str(self._spec.scratch / SPEC))
-        environment = PATIENT_THREADS | os.environ | SAFE_PATH
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, encoding="utf-8", env=environment) as process:
-            try:
-                with self._token.stopping(lambda: _stop(process)):
-                    self._listen(process)
-                    process.wait()
-            except Cancelled:
-                raise _cancelled(self._spec) from None
-            finally:
-                process.kill()
-                self._watch.end()
-        return self._outcome(process.returncode)
-
-    def _listen(self, process: subprocess.Popen[str]) -> None:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if message := hear(line):
-                self._take(message)
-
-    def _take(self, message: Message) -> None:
-        """Raises: Superseded."""
-        name, data = message["name"], message["data"]
-        self._watch.hear(message)
-        match name:
-            case "progress":
-                self._reporter.progress(Progress.model_validate(data))
-            case "checkpoint":
-                self._runner.secure(self._spec, Path(data.pop("path")))
-                self._reporter.event(name, data, secured=True)
-            case "ready":
-                assert self._version_of is not None
-                number = self._runner.number(self._spec, self._version_of)
-                self._reporter.progress(Progress(phase="publishing"))
-                part = self._spec.number.with_suffix(".part")
-                part.write_text(str(number), encoding="utf-8")
-                part.replace(self._spec.number)
-            case "result":
-                self._result = data
-            case "error":
-                self._error = VireoError.from_dict(data)
-            case _:
-                self._reporter.event(name, data)
-
-    def _outcome(self, status: int) -> dict[str, Any]:
-        if self._error:
-            raise self._error
-        if self._result is None:  # killed: by the kernel for its memory, by a person, by a crash in a library
-            raise Interrupted(f"its child ended with status {status} and did not say why")
-        return self._result
-
-
-def _stop(process: subprocess.Popen[str]) -> None:
-    """SIGTERM, so that it leaves a checkpoint; SIGKILL, so that it stops."""
-    process.terminate()
-    timer = threading.Timer(GRACE_SECONDS, process.kill)
-    timer.daemon = True
-    timer.start()
-
-
 @contextmanager
 def _locked(directory: Path) -> Iterator[bool]:
-    """Whether the directory is ours now: nobody else who lives holds it."""
+    """Yields whether the lock was free. No live process other than this one then uses the directory."""
     directory.mkdir(parents=True, exist_ok=True)
     with (directory / "lock").open("w") as lock:
         try:
@@ -260,11 +177,6 @@ def _locked(directory: Path) -> Iterator[bool]:
             yield False
         else:
             yield True
-
-
-def _cancelled(spec: Spec) -> Cancelled:
-    resume = f"POST /v1/training-jobs/{spec.job}/resume goes on from its checkpoint." if spec.training else None
-    return Cancelled("The run was cancelled.", hint=resume)
 
 
 def _result(card: Card) -> dict[str, Any]:

@@ -1,106 +1,120 @@
-"""Clips to be judged on: decoded as evaluation looks, once where memory allows, and turned into video vectors."""
+"""Labelled clips to score a model on: decoded once if memory allows, and turned into video vectors."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from core.datasets import Item
 from core.vocabulary import Aggregate
 from models.frames.sampling import Views
-from models.image.pixels import normalised
 from models.profiles.profile import Profile
 from models.recognition.scoring import score
+from models.recognition.video_encoder import VideoEncoder
 from models.recognition.video_model import VideoModel
 from worker.decoding.dataset_clips import ClipReader, Sample, UInt8Array
-from worker.training.judging.measures import Scored
+from worker.training.judging.scored import Scored
+from worker.training.run.division import samples_of
+from worker.training.run.encoding import encode_videos
+from worker.training.run.parts import SINGLE_VIEW, Run
 from worker.training.run.stop import Stop
 
-KEPT_BYTES = 1 << 30  # of frames; above it they are decoded anew for each look
+MAX_FRAME_BYTES = 1 << 30  # of frames kept in memory; a larger gallery is decoded anew each time it is scored
 
 
 class Gallery:
-    """`items` and their class indices; what cannot be decoded is left out, and stands in `reader.skipped`."""
+    """`items` and their class indices. A clip that cannot be decoded is left out, and listed in `reader.skipped`."""
 
     def __init__(
-        self,
-        reader: ClipReader,
-        items: Sequence[Item],
-        samples: Sequence[Sample],
-        profile: Profile,
-        device: torch.device,
-        stop: Stop,
+        self, reader: ClipReader, items: Sequence[Item], samples: Sequence[Sample], profile: Profile, stop: Stop
     ) -> None:
         self._reader, self._items, self._samples = reader, items, samples
-        self._profile, self._device, self._stop = profile, device, stop
-        self._kept: dict[str, list[tuple[int, UInt8Array]]] = {}
+        self._profile, self._stop = profile, stop
+        self._frames: dict[str, list[tuple[int, UInt8Array]]] = {}
 
     def __len__(self) -> int:
         return len(self._samples)
 
-    @torch.no_grad()
-    def vectors(
-        self, model: VideoModel, views: Views, together: int, autocast: Callable[[], AbstractContextManager[object]]
-    ) -> tuple[list[int], Tensor]:
-        """Places of the clips that could be decoded, and their vectors, float32 [n, V, d] on the CPU.
+    def vectors(self, encoder: VideoEncoder, views: Views, together: int) -> tuple[list[int], Tensor]:
+        """Indices of the clips that could be decoded, and their vectors, float32 [n, V, d] on the CPU.
 
         `together`: views in one forward pass. Raises: Stopped.
         """
-        was_training = model.training
-        model.eval()
-        places: list[int] = []
-        vectors: list[Tensor] = []
-        for place, frames in self._frames(views):
-            self._stop.check()
-            pixels = normalised(torch.from_numpy(frames).flatten(0, 1), self._profile, self._device)  # [V·T, 3, S, S]
-            clips = pixels.view(*frames.shape[:2], *pixels.shape[1:])  # [V, T, 3, S, S]
-            with autocast():
-                seen = torch.cat([model(part) for part in torch.split(clips, together)])  # [V, d]
-            places.append(place)
-            vectors.append(seen.float().cpu())
-        model.train(was_training)
-        return places, torch.stack(vectors) if vectors else torch.empty(0, views.count, 0)  # [n, V, d]
+        return encode_videos(self._decoded(views), encoder, views, together, self._stop)
 
-    def scored(
+    def score(
         self,
-        places: Sequence[int],
+        indices: Sequence[int],
         vectors: Tensor,
         rows: Tensor,
         scale: float,
         aggregate: Aggregate,
         labels: Sequence[int] | None = None,
     ) -> Scored:
-        """vectors: [n, V, d]; rows: unit [C, d]; scale: exp(s); labels: of the clips among these rows, where they are
-        other than the gallery's own."""
+        """vectors: [n, V, d]; rows: unit [C, d]; scale: exp(s); labels: of the clips among these rows, if they are not
+        the gallery's own."""
         rows = rows.detach().float().cpu()
-        own = [self._samples[place].label for place in places] if labels is None else labels
+        own = [self._samples[index].label for index in indices] if labels is None else labels
         found = [score(views, rows, scale, aggregate).probabilities.numpy() for views in vectors]  # each [C]
         return Scored(
-            [self._items[place].path for place in places],
+            [self._items[index].path for index in indices],
             np.array(own, np.int64),
             np.stack(found) if found else np.empty((0, len(rows)), np.float32),  # [n, C]
         )
 
-    def labels(self, places: Sequence[int]) -> Tensor:
-        """int64 [n]."""
-        return torch.tensor([self._samples[place].label for place in places], dtype=torch.int64)
-
-    def _frames(self, views: Views) -> Iterator[tuple[int, UInt8Array]]:
-        """(place, uint8 [V, T, S, S, 3])."""
+    def _decoded(self, views: Views) -> Iterator[tuple[int, UInt8Array]]:
+        """(index, uint8 [V, T, S, S, 3])."""
         name = str(views)
-        if name in self._kept:
-            yield from self._kept[name]
+        if name in self._frames:
+            yield from self._frames[name]
             return
         size = self._profile.size
-        keep = len(self) * views.count * self._profile.frames * size * size * 3 <= KEPT_BYTES
-        seen: list[tuple[int, UInt8Array]] = []
-        for place, frames in self._reader.views(self._samples, views):
+        keep = len(self) * views.count * self._profile.frames * size * size * 3 <= MAX_FRAME_BYTES
+        decoded: list[tuple[int, UInt8Array]] = []
+        for index, frames in self._reader.views(self._samples, views):
             if keep:
-                seen.append((place, frames))
-            yield place, frames
+                decoded.append((index, frames))
+            yield index, frames
         if keep:
-            self._kept[name] = seen
+            self._frames[name] = decoded
+
+
+@dataclass(frozen=True, slots=True)
+class Galleries:
+    """The galleries of a run."""
+
+    judged: Gallery  # for the report
+    val: Gallery  # for the learning curve; often the same clips
+    unseen: Gallery  # of the classes left out of training
+
+
+def open_galleries(run: Run) -> Galleries:
+    """Nothing is decoded yet."""
+
+    def gallery(items: tuple[Item, ...], classes: tuple[str, ...]) -> Gallery:
+        return Gallery(run.reader, items, samples_of(items, classes, run.spec.clips), run.profile, run.stop)
+
+    division = run.division
+    judged = gallery(division.judged, division.classes)
+    return Galleries(
+        judged=judged,
+        val=judged if division.val == division.judged else gallery(division.val, division.classes),
+        unseen=gallery(division.unseen, division.novel),
+    )
+
+
+def score_gallery(
+    run: Run, gallery: Gallery, model: VideoModel, rows: Tensor, scale: float, views: Views = SINGLE_VIEW
+) -> Scored:
+    """Score a run's gallery by any model. rows: unit [C, d]; scale: exp(s). Raises: Stopped."""
+    with run.encoder(model) as encoder:
+        indices, vectors = gallery.vectors(encoder, views, run.config.micro)  # [n, V, d]
+    return gallery.score(indices, vectors, rows, scale, run.profile.aggregate)
+
+
+def score_trained(run: Run, gallery: Gallery, views: Views = SINGLE_VIEW) -> Scored:
+    """Score a run's gallery by its model and W, as trained so far. Raises: Stopped."""
+    return score_gallery(run, gallery, run.model, run.classifier.rows(), run.scale, views)

@@ -1,8 +1,9 @@
-"""What training costs other labels, where every class was trained on: the same recipe once more, on half of them.
+"""Estimates what training costs other labels if every class was trained on: it runs the same recipe again on half of
+them.
 
-The more frequent half of the classes is trained on, the other half stays novel (base to novel, method §12). It is
-done where a run is nearly free: over a frozen trunk whose answers are kept. The probe's model is thrown away; the
-version's own training is another one, on all classes, and this is the best estimate of what it did to other labels.
+The more frequent half of the classes is trained on, and the other half stays novel (base to novel, method §12). The
+probe runs only if it is nearly free: over the precomputed outputs of a frozen trunk. Its model is thrown away. The
+version itself is trained on all classes, and the probe is the best estimate of what that did to other labels.
 """
 
 from __future__ import annotations
@@ -10,67 +11,68 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 from torch import Tensor
 
+from models.classifier.rows import Classifier
 from models.fitting.recipes import effective_batch
 from models.judging import protocols
-from worker.training.judging import measures
-from worker.training.judging.measures import BaseToNovel, Scored
-from worker.training.run.checkpoints import unpack
+from models.recognition.video_model import VideoModel
+from worker.training.judging.baseline import Baseline
+from worker.training.judging.comparison import BaseToNovelRecord, base_to_novel_record
+from worker.training.judging.gallery import Gallery
+from worker.training.judging.scored import Scored
+from worker.training.run.base_model import text_rows
 from worker.training.run.feeds import TrunkFeed
-from worker.training.run.loop import State, train
+from worker.training.run.loop import State, fit_encoder
+from worker.training.run.parts import SINGLE_VIEW, Run, new_classifier, new_model
 
-if TYPE_CHECKING:
-    from models.classifier.rows import Classifier
-    from models.recognition.video_model import VideoModel
-    from worker.training.process.session import Session
-
-FEWEST_CLASSES = 4  # two on each side: with one there is nothing to confuse
+FEWEST_CLASSES = 4  # two on each side: a single class has nothing to be confused with
 
 
-def probe(session: Session, feed: TrunkFeed) -> BaseToNovel | None:
-    """None where the dataset does not allow it: fewer than four classes with clips to train on and clips to be judged
-    by. Raises: VireoError, Stopped."""
-    judged = {item.label for item in session.division.judged}
-    counts = Counter(item.label for item in session.division.train if item.label in judged)
-    if len(counts) < FEWEST_CLASSES or "judged" not in session.kept or not session.classifier.open_labels:
+def probe_other_labels(run: Run, gallery: Gallery, baseline: Baseline, feed: TrunkFeed) -> BaseToNovelRecord | None:
+    """gallery: the clips of the report. None if the dataset does not allow it, because fewer than four classes have
+    both clips to train on and clips in the gallery. Raises: VireoError, Stopped."""
+    division = run.division
+    judged = {item.label for item in division.judged}
+    counts = Counter(item.label for item in division.train if item.label in judged)
+    if len(counts) < FEWEST_CLASSES or baseline.judged is None or not run.classifier.open_labels:
         return None
-    split = protocols.frequent_half(counts)
-    model, classifier = _trained(session, feed, split.base)
-    texts = classifier.served_texts(session.texts)
-    novel_rows = session.text_rows(texts, split.novel, session.config.inputs.served)
-    places, vectors = session.vectors(session.judged, model)  # [n, 1, d]
-    before = unpack(session.kept["judged"])
+    split, before = protocols.frequent_half(counts), baseline.judged
+    model, classifier = _train_on(run, feed, split.base)
+    texts, templates = classifier.served_texts(run.texts), run.config.inputs.served
+    novel_rows = text_rows(texts, split.novel, templates, run.base.dim, normalise=run.request.normalize_labels)
+    with run.encoder(model) as encoder:
+        indices, vectors = gallery.vectors(encoder, SINGLE_VIEW, run.config.micro)  # [n, 1, d]
+    scale = float(model.logit_scale.detach().exp())
 
     def side(names: Sequence[str], rows: Tensor) -> tuple[Scored, Scored]:
-        inside = [at for at, place in enumerate(places) if session.division.judged[place].label in names]
-        labels = [names.index(session.division.judged[places[at]].label) for at in inside]
-        chosen, scale = [places[at] for at in inside], float(model.logit_scale.detach().exp())
-        after = session.judged.scored(chosen, vectors[inside], rows, scale, session.profile.aggregate, labels)
-        return _among(before, session.division.classes, names), after
+        inside = [at for at, index in enumerate(indices) if division.judged[index].label in names]
+        labels = [names.index(division.judged[indices[at]].label) for at in inside]
+        chosen = [indices[at] for at in inside]
+        after = gallery.score(chosen, vectors[inside], rows, scale, run.profile.aggregate, labels)
+        return _restricted(before, division.classes, names), after
 
     sides = side(split.base, classifier.rows()), side(split.novel, novel_rows)
-    return measures.base_to_novel(*sides, split.base, split.novel, how="probe")
+    return base_to_novel_record(*sides, split.base, split.novel, how="probe")
 
 
-def _trained(session: Session, feed: TrunkFeed, classes: tuple[str, ...]) -> tuple[VideoModel, Classifier]:
-    """The run's recipe on some of its classes."""
-    model, classifier = session.fresh_model(), session.fill(classes)
-    train_clips = session.division.train
+def _train_on(run: Run, feed: TrunkFeed, classes: tuple[str, ...]) -> tuple[VideoModel, Classifier]:
+    """Train a new model on some of the run's classes, by the run's recipe."""
+    config, train_clips = run.config, run.division.train
+    model = new_model(run.base, config, run.device)
+    classifier = new_classifier(config, classes, run.texts, run.base.dim, run.device)
     clips = [place for place, item in enumerate(train_clips) if item.label in classes]
-    part = feed.part(clips, [classes.index(train_clips[place].label) for place in clips])
-    config = session.config
-    batch = effective_batch(config.recipe, len(clips) * config.repeats, session.request.batch_size)
-    order = replace(session.order, clips=len(clips), batch=batch, micro=batch)
-    train(config, model, classifier, part, order, State(), session.device, session.stop, lambda *_: None)
+    subset = feed.subset(clips, [classes.index(train_clips[place].label) for place in clips])
+    batch = effective_batch(config.recipe, len(clips) * config.repeats, run.request.batch_size)
+    order = replace(run.order, clips=len(clips), batch=batch, micro=batch)
+    fit_encoder(config, model, classifier, subset, order, State(), run.device, run.stop, lambda *_: None)
     return model, classifier
 
 
-def _among(scored: Scored, classes: Sequence[str], names: Sequence[str]) -> Scored:
-    """The clips of some classes, scored among these alone."""
+def _restricted(scored: Scored, classes: Sequence[str], names: Sequence[str]) -> Scored:
+    """The clips of some classes, scored among these classes only."""
     columns = [classes.index(name) for name in names]
     inside: list[int] = np.flatnonzero(np.isin(scored.labels, columns)).tolist()
     chosen, own = protocols.restrict(scored.probabilities, scored.labels, columns)  # [m, K], [m]

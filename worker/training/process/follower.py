@@ -1,66 +1,65 @@
-"""What happens beside the loop, in the process that speaks for the run: progress, learning curves, checkpoints."""
+"""What the leading process does between the steps of a run: progress, learning curves and checkpoints."""
 
 from __future__ import annotations
 
 import time
 from math import ceil
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch.nn.functional import nll_loss
 
 from worker.children.messages import say
-from worker.training.result.plots import ValPoint
-from worker.training.run import checkpoints
-from worker.training.run.loop import State, Step, epochs_ended
+from worker.training.judging.baseline import Baseline
+from worker.training.judging.gallery import Gallery, score_trained
+from worker.training.run.checkpoints import save_checkpoint
+from worker.training.run.curves import ValPoint
+from worker.training.run.loop import State, StepReport, epochs_ended
+from worker.training.run.parts import Run
 
-if TYPE_CHECKING:
-    from worker.training.process.session import Session
-
-TELL_SECONDS = 0.2  # between two words about progress
-SECURE_SECONDS = 300.0  # a run that is killed loses no more than this, or an epoch
-REST_SECONDS = 2.0  # between two checkpoints, where epochs are shorter than that
-CHECKS = 10  # looks at the val split in a run
+PROGRESS_SECONDS = 0.2  # between two `progress` messages
+CHECKPOINT_SECONDS = 300.0  # at most: a run that is killed loses no more than this, or an epoch
+REST_SECONDS = 2.0  # between two checkpoints, at least, if epochs are shorter than that
+VAL_CHECKS = 10  # of the val split in a run, at most
 
 
 class Follower:
-    """Told of every step."""
+    def __init__(self, run: Run, val: Gallery, state: State, baseline: Baseline) -> None:
+        """`state` is the one that the loop changes."""
+        self._run, self._val, self._state = run, val, state
+        self._baseline = baseline.to_dict()
+        self._reported = self._saved = 0.0
+        self._check_every = max(1, ceil(run.config.epochs / VAL_CHECKS))  # epochs
+        self._losses: list[float] = []  # since the last `metric` message
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self._told = self._secured = 0.0
-        self._check_every = max(1, ceil(session.config.epochs / CHECKS))
-        self._loss: list[float] = []
-
-    def step(self, done: Step, state: State) -> None:
-        session, now = self._session, time.monotonic()
-        self._loss.append(done.loss)
+    def after_step(self, done: StepReport, state: State) -> None:
+        now = time.monotonic()
+        self._losses.append(done.loss)
         last = done.step == done.steps
-        ended = list(epochs_ended(done.step - 1, done.step, session.order.per_epoch))
-        if now - self._told >= TELL_SECONDS or last:
-            self._told = now
-            self._tell(done)
+        ended = list(epochs_ended(done.step - 1, done.step, self._run.order.per_epoch))
+        if now - self._reported >= PROGRESS_SECONDS or last:
+            self._reported = now
+            self._report(done)
         if ended or last:
-            say("metric", split="train", epoch=done.epoch, loss=float(np.mean(self._loss)), lr=done.lr)
-            self._loss.clear()
+            say("metric", split="train", epoch=done.epoch, loss=float(np.mean(self._losses)), lr=done.lr)
+            self._losses.clear()
         if last or any(epoch % self._check_every == 0 for epoch in ended):
             self._check(done, state)
-        if (ended and now - self._secured > REST_SECONDS) or now - self._secured > SECURE_SECONDS or last:
-            self.secure()
+        if (ended and now - self._saved > REST_SECONDS) or now - self._saved > CHECKPOINT_SECONDS or last:
+            self.save()
 
-    def secure(self) -> None:
-        session, self._secured = self._session, time.monotonic()
-        path = session.spec.scratch / f"checkpoint-{session.state.step}.pt"
-        checkpoints.save(path, session.model, session.classifier, session.state, session.kept)
-        epoch = session.state.step / session.order.per_epoch
-        say("checkpoint", path=str(path), step=session.state.step, epoch=epoch)
+    def save(self) -> None:
+        """Write a checkpoint and announce it."""
+        run, step, self._saved = self._run, self._state.step, time.monotonic()
+        path = run.spec.scratch / f"checkpoint-{step}.pt"
+        save_checkpoint(path, run.model, run.classifier, self._state, self._baseline)
+        say("checkpoint", path=str(path), step=step, epoch=step / run.order.per_epoch)
 
-    def _tell(self, done: Step) -> None:
-        self._session.tell(
+    def _report(self, done: StepReport) -> None:
+        self._run.world.report_phase(
             "training",
             epoch=round(done.epoch, 3),
-            epochs=self._session.config.epochs,
+            epochs=self._run.config.epochs,
             step=done.step,
             steps=done.steps,
             loss=done.loss,
@@ -69,16 +68,17 @@ class Follower:
             eta_s=round(done.eta_s, 1),
         )
 
-    def _check(self, done: Step, state: State) -> None:
-        if len(self._session.val) and (check := validate(self._session, round(done.epoch, 3))):
-            state.checks.append(check)
-            say("metric", split="val", **check)
+    def _check(self, done: StepReport, state: State) -> None:
+        if len(self._val) and (point := val_point(self._run, self._val, round(done.epoch, 3))):
+            state.checks.append(point)
+            say("metric", split="val", **point)
 
 
-def validate(session: Session, epoch: float) -> ValPoint | None:
-    """How the model does on the val split: for the learning curve, never to choose by (method §17)."""
-    scored = session.score(session.val, session.model, session.classifier.rows(), session.scale)
-    if not scored.ids:  # none of them could be decoded
+def val_point(run: Run, val: Gallery, epoch: float) -> ValPoint | None:
+    """How the model does on the val split. It serves the learning curve only; nothing is chosen by it (method §17).
+    None if no clip could be decoded."""
+    scored = score_trained(run, val)
+    if not scored.ids:
         return None
     probabilities = torch.from_numpy(scored.probabilities)  # [n, C]
     loss = nll_loss(probabilities.clamp_min(1e-12).log(), torch.from_numpy(scored.labels))

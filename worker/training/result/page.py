@@ -1,7 +1,7 @@
-"""report.html: one file without scripts or addresses, to be read on a phone, kept, and sent to somebody.
+"""report.html: one file without scripts or links, to read on a phone, to keep and to send to others.
 
-Class and file names are other people's text: everything is escaped, and a policy in the page itself forbids whatever
-would slip through to load or run.
+Class and file names are untrusted text. The template escapes everything, and a content security policy in the page
+forbids it to load or run anything.
 """
 
 from __future__ import annotations
@@ -12,24 +12,22 @@ import shlex
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jinja2
 import numpy as np
 
 from worker.training.judging.measures import SINGLE, ClassRow
-from worker.training.result.plots import between
-
-if TYPE_CHECKING:
-    from worker.training.result.report import Report
+from worker.training.result.plots import mean_cosine
+from worker.training.result.report_types import Report
 
 CONFUSIONS = 10
-ASKED = 5  # labels in the example commands
+EXAMPLE_LABELS = 5  # in the example commands
 ADDRESS = "http://127.0.0.1:8000"
 _TEMPLATE = Path(__file__).with_name("report.html.j2")
 
 
-def render(report: Report, pictures: Mapping[str, bytes]) -> str:
+def render_page(report: Report, pictures: Mapping[str, bytes]) -> str:
     """pictures: name → PNG, embedded."""
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -44,19 +42,19 @@ def render(report: Report, pictures: Mapping[str, bytes]) -> str:
         rows=sorted(enumerate(report["per_class"], start=1), key=lambda row: _worst_first(row[1])),
         missing=sum(not row["support"] for row in report["per_class"]),
         confusions=_confusions(report),
-        alike=_alike(report),
+        similar=_similar(report),
         commands=_commands(report),
     )
 
 
 def _worst_first(row: ClassRow) -> tuple[float, int]:
-    """Classes without clips last."""
+    """Sort key: classes without clips come last."""
     accuracy = row["accuracy"]
     return (2.0 if accuracy is None else accuracy, -row["support"])
 
 
 def _confusions(report: Report) -> list[dict[str, Any]]:
-    """The most frequent ones, which a map of hundreds of classes does not tell by name."""
+    """The most frequent confusions by name, because a picture of hundreds of classes does not show names."""
     classes = report["classes"]
     cells = [
         (clips, row, column)
@@ -70,8 +68,8 @@ def _confusions(report: Report) -> list[dict[str, Any]]:
     ]
 
 
-def _alike(report: Report) -> dict[str, dict[str, Any]]:
-    """For each classifier: how alike its rows are on average, and the two classes that are most alike."""
+def _similar(report: Report) -> dict[str, dict[str, Any]]:
+    """For each classifier: the mean cosine between its rows, and the two most similar classes."""
     facts: dict[str, dict[str, Any]] = {}
     for name, cosines in report["classifier_correlation"].items():
         pairs = [(cosine, row, column) for row, line in enumerate(cosines) for column, cosine in enumerate(line[:row])]
@@ -79,7 +77,7 @@ def _alike(report: Report) -> dict[str, dict[str, Any]]:
             cosine, row, column = max(pairs)
             classes = report["classes"]
             facts[name] = {
-                "mean": between(np.array(cosines)),
+                "mean": mean_cosine(np.array(cosines)),
                 "cosine": cosine,
                 "one": classes[column],
                 "other": classes[row],
@@ -88,16 +86,16 @@ def _alike(report: Report) -> dict[str, dict[str, Any]]:
 
 
 def _commands(report: Report) -> list[tuple[str, str]]:
-    """What each is for, and a line to be pasted into a shell."""
-    asked = [("With these classes", report["classes"][:ASKED])]
+    """What each command is for, and a line to paste into a shell."""
+    examples = [("With these classes", report["classes"][:EXAMPLE_LABELS])]
     if report["model"]["open_labels"]:
-        asked.append(("With labels that it was never trained on", ["somebody falls", "nothing happens"]))
-    return [(why, _curl(report["model"]["name"], labels)) for why, labels in asked]
+        examples.append(("With labels that it was not trained on", ["somebody falls", "nothing happens"]))
+    return [(why, _curl(report["model"]["name"], labels)) for why, labels in examples]
 
 
 def _curl(model: str, labels: list[str]) -> str:
-    """Quoted for the shell: a label may hold any character, and must run nothing. `--form-string`, because `-F` would
-    cut a label at its first semicolon."""
+    """Quoted for the shell, because a label may contain any character and must not run anything. `--form-string`,
+    because `-F` would cut a label at its first semicolon."""
     fields = shlex.quote("labels=" + json.dumps(labels, ensure_ascii=False))
     model = shlex.quote("model=" + model)
     return f"curl -F video=@clip.mp4 -F {model} \\\n  --form-string {fields} \\\n  {ADDRESS}/v1/classify"

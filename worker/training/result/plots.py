@@ -1,15 +1,15 @@
-"""A report's pictures: the confusion matrix, the map of W's inter-class correlation, the learning curves.
+"""A report's pictures: the confusion matrix, the correlation between the rows of W, the learning curves.
 
-Pure functions from numbers to the bytes of a PNG: a fixed size, and the same bytes for the same numbers (no date, no
-version inside). Only `Figure` objects are used, so that any thread may draw. Class names are other people's text: they
-are drawn as they are, never as mathematics, and one that the font cannot draw is named by its number.
+Pure functions from numbers to the bytes of a PNG of fixed size. The same numbers give the same bytes: no date and no
+version is in the file. They use `Figure` objects only, so any thread may draw. Class names are untrusted text: they are
+drawn as they are, never as mathematics, and a name that the font cannot draw is replaced by its number.
 """
 
 from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,12 +20,15 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.ticker import MaxNLocator
 
+from worker.training.judging.scored import FloatArray
+from worker.training.run.curves import Curves, TrainPoint, ValPoint
+
 DPI = 150
-PANEL = (1050, 930)  # pixels, width × height of one map
-WIDE = (2100, 1860)  # of a map of many classes, so that each of 400 has about 4 pixels
+PANEL = (1050, 930)  # pixels, width × height of one matrix
+WIDE = (2100, 1860)  # of a matrix of many classes: each of 400 classes has about 4 pixels
 CURVES = (1200, 1050)  # pixels, width × height
 ANNOTATED = 20  # up to this many classes a cell has room for its count
-NAMED = 40  # up to this many class names fit beside an axis; of more classes every n-th is named
+NAMED = 40  # this many class names fit beside an axis; of more classes every n-th is named
 NAME_CHARS = 22
 
 _GREEN, _ORANGE, _INK = "#3a7d44", "#c2571a", "#333333"
@@ -33,41 +36,21 @@ _GREENS = LinearSegmentedColormap.from_list("greens", ["#ffffff", "#8cc598", "#3
 _FONT = FontProperties(family="DejaVu Sans")  # comes with matplotlib: the same on every machine
 _PLAIN: dict[str, Any] = {"fontproperties": _FONT, "parse_math": False}
 
-FloatArray = npt.NDArray[np.float32] | npt.NDArray[np.float64]
-
-
-class TrainPoint(TypedDict):
-    step: int
-    epoch: float
-    loss: float | None
-    lr: float
-
-
-class ValPoint(TypedDict):
-    epoch: float
-    loss: float | None
-    top1: float
-
-
-class Curves(TypedDict):
-    train: list[TrainPoint]
-    val: list[ValPoint]
-
 
 def panel(classes: int) -> tuple[int, int]:
-    """Width and height of a map of that many classes."""
+    """Width and height of a matrix of that many classes."""
     return PANEL if classes <= NAMED else WIDE
 
 
 def confusion_png(confusion: npt.NDArray[np.int64], classes: Sequence[str]) -> bytes:
-    """confusion: [C, C] clips, rows are the true classes. Colour is the share of a row; the row of a class without
-    clips is white. Size: `panel(C)`."""
+    """confusion: [C, C] clips, rows are the true classes. The colour shows the share of a row; the row of a class
+    without clips is white. Size: `panel(C)`."""
     support = confusion.sum(axis=1, keepdims=True)  # [C, 1]
     shares = confusion / np.maximum(support, 1)  # [C, C]
     few = len(classes) <= ANNOTATED
     figure = _figure(*panel(len(classes)))
     axes = figure.add_subplot()
-    # Among many classes one clip in fifty is worth seeing, and would be white on a straight scale: a square root.
+    # Among many classes one clip in fifty is worth seeing, but a linear scale would draw it white: use a square root.
     norm = PowerNorm(1.0 if few else 0.5, vmin=0.0, vmax=1.0)
     image = axes.imshow(shares, cmap=_GREENS, norm=norm, interpolation="nearest")
     _name_ticks(axes, classes)
@@ -81,15 +64,15 @@ def confusion_png(confusion: npt.NDArray[np.int64], classes: Sequence[str]) -> b
 
 
 def correlation_png(maps: Mapping[str, FloatArray], classes: Sequence[str]) -> bytes:
-    """maps: what W is → cosines between its rows [C, C] (Text4Vis, Fig. 1), drawn side by side on one scale from -1 to
-    1, white at 0. Size: `panel(C)`, as many times as wide as there are maps."""
+    """maps: kind of W → cosines between its rows [C, C] (Text4Vis, Fig. 1). They are drawn side by side on one scale
+    from -1 to 1, white at 0. Size: `panel(C)`, its width times the number of maps."""
     width, height = panel(len(classes))
     figure = _figure(width * len(maps), height)
     panels = [figure.add_subplot(1, len(maps), number) for number in range(1, len(maps) + 1)]
     for axes, (title, cosines) in zip(panels, maps.items(), strict=True):
         image = axes.imshow(cosines, cmap="RdBu_r", vmin=-1.0, vmax=1.0, interpolation="nearest")
         _name_ticks(axes, classes)
-        axes.set_title(f"{title}: {between(cosines):.2f} between classes on average", fontsize=10, **_PLAIN)
+        axes.set_title(f"{title}: mean cosine between classes {mean_cosine(cosines):.2f}", fontsize=10, **_PLAIN)
     bar = figure.colorbar(image, ax=panels, shrink=0.9)
     bar.set_label("cosine", fontproperties=_FONT)
     return _png(figure)
@@ -116,8 +99,8 @@ def curves_png(curves: Curves) -> bytes:
     return _png(figure)
 
 
-def between(cosines: FloatArray) -> float:
-    """Mean of a map off its diagonal: how alike the rows of W are. 0 for one class."""
+def mean_cosine(cosines: FloatArray) -> float:
+    """Mean of the cosines off the diagonal: how similar the rows of W are. 0 for one class."""
     count = len(cosines)
     mean = (cosines.sum() - np.trace(cosines)) / max(1, count * (count - 1))
     return round(float(mean), 2) + 0.0  # + 0.0: no minus zero
@@ -136,7 +119,7 @@ def _draw_loss(axes: Axes, train: Sequence[TrainPoint], val: Sequence[ValPoint])
     losses = np.array([point["loss"] for point in train], dtype=np.float64)  # None → NaN, not drawn
     width = len(train) // 20
     axes.plot(epochs, losses, _line(train), color=_GREEN, alpha=0.35 if width > 1 else 1.0, label="train")
-    if width > 1:  # single steps of a long run hide its course: the mean of a twentieth of it shows it
+    if width > 1:  # the noise of single steps hides the trend of a long run: also draw a moving mean
         smooth = np.convolve(losses, np.ones(width) / width, mode="valid")
         axes.plot(epochs[width // 2 :][: len(smooth)], smooth, color=_GREEN, label=f"train, mean of {width} steps")
     measured = [(point["epoch"], point["loss"]) for point in val if point["loss"] is not None]
@@ -146,7 +129,7 @@ def _draw_loss(axes: Axes, train: Sequence[TrainPoint], val: Sequence[ValPoint])
 
 
 def _line(points: Sequence[TrainPoint]) -> str:
-    return "o-" if len(points) < ANNOTATED else "-"  # a line of one point would not be seen
+    return "o-" if len(points) < ANNOTATED else "-"  # a line of one point would be invisible
 
 
 def _name_ticks(axes: Axes, classes: Sequence[str]) -> None:
@@ -159,7 +142,7 @@ def _name_ticks(axes: Axes, classes: Sequence[str]) -> None:
 
 
 def _drawable(name: str, number: int) -> str:
-    """The name on one line, shortened; `#number` where the font lacks one of its characters."""
+    """The name on one line, shortened; `#number` if the font lacks one of its characters."""
     line = " ".join(name.split())
     glyphs = get_font(findfont(_FONT))
     if not line or not line.isprintable() or any(not glyphs.get_char_index(ord(character)) for character in line):

@@ -1,143 +1,155 @@
-"""The end of a run: what was trained is judged, and written down as a version that is ready to be published."""
+"""The end of a run: evaluate the trained model, and write it down as a version that is ready to be published."""
 
 from __future__ import annotations
 
 import platform
 import time
 from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from core.registry import CARD, Card
 from models.files import versions
 from models.frames.sampling import Views
 from worker.children.messages import say
-from worker.training.judging import measures
-from worker.training.judging.measures import BaseToNovel, Scored
-from worker.training.judging.probe import probe
-from worker.training.result import report
-from worker.training.run.checkpoints import unpack
+from worker.training.judging.baseline import Baseline
+from worker.training.judging.comparison import BaseToNovelRecord, base_to_novel_record, compare_scores
+from worker.training.judging.gallery import Galleries, score_gallery, score_trained
+from worker.training.judging.measures import SINGLE, Evaluation, ViewMetrics, evaluate_views, view_metrics
+from worker.training.judging.probe import probe_other_labels
+from worker.training.judging.scored import Scored
+from worker.training.result.report import build_report, write_report
+from worker.training.result.report_types import DatasetFacts, ModelFacts, Report
+from worker.training.run.base_model import base_rows, text_rows
 from worker.training.run.division import shots_record
-from worker.training.run.feeds import TrunkFeed
+from worker.training.run.feeds import Feed, TrunkFeed
+from worker.training.run.loop import State
+from worker.training.run.parts import Run
 
-if TYPE_CHECKING:
-    from worker.training.process.session import Session
-
-PACKAGES = ("vireo", "torch", "torchvision", "open_clip_torch", "av", "numpy", "scikit-learn", "transformers", "timm")
-POLL_SECONDS = 0.05
-
-
-def conclude(session: Session) -> None:
-    """Writes `spec.output`, and says so. Raises: VireoError, Stopped."""
-    session.tell("evaluating")
-    scored = _judge(session)
-    single = scored["1x1"]
-    before = session.kept.get("judged")
-    evaluation = measures.evaluate(scored, session.division.classes)
-    base_to_novel = _base_to_novel(session, single)
-    saved = _save(session)
-    session.tell("publishing")
-    card = _card(session, _number(session), saved, evaluation["views"], base_to_novel)
-    written = report.build(
-        evaluation,
-        model={
-            "name": f"{card.name}:{card.version}",
-            "base": card.base,
-            "recipe": card.recipe,
-            "classifier": session.config.classifier,
-            "temporal": session.config.temporal,
-            "open_labels": card.open_labels,
-        },
-        dataset=report.DatasetFacts(
-            id=session.spec.dataset.id, digest=session.spec.dataset.digest, name=session.spec.dataset.name
-        ),
-        split=session.division.judged_split,
-        created_at=card.created_at,
-        classes=session.division.classes,
-        classifiers=_classifiers(session),
-        curves={"train": session.state.curve, "val": session.state.checks},
-        before=measures.compare(unpack(before), single) if before else None,
-        base_to_novel=base_to_novel,
-        skipped=_skipped(session),
-    )
-    report.write(written, session.spec.output)
-    (session.spec.output / CARD).write_text(card.model_dump_json(indent=1), encoding="utf-8")
-    say("result", metrics=card.metrics["views"].get("1x1"))
+# Packages whose versions the card records.
+PACKAGES = (
+    "vireo-server",
+    "torch",
+    "torchvision",
+    "open_clip_torch",
+    "av",
+    "numpy",
+    "scikit-learn",
+    "transformers",
+    "timm",
+)
+NUMBER_POLL_SECONDS = 0.05
 
 
-def _judge(session: Session) -> dict[str, Scored]:
-    """View → scores. Raises: Stopped."""
-    rows = session.classifier.rows()
-    names = dict.fromkeys(("1x1", session.request.views))
-    return {
-        name: session.score(session.judged, session.model, rows, session.scale, Views.parse(name)) for name in names
-    }
+def write_version(run: Run, galleries: Galleries, state: State, baseline: Baseline, feed: Feed) -> None:
+    """Write weights, card and report to `spec.output`, and send the result. Raises: VireoError, Stopped."""
+    run.world.report_phase("evaluating")
+    views = dict.fromkeys((SINGLE, run.request.views))
+    scored = {views: score_trained(run, galleries.judged, Views.parse(views)) for views in views}
+    evaluation = evaluate_views(scored, run.division.classes)
+    base_to_novel = _base_to_novel(run, galleries, baseline, feed, scored[SINGLE])
+    saved = _save_weights(run)
+    run.world.report_phase("publishing")
+    card = _card(run, _wait_for_number(run), saved, evaluation["views"], baseline, base_to_novel)
+    write_report(_report(run, card, state, baseline, evaluation, scored[SINGLE], base_to_novel), run.spec.output)
+    (run.spec.output / CARD).write_text(card.model_dump_json(indent=1), encoding="utf-8")
+    say("result", metrics=evaluation["views"].get(SINGLE))
 
 
-def _base_to_novel(session: Session, base_after: Scored) -> BaseToNovel | None:
-    """What training cost other labels: those of the dataset that were not trained on, or as a probe finds it."""
-    kept, division = session.kept, session.division
-    if not division.novel and isinstance(session.feed, TrunkFeed):
-        return probe(session, session.feed)
-    if "unseen" not in kept or "judged" not in kept or not session.classifier.open_labels:
+def _base_to_novel(
+    run: Run, galleries: Galleries, baseline: Baseline, feed: Feed, base_after: Scored
+) -> BaseToNovelRecord | None:
+    """Measured on the classes left out of training; if there are none, by a probe."""
+    division = run.division
+    if not division.novel and isinstance(feed, TrunkFeed):
+        return probe_other_labels(run, galleries.judged, baseline, feed)
+    if baseline.unseen is None or baseline.judged is None or not run.classifier.open_labels:
         return None
-    texts = session.classifier.served_texts(session.texts)
-    rows = session.text_rows(texts, division.novel, session.config.inputs.served)
-    novel_after = session.score(session.unseen, session.model, rows, session.scale)
-    return measures.base_to_novel(
-        (unpack(kept["judged"]), base_after),
-        (unpack(kept["unseen"]), novel_after),
-        division.classes,
-        division.novel,
-    )
+    texts, templates = run.classifier.served_texts(run.texts), run.config.inputs.served
+    rows = text_rows(texts, division.novel, templates, run.base.dim, normalise=run.request.normalize_labels)
+    novel_after = score_gallery(run, galleries.unseen, run.model, rows, run.scale)
+    base, novel = (baseline.judged, base_after), (baseline.unseen, novel_after)
+    return base_to_novel_record(base, novel, division.classes, division.novel)
 
 
-def _save(session: Session) -> dict[str, Any]:
+def _save_weights(run: Run) -> dict[str, Any]:
     return versions.save(
-        session.spec.output,
-        session.model,
-        session.base,
-        texts=session.classifier.served_texts(session.texts),
-        classifier=session.classifier.state(),
+        run.spec.output,
+        run.model,
+        run.base,
+        texts=run.classifier.served_texts(run.texts),
+        classifier=run.classifier.state(),
     )
 
 
-def _number(session: Session) -> int:
-    """Ask for the version's number, and wait for it. Raises: Stopped."""
+def _wait_for_number(run: Run) -> int:
+    """Ask the worker for the version's number, and wait for it. Raises: Stopped."""
     say("ready")
-    while not session.spec.number.exists():
-        session.stop.check()
-        time.sleep(POLL_SECONDS)
-    return int(session.spec.number.read_text(encoding="utf-8"))
+    while not run.spec.number.exists():
+        run.stop.check()
+        time.sleep(NUMBER_POLL_SECONDS)
+    return int(run.spec.number.read_text(encoding="utf-8"))
 
 
-def _classifiers(session: Session) -> dict[str, Any]:
-    """W by what it is; beside one that is not made of the base's texts, the one that is."""
-    found = {session.config.classifier: session.classifier.rows().detach().cpu().numpy()}
-    if session.config.classifier != "text" and (text := session.base_rows(session.division.classes)) is not None:
-        found[f"text of {session.base.name}"] = text.cpu().numpy()
+def _report(
+    run: Run,
+    card: Card,
+    state: State,
+    baseline: Baseline,
+    evaluation: Evaluation,
+    single: Scored,
+    base_to_novel: BaseToNovelRecord | None,
+) -> Report:
+    dataset = run.spec.dataset
+    return build_report(
+        evaluation,
+        model=ModelFacts(
+            name=f"{card.name}:{card.version}",
+            base=card.base,
+            recipe=card.recipe,
+            classifier=run.config.classifier,
+            temporal=run.config.temporal,
+            open_labels=card.open_labels,
+        ),
+        dataset=DatasetFacts(id=dataset.id, digest=dataset.digest, name=dataset.name),
+        split=run.division.judged_split,
+        created_at=card.created_at,
+        classes=run.division.classes,
+        classifiers=_classifiers(run),
+        curves={"train": state.curve, "val": state.checks},
+        before=compare_scores(baseline.judged, single) if baseline.judged is not None else None,
+        base_to_novel=base_to_novel,
+        skipped=run.spec.clip_paths(run.reader.skipped | run.train_reader.skipped),
+    )
+
+
+def _classifiers(run: Run) -> dict[str, Any]:
+    """W by its kind. If W is not made of text, also the rows that the base model's text encoder gives, to compare."""
+    found = {run.config.classifier: run.classifier.rows().detach().cpu().numpy()}
+    if run.config.classifier != "text":
+        rows = base_rows(run.base, run.division.classes, normalise=run.request.normalize_labels)
+        if rows is not None:
+            found[f"text of {run.base.name}"] = rows.cpu().numpy()
     return found
 
 
-def _skipped(session: Session) -> list[tuple[str, str]]:
-    paths = {item.sha256: item.path for item in session.spec.dataset.items}
-    skipped = session.reader.skipped | session.train_reader.skipped
-    return sorted((paths.get(path.name, path.name), reason) for path, reason in skipped.items())
-
-
 def _card(
-    session: Session, number: int, saved: dict[str, Any], views: dict[str, Any], base_to_novel: BaseToNovel | None
+    run: Run,
+    number: int,
+    saved: dict[str, Any],
+    views: dict[str, ViewMetrics],
+    baseline: Baseline,
+    base_to_novel: BaseToNovelRecord | None,
 ) -> Card:
-    request, config, dataset = session.request, session.config, session.spec.dataset
-    before = session.kept.get("judged")
-    metrics: dict[str, Any] = {"split": session.division.judged_split, "views": views}
-    if before and len(before["ids"]):
-        metrics["before"] = measures.measure(unpack(before))
+    request, config, dataset = run.request, run.config, run.spec.dataset
+    metrics: dict[str, Any] = {"split": run.division.judged_split, "views": views}
+    if baseline.judged is not None and len(baseline.judged.ids):
+        metrics["before"] = view_metrics(baseline.judged)
     return Card(
         name=request.name,
         version=number,
         created_at=time.time(),
         origin="trained",
-        base=session.base.name,
+        base=run.base.name,
         method=request.method,
         recipe=request.recipe,
         classifier={
@@ -146,16 +158,16 @@ def _card(
             "templates": list(config.inputs.served),
             "normalize_labels": request.normalize_labels,
         },
-        classes=session.division.classes,
-        open_labels=session.classifier.open_labels,
-        profile=session.profile.to_dict(),
+        classes=run.division.classes,
+        open_labels=run.classifier.open_labels,
+        profile=run.profile.to_dict(),
         hyperparameters=config.to_dict(),
         dataset={"id": dataset.id, "digest": dataset.digest, "name": dataset.name, "splits": dict(dataset.splits)},
-        shots=shots_record(request, session.division, session.seed),
-        seeds={"run": session.seed} | ({} if dataset.split_seed is None else {"split": dataset.split_seed}),
+        shots=shots_record(request, run.division, config.seed),
+        seeds={"run": config.seed} | ({} if dataset.split_seed is None else {"split": dataset.split_seed}),
         metrics=metrics,
         base_to_novel=None if base_to_novel is None else dict(base_to_novel),
-        job=session.spec.job,
+        job=run.spec.job,
         packages=_packages(),
         **saved,
     )

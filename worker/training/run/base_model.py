@@ -1,8 +1,12 @@
-"""The model that a run starts from, and the text encoder that fills W."""
+"""The model that a run starts from, the text encoder that fills W, and the rows of W that serving would use."""
 
 from __future__ import annotations
 
+from torch import Tensor
+
 from core.errors import ModelUnavailable, UnknownModel
+from models.classifier import rows as classifiers
+from models.classifier.rows import TextInputs
 from models.files.loader import open_base, resolve_auto
 from models.files.versions import open_version
 from models.profiles import zoo
@@ -11,10 +15,10 @@ from models.text.encoders import TextSide
 from models.text.external import choose_texts
 from models.weights.states import WeightsUnavailable
 from worker.children.messages import say
-from worker.training.spec import Spec
+from worker.training.spec import RunSpec
 
 
-def open_model(spec: Spec) -> Base:
+def open_base_model(spec: RunSpec) -> Base:
     """In fp32, on the CPU. Raises: UnknownModel, ModelUnavailable."""
     settings = spec.settings
 
@@ -35,9 +39,27 @@ def open_model(spec: Spec) -> Base:
         raise ModelUnavailable(error.message, hint=error.hint) from error
 
 
-def open_texts(spec: Spec, classifier: str, base: Base, seed: int) -> TextSide:
-    """The text side that `classifier` reads with. Raises: ModelUnavailable."""
+def open_text_encoder(spec: RunSpec, classifier: str, base: Base, seed: int) -> TextSide:
+    """The text encoder that the classifier kind `classifier` uses. Raises: ModelUnavailable."""
     try:
         return choose_texts(classifier, base.texts, seed=seed, folder=spec.settings.data_dir / "weights")
     except WeightsUnavailable as error:
         raise ModelUnavailable(error.message, hint=error.hint) from error
+
+
+def text_rows(
+    texts: TextSide, labels: tuple[str, ...], templates: tuple[str, ...], dim: int, *, normalise: bool
+) -> Tensor:
+    """Unit rows [C, d] as serving would make them for these labels. Raises: ValueError."""
+    inputs = TextInputs("templates", templates, normalise)
+    return classifiers.build("text", labels=labels, texts=texts, inputs=inputs, dim=dim, seed=0).rows()
+
+
+def base_rows(base: Base, labels: tuple[str, ...], *, normalise: bool) -> Tensor | None:
+    """W of the base model [C, d], as it is served. None if its labels are closed and some of these are not among
+    them."""
+    if base.fixed_rows is None:
+        return text_rows(base.texts, labels, base.profile.templates, base.dim, normalise=normalise)
+    if any(label not in base.classes for label in labels):
+        return None
+    return base.fixed_rows[[base.classes.index(label) for label in labels]]  # [C, d]

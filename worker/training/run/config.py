@@ -1,4 +1,4 @@
-"""A run's every number, resolved once: what was asked ▸ the recipe ▸ base model and data. It goes into the card."""
+"""Every number of a run, resolved once from the request, the recipe, the base model and the data."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from models.image.precision import has_native_bf16
 from models.profiles.prompts import normalise_label
 from models.recognition.base import Base
 
-# Fields of a recipe that stand in the card under what became of them.
+# Fields of a recipe that the card records as resolved, not as the recipe has them.
 RESOLVED = (
     *("name", "batch", "seed", "tune", "frames", "augment", "precision"),
     *("text_inputs", "templates", "ensemble", "temporal", "temporal_init"),
 )
-MICRO_CPU = 2  # clips in one forward pass: a wish to stop is looked at between two of them
-MICRO_GPU = 32  # where that is too much for the GPU's memory, the error says what to lower
+MICRO_CPU = 2  # clips in one forward pass; a stop request is checked between two passes
+MICRO_GPU = 32  # if the GPU's memory does not hold that, the error says what to lower
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +40,10 @@ class Config:
     lr: float  # of new modules, at its peak
     batch: int  # global
     micro: int  # clips in one forward pass of one process
-    repeats: int  # of every clip in an epoch; above 1 for few-shot
+    repeats: int  # of every clip in an epoch; above 1 only for few-shot runs
     seed: int
     augment: Augment | None
-    precision: str  # fp32, or what autocast computes in
+    precision: str  # fp32, or the format that autocast computes in
     gradient_checkpointing: bool
     cache_frames: bool
 
@@ -64,23 +64,24 @@ class Config:
             "tune": self.tune,
             "frames": self.frames,
             "precision": self.precision,
-            "augment": None if self.augment is None else _plain(self.augment),
+            "augment": None if self.augment is None else _augment_record(self.augment),
             "gradient_checkpointing": self.gradient_checkpointing,
             "cache_frames": self.cache_frames,
         }
 
 
-def resolve(
+def resolve_config(
     request: TrainingRequest, base: Base, classes: Sequence[str], clips: int, drawn: int, device: torch.device
 ) -> Config:
-    """clips: of the train split; drawn: how many are trained on (fewer for few-shot). Raises: InvalidTraining."""
+    """clips: number of clips in the train split; drawn: number of clips that are trained on, which is smaller for
+    few-shot runs. Raises: InvalidTraining."""
     recipe = RECIPES[request.recipe].for_base(base.architecture).for_data(clips)
     if request.shots is not None:
         recipe = recipe.few_shot(clips)
     if request.epochs is not None:
         recipe = recipe.with_epochs(request.epochs)
-    again = repeats(clips, drawn) if request.shots is not None else 1
-    batch = effective_batch(recipe, drawn * again, request.batch_size)
+    times = repeats(clips, drawn) if request.shots is not None else 1
+    batch = effective_batch(recipe, drawn * times, request.batch_size)
     tune = request.tune or recipe.tune
     augmented = request.augment if request.augment is not None else tune == "tower"
     micro = request.micro_batch or (MICRO_CPU if device.type == "cpu" else MICRO_GPU)
@@ -105,7 +106,7 @@ def resolve(
         lr=request.learning_rate or recipe.lr,
         batch=batch,
         micro=min(micro, batch),
-        repeats=again,
+        repeats=times,
         seed=request.seed or 0,
         augment=_augment(recipe, classes) if augmented else None,
         precision=_precision(request.precision, recipe, device),
@@ -115,26 +116,26 @@ def resolve(
 
 
 def _augment(recipe: Recipe, classes: Sequence[str]) -> Augment:
-    """A mirrored clip of a class that is about left or right shows another class, so none is mirrored then."""
+    """No clip is flipped if a class name says left or right: a flipped clip would show another class."""
     words = {word for label in classes for word in normalise_label(label).lower().split()}
     return replace(recipe.augment, flip=0.0) if words & {"left", "right"} else recipe.augment
 
 
 def _head(base: Base, recipe: Recipe) -> TemporalKind:
-    """A head that was trained already goes on; the recipe decides for a base that has none."""
+    """A base that has a trained head keeps it; otherwise the recipe decides."""
     return recipe.temporal if base.temporal_kind == "mean" else base.temporal_kind
 
 
-def _precision(asked: str, recipe: Recipe, device: torch.device) -> str:
-    """fp16 needs a GPU; where a recipe names it and there is none, its arithmetic is done in fp32."""
+def _precision(requested: str, recipe: Recipe, device: torch.device) -> str:
+    """fp16 needs a GPU. A recipe that names it is computed in fp32 on a CPU."""
     if device.type == "cpu":
-        return "bf16" if asked == "bf16" else "fp32"
-    if asked != "auto":
-        return asked
+        return "bf16" if requested == "bf16" else "fp32"
+    if requested != "auto":
+        return requested
     if recipe.precision != "auto":
         return recipe.precision
     return "bf16" if has_native_bf16(device) else "fp16"
 
 
-def _plain(augment: Augment) -> dict[str, Any]:
+def _augment_record(augment: Augment) -> dict[str, Any]:
     return {name: getattr(augment, name) for name in Augment.__slots__}

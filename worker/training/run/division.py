@@ -1,4 +1,4 @@
-"""Which clips are trained on, which are judged on, and which classes are kept away from training."""
+"""How a run divides its dataset: clips to train on, clips to evaluate on, and classes left out of training."""
 
 from __future__ import annotations
 
@@ -16,57 +16,59 @@ from worker.decoding.dataset_clips import Sample
 
 
 @dataclass(frozen=True, slots=True)
-class Division:
+class ClipDivision:
     classes: tuple[str, ...]  # trained on, in the order of W's rows
-    novel: tuple[str, ...]  # never seen in training
+    novel: tuple[str, ...]  # left out of training
     available: int  # train clips of `classes`
-    train: tuple[Item, ...]  # those that are used: all, or K per class
-    val: tuple[Item, ...]  # of `classes`, looked at while training
-    judged: tuple[Item, ...]  # of `classes`, for the report: the test split where there is one
+    train: tuple[Item, ...]  # the clips to train on: all of them, or K per class
+    val: tuple[Item, ...]  # of `classes`, scored during training
+    judged: tuple[Item, ...]  # of `classes`, scored for the report: the test split, or val if there is none
     judged_split: Split
     unseen: tuple[Item, ...]  # every clip of `novel`
-    drawn: dict[str, list[str]] | None  # few-shot: class → paths
+    drawn: dict[str, list[str]] | None  # few-shot: class → paths of the drawn clips
 
 
-def divide(request: TrainingRequest, dataset: Dataset, seed: int) -> Division:
+def divide_dataset(request: TrainingRequest, dataset: Dataset, seed: int) -> ClipDivision:
     """Raises: InvalidTraining."""
     novel = _novel(request, dataset, seed)
     classes = tuple(label for label in dataset.labels if label not in novel)
     if len(classes) < 2:
         raise InvalidTraining(
-            f"{len(classes)} class is left to train on; two are the least.", hint="Leave out fewer.", field="novel"
+            f"The number of classes left to train on is {len(classes)}; it must be at least 2.",
+            hint="Leave out fewer classes.",
+            field="novel",
         )
-    available = _of(dataset.of("train"), classes)
+    available = _with_label(dataset.of("train"), classes)
     train, drawn = available, None
     if request.shots is not None:
         train, drawn = _draw(available, request.shots, seed)
     val = dataset.of("val") or dataset.of("test")
     judged_split: Split = "test" if dataset.of("test") else "val"
-    return Division(
+    return ClipDivision(
         classes=classes,
         novel=novel,
         available=len(available),
         train=train,
-        val=_of(val, classes),
-        judged=_of(dataset.of(judged_split), classes),
+        val=_with_label(val, classes),
+        judged=_with_label(dataset.of(judged_split), classes),
         judged_split=judged_split,
-        unseen=_of(dataset.items, novel),
+        unseen=_with_label(dataset.items, novel),
         drawn=drawn,
     )
 
 
-def samples(items: Sequence[Item], classes: Sequence[str], clips: Path) -> list[Sample]:
+def samples_of(items: Sequence[Item], classes: Sequence[str], clips: Path) -> list[Sample]:
     index = {label: place for place, label in enumerate(classes)}
     return [Sample(clips / item.sha256, index[item.label]) for item in items]
 
 
-def _of(items: Sequence[Item], classes: Sequence[str]) -> tuple[Item, ...]:
+def _with_label(items: Sequence[Item], classes: Sequence[str]) -> tuple[Item, ...]:
     wanted = set(classes)
     return tuple(item for item in items if item.label in wanted)
 
 
 def _novel(request: TrainingRequest, dataset: Dataset, seed: int) -> tuple[str, ...]:
-    """Those that were asked for, and those that have no train clip."""
+    """The classes that the request leaves out, and those that have no train clip."""
     counts = {counted.name: counted.train for counted in dataset.classes}
     unseen = {name for name, count in counts.items() if not count}
     if request.novel is not None:
@@ -82,13 +84,13 @@ def _draw(available: tuple[Item, ...], k: int, seed: int) -> tuple[tuple[Item, .
     try:
         drawn = shots.draw([(item.sha256, item.label) for item in available], k, seed)
     except shots.ThinClass as error:
-        raise InvalidTraining(f"{error}.", hint="Ask for fewer shots, or add clips.", field="shots") from error
+        raise InvalidTraining(f"{error}.", hint="Lower shots, or add clips.", field="shots") from error
     paths = {item.sha256: item.path for item in available}
     by_class = {label: [paths[sha256] for sha256 in chosen] for label, chosen in drawn.by_class.items()}
     return tuple(item for item in available if item.sha256 in drawn.ids), by_class
 
 
-def shots_record(request: TrainingRequest, division: Division, seed: int) -> dict[str, Any] | None:
+def shots_record(request: TrainingRequest, division: ClipDivision, seed: int) -> dict[str, Any] | None:
     """The card's `shots`."""
     if division.drawn is None:
         return None

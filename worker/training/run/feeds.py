@@ -1,7 +1,8 @@
-"""Micro-batches on the device: frames that are decoded ahead, or a frozen trunk's answers that were kept."""
+"""Micro-batches on the device: frames that are decoded ahead, or the precomputed outputs of a frozen trunk."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -12,27 +13,27 @@ from torch import Tensor
 from models.image.pixels import normalised
 from models.profiles.profile import Profile
 from models.recognition.video_model import VideoModel
-from worker.decoding.dataset_clips import ClipReader, Sample
+from worker.decoding.dataset_clips import ClipReader, Sample, UInt8Array
 from worker.training.run.order import Pick
 
-KEPT_BYTES = 2 << 30  # of a trunk's answers; above it they are computed in every epoch
+MAX_TRUNK_BYTES = 2 << 30  # of precomputed trunk outputs; above it they are computed in every epoch
 
 
 @dataclass(frozen=True, slots=True)
 class MicroBatch:
-    x: Tensor  # pixels [B, T, 3, S, S], or what the trunk made of them [B, T, …]
+    x: Tensor  # pixels [B, T, 3, S, S], or the trunk's outputs for them [B, T, …]
     targets: Tensor  # int64 [B]
-    weights: Tensor  # float32 [B], 0 for a clip that does not count
+    weights: Tensor  # float32 [B]; 0 for a clip that must not count
 
 
 class Feed(Protocol):
-    from_trunk: bool  # whether it gives what the trunk made of the pixels
+    from_trunk: bool  # whether `x` holds outputs of the trunk instead of pixels
 
     def stream(self, plan: Iterable[Sequence[Pick]]) -> Iterator[MicroBatch]: ...
 
 
 class FrameFeed:
-    """Decodes while the caller computes. A clip that cannot be decoded has no weight, and nothing takes its place."""
+    """Decodes while the caller computes. A clip that cannot be decoded is left out, and no other clip replaces it."""
 
     from_trunk = False
 
@@ -40,30 +41,29 @@ class FrameFeed:
         self._reader, self._samples, self._profile, self._device = reader, samples, profile, device
 
     def stream(self, plan: Iterable[Sequence[Pick]]) -> Iterator[MicroBatch]:
-        kept: list[Sequence[Pick]] = []
+        pending: deque[Sequence[Pick]] = deque()  # planned ahead of what is decoded
 
-        def wanted() -> Iterator[list[Sample]]:
+        def groups() -> Iterator[list[Sample]]:
             for picks in plan:
-                kept.append(picks)
+                pending.append(picks)
                 yield [
                     Sample(self._samples[pick.clip].path, self._samples[pick.clip].label, pick.seed) for pick in picks
                 ]
 
-        for batch in self._reader.batches(wanted()):
-            picks = kept.pop(0)
-            frames = torch.from_numpy(batch.frames)  # uint8 [B, T, S, S, 3]
-            if not len(frames):  # still a step, for the sake of the other processes
-                yield self._nothing()
+        for batch in self._reader.batches(groups()):
+            picks = pending.popleft()
+            if not len(batch.frames):  # still a step: the other processes wait for this one's gradients
+                yield self._empty()
                 continue
-            pixels = normalised(frames.flatten(0, 1), self._profile, self._device)  # [B·T, 3, S, S]
             weights = [picks[int(place)].weight for place in batch.places]
             yield MicroBatch(
-                pixels.view(*frames.shape[:2], *pixels.shape[1:]),  # [B, T, 3, S, S]
+                _pixels(batch.frames, self._profile, self._device),  # [B, T, 3, S, S]
                 torch.from_numpy(batch.labels).to(self._device),
                 torch.tensor(weights, device=self._device),
             )
 
-    def _nothing(self) -> MicroBatch:
+    def _empty(self) -> MicroBatch:
+        """One clip of zeros, without weight."""
         size = self._profile.size
         x = torch.zeros(1, self._profile.frames, 3, size, size, device=self._device)
         return MicroBatch(
@@ -72,16 +72,17 @@ class FrameFeed:
 
 
 class TrunkFeed:
-    """For a frozen trunk that always sees the same pixels: it is run once."""
+    """Precomputed outputs of a frozen trunk that always sees the same pixels."""
 
     from_trunk = True
 
     def __init__(self, x: Tensor, labels: Tensor, places: Sequence[int | None]) -> None:
-        """x: [n, T, …]; labels: int64 [n]; places: of each train clip in x, None where it could not be decoded."""
+        """x: [n, T, …]; labels: int64 [n]; places: index of each train clip in x, None for a clip that cannot be
+        decoded."""
         self._x, self._labels, self._places = x, labels, places
 
-    def part(self, clips: Sequence[int], labels: Sequence[int]) -> TrunkFeed:
-        """Some of the train clips, under other labels, without another copy of what is kept."""
+    def subset(self, clips: Sequence[int], labels: Sequence[int]) -> TrunkFeed:
+        """Some of the train clips, under other labels. The outputs themselves are not copied."""
         places = [self._places[clip] for clip in clips]
         own = self._labels.clone()
         for place, label in zip(places, labels, strict=True):
@@ -98,12 +99,12 @@ class TrunkFeed:
 
 
 @torch.no_grad()
-def keep_trunk(
+def precompute_trunk(
     model: VideoModel, reader: ClipReader, samples: Sequence[Sample], profile: Profile, device: torch.device, micro: int
 ) -> TrunkFeed:
-    """Run the trunk over every clip once."""
+    """Run the trunk over every clip once. micro: clips in one forward pass."""
     groups = [samples[at : at + micro] for at in range(0, len(samples), micro)]
-    kept: list[Tensor] = []
+    outputs: list[Tensor] = []
     labels: list[int] = []
     places: list[int | None] = [None] * len(samples)
     for start, batch in zip(range(0, len(samples), micro), reader.batches(groups), strict=True):
@@ -112,7 +113,11 @@ def keep_trunk(
         for place, label in zip(batch.places.tolist(), batch.labels.tolist(), strict=True):
             places[start + place] = len(labels)
             labels.append(label)
-        frames = torch.from_numpy(batch.frames)  # uint8 [B, T, S, S, 3]
-        pixels = normalised(frames.flatten(0, 1), profile, device)  # [B·T, 3, S, S]
-        kept.append(model.trunk(pixels.view(*frames.shape[:2], *pixels.shape[1:])))  # [B, T, …]
-    return TrunkFeed(torch.cat(kept), torch.tensor(labels, device=device), places)
+        outputs.append(model.trunk(_pixels(batch.frames, profile, device)))  # [B, T, …]
+    return TrunkFeed(torch.cat(outputs), torch.tensor(labels, device=device), places)
+
+
+def _pixels(frames: UInt8Array, profile: Profile, device: torch.device) -> Tensor:
+    """uint8 [B, T, S, S, 3] → normalised pixels [B, T, 3, S, S]."""
+    flat = normalised(torch.from_numpy(frames).flatten(0, 1), profile, device)  # [B·T, 3, S, S]
+    return flat.view(*frames.shape[:2], *flat.shape[1:])  # [B, T, 3, S, S]

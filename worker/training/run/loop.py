@@ -1,8 +1,8 @@
-"""The training loop, top to bottom: an encoder is fitted to a frozen classifier by plain cross-entropy (method §7).
+"""The training loop: it fits the video half to a frozen classifier by plain cross-entropy (method §7).
 
-The text tower is not here: W is made before, once. What a step sees and at which rate is a function of its number
-alone (order.py, models/fitting/schedule.py), so a run that was interrupted anywhere ends with the weights of one that was not.
-"""
+The text tower is not needed here: W is made once, before the loop. The clips and the learning rate of a step are
+functions of its number alone (order.py, models/fitting/schedule.py), so a run that was interrupted and resumed ends
+with the same weights as one that was not."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ from models.fitting.optimizer import build_optimizer, clamp_scale, set_lr
 from models.fitting.schedule import lr_at, position
 from models.image.precision import DTYPES, autocasting
 from models.recognition.video_model import VideoModel
-from worker.training.result.plots import TrainPoint, ValPoint
 from worker.training.run.config import Config
+from worker.training.run.curves import TrainPoint, ValPoint
 from worker.training.run.feeds import Feed, MicroBatch
 from worker.training.run.order import Order
 from worker.training.run.stop import Stop
 
-CURVE_POINTS = 2000  # of the loss curve that is kept
+CURVE_POINTS = 2000  # at most about as many points of the loss curve are kept
 
 
 @dataclass(slots=True)
 class State:
-    """All that changes while training; a checkpoint is this, complete."""
+    """Everything that changes during training besides the weights."""
 
     step: int = 0
     optimizer: dict[str, Any] | None = None
     scaler: dict[str, Any] | None = None
     curve: list[TrainPoint] = field(default_factory=list)  # the loss curve
-    checks: list[ValPoint] = field(default_factory=list)  # how the val split does
+    checks: list[ValPoint] = field(default_factory=list)  # results on the val split
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """What can be said after one optimiser step."""
+class StepReport:
+    """What the loop reports after each optimiser step."""
 
     step: int
     steps: int
@@ -58,7 +58,7 @@ class Step:
 
 
 class Objective(nn.Module):
-    """Model and classifier as one module, so that several processes can share its gradients."""
+    """Model and classifier as one module, so that DDP can average the gradients of both."""
 
     def __init__(self, model: VideoModel, classifier: Classifier, *, from_trunk: bool) -> None:
         super().__init__()
@@ -72,11 +72,11 @@ class Objective(nn.Module):
         return loss
 
 
-def steps_in(config: Config, order: Order) -> int:
+def total_steps(config: Config, order: Order) -> int:
     return max(1, round(config.epochs * order.per_epoch))
 
 
-def train(
+def fit_encoder(
     config: Config,
     model: VideoModel,
     classifier: Classifier,
@@ -85,13 +85,14 @@ def train(
     state: State,
     device: torch.device,
     stop: Stop,
-    after_step: Callable[[Step, State], None],
+    after_step: Callable[[StepReport, State], None],
 ) -> None:
-    """Go on from `state` to the end. `after_step` is told of every step, in every process; `state` is complete then.
+    """Continue from `state` to the last step. Every process calls `after_step` after each step, when `state` is
+    complete.
 
     Raises: Stopped between two micro-batches, with `state` as the last complete step left it; TrainingFailed.
     """
-    recipe, steps = config.recipe, steps_in(config, order)
+    recipe, steps = config.recipe, total_steps(config, order)
     objective: nn.Module = Objective(model, classifier, from_trunk=feed.from_trunk)
     start_scale = float(model.logit_scale.detach().exp())
     optimizer = build_optimizer(model, classifier, recipe, lr=config.lr, tune=config.tune)
@@ -106,24 +107,20 @@ def train(
     model.train()
     clock = _Clock(steps)
     plan = order.steps(state.step, steps)
-    micro_batches = feed.stream(picks for step_of in order.steps(state.step, steps) for picks in step_of)
-    for step, step_of in zip(range(state.step, steps), plan, strict=True):
-        epoch, iteration = divmod(step, order.per_epoch)
-        where = position(epoch, iteration, order.per_epoch, recipe.lr_every)
-        lr = lr_at(
-            where, base=config.lr, warmup=recipe.warmup_epochs, total=recipe.epochs, min_ratio=recipe.min_lr_ratio
-        )
+    micro_batches = feed.stream(picks for groups in order.steps(state.step, steps) for picks in groups)
+    for step, groups in zip(range(state.step, steps), plan, strict=True):
+        lr = _rate(config, order, step)
         set_lr(optimizer, lr)
         loss = torch.zeros((), device=device)
-        for part in range(len(step_of)):
+        for part in range(len(groups)):
             stop.check()
             batch = next(micro_batches)
-            with _together(objective, last=part == len(step_of) - 1), autocasting(device, DTYPES[config.precision]):
-                # Divided by the global batch, whatever part of it is here: accumulation and processes change nothing.
+            with _synced(objective, last=part == len(groups) - 1), autocasting(device, DTYPES[config.precision]):
+                # Divided by the size of the global batch, so accumulation and the number of processes change nothing.
                 share = objective(batch, step) / order.size(step)
             scaler.scale(share * order.world).backward()  # DDP takes the mean over processes
             loss += share.detach()
-        value = _everywhere(loss, order.world)
+        value = _sum_over_processes(loss, order.world)
         if not math.isfinite(value) and not scaler.is_enabled():
             raise TrainingFailed(f"The loss is {value} at step {step}.", hint="Lower the learning rate.", step=step)
         scaler.unscale_(optimizer)
@@ -133,16 +130,33 @@ def train(
         scaler.update()
         optimizer.zero_grad(set_to_none=True)
         clamp_scale(model, recipe, start_scale)
-        state.step = step + 1
-        state.optimizer, state.scaler = optimizer.state_dict(), scaler.state_dict()
-        done = clock.tell(state.step, state.step / order.per_epoch, value, lr, order.size(step))
+        state.step, state.optimizer, state.scaler = step + 1, optimizer.state_dict(), scaler.state_dict()
+        done = clock.report(state.step, state.step / order.per_epoch, value, lr, order.size(step))
         if step % max(1, steps // CURVE_POINTS) == 0 or state.step == steps:
             state.curve.append({"step": state.step, "epoch": done.epoch, "loss": value, "lr": lr})
         after_step(done, state)
     model.eval()
 
 
-def _together(objective: nn.Module, *, last: bool) -> AbstractContextManager[None]:
+def epochs_ended(before: int, after: int, per_epoch: int) -> Iterator[int]:
+    """The epochs that ended with the steps from `before` to `after`."""
+    yield from range(before // per_epoch + 1, after // per_epoch + 1)
+
+
+def _rate(config: Config, order: Order, step: int) -> float:
+    """Learning rate of new modules at a step."""
+    recipe = config.recipe
+    epoch, iteration = divmod(step, order.per_epoch)
+    return lr_at(
+        position(epoch, iteration, order.per_epoch, recipe.lr_every),
+        base=config.lr,
+        warmup=recipe.warmup_epochs,
+        total=recipe.epochs,
+        min_ratio=recipe.min_lr_ratio,
+    )
+
+
+def _synced(objective: nn.Module, *, last: bool) -> AbstractContextManager[None]:
     """Processes exchange gradients once per step, with its last micro-batch."""
     if isinstance(objective, DistributedDataParallel) and not last:
         context: AbstractContextManager[None] = objective.no_sync()
@@ -150,29 +164,24 @@ def _together(objective: nn.Module, *, last: bool) -> AbstractContextManager[Non
     return nullcontext()
 
 
-def _everywhere(loss: Tensor, world: int) -> float:
-    """The sum over processes: the mean loss of the global batch."""
+def _sum_over_processes(loss: Tensor, world: int) -> float:
+    """The mean loss of the global batch, of which each process has a share."""
     if world > 1:
         torch.distributed.all_reduce(loss)
     return float(loss)
 
 
 class _Clock:
-    """Speed over the last steps; the first, which waits for the first clips, tells little."""
+    """Measures speed as a moving average. The first step also waits for the first clips, so it says little."""
 
     def __init__(self, steps: int) -> None:
         self._steps = steps
         self._last = time.monotonic()
         self._seconds: float | None = None  # per step
 
-    def tell(self, step: int, epoch: float, loss: float, lr: float, clips: int) -> Step:
+    def report(self, step: int, epoch: float, loss: float, lr: float, clips: int) -> StepReport:
         now = time.monotonic()
         took, self._last = now - self._last, now
         self._seconds = took if self._seconds is None else 0.9 * self._seconds + 0.1 * took
         left = (self._steps - step) * self._seconds
-        return Step(step, self._steps, epoch, loss, lr, clips / max(self._seconds, 1e-9), left)
-
-
-def epochs_ended(before: int, after: int, per_epoch: int) -> Iterator[int]:
-    """Epochs that came to their end with the steps from `before` to `after`."""
-    yield from range(before // per_epoch + 1, after // per_epoch + 1)
+        return StepReport(step, self._steps, epoch, loss, lr, clips / max(self._seconds, 1e-9), left)

@@ -1,5 +1,5 @@
-"""Who is trained on when: a pure function of seed and position, so that a resumed run, or another number of processes,
-goes through the same clips with the same crops.
+"""The order of clips in training: a pure function of seed and position. A resumed run, or one with another number of
+processes, therefore goes through the same clips with the same crops.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ from math import ceil
 import numpy as np
 import numpy.typing as npt
 
-IntArray = npt.NDArray[np.int64]
-
 
 @dataclass(frozen=True, slots=True)
 class Pick:
     clip: int  # index of the train clip
     seed: int  # of its augmentation
-    weight: float  # 1, or 0 for one that only fills up a process's share
+    weight: float  # 1, or 0 for a filler that makes a process's share as long as the others'
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """clips: how many there are; repeats: of each in an epoch; rank, world: this process among how many."""
+    """clips: number of train clips; repeats: how often each occurs in an epoch; batch: clips per optimiser step, over
+    all processes; micro: clips per forward pass of one process; rank, world: number of this process, and of
+    processes."""
 
     clips: int
     repeats: int
@@ -35,21 +35,22 @@ class Order:
 
     @property
     def per_epoch(self) -> int:
-        """Optimiser steps. The last batch of an epoch is kept, though it is smaller (method §8)."""
+        """Optimiser steps per epoch. The last batch of an epoch is used even if it is smaller (method §8)."""
         return ceil(self.clips * self.repeats / self.batch)
 
-    def epoch(self, number: int) -> IntArray:
-        """Clip at each place of an epoch, int64 [clips · repeats]."""
+    def epoch(self, number: int) -> npt.NDArray[np.int64]:
+        """The clip at each position of an epoch, int64 [clips · repeats]."""
         places = np.random.default_rng((self.seed, number)).permutation(self.clips * self.repeats)
         return (places % self.clips).astype(np.int64)
 
     def size(self, step: int) -> int:
-        """Clips in the global batch of a step."""
+        """Number of clips in the global batch of a step."""
         start = step % self.per_epoch * self.batch
         return min(self.batch, self.clips * self.repeats - start)
 
     def steps(self, first: int, last: int) -> Iterator[list[list[Pick]]]:
-        """For each step from `first` up to `last`, this process's micro-batches. Every process has as many."""
+        """This process's micro-batches of each step from `first` up to but not including `last`. All processes have
+        equally many."""
         known = -1
         for step in range(first, last):
             number, iteration = divmod(step, self.per_epoch)

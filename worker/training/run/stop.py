@@ -1,4 +1,4 @@
-"""A wish to stop, told by SIGTERM and looked at where stopping is safe."""
+"""A request to stop: SIGTERM sets it, and the run checks it where stopping is safe."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from types import FrameType
 
 
 class Stopped(Exception):
-    """Somebody asked this process to stop."""
+    """This process was asked to stop."""
 
 
 class Stop:
     def __init__(self) -> None:
-        self.asked = False
-        self._ends: list[Callable[[], object]] = []
+        self.requested = False
+        self._callbacks: list[Callable[[], object]] = []
 
-    def listen(self) -> None:
-        """In the main thread."""
-        signal.signal(signal.SIGTERM, self._ask)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches everybody; the supervisor decides
+    def install(self) -> None:
+        """Must be called in the main thread."""
+        signal.signal(signal.SIGTERM, self._request)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal reaches all processes; the worker decides
 
-    def ends(self, wait: Callable[[], object]) -> None:
-        """`wait` is called, in a thread of its own, when stopping is asked for: it ends what the main thread may be
-        waiting in."""
-        self._ends.append(wait)
+    def on_request(self, callback: Callable[[], object]) -> None:
+        """`callback` runs in a thread of its own once a stop is requested. It ends what the main thread may be waiting
+        for."""
+        self._callbacks.append(callback)
 
     def check(self) -> None:
         """Raises: Stopped."""
-        if self.asked:
+        if self.requested:
             raise Stopped
 
-    def _ask(self, _number: int, _frame: FrameType | None) -> None:
-        self.asked = True
-        for end in self._ends:  # not here: the main thread may hold the very lock that it needs
-            threading.Thread(target=end, daemon=True).start()
+    def _request(self, _number: int, _frame: FrameType | None) -> None:
+        self.requested = True
+        for callback in self._callbacks:  # not in this thread: it may hold the very lock that the callback needs
+            threading.Thread(target=callback, daemon=True).start()

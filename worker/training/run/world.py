@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed as dist
 
 from core.settings import Settings
 from models.image.precision import choose_device
+from worker.children.messages import say
 
-_PATIENCE = timedelta(hours=6)  # the first process evaluates while the others wait
+_TIMEOUT = timedelta(hours=6)  # the other processes wait while the first one evaluates
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,19 +25,24 @@ class World:
 
     @property
     def leads(self) -> bool:
-        """Whether this process speaks for the run."""
+        """Whether this process reports for the run."""
         return self.rank == 0
 
+    def report_phase(self, phase: str, **details: Any) -> None:
+        """Send a `progress` message to the worker, if this process leads."""
+        if self.leads:
+            say("progress", phase=phase, **details)
 
-def processes(settings: Settings) -> int:
-    """How many a run should have here."""
+
+def process_count(settings: Settings) -> int:
+    """The number of processes that a run should have on this machine."""
     if settings.training_processes:
         return settings.training_processes
     return max(1, torch.cuda.device_count()) if settings.device in ("auto", "cuda") else 1
 
 
-def join(settings: Settings) -> World:
-    """Raises: ValueError for a device that is not there."""
+def join_world(settings: Settings) -> World:
+    """Raises: ValueError for a device that does not exist."""
     rank, size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     device = choose_device(settings.device)
     if size == 1:
@@ -43,10 +50,10 @@ def join(settings: Settings) -> World:
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_TIMEOUT)
     return World(rank, size, device)
 
 
-def leave(world: World) -> None:
+def leave_world(world: World) -> None:
     if world.size > 1:
         dist.destroy_process_group()

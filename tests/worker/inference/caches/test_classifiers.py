@@ -1,4 +1,4 @@
-"""Classifier rows are computed once, kept in three tiers, and never mistaken for those of other weights."""
+"""Classifier rows are computed once, cached in three tiers, and never used with other weights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from core.questions import Label
 from models.recognition.recognizer import Recognizer
 from tests.worker.conftest import Counting
-from worker.inference.caches.classifiers import Classifier, ClassifierCache, Outcome
+from worker.inference.caches.classifiers import ClassifierCache, ClassifierMatrix, Outcome
 
 TEMPLATES = ("a video of {}.",)
 
@@ -22,7 +22,7 @@ def labels(*names: str) -> tuple[Label, ...]:
 
 def ask(
     cache: ClassifierCache, recognizer: Recognizer, of: Sequence[Label], templates: tuple[str, ...] = TEMPLATES
-) -> tuple[Classifier, Outcome]:
+) -> tuple[ClassifierMatrix, Outcome]:
     return cache.classifier(recognizer, of, templates, False)
 
 
@@ -34,7 +34,7 @@ def test_rows_are_unit_length_and_in_the_order_asked(cache_redis: redis.Redis, c
     assert torch.equal(forward.matrix.flip(0), backward.matrix)
 
 
-def test_each_tier_spares_the_text_tower(cache_redis: redis.Redis, counting: Counting) -> None:
+def test_each_tier_saves_the_text_tower_work(cache_redis: redis.Redis, counting: Counting) -> None:
     first = ClassifierCache(cache_redis, 60)
     original, outcome = ask(first, counting.recognizer, labels("a", "b"))
     assert outcome == "miss"
@@ -60,7 +60,7 @@ def test_other_weights_other_templates_and_other_prompts_are_other_rows(
     assert ask(cache, counting.recognizer, labels("a"))[1] == "hit"
 
 
-def test_truncation_is_remembered_with_the_row(cache_redis: redis.Redis, counting: Counting) -> None:
+def test_truncation_is_cached_with_the_row(cache_redis: redis.Redis, counting: Counting) -> None:
     long = labels("short", "word " * 200)
     assert ask(ClassifierCache(cache_redis, 60), counting.recognizer, long)[0].truncated == (1,)
     again, outcome = ask(ClassifierCache(cache_redis, 60), counting.recognizer, long)
@@ -74,7 +74,7 @@ def test_rows_in_redis_expire(cache_redis: redis.Redis, counting: Counting) -> N
     assert all(0 < int(seconds) <= 60 for seconds in lifetimes)
 
 
-def test_without_redis_it_only_takes_longer(dead_redis: redis.Redis, counting: Counting) -> None:
+def test_without_redis_rows_are_computed_and_kept_in_memory(dead_redis: redis.Redis, counting: Counting) -> None:
     cache = ClassifierCache(dead_redis, 60)
     assert ask(cache, counting.recognizer, labels("a"))[1] == "miss"
     assert ask(cache, counting.recognizer, labels("a"))[1] == "hit"

@@ -1,9 +1,7 @@
-"""Frame features survive the trip through Redis, are found under everything that made them, and are made once."""
+"""Frame features survive the trip through Redis, and their key covers everything that they depend on."""
 
 from __future__ import annotations
 
-import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import redis
@@ -32,14 +30,14 @@ def test_vectors_come_back_whole_from_memory_and_from_redis(cache_redis: redis.R
     assert same(VideoCache(cache_redis, 60).get("k"), VECTORS)
 
 
-def test_without_redis_memory_serves(dead_redis: redis.Redis) -> None:
+def test_without_redis_features_are_kept_in_memory(dead_redis: redis.Redis) -> None:
     cache = VideoCache(dead_redis, 60)
     cache.put("k", VECTORS)
     assert same(cache.get("k"), VECTORS)
     assert cache.get("other") is None
 
 
-def test_the_address_covers_what_changes_vectors_and_nothing_else(tiny: Recognizer) -> None:
+def test_the_key_covers_what_changes_vectors_and_nothing_else(tiny: Recognizer) -> None:
     def with_profile(**changes: object) -> Recognizer:
         return replace(tiny, profile=Profile.from_dict(tiny.profile.to_dict() | changes))
 
@@ -54,19 +52,3 @@ def test_the_address_covers_what_changes_vectors_and_nothing_else(tiny: Recogniz
     ]
     assert len({base, *others}) == 7
     assert video_key("sha", with_profile(templates=["{}"], aggregate="logits"), ONE, 8) == base
-
-
-def test_of_many_requests_for_one_video_one_makes_the_vectors(cache_redis: redis.Redis) -> None:
-    cache, made = VideoCache(cache_redis, 60), []
-
-    def ask(index: int) -> None:
-        with cache.single_flight("k"):
-            if cache.get("k") is None:
-                time.sleep(0.05)
-                made.append(index)
-                cache.put("k", VECTORS)
-
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(ask, range(16)))
-    assert len(made) == 1
-    assert cache._flights == {}

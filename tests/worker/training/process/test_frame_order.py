@@ -1,8 +1,7 @@
-"""Where only the order of frames tells the classes apart: the transformer learns it, the mean cannot (method §20 #11).
+"""If only the order of frames tells the classes apart, the transformer learns it and the mean cannot (method §20 #11).
 
-Encoded clips, decode children, a whole session. That it also holds for scenes which were never seen takes longer to
-learn, and is what `benchmarks/frame_order.py` shows.
-"""
+The test uses encoded clips, decode children and a whole run. It takes longer to learn the order for scenes that were
+not trained on; `benchmarks/frame_order.py` shows that."""
 
 from __future__ import annotations
 
@@ -30,7 +29,7 @@ def pool() -> Iterator[DecodePool]:
 
 @pytest.fixture
 def dataset(tmp_path: Path) -> Dataset:
-    """Eight scenes, each of them rising and sinking, to train on and to be judged by."""
+    """Eight scenes, each of them rising and sinking, to train on and to evaluate on."""
     (tmp_path / "clips").mkdir()
     rng = np.random.default_rng(0)
     scenes = [Scene.draw(rng) for _ in range(8)]
@@ -39,8 +38,8 @@ def dataset(tmp_path: Path) -> Dataset:
     return describe((*train, *(item.model_copy(update={"split": "val"}) for item in train)))
 
 
-def test_what_a_model_sees_of_a_scene_is_the_same_in_every_order(tmp_path: Path, pool: DecodePool) -> None:
-    """Else the mean could win, and nothing would be shown."""
+def test_every_order_of_a_scene_has_the_same_frames(tmp_path: Path, pool: DecodePool) -> None:
+    """Otherwise the mean could win too, and the test would show nothing."""
     scene = Scene.draw(np.random.default_rng(0))
     samples = []
     for number, order in enumerate(ORDERS.values()):

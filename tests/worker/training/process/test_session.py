@@ -1,4 +1,4 @@
-"""Whole runs in this process, on rendered clips and a tiny CLIP: every option leads to a version that can be served."""
+"""Whole runs in this process, on rendered clips with a tiny CLIP: every option leads to a usable version."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ from tests import tiny
 from tests.clips import SPECS, render
 from tests.models.conftest import tiny_base
 from worker.decoding.pool import DecodePool
-from worker.training.process import evaluation, session
-from worker.training.run import config
+from worker.training.process.evaluation import run_evaluation
+from worker.training.process.session import run_training
+from worker.training.run.config import resolve_config
 from worker.training.run.stop import Stop
 from worker.training.run.world import World
-from worker.training.spec import Spec
+from worker.training.spec import RunSpec
 
 CPU = torch.device("cpu")
 LABELS = ("bars", "cells", "dots", "lines")
@@ -75,10 +76,10 @@ def dataset(home: Path) -> Dataset:
     )
 
 
-def spec_of(home: Path, dataset: Dataset, scratch: Path, **asked: Any) -> Spec:
+def spec_of(home: Path, dataset: Dataset, scratch: Path, **requests: Any) -> RunSpec:
     (scratch / "output").mkdir(parents=True, exist_ok=True)
     (scratch / "number").write_text("1")
-    return Spec(
+    return RunSpec(
         job="job_test",
         model="tiny",
         version=None,
@@ -88,7 +89,7 @@ def spec_of(home: Path, dataset: Dataset, scratch: Path, **asked: Any) -> Spec:
         scratch=scratch,
         frames=scratch / "frames",
         settings=Settings(data_dir=home),
-        **({"training": None, "evaluation": None} | asked),
+        **({"training": None, "evaluation": None} | requests),
     )
 
 
@@ -96,7 +97,7 @@ def train(home: Path, dataset: Dataset, scratch: Path, pool: DecodePool, **optio
     fields = {"name": "scenes", "dataset": dataset.id, "base": "tiny", "epochs": 1, "batch_size": 4} | options
     request = TrainingRequest.model_validate(fields)
     spec = spec_of(home, dataset, scratch, training=request)
-    session.run(spec, request, World(0, 1, CPU), pool, Stop())
+    run_training(spec, request, World(0, 1, CPU), pool, Stop())
     card = Card.model_validate_json((spec.output / "card.json").read_text())
     return card, open_version(spec.output, data_dir=home, progress=lambda *_: None)
 
@@ -146,7 +147,7 @@ def test_every_option_leads_to_a_version(
 
 
 def test_w_of_the_version_is_w_of_the_training(home: Path, dataset: Dataset, tmp_path: Path, pool: DecodePool) -> None:
-    """The trained classes, asked as labels of a request, get the rows that were trained against."""
+    """The trained classes, sent as labels of a request, get the rows that were trained against."""
     from safetensors.torch import load_file
 
     from models.classifier.ensemble import build_rows
@@ -171,7 +172,7 @@ def test_few_shot_draws_are_recorded_and_the_same_again(
     assert first.hyperparameters["repeats"] == 1  # 12 clips by 8 drawn ones
 
 
-def test_classes_left_out_say_what_training_costs(
+def test_classes_left_out_measure_what_training_costs(
     home: Path, dataset: Dataset, tmp_path: Path, pool: DecodePool
 ) -> None:
     card, _ = train(home, dataset, tmp_path, pool, novel=["dots", "lines"])
@@ -186,7 +187,7 @@ def test_classes_left_out_say_what_training_costs(
         assert found["harmonic_mean"] == pytest.approx(expected)
 
 
-def test_a_cheap_run_measures_by_a_probe_what_it_costs_other_labels(
+def test_a_cheap_run_measures_with_a_probe_what_it_costs_other_labels(
     home: Path, dataset: Dataset, tmp_path: Path, pool: DecodePool
 ) -> None:
     card, _ = train(home, dataset, tmp_path, pool, tune="projection")
@@ -205,7 +206,7 @@ def test_a_version_can_be_trained_further(home: Path, dataset: Dataset, tmp_path
     request = TrainingRequest(name="scenes", dataset=dataset.id, base="scenes:1", temporal="transformer", epochs=1)
     spec = spec_of(home, dataset, tmp_path / "second", training=request)
     spec = spec.model_copy(update={"version": tmp_path / "first" / "output", "model": "scenes:1"})
-    session.run(spec, request, World(0, 1, CPU), pool, Stop())
+    run_training(spec, request, World(0, 1, CPU), pool, Stop())
     second = Card.model_validate_json((spec.output / "card.json").read_text())
     assert second.base == "scenes:1"
     assert second.digest != card.digest
@@ -222,7 +223,7 @@ def test_a_version_can_be_trained_further(home: Path, dataset: Dataset, tmp_path
         ({"text_inputs": "context", "classifier": "text:minilm"}, "classifier"),
     ],
 )
-def test_what_does_not_fit_is_said_by_field(
+def test_an_error_names_the_field_that_does_not_fit(
     home: Path, dataset: Dataset, tmp_path: Path, pool: DecodePool, options: dict[str, Any], field: str
 ) -> None:
     with pytest.raises(InvalidTraining) as caught:
@@ -233,23 +234,23 @@ def test_what_does_not_fit_is_said_by_field(
 @pytest.mark.parametrize(
     ("labels", "flip"), [(("turn_left", "turnRight"), 0.0), (("leftovers", "copyright"), 0.5)], ids=str
 )
-def test_what_left_and_right_tell_apart_is_not_mirrored(labels: tuple[str, ...], flip: float) -> None:
+def test_classes_about_left_and_right_are_not_flipped(labels: tuple[str, ...], flip: float) -> None:
     request = TrainingRequest(name="sides", dataset="ds_" + "0" * 24, tune="tower")
-    augment = config.resolve(request, tiny_base(), labels, 100, 100, CPU).augment
+    augment = resolve_config(request, tiny_base(), labels, 100, 100, CPU).augment
     assert augment is not None
     assert augment.flip == flip
 
 
-def test_an_evaluation_of_other_wordings(
+def test_an_evaluation_with_other_labels(
     home: Path, dataset: Dataset, tmp_path: Path, pool: DecodePool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     request = EvaluationRequest(
         model="tiny", dataset=dataset.id, split="all", protocol="half_class", labels=("a", "b", "c", "d")
     )
     spec = spec_of(home, dataset, tmp_path, evaluation=request)
-    evaluation.run(spec, request, World(0, 1, CPU), pool, Stop())
-    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    result = said[-1]["data"]
+    run_evaluation(spec, request, World(0, 1, CPU), pool, Stop())
+    messages = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    result = messages[-1]["data"]
     assert result["metrics"]["clips"] == 16
     assert len(result["half_class"]["splits"]) == 10
     report = json.loads((spec.output / "report.json").read_text())

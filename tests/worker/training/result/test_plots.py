@@ -12,12 +12,12 @@ from worker.training.result.plots import (
     CURVES,
     PANEL,
     WIDE,
-    Curves,
-    between,
     confusion_png,
     correlation_png,
     curves_png,
+    mean_cosine,
 )
+from worker.training.run.curves import Curves
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -103,9 +103,9 @@ def test_red_is_alike_blue_is_opposed_and_white_is_neither() -> None:
 
 
 def test_how_alike_classes_are_leaves_the_diagonal_out() -> None:
-    assert between(np.array([[1.0, 0.5, 0.1], [0.5, 1.0, 0.3], [0.1, 0.3, 1.0]])) == 0.3
-    assert between(np.eye(1)) == 0.0
-    assert str(between(np.array([[1.0, -0.001], [-0.001, 1.0]]))) == "0.0"
+    assert mean_cosine(np.array([[1.0, 0.5, 0.1], [0.5, 1.0, 0.3], [0.1, 0.3, 1.0]])) == 0.3
+    assert mean_cosine(np.eye(1)) == 0.0
+    assert str(mean_cosine(np.array([[1.0, -0.001], [-0.001, 1.0]]))) == "0.0"
 
 
 @pytest.mark.parametrize(("steps", "epochs"), [(0, 0), (1, 0), (1, 1), (3, 3), (500, 5)])

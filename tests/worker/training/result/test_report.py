@@ -13,8 +13,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from worker.training.judging.measures import Scored, base_to_novel, compare, evaluate, half_class
-from worker.training.result.report import Report, build, write
+from models.judging.protocols import half_class
+from worker.training.judging.comparison import base_to_novel_record, compare_scores
+from worker.training.judging.measures import evaluate_views
+from worker.training.judging.scored import Scored
+from worker.training.result.report import build_report, write_report
+from worker.training.result.report_types import Report
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -28,7 +32,7 @@ VOID = {"meta", "img", "br"}
 
 
 class Page(HTMLParser):
-    """What a browser would make of a page: its tags, its text, and what it would run or fetch."""
+    """A page as a browser reads it: its tags, its text, and what it would run or fetch."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -80,8 +84,8 @@ def report_of(classes: list[str], after: Scored, **more: Any) -> Report:
         "temporal": "mean",
         "open_labels": True,
     } | more.pop("model", {})
-    return build(
-        evaluate({"1x1": after}, classes),
+    return build_report(
+        evaluate_views({"1x1": after}, classes),
         model=model,
         dataset={"id": "ds_0123456789abcdef01234567", "digest": "ab" * 32, "name": "<i>gym</i>.zip"},
         split=more.pop("split", "val"),
@@ -106,15 +110,15 @@ def full(classes: list[str], clips: int = 60) -> Report:
             ],
             "val": [{"epoch": 1.0, "loss": 0.7, "top1": 0.5}],
         },
-        before=compare(before, after),
-        base_to_novel=base_to_novel((before, after), (before, after), classes, ["<s>novel"]),
-        half_class=half_class(after) if count >= 4 else None,
+        before=compare_scores(before, after),
+        base_to_novel=base_to_novel_record((before, after), (before, after), classes, ["<s>novel"]),
+        half_class=half_class(after.probabilities, after.labels) if count >= 4 else None,
         skipped=[("<u>broken</u>.mp4", "undecodable_video")],
     )
 
 
 def page_of(report: Report, directory: Path) -> Page:
-    write(report, directory)
+    write_report(report, directory)
     return Page((directory / "report.html").read_text(encoding="utf-8"))
 
 
@@ -124,25 +128,25 @@ def words(page: Page) -> str:
 
 def test_everything_is_written(tmp_path: Path) -> None:
     report = full(["jump", "run", "sit", "fall"])
-    write(report, tmp_path / "new" / "directory")
+    write_report(report, tmp_path / "new" / "directory")
     written = {path.name for path in (tmp_path / "new" / "directory").iterdir()}
     assert written == {"report.json", "report.html", "confusion.png", "correlation.png", "curves.png"}
     assert json.loads((tmp_path / "new" / "directory" / "report.json").read_text()) == report
 
 
 def test_only_what_there_is_to_draw_is_drawn(tmp_path: Path) -> None:
-    write(report_of(["a", "b"], scored(2, 4)), tmp_path)
+    write_report(report_of(["a", "b"], scored(2, 4)), tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"report.json", "report.html", "confusion.png"}
 
 
 def test_the_same_report_is_the_same_bytes(tmp_path: Path) -> None:
     for name in ("one", "two"):
-        write(full(["jump", "run", "sit", "fall"]), tmp_path / name)
+        write_report(full(["jump", "run", "sit", "fall"]), tmp_path / name)
     for path in (tmp_path / "one").iterdir():
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes(), path.name
 
 
-def test_hostile_names_are_text_and_nothing_else(tmp_path: Path) -> None:
+def test_hostile_names_are_shown_as_text(tmp_path: Path) -> None:
     report = full(HOSTILE)
     page = page_of(report, tmp_path)
     assert not {"script", "u", "s", "b"} & set(page.tags)
@@ -160,7 +164,7 @@ def test_hostile_names_are_text_and_nothing_else(tmp_path: Path) -> None:
         assert " ".join(text.split()) in words(page)
 
 
-def test_the_page_needs_nothing_but_itself(tmp_path: Path) -> None:
+def test_the_page_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
     page = page_of(full(["jump", "run", "sit", "fall"]), tmp_path)
     html = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert len(page.addresses) == 3
@@ -190,46 +194,46 @@ def test_headline_numbers_come_first(tmp_path: Path) -> None:
         ("macro mAP", view["map"]),
         ("top-5", view["top5"]),
     ):
-        assert re.search(rf"{name} {100 * value:.1f} %", text[: text.index("What this says")]), name
+        assert re.search(rf"{name} {100 * value:.1f} %", text[: text.index("What this means")]), name
     assert f"{round(view['top1'] * 60)} of 60 clips" in text
 
 
 @pytest.mark.parametrize("classes", [2, 5])
-def test_top_5_is_not_shown_where_it_is_always_all(tmp_path: Path, classes: int) -> None:
+def test_top_5_is_not_shown_if_it_is_always_100_percent(tmp_path: Path, classes: int) -> None:
     text = words(page_of(report_of([f"c{n}" for n in range(classes)], scored(classes, 20)), tmp_path))
     assert "Not shown" in text
     assert "best five" not in text
 
 
-def test_few_clips_make_modest_words(tmp_path: Path) -> None:
-    def said(gained: int) -> str:
+def test_few_clips_prove_no_improvement(tmp_path: Path) -> None:
+    def verdict(gained: int) -> str:
         labels, right = np.zeros(40, np.int64), np.tile([0.9, 0.1], (40, 1))
         wrong = right.copy()
         wrong[:gained] = [0.1, 0.9]
         ids = [str(place) for place in range(40)]
         after = Scored(ids, labels, right)
-        report = report_of(["a", "b"], after, before=compare(Scored(ids, labels, wrong), after))
+        report = report_of(["a", "b"], after, before=compare_scores(Scored(ids, labels, wrong), after))
         return words(page_of(report, tmp_path / str(gained)))
 
-    assert "training has helped" in said(20)
-    assert "too few, or too alike" in said(3)
-    assert "no difference" in said(0)
+    assert "training has helped" in verdict(20)
+    assert "too few clips to say" in verdict(3)
+    assert "did not change" in verdict(0)
 
 
 @pytest.mark.parametrize(
-    ("split", "base", "said"),
+    ("split", "base", "expected"),
     [
-        ("train", "lite", "trained on these very clips"),
+        ("train", "lite", "trained on these clips"),
         ("train", None, "If the model was trained on this dataset"),
         ("all", None, "If the model was trained on this dataset"),
-        ("val", "lite", "They are a sample"),
+        ("val", "lite", "These clips are a sample"),
     ],
 )
-def test_clips_that_may_have_been_trained_on_are_called_so(
-    tmp_path: Path, split: str, base: str | None, said: str
+def test_the_page_says_if_clips_may_have_been_trained_on(
+    tmp_path: Path, split: str, base: str | None, expected: str
 ) -> None:
     text = words(page_of(report_of(["a", "b"], scored(2, 9), split=split, model={"base": base}), tmp_path))
-    assert said in text
+    assert expected in text
     assert ("trained on" in text[: text.index("Classes")]) == (split != "val")
 
 
@@ -258,29 +262,30 @@ def test_any_number_of_classes_and_clips(tmp_path: Path, classes: int, clips: in
     assert page.text.count("class ") >= classes
 
 
-def test_what_it_cost_other_labels(tmp_path: Path) -> None:
+def test_the_page_says_what_training_cost_other_labels(tmp_path: Path) -> None:
     measured = words(page_of(full(["a", "b"]), tmp_path / "1"))
     unknown = words(page_of(report_of(["a", "b"], scored(2, 9)), tmp_path / "2"))
     closed = words(page_of(report_of(["a", "b"], scored(2, 9), model={"open_labels": False}), tmp_path / "3"))
     untrained = words(page_of(report_of(["a", "b"], scored(2, 9), model={"base": None}), tmp_path / "4"))
     assert "harmonic mean" in measured
-    assert "Not measured here" in unknown
+    assert "Not measured" in unknown
+    assert "was not trained on" in unknown
     assert "its own classes only" in closed
-    assert "never trained on" not in closed
+    assert "was not trained on" not in closed
     assert "cost other labels" not in untrained
 
 
-def test_the_commands_can_be_pasted_whatever_the_labels_hold(tmp_path: Path) -> None:
+def test_the_commands_can_be_pasted_whatever_the_labels_contain(tmp_path: Path) -> None:
     classes = ['it\'s; `id` $(id) $HOME "x" \\', "a;type=text/html", "<b>&amp;"]
     text = page_of(report_of(classes, scored(3, 9)), tmp_path).text
     start = text.index("curl ")
     line = text[start : text.index("/v1/classify", start) + len("/v1/classify")]
     shell = ["bash", "-c", f"curl() {{ printf '%s\\0' \"$@\"; }}; {line}"]
-    heard = subprocess.run(shell, capture_output=True, check=True, text=True).stdout.split("\0")[:-1]
-    assert heard[:5] == ["-F", "video=@clip.mp4", "-F", "model=gym:3", "--form-string"]
-    assert heard[5].startswith("labels=")
-    assert json.loads(heard[5].removeprefix("labels=")) == classes
-    assert heard[6:] == ["http://127.0.0.1:8000/v1/classify"]
+    received = subprocess.run(shell, capture_output=True, check=True, text=True).stdout.split("\0")[:-1]
+    assert received[:5] == ["-F", "video=@clip.mp4", "-F", "model=gym:3", "--form-string"]
+    assert received[5].startswith("labels=")
+    assert json.loads(received[5].removeprefix("labels=")) == classes
+    assert received[6:] == ["http://127.0.0.1:8000/v1/classify"]
 
 
 def test_a_loss_that_overflowed_is_null(tmp_path: Path) -> None:
@@ -292,13 +297,13 @@ def test_a_loss_that_overflowed_is_null(tmp_path: Path) -> None:
             "val": [{"epoch": 1.0, "loss": float("nan"), "top1": 0.5}],
         },
     )
-    write(report, tmp_path)
+    write_report(report, tmp_path)
     curves = json.loads((tmp_path / "report.json").read_text())["curves"]
     assert curves["train"][0]["loss"] is None
     assert curves["val"][0]["loss"] is None
 
 
-def test_a_file_name_that_is_no_text_is_still_reported(tmp_path: Path) -> None:
-    write(report_of(["a", "b"], scored(2, 9), skipped=[("caf\udce9.mp4", "undecodable_video")]), tmp_path)
+def test_a_file_name_that_is_not_unicode_is_still_reported(tmp_path: Path) -> None:
+    write_report(report_of(["a", "b"], scored(2, 9), skipped=[("caf\udce9.mp4", "undecodable_video")]), tmp_path)
     assert json.loads((tmp_path / "report.json").read_text())["skipped"][0]["clip"] == "caf\udce9.mp4"
     assert "caf?.mp4" in (tmp_path / "report.html").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The loop: accumulation, processes and interruptions change nothing; what is frozen stays as it was."""
+"""The loop: accumulation, processes and interruptions change nothing; frozen parts stay as they are."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from models.classifier.rows import Classifier, TextInputs, build
 from models.fitting.recipes import RECIPES
 from models.recognition.video_model import VideoModel
 from tests.models.conftest import tiny_base
-from worker.training.run import checkpoints
+from worker.training.run.checkpoints import restore_checkpoint, save_checkpoint
 from worker.training.run.config import Config
 from worker.training.run.feeds import MicroBatch
-from worker.training.run.loop import State, Step, train
+from worker.training.run.loop import State, StepReport, fit_encoder
 from worker.training.run.order import Order, Pick
 from worker.training.run.stop import Stop, Stopped
 
@@ -32,7 +32,7 @@ FRAMES, CLIPS = 4, 10
 
 
 class SeededPixels:
-    """A double of FrameFeed: pixels that are noise, but always the same for the same pick."""
+    """A stand-in for FrameFeed: its pixels are noise, but always the same for the same pick."""
 
     from_trunk = False
 
@@ -86,7 +86,7 @@ def order(settings: Config, rank: int = 0, world: int = 1) -> Order:
 
 def run(settings: Config, model: VideoModel, classifier: Classifier, state: State | None = None) -> State:
     state = state or State()
-    train(settings, model, classifier, SeededPixels(), order(settings), state, CPU, Stop(), lambda *_: None)
+    fit_encoder(settings, model, classifier, SeededPixels(), order(settings), state, CPU, Stop(), lambda *_: None)
     return state
 
 
@@ -94,7 +94,7 @@ def losses(state: State) -> list[float]:
     return [point["loss"] or 0.0 for point in state.curve]
 
 
-def test_it_learns_and_w_stays_bit_identical() -> None:
+def test_the_model_learns_and_w_stays_bit_identical() -> None:
     model, classifier = parts()
     before = classifier.rows().clone()
     eager = replace(config().recipe, pretrained_ratio=1.0, epochs=10.0)
@@ -117,14 +117,14 @@ def test_two_epochs_and_two_more_are_four(tmp_path: Path) -> None:
     model, classifier = parts()
     stop, state, path = Stop(), State(), tmp_path / "checkpoint.pt"
 
-    def after(done: Step, _: State) -> None:
-        stop.asked = done.step == 4  # of 8: two epochs
+    def after(done: StepReport, _: State) -> None:
+        stop.requested = done.step == 4  # of 8: two epochs
 
     with pytest.raises(Stopped):
-        train(settings, model, classifier, SeededPixels(), order(settings), state, CPU, stop, after)
-    checkpoints.save(path, model, classifier, state, {})
+        fit_encoder(settings, model, classifier, SeededPixels(), order(settings), state, CPU, stop, after)
+    save_checkpoint(path, model, classifier, state, {})
     model, classifier = parts()
-    state, _ = checkpoints.restore(path, model, classifier)
+    state, _ = restore_checkpoint(path, model, classifier)
     assert state.step == 4
     resumed = run(settings, model, classifier, state)
     assert losses(resumed) == pytest.approx(losses(whole), abs=1e-6)
@@ -132,7 +132,7 @@ def test_two_epochs_and_two_more_are_four(tmp_path: Path) -> None:
         torch.testing.assert_close(model.state_dict()[name], tensor, rtol=0, atol=1e-6)
 
 
-def test_a_loss_that_is_no_number_ends_the_run() -> None:
+def test_a_loss_that_is_not_a_number_ends_the_run() -> None:
     model, classifier = parts()
     with torch.no_grad():
         model.logit_scale.fill_(float("nan"))
@@ -166,14 +166,16 @@ def rank_main(rank: int, port: int, out: str) -> None:
     dist.init_process_group("gloo", rank=rank, world_size=2)
     model, classifier = parts()
     settings, state = config(micro=2), State()
-    train(settings, model, classifier, SeededPixels(), order(settings, rank, 2), state, CPU, Stop(), lambda *_: None)
+    fit_encoder(
+        settings, model, classifier, SeededPixels(), order(settings, rank, 2), state, CPU, Stop(), lambda *_: None
+    )
     if rank == 0:
         torch.save(losses(state), out)
     dist.destroy_process_group()
 
 
 def test_two_processes_have_the_loss_of_one(tmp_path: Path) -> None:
-    """DDP over gloo, the same global batch of 5: 3 clips here, 2 and a filler there."""
+    """DDP over gloo with the same global batch of 5: one process has 3 clips, the other 2 and a filler."""
     out = tmp_path / "losses.pt"
     spawn(rank_main, args=(free_port(), str(out)), nprocs=2)  # type: ignore[no-untyped-call]
     assert torch.load(out, weights_only=True) == pytest.approx(losses(run(config(), *parts())), abs=1e-4)

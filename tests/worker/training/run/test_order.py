@@ -1,4 +1,4 @@
-"""Who is trained on when: the same clips and crops, however the work is divided."""
+"""The order of clips is the same, with the same crops, however the work is divided."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_an_epoch_shows_every_clip_as_often_as_asked(order: Order) -> None:
 
 
 @given(orders, st.integers(2, 4))
-def test_processes_share_a_batch_and_have_as_many_micro_batches(order: Order, world: int) -> None:
+def test_processes_share_a_batch_and_have_equally_many_micro_batches(order: Order, world: int) -> None:
     parts = [Order(order.clips, order.repeats, order.batch, order.micro, order.seed, r, world) for r in range(world)]
     for step in range(min(order.per_epoch, 4)):
         whole = {(pick.clip, pick.seed) for pick in picked(order, step)}

@@ -1,0 +1,108 @@
+"""Evaluation and validation give a clip the vectors that serving gives it."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+import torch
+
+from core.datasets import Item
+from core.records import Job
+from core.registry import Registry
+from core.settings import Settings
+from core.storage import Store, blob_key
+from core.vocabulary import TemporalKind
+from models.frames.sampling import Views
+from models.recognition.recognizer import Recognizer
+from models.recognition.video_encoder import VideoEncoder
+from models.recognition.video_model import VideoModel
+from tests.clips import rendered
+from tests.models.conftest import CPU, tiny_base
+from worker.decoding.dataset_clips import ClipReader, Sample
+from worker.decoding.pool import DecodePool
+from worker.inference import shelf
+from worker.inference.caches.classifiers import ClassifierCache
+from worker.inference.caches.features import VideoCache
+from worker.inference.handlers import answer_embed
+from worker.inference.runtime import Runtime
+from worker.inference.shelf import Shelf
+from worker.inference.video_facts import VideoBook
+from worker.jobs.cancellation import CancelToken
+from worker.training.judging.gallery import Gallery
+from worker.training.run.encoding import encoder_of
+from worker.training.run.stop import Stop
+
+VIEWS = "2x3"
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[DecodePool]:
+    with DecodePool(1, 30.0, 2 << 30, 1 << 24, 60.0) as pool:
+        yield pool
+
+
+def trained(kind: TemporalKind) -> tuple[VideoModel, Recognizer]:
+    """A model with that temporal head, and the recogniser that serves it."""
+    torch.manual_seed(1)
+    base = tiny_base()
+    model = base.video_model(kind, "random")
+    served = replace(base, tower=model.tower, temporal=model.temporal, temporal_kind=kind)
+    return model, served.recognizer(CPU, torch.float32)
+
+
+def gallery_vector(encoder: VideoEncoder, clip: Path, pool: DecodePool) -> torch.Tensor:
+    """[d], the mean over views."""
+    item = Item(path="a/clip.mp4", sha256="0" * 64, label="a", split="val", seconds=1.0)
+    reader = ClipReader(pool, encoder.profile, encoder.profile.frames)
+    gallery = Gallery(reader, [item], [Sample(clip, 0)], encoder.profile, Stop())
+    _, vectors = gallery.vectors(encoder, Views.parse(VIEWS), together=4)  # [1, V, d]
+    return vectors[0].mean(dim=0)
+
+
+@pytest.mark.parametrize("kind", ["transformer", "token_conv"])
+def test_serving_evaluation_and_validation_give_the_same_vectors(
+    kind: TemporalKind,
+    pool: DecodePool,
+    tmp_path: Path,
+    cache_redis: redis.Redis,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model, recognizer = trained(kind)
+
+    def load(*_: Any, **__: Any) -> Recognizer:
+        return recognizer
+
+    monkeypatch.setattr(shelf, "load", load)
+    settings = Settings(data_dir=tmp_path, batch_frames=2 * recognizer.profile.frames)  # 6 views take three forwards
+    store = Store(settings.store_url, tmp_path / "spool")
+    upload = rendered("h264", tmp_path)
+    sha256 = hashlib.sha256(upload.read_bytes()).hexdigest()
+    store.publish_file(upload, blob_key(sha256))
+    clip = store.local_path(blob_key(sha256))
+    runtime = Runtime(
+        store=store,
+        shelf=Shelf(settings, Registry(store)),
+        decoders=pool,
+        classifiers=ClassifierCache(cache_redis, 60),
+        videos=VideoCache(cache_redis, 60),
+        book=VideoBook(cache_redis),
+    )
+    request = {"sha256": sha256, "model": "lite", "views": VIEWS, "normalize": False}
+    answer = answer_embed(
+        runtime, Job(id="job_1", kind="embed", request=request, created_at=time.time()), CancelToken()
+    )
+    runtime.shelf.close()
+    served = torch.tensor(answer["data"][0]["vector"])
+    torch.testing.assert_close(gallery_vector(recognizer, clip, pool), served, rtol=1e-4, atol=1e-5)
+    model.train()
+    with encoder_of(model, recognizer.profile, CPU, torch.float32) as encoder:
+        assert not model.training
+        torch.testing.assert_close(gallery_vector(encoder, clip, pool), served, rtol=1e-4, atol=1e-5)
+    assert model.training

@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import torch
+
+from tests.worker.training.judging.scores import scored
+from worker.training.judging.scored import Scored
+
+
+@pytest.mark.parametrize(
+    ("labels", "probabilities"),
+    [([0], [[0.5, 0.5], [0.5, 0.5]]), ([2], [[0.5, 0.5]]), ([-1], [[0.5, 0.5]]), ([0], [[float("nan"), 0.5]])],
+)
+def test_scores_that_do_not_fit_are_refused(labels: list[int], probabilities: list[list[float]]) -> None:
+    with pytest.raises(ValueError, match=r"clips|label|number"):
+        Scored(["a.mp4"], np.array(labels), np.array(probabilities))
+
+
+def test_scores_come_back_whole_from_a_checkpoint() -> None:
+    original, file = scored([0, 1, 2], [0, 1, 1]), io.BytesIO()
+    torch.save(original.to_dict(), file)
+    file.seek(0)
+    loaded = Scored.from_dict(torch.load(file, weights_only=True))
+    assert loaded.ids == original.ids
+    assert np.array_equal(loaded.labels, original.labels)
+    assert np.array_equal(loaded.probabilities, original.probabilities)

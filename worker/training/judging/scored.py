@@ -1,0 +1,61 @@
+"""The scores that a model gave to labelled clips: what every number of a report is computed from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from models.judging.metrics import IntArray
+
+FloatArray = npt.NDArray[np.float32] | npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """ids: the clips' paths; labels: int64 [n], indices of classes; probabilities: float [n, C].
+
+    Raises: ValueError if the three do not fit together, or if a score is not a number (the model has diverged).
+    """
+
+    ids: Sequence[str]
+    labels: IntArray
+    probabilities: FloatArray
+
+    def __post_init__(self) -> None:
+        count, classes = self.probabilities.shape
+        if not len(self.ids) == len(self.labels) == count:
+            raise ValueError(f"{len(self.ids)} clips, {len(self.labels)} labels and {count} rows of scores do not fit.")
+        if count and not (self.labels.min() >= 0 and self.labels.max() < classes):
+            raise ValueError(f"A label is not one of the {classes} classes.")
+        if not np.isfinite(self.probabilities).all():
+            raise ValueError("A score is not a number: the model has diverged.")
+
+    @property
+    def hits(self) -> npt.NDArray[np.bool_]:
+        """Whether the best class of each clip is its own [n]."""
+        best: IntArray = self.probabilities.argmax(axis=1)  # [n]
+        right: npt.NDArray[np.bool_] = best == self.labels
+        return right
+
+    def without_duplicates(self) -> Scored:
+        """Only the first scores of each clip."""
+        first = np.array(list({clip: place for place, clip in reversed(list(enumerate(self.ids)))}.values()), np.int64)
+        first.sort()
+        return Scored([self.ids[place] for place in first], self.labels[first], self.probabilities[first])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Strings and tensors, which a checkpoint can hold."""
+        return {
+            "ids": list(self.ids),
+            "labels": torch.from_numpy(self.labels),
+            "probabilities": torch.from_numpy(self.probabilities),
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Scored:
+        return cls(data["ids"], data["labels"].numpy(), data["probabilities"].numpy())

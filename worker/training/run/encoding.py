@@ -1,0 +1,62 @@
+"""Video vectors of dataset clips, made on the road that serves them (models/recognition/video_encoder.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from models.frames.sampling import Views
+from models.image.precision import autocasting
+from models.profiles.profile import Profile
+from models.recognition.video_encoder import VideoEncoder
+from models.recognition.video_model import VideoModel
+from worker.decoding.dataset_clips import UInt8Array
+from worker.training.run.stop import Stop
+
+
+@contextmanager
+def encoder_of(
+    model: VideoModel, profile: Profile, device: torch.device, compute: torch.dtype
+) -> Iterator[VideoEncoder]:
+    """A view on a model with fp32 weights: the tower computes in `compute` under autocast, the head in fp32. The model
+    is in evaluation mode while the context lasts."""
+
+    def image_tower(pixels: Tensor, clip: int) -> Tensor:
+        with autocasting(device, compute):
+            features: Tensor = model.tower(pixels, clip)  # [N, 3, S, S] → [N, d]
+        return features
+
+    was_training = model.training
+    model.eval()
+    try:
+        yield VideoEncoder(
+            image_tower=image_tower,
+            head=model.temporal,
+            profile=profile,
+            dim=model.tower.dim,
+            device=device,
+            dtype=torch.float32,
+            mixes_time=model.tower.mixes_time,
+        )
+    finally:
+        model.train(was_training)
+
+
+def encode_videos(
+    videos: Iterable[tuple[int, UInt8Array]], encoder: VideoEncoder, views: Views, together: int, stop: Stop
+) -> tuple[list[int], Tensor]:
+    """videos: index and frames uint8 [V, T, S, S, 3] → the indices, and video vectors float32 [n, V, d] on the CPU.
+
+    `together`: views in one forward pass. Raises: Stopped.
+    """
+    indices: list[int] = []
+    vectors: list[Tensor] = []
+    for index, frames in videos:
+        stop.check()
+        parts = [frames[start : start + together] for start in range(0, len(frames), together)]
+        indices.append(index)
+        vectors.append(torch.cat([encoder.video_vectors(part) for part in parts]))  # [V, d]
+    return indices, torch.stack(vectors) if vectors else torch.empty(0, views.count, encoder.dim)  # [n, V, d]

@@ -1,0 +1,218 @@
+"""The parts of one training run, assembled before its first step.
+
+`Run` is frozen. What changes while training is the loop's `State`, and the weights of `model` and `classifier`.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+
+import torch
+
+from core.errors import InvalidTraining
+from core.training_requests import TrainingRequest
+from models.classifier import rows as classifiers
+from models.classifier.lda import VIDEOS_PER_CLASS
+from models.classifier.rows import Classifier, Features
+from models.fitting import shots
+from models.fitting.recipes import RECIPES
+from models.frames.sampling import Views
+from models.image.precision import DTYPES
+from models.profiles.profile import Profile
+from models.recognition.base import Base
+from models.recognition.video_encoder import VideoEncoder
+from models.recognition.video_model import VideoModel
+from models.text.encoders import TextSide
+from worker.children.messages import say
+from worker.decoding.dataset_clips import ClipReader
+from worker.decoding.pool import DecodePool
+from worker.training.run.base_model import open_base_model, open_text_encoder
+from worker.training.run.config import Config, resolve_config
+from worker.training.run.division import ClipDivision, divide_dataset, samples_of
+from worker.training.run.encoding import encode_videos, encoder_of
+from worker.training.run.feeds import MAX_TRUNK_BYTES, Feed, FrameFeed, precompute_trunk
+from worker.training.run.order import Order
+from worker.training.run.stop import Stop
+from worker.training.run.world import World
+from worker.training.spec import RunSpec
+
+SINGLE_VIEW = Views()
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    spec: RunSpec
+    request: TrainingRequest
+    world: World
+    stop: Stop
+    base: Base  # the model that training starts from
+    division: ClipDivision
+    config: Config
+    profile: Profile  # of the version
+    reader: ClipReader  # reads clips as evaluation does
+    train_reader: ClipReader  # reads clips as training does: augmented, cached
+    texts: TextSide  # the text encoder that W is made with
+    classifier: Classifier  # W
+    model: VideoModel
+    order: Order
+
+    @property
+    def device(self) -> torch.device:
+        return self.world.device
+
+    @property
+    def scale(self) -> float:
+        """exp(s), as trained so far."""
+        return float(self.model.logit_scale.detach().exp())
+
+    def encoder(self, model: VideoModel) -> AbstractContextManager[VideoEncoder]:
+        """`model` as an encoder, in the precision of this run."""
+        return encoder_of(model, self.profile, self.device, DTYPES[self.config.precision])
+
+    def order_of(self, feed: Feed) -> Order:
+        """Batches of precomputed trunk outputs are small and quick, so a step needs no micro-batches."""
+        return replace(self.order, micro=self.config.batch) if feed.from_trunk else self.order
+
+
+def open_run(spec: RunSpec, request: TrainingRequest, world: World, pool: DecodePool, stop: Stop) -> Run:
+    """Raises: VireoError, Stopped."""
+    if request.seed is None:
+        request = request.model_copy(update={"seed": RECIPES[request.recipe].seed})
+    seed = request.seed or 0
+    world.report_phase("preparing")
+    torch.manual_seed(seed)
+    base = open_base_model(spec)
+    division = divide_dataset(request, spec.dataset, seed)
+    clips = division.available, len(division.train)
+    config = resolve_config(request, base, division.classes, *clips, world.device)
+    profile = replace(base.profile, name=request.name, frames=config.frames, templates=config.inputs.served)
+    ahead = max(8, 2 * config.micro)
+    cache = spec.frames if config.cache_frames else None
+    reader = ClipReader(pool, profile, config.frames, ahead=ahead)
+    texts = open_text_encoder(spec, request.classifier, base, seed)
+    texts.module.to(world.device)
+    features = None
+    if config.classifier == "lda":
+        world.report_phase("features")
+        features = _lda_features(spec, base, division, config, reader, world, stop)
+    classifier = new_classifier(config, division.classes, texts, base.dim, world.device, features)
+    if world.leads:
+        _log_truncated(division.classes, classifier)
+    return Run(
+        spec=spec,
+        request=request,
+        world=world,
+        stop=stop,
+        base=base,
+        division=division,
+        config=config,
+        profile=profile,
+        reader=reader,
+        train_reader=ClipReader(pool, profile, config.frames, augment=config.augment, cache=cache, ahead=ahead),
+        texts=texts,
+        classifier=classifier,
+        model=new_model(base, config, world.device),
+        order=Order(
+            clips=len(division.train),
+            repeats=config.repeats,
+            batch=config.batch,
+            micro=config.micro,
+            seed=seed,
+            rank=world.rank,
+            world=world.size,
+        ),
+    )
+
+
+def new_classifier(
+    config: Config,
+    classes: tuple[str, ...],
+    texts: TextSide,
+    dim: int,
+    device: torch.device,
+    features: Features | None = None,
+) -> Classifier:
+    """W for these classes, as it is before the first step. features: needed by `lda` only. Raises: InvalidTraining."""
+    try:
+        classifier = classifiers.build(
+            config.classifier,
+            labels=classes,
+            texts=texts,
+            inputs=config.inputs,
+            dim=dim,
+            seed=config.seed,
+            features=features,
+        )
+    except ValueError as error:
+        raise InvalidTraining(f"{error}.", field="classifier") from error
+    return classifier.to(device)
+
+
+def new_model(base: Base, config: Config, device: torch.device) -> VideoModel:
+    """The model as it is before the first step. Raises: InvalidTraining."""
+    torch.manual_seed(config.seed)
+    try:
+        model = base.video_model(config.temporal, config.temporal_init)
+    except ValueError as error:
+        raise InvalidTraining(f"{error}.", field="temporal") from error
+    if config.tune == "projection":
+        model.tower.requires_grad_(False)
+        for _, parameter in model.tower.projection_parameters():
+            parameter.requires_grad_(True)
+        for _, parameter in model.new_parameters():
+            parameter.requires_grad_(True)
+    model.tower.set_grad_checkpointing(config.gradient_checkpointing)
+    model.to(memory_format=torch.channels_last)
+    return model.to(device)
+
+
+def open_feed(run: Run) -> Feed:
+    """Precomputed trunk outputs if the trunk is frozen, always sees the same pixels, and they fit in memory; otherwise
+    frames. Raises: VireoError."""
+    samples = samples_of(run.division.train, run.division.classes, run.spec.clips)
+    constant = run.config.augment is None and run.config.tune == "projection" and not run.model.tower.mixes_time
+    if constant and _trunk_bytes(run) * len(samples) <= MAX_TRUNK_BYTES:
+        run.world.report_phase("features")
+        return precompute_trunk(run.model, run.reader, samples, run.profile, run.device, run.config.micro)
+    return FrameFeed(run.train_reader, samples, run.profile, run.device)
+
+
+@torch.no_grad()
+def _trunk_bytes(run: Run) -> int:
+    """Size of the trunk's outputs for one clip."""
+    size = run.profile.size
+    return run.model.trunk(torch.zeros(1, run.config.frames, 3, size, size, device=run.device)).nbytes
+
+
+def _lda_features(
+    spec: RunSpec,
+    base: Base,
+    division: ClipDivision,
+    config: Config,
+    reader: ClipReader,
+    world: World,
+    stop: Stop,
+) -> Features:
+    """Temporal means of the frozen tower, for at most 60 videos of each class (paper §4.3)."""
+    drawn = shots.draw(
+        [(item.sha256, item.label) for item in division.train], VIDEOS_PER_CLASS, config.seed, up_to=True
+    )
+    items = [item for item in division.train if item.sha256 in drawn.ids]
+    samples = samples_of(items, division.classes, spec.clips)
+    model = base.video_model(base.temporal_kind if base.tower.mixes_time else "mean").to(world.device)
+    with encoder_of(model, base.profile, world.device, DTYPES[config.precision]) as encoder:
+        videos = reader.views(samples, SINGLE_VIEW)
+        indices, vectors = encode_videos(videos, encoder, SINGLE_VIEW, config.micro, stop)  # [n, 1, d]
+    labels = torch.tensor([samples[index].label for index in indices], dtype=torch.int64)
+    return vectors.flatten(0, 1), labels  # [n, d], [n]
+
+
+def _log_truncated(classes: tuple[str, ...], classifier: Classifier) -> None:
+    cut = [name for name, truncated in zip(classes, classifier.truncated, strict=False) if truncated]
+    if cut:
+        names = ", ".join(cut[:5])
+        say(
+            "log",
+            message=f"These class names are longer than the text tower reads; only their beginning counts: {names}",
+        )
