@@ -20,11 +20,10 @@ from core.questions import Label
 from core.state import keys
 from models.classifier.ensemble import build_rows, row_key
 from models.recognition.recognizer import Recognizer
-from worker.inference.caches.lru import ByteLRU
+from worker.inference.caches.lru import MEMORY_BYTES, ByteLRU
 
 log = logging.getLogger(__name__)
 
-MEMORY_BYTES = 256 << 20
 Outcome = Literal["hit", "partial", "miss"]
 
 

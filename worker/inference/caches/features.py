@@ -19,12 +19,10 @@ from core.state import keys
 from models.frames.sampling import Views
 from models.recognition.recognizer import Recognizer
 from models.weights.digests import digest
-from worker.inference.caches.lru import ByteLRU
+from worker.inference.caches.lru import MEMORY_BYTES, ByteLRU
 from worker.inference.caches.single_flight import SingleFlight
 
 log = logging.getLogger(__name__)
-
-MEMORY_BYTES = 256 << 20
 
 
 def video_key(sha256: str, recognizer: Recognizer, views: Views, frames: int) -> str:

@@ -7,6 +7,8 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
+MEMORY_BYTES = 256 << 20  # of each cache, unless it says otherwise
+
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 

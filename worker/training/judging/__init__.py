@@ -1,4 +1,4 @@
-"""How good a model is on labelled clips: video vectors, scores, metrics, the probe of other labels.
+"""How well a model does on labelled clips: video vectors, scores, metrics, and what training costs other labels.
 
 It may import `run`.
 """

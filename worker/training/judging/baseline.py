@@ -8,7 +8,7 @@ from typing import Any
 from worker.training.judging.gallery import Galleries, score_gallery
 from worker.training.judging.scored import Scored
 from worker.training.run.base_model import base_rows
-from worker.training.run.parts import Run
+from worker.training.run.parts import TrainingRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Baseline:
         return cls(**{name: Scored.from_dict(data[name]) for name in ("judged", "unseen") if name in data})
 
 
-def measure_baseline(run: Run, galleries: Galleries) -> Baseline:
+def measure_baseline(run: TrainingRun, galleries: Galleries) -> Baseline:
     """Raises: VireoError, Stopped."""
     division, base = run.division, run.base
     normalise = run.request.normalize_labels

@@ -19,7 +19,7 @@ from worker.decoding.dataset_clips import ClipReader, Sample, UInt8Array
 from worker.training.judging.scored import Scored
 from worker.training.run.division import samples_of
 from worker.training.run.encoding import encode_videos
-from worker.training.run.parts import SINGLE_VIEW, Run
+from worker.training.run.parts import SINGLE_VIEW, TrainingRun
 from worker.training.run.stop import Stop
 
 MAX_FRAME_BYTES = 1 << 30  # of frames kept in memory; a larger gallery is decoded anew each time it is scored
@@ -91,7 +91,7 @@ class Galleries:
     unseen: Gallery  # of the classes left out of training
 
 
-def open_galleries(run: Run) -> Galleries:
+def open_galleries(run: TrainingRun) -> Galleries:
     """Nothing is decoded yet."""
 
     def gallery(items: tuple[Item, ...], classes: tuple[str, ...]) -> Gallery:
@@ -107,7 +107,7 @@ def open_galleries(run: Run) -> Galleries:
 
 
 def score_gallery(
-    run: Run, gallery: Gallery, model: VideoModel, rows: Tensor, scale: float, views: Views = SINGLE_VIEW
+    run: TrainingRun, gallery: Gallery, model: VideoModel, rows: Tensor, scale: float, views: Views = SINGLE_VIEW
 ) -> Scored:
     """Score a run's gallery by any model. rows: unit [C, d]; scale: exp(s). Raises: Stopped."""
     with run.encoder(model) as encoder:
@@ -115,6 +115,6 @@ def score_gallery(
     return gallery.score(indices, vectors, rows, scale, run.profile.aggregate)
 
 
-def score_trained(run: Run, gallery: Gallery, views: Views = SINGLE_VIEW) -> Scored:
+def score_trained(run: TrainingRun, gallery: Gallery, views: Views = SINGLE_VIEW) -> Scored:
     """Score a run's gallery by its model and W, as trained so far. Raises: Stopped."""
     return score_gallery(run, gallery, run.model, run.classifier.rows(), run.scale, views)

@@ -26,12 +26,14 @@ from worker.training.judging.scored import Scored
 from worker.training.run.base_model import text_rows
 from worker.training.run.feeds import TrunkFeed
 from worker.training.run.loop import State, fit_encoder
-from worker.training.run.parts import SINGLE_VIEW, Run, new_classifier, new_model
+from worker.training.run.parts import SINGLE_VIEW, TrainingRun, new_classifier, new_model
 
 FEWEST_CLASSES = 4  # two on each side: a single class has nothing to be confused with
 
 
-def probe_other_labels(run: Run, gallery: Gallery, baseline: Baseline, feed: TrunkFeed) -> BaseToNovelRecord | None:
+def probe_other_labels(
+    run: TrainingRun, gallery: Gallery, baseline: Baseline, feed: TrunkFeed
+) -> BaseToNovelRecord | None:
     """gallery: the clips of the report. None if the dataset does not allow it, because fewer than four classes have
     both clips to train on and clips in the gallery. Raises: VireoError, Stopped."""
     division = run.division
@@ -58,7 +60,7 @@ def probe_other_labels(run: Run, gallery: Gallery, baseline: Baseline, feed: Tru
     return base_to_novel_record(*sides, split.base, split.novel, how="probe")
 
 
-def _train_on(run: Run, feed: TrunkFeed, classes: tuple[str, ...]) -> tuple[VideoModel, Classifier]:
+def _train_on(run: TrainingRun, feed: TrunkFeed, classes: tuple[str, ...]) -> tuple[VideoModel, Classifier]:
     """Train a new model on some of the run's classes, by the run's recipe."""
     config, train_clips = run.config, run.division.train
     model = new_model(run.base, config, run.device)

@@ -15,7 +15,7 @@ from worker.training.judging.gallery import Gallery, score_trained
 from worker.training.run.checkpoints import save_checkpoint
 from worker.training.run.curves import ValPoint
 from worker.training.run.loop import State, StepReport, epochs_ended
-from worker.training.run.parts import Run
+from worker.training.run.parts import TrainingRun
 
 PROGRESS_SECONDS = 0.2  # between two `progress` messages
 CHECKPOINT_SECONDS = 300.0  # at most: a run that is killed loses no more than this, or an epoch
@@ -24,7 +24,7 @@ VAL_CHECKS = 10  # of the val split in a run, at most
 
 
 class Follower:
-    def __init__(self, run: Run, val: Gallery, state: State, baseline: Baseline) -> None:
+    def __init__(self, run: TrainingRun, val: Gallery, state: State, baseline: Baseline) -> None:
         """`state` is the one that the loop changes."""
         self._run, self._val, self._state = run, val, state
         self._baseline = baseline.to_dict()
@@ -74,7 +74,7 @@ class Follower:
             say("metric", split="val", **point)
 
 
-def val_point(run: Run, val: Gallery, epoch: float) -> ValPoint | None:
+def val_point(run: TrainingRun, val: Gallery, epoch: float) -> ValPoint | None:
     """How the model does on the val split. It serves the learning curve only; nothing is chosen by it (method §17).
     None if no clip could be decoded."""
     scored = score_trained(run, val)

@@ -14,7 +14,7 @@ from worker.training.result.version import write_version
 from worker.training.run.checkpoints import restore_checkpoint
 from worker.training.run.feeds import Feed
 from worker.training.run.loop import State, fit_encoder
-from worker.training.run.parts import Run, open_feed, open_run
+from worker.training.run.parts import TrainingRun, open_feed, open_run
 from worker.training.run.stop import Stop, Stopped
 from worker.training.run.world import World
 from worker.training.spec import RunSpec
@@ -38,7 +38,7 @@ def run_training(spec: RunSpec, request: TrainingRequest, world: World, pool: De
         write_version(run, galleries, trained.state, trained.baseline, trained.feed)
 
 
-def train_model(run: Run, galleries: Galleries) -> Trained:
+def train_model(run: TrainingRun, galleries: Galleries) -> Trained:
     """Measure the base model, then train to the last step. Raises: VireoError, Stopped."""
     state, baseline = _start(run, galleries)
     feed = open_feed(run)
@@ -49,7 +49,7 @@ def train_model(run: Run, galleries: Galleries) -> Trained:
     return Trained(state, baseline, feed)
 
 
-def _start(run: Run, galleries: Galleries) -> tuple[State, Baseline]:
+def _start(run: TrainingRun, galleries: Galleries) -> tuple[State, Baseline]:
     """From the checkpoint if there is one, else from the beginning."""
     if run.spec.checkpoint is not None:
         state, measured = restore_checkpoint(run.spec.checkpoint, run.model, run.classifier)
@@ -58,7 +58,7 @@ def _start(run: Run, galleries: Galleries) -> tuple[State, Baseline]:
     return State(), measure_baseline(run, galleries) if run.world.leads else Baseline()
 
 
-def _fit(run: Run, feed: Feed, state: State, follower: Follower) -> None:
+def _fit(run: TrainingRun, feed: Feed, state: State, follower: Follower) -> None:
     after_step = follower.after_step if run.world.leads else lambda *_: None
     order = run.order_of(feed)
     try:

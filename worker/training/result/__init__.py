@@ -1,4 +1,4 @@
-"""What a run leaves: the version, and the report as JSON, pictures and one page.
+"""The result of a run: the version, and the report as JSON, pictures and one page.
 
 It may import `judging` and `run`.
 """

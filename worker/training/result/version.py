@@ -23,7 +23,7 @@ from worker.training.run.base_model import base_rows, text_rows
 from worker.training.run.division import shots_record
 from worker.training.run.feeds import Feed, TrunkFeed
 from worker.training.run.loop import State
-from worker.training.run.parts import Run
+from worker.training.run.parts import TrainingRun
 
 # Packages whose versions the card records.
 PACKAGES = (
@@ -40,7 +40,7 @@ PACKAGES = (
 NUMBER_POLL_SECONDS = 0.05
 
 
-def write_version(run: Run, galleries: Galleries, state: State, baseline: Baseline, feed: Feed) -> None:
+def write_version(run: TrainingRun, galleries: Galleries, state: State, baseline: Baseline, feed: Feed) -> None:
     """Write weights, card and report to `spec.output`, and send the result. Raises: VireoError, Stopped."""
     run.world.report_phase("evaluating")
     views = dict.fromkeys((SINGLE, run.request.views))
@@ -56,7 +56,7 @@ def write_version(run: Run, galleries: Galleries, state: State, baseline: Baseli
 
 
 def _base_to_novel(
-    run: Run, galleries: Galleries, baseline: Baseline, feed: Feed, base_after: Scored
+    run: TrainingRun, galleries: Galleries, baseline: Baseline, feed: Feed, base_after: Scored
 ) -> BaseToNovelRecord | None:
     """Measured on the classes left out of training; if there are none, by a probe."""
     division = run.division
@@ -71,7 +71,7 @@ def _base_to_novel(
     return base_to_novel_record(base, novel, division.classes, division.novel)
 
 
-def _save_weights(run: Run) -> dict[str, Any]:
+def _save_weights(run: TrainingRun) -> dict[str, Any]:
     return versions.save(
         run.spec.output,
         run.model,
@@ -81,7 +81,7 @@ def _save_weights(run: Run) -> dict[str, Any]:
     )
 
 
-def _wait_for_number(run: Run) -> int:
+def _wait_for_number(run: TrainingRun) -> int:
     """Ask the worker for the version's number, and wait for it. Raises: Stopped."""
     say("ready")
     while not run.spec.number.exists():
@@ -91,7 +91,7 @@ def _wait_for_number(run: Run) -> int:
 
 
 def _report(
-    run: Run,
+    run: TrainingRun,
     card: Card,
     state: State,
     baseline: Baseline,
@@ -122,7 +122,7 @@ def _report(
     )
 
 
-def _classifiers(run: Run) -> dict[str, Any]:
+def _classifiers(run: TrainingRun) -> dict[str, Any]:
     """W by its kind. If W is not made of text, also the rows that the base model's text encoder gives, to compare."""
     found = {run.config.classifier: run.classifier.rows().detach().cpu().numpy()}
     if run.config.classifier != "text":
@@ -133,7 +133,7 @@ def _classifiers(run: Run) -> dict[str, Any]:
 
 
 def _card(
-    run: Run,
+    run: TrainingRun,
     number: int,
     saved: dict[str, Any],
     views: dict[str, ViewMetrics],

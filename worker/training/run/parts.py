@@ -1,6 +1,6 @@
 """The parts of one training run, assembled before its first step.
 
-`Run` is frozen. What changes while training is the loop's `State`, and the weights of `model` and `classifier`.
+`TrainingRun` is frozen. What changes while training is the loop's `State`, and the weights of `model` and `classifier`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ SINGLE_VIEW = Views()
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class TrainingRun:
     spec: RunSpec
     request: TrainingRequest
     world: World
@@ -75,7 +75,7 @@ class Run:
         return replace(self.order, micro=self.config.batch) if feed.from_trunk else self.order
 
 
-def open_run(spec: RunSpec, request: TrainingRequest, world: World, pool: DecodePool, stop: Stop) -> Run:
+def open_run(spec: RunSpec, request: TrainingRequest, world: World, pool: DecodePool, stop: Stop) -> TrainingRun:
     """Raises: VireoError, Stopped."""
     if request.seed is None:
         request = request.model_copy(update={"seed": RECIPES[request.recipe].seed})
@@ -99,7 +99,7 @@ def open_run(spec: RunSpec, request: TrainingRequest, world: World, pool: Decode
     classifier = new_classifier(config, division.classes, texts, base.dim, world.device, features)
     if world.leads:
         _log_truncated(division.classes, classifier)
-    return Run(
+    return TrainingRun(
         spec=spec,
         request=request,
         world=world,
@@ -167,7 +167,7 @@ def new_model(base: Base, config: Config, device: torch.device) -> VideoModel:
     return model.to(device)
 
 
-def open_feed(run: Run) -> Feed:
+def open_feed(run: TrainingRun) -> Feed:
     """Precomputed trunk outputs if the trunk is frozen, always sees the same pixels, and they fit in memory; otherwise
     frames. Raises: VireoError."""
     samples = samples_of(run.division.train, run.division.classes, run.spec.clips)
@@ -179,7 +179,7 @@ def open_feed(run: Run) -> Feed:
 
 
 @torch.no_grad()
-def _trunk_bytes(run: Run) -> int:
+def _trunk_bytes(run: TrainingRun) -> int:
     """Size of the trunk's outputs for one clip."""
     size = run.profile.size
     return run.model.trunk(torch.zeros(1, run.config.frames, 3, size, size, device=run.device)).nbytes
