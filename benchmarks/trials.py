@@ -1,7 +1,8 @@
 """Many training runs over the same few clips: the product's loop and parts, with the clips looked at once.
 
 A run here is `worker/training/process/session.py` without decoding, checkpoints and report. Train augmentation is off,
-so a clip looks the same in every epoch; where the trunk is frozen as well, its answers are kept instead of pixels."""
+so a clip looks the same in every epoch; where the trunk is frozen as well, its answers are kept instead of pixels.
+"""
 
 from __future__ import annotations
 

@@ -3,7 +3,8 @@
 All functions take scores, float [n, C], and labels, int [n] in 0 … C-1. Scores are logits or probabilities; mAP
 compares clips with each other and therefore needs probabilities. A metric that has no value, such as one of no clips,
 is NaN. Where scores tie, the class with the lower index comes first, as in `argmax`, so that a model that gives every
-class the same score earns nothing. Raises: ValueError for scores that are NaN."""
+class the same score earns nothing. Raises: ValueError for scores that are NaN.
+"""
 
 from __future__ import annotations
 

@@ -3,7 +3,8 @@
 Callers block in `encode`. One thread takes the waiting requests, waits at most `max_wait` for more, runs one forward
 pass and hands each caller its rows. A request larger than `max_frames` is cut into slices, so it cannot starve the
 others. Towers that mix time need whole clips: a slice holds whole clips, and only clips of the same length share a
-forward pass."""
+forward pass.
+"""
 
 from __future__ import annotations
 

@@ -152,7 +152,7 @@ def _decode(
         path = runtime.store.local_path(blob_key(sha256))
     except FileNotFoundError:
         raise UnknownVideo(
-            f"The video {video_id(sha256)} is not stored, or no longer stored.", hint="Upload it again."
+            f"The video {video_id(sha256)} is not stored; it may have expired.", hint="Upload it again."
         ) from None
     decoding = runtime.decoders.submit(path, profile=loaded.recognizer.profile, views=views, frames=frames)
     try:

@@ -1,7 +1,8 @@
 """The models in this worker's memory: loaded at the first request for them; the least recently used is unloaded first.
 
 A name is that of a zoo model or of a version in the registry. The shelf looks into the registry each time, so a version
-is served as soon as it is published, and no longer once it is deleted."""
+is served as soon as it is published, and no longer once it is deleted.
+"""
 
 from __future__ import annotations
 

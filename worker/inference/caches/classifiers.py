@@ -2,7 +2,8 @@
 
 Tiers: whole matrices and rows in this process (LRU) ▸ rows in Redis ▸ the text tower. A row's key covers the text
 tower's weights, the tokenizer, templates or prompts, the label and the normaliser
-(`models.classifier.ensemble.row_key`), so a row is never used with other weights."""
+(`models.classifier.ensemble.row_key`), so a row is never used with other weights.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Cache of videos as frame features: the same video is not decoded again for the same model, frames and views.
 
 The key covers the video's bytes, the recogniser's weights and precision, the vision part of the profile, frames and
-views. Features are cached per frame and before pooling, so any aggregation can be computed from them later."""
+views. Features are cached per frame and before pooling, so any aggregation can be computed from them later.
+"""
 
 from __future__ import annotations
 

@@ -2,7 +2,8 @@
 
 The text tower is not needed here: W is made once, before the loop. The clips and the learning rate of a step are
 functions of its number alone (order.py, models/fitting/schedule.py), so a run that was interrupted and resumed ends
-with the same weights as one that was not."""
+with the same weights as one that was not.
+"""
 
 from __future__ import annotations
 

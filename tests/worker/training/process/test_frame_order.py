@@ -1,7 +1,8 @@
 """If only the order of frames tells the classes apart, the transformer learns it and the mean cannot (method §20 #11).
 
 The test uses encoded clips, decode children and a whole run. It takes longer to learn the order for scenes that were
-not trained on; `benchmarks/frame_order.py` shows that."""
+not trained on; `benchmarks/frame_order.py` shows that.
+"""
 
 from __future__ import annotations
 

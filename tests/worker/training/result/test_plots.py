@@ -55,7 +55,7 @@ def curves(steps: int, epochs: int) -> Curves:
 
 
 @pytest.mark.parametrize("count", [1, 2, 20, 21, 41, 400])
-def test_a_map_has_its_size_whatever_the_number_of_classes(count: int) -> None:
+def test_a_picture_has_its_size_for_any_number_of_classes(count: int) -> None:
     width, height = PANEL if count <= 40 else WIDE
     assert pixels(confusion_png(np.eye(count, dtype=np.int64), names(count))).shape == (height, width, 3)
     maps = {"text": np.eye(count), "learned": np.eye(count)}
@@ -76,7 +76,7 @@ def test_a_class_without_clips_is_a_white_row() -> None:
     assert 0.45 * whole < half < 0.6 * whole  # the colour bar has some of it too
 
 
-def test_one_of_four_hundred_cells_can_be_seen() -> None:
+def test_one_of_four_hundred_cells_is_visible() -> None:
     clean = np.eye(400, dtype=np.int64) * 49
     slip = clean.copy()
     slip[100, 300] = 1
@@ -85,12 +85,12 @@ def test_one_of_four_hundred_cells_can_be_seen() -> None:
 
 
 @pytest.mark.parametrize("count", [2, 8])
-def test_names_are_drawn_as_they_are_whatever_they_hold(count: int) -> None:
+def test_names_are_drawn_as_they_are(count: int) -> None:
     confusion_png(np.eye(count, dtype=np.int64), HOSTILE[:count])
     correlation_png({"$text$ <b>": np.eye(count)}, HOSTILE[-count:])
 
 
-def test_red_is_alike_blue_is_opposed_and_white_is_neither() -> None:
+def test_red_is_similar_blue_is_opposite_and_white_is_neither() -> None:
     def centre(cosine: float) -> npt.NDArray[np.uint8]:
         picture = pixels(correlation_png({"text": np.full((1, 1), cosine)}, names(1)))
         middle: npt.NDArray[np.uint8] = picture[PANEL[1] // 2, PANEL[0] // 2]
@@ -102,7 +102,7 @@ def test_red_is_alike_blue_is_opposed_and_white_is_neither() -> None:
     assert white.min() > 240
 
 
-def test_how_alike_classes_are_leaves_the_diagonal_out() -> None:
+def test_the_mean_cosine_leaves_the_diagonal_out() -> None:
     assert mean_cosine(np.array([[1.0, 0.5, 0.1], [0.5, 1.0, 0.3], [0.1, 0.3, 1.0]])) == 0.3
     assert mean_cosine(np.eye(1)) == 0.0
     assert str(mean_cosine(np.array([[1.0, -0.001], [-0.001, 1.0]]))) == "0.0"
@@ -113,11 +113,11 @@ def test_curves_of_any_length(steps: int, epochs: int) -> None:
     assert pixels(curves_png(curves(steps, epochs))).shape == (CURVES[1], CURVES[0], 3)
 
 
-def test_a_run_of_one_step_is_seen() -> None:
+def test_a_run_of_one_step_is_visible() -> None:
     assert (pixels(curves_png(curves(1, 0))) != pixels(curves_png(curves(0, 0)))).any(axis=2).sum() > 50
 
 
-def test_a_loss_that_is_no_number_is_left_out() -> None:
+def test_a_loss_that_is_not_a_number_is_left_out() -> None:
     broken = curves(30, 2)
     broken["train"][4]["loss"] = None
     broken["val"][0]["loss"] = None

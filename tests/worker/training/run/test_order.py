@@ -24,7 +24,7 @@ def picked(order: Order, step: int) -> list[Pick]:
 
 
 @given(orders)
-def test_an_epoch_shows_every_clip_as_often_as_asked(order: Order) -> None:
+def test_an_epoch_shows_every_clip_as_often_as_requested(order: Order) -> None:
     seen = Counter(pick.clip for step in range(order.per_epoch) for pick in picked(order, step))
     assert seen == dict.fromkeys(range(order.clips), order.repeats)
 
