@@ -44,13 +44,7 @@ class Datasets:
         self._store = Store(settings.store_url, settings.data_dir / "spool")
         self._registry = Registry(self._store)
         self._book = JobBook(connect(settings.jobs_redis, decode=True), keys.DATASETS)
-        self._decoders = DecodePool(
-            processes=settings.decode_processes,
-            deadline_s=settings.decode_deadline,
-            memory_bytes=settings.decode_memory,
-            max_pixels=settings.max_video_pixels,
-            max_seconds=settings.max_video_seconds,
-        )
+        self._decoders = DecodePool.from_settings(settings)
 
     @property
     def handlers(self) -> Mapping[str, Handler]:

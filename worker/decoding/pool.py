@@ -23,6 +23,7 @@ import numpy.typing as npt
 from pebble import ProcessExpired, ProcessPool
 
 from core.errors import Cancelled, InvalidRequest, UndecodableVideo, VireoError, WorkerUnavailable
+from core.settings import Settings
 from models.frames.augmentation import Draw
 from models.frames.sampling import Views
 from models.profiles.profile import Profile
@@ -67,6 +68,17 @@ class DecodePool:
         self._under_way = 0
         self._ended_at = time.monotonic()
         self._children = self._start()
+
+    @classmethod
+    def from_settings(cls, settings: Settings, processes: int | None = None) -> Self:
+        """`processes`: the number of children where it differs from `settings.decode_processes`."""
+        return cls(
+            processes=processes or settings.decode_processes,
+            deadline_s=settings.decode_deadline,
+            memory_bytes=settings.decode_memory,
+            max_pixels=settings.max_video_pixels,
+            max_seconds=settings.max_video_seconds,
+        )
 
     def submit(
         self,
