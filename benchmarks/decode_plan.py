@@ -34,7 +34,7 @@ from models.frames.transforms import crop_frame
 from models.profiles.profile import Profile
 from worker.video.clip import DecodeRequest, decode_clip
 from worker.video.colour import to_rgb
-from worker.video.container import Limits
+from worker.video.container import VideoLimits
 
 FRAMES = 8
 ACCEPTED = 1.15
@@ -107,7 +107,7 @@ def measure(clip: Clip, folder: Path, repeats: int, threads: int) -> Row:
 
 
 def plan(path: Path, threads: int) -> list[UInt8Array]:
-    request = DecodeRequest(PROFILE, Views(), FRAMES, Limits(), threads)
+    request = DecodeRequest(PROFILE, Views(), FRAMES, VideoLimits(), threads)
     out = np.empty(request.shape, np.uint8)
     decode_clip(path, request, out)
     return list(out[0])

@@ -198,20 +198,20 @@ def cancel_args(job_id: str, queue: str, now: float, error: dict[str, Any]) -> t
 
 
 def report_args(
-    job_id: str, attempt: int, event: str, data: Any, progress: dict[str, Any] | None = None, *, secured: bool = False
+    job_id: str, attempt: int, event: str, data: Any, progress: dict[str, Any] | None = None, *, checkpoint_saved: bool = False
 ) -> tuple[list[str], list[str]]:
     """`attempt`: what START returned, so that a worker that was believed dead cannot speak for its successor."""
     return (
         [keys.job(job_id), keys.events(job_id)],
-        [str(attempt), event, json.dumps(data), json.dumps(progress) if progress else "", "1" if secured else "0"],
+        [str(attempt), event, json.dumps(data), json.dumps(progress) if progress else "", "1" if checkpoint_saved else "0"],
     )
 
 
-def release_args(job_id: str, queue: str, attempt: int, *, innocent: bool) -> tuple[list[str], list[str]]:
-    """`innocent`: the job is given back for the worker's reasons, not because it killed something."""
+def release_args(job_id: str, queue: str, attempt: int, *, reset_attempts: bool) -> tuple[list[str], list[str]]:
+    """`reset_attempts`: the worker puts the job back for its own reasons, so no earlier attempt counts as a failure."""
     return (
         [keys.job(job_id), keys.waiting(queue), keys.running(queue), keys.events(job_id)],
-        [job_id, str(attempt), "1" if innocent else "0"],
+        [job_id, str(attempt), "1" if reset_attempts else "0"],
     )
 
 

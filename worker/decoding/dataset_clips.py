@@ -22,14 +22,14 @@ from core.errors import UndecodableVideo, VideoTooLarge, VireoError
 from models.frames.augmentation import Augment, Draw
 from models.frames.sampling import Views
 from models.profiles.profile import Profile
-from worker.decoding.frame_cache import prepare
-from worker.decoding.pool import DecodePool, Decoding
+from worker.decoding.frame_cache import open_frame_cache
+from worker.decoding.pool import DecodePool, DecodeTask
 
 UInt8Array = npt.NDArray[np.uint8]
 Int64Array = npt.NDArray[np.int64]
 
-_MOST_AHEAD = 256  # clips: each that waits for a child holds an open file
-_ONCE_MORE = ("decoder_crashed", "deadline")  # not always the clip's fault: a killed child, a busy machine
+_MAX_AHEAD = 256  # clips: each that waits for a child holds an open file
+_RETRY_REASONS = ("decoder_crashed", "deadline")  # not always the clip's fault: a killed child, a busy machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +71,8 @@ class ClipReader:
         self._pool, self._profile, self._frames = pool, profile, frames
         self._augment, self._cache = augment, cache
         if cache is not None:
-            prepare(cache)
-        self._ahead = min(max(ahead, 1), _MOST_AHEAD)
+            open_frame_cache(cache)
+        self._ahead = min(max(ahead, 1), _MAX_AHEAD)
         self.skipped: dict[Path, str] = {}
         """All clips that this reader has left out, and why."""
 
@@ -91,7 +91,7 @@ class ClipReader:
         """(place in `samples`, frames: uint8 [V, T, S, S, 3], V = crop · clips + clip), as evaluation looks. Clips that
         cannot be decoded are left out, see `skipped`. Raises: as `batches`."""
 
-        def look(sample: Sample) -> Decoding:
+        def look(sample: Sample) -> DecodeTask:
             return self._submit(sample, views, None)
 
         with closing(self._in_order(samples, look)) as clips:
@@ -115,10 +115,10 @@ class ClipReader:
             tuple((path, self.skipped[path]) for path in left_out),
         )
 
-    def _look(self, sample: Sample) -> Decoding:
+    def _look(self, sample: Sample) -> DecodeTask:
         return self._submit(sample, Views(), None if self._augment is None else Draw(sample.seed, self._augment))
 
-    def _submit(self, sample: Sample, views: Views, draw: Draw | None) -> Decoding:
+    def _submit(self, sample: Sample, views: Views, draw: Draw | None) -> DecodeTask:
         # many views are looked at once, when training is over: their frames are not worth keeping
         cache = self._cache if views.count == 1 else None
         return self._pool.submit(
@@ -126,10 +126,10 @@ class ClipReader:
         )
 
     def _in_order(
-        self, samples: Iterable[Sample], look: Callable[[Sample], Decoding]
+        self, samples: Iterable[Sample], look: Callable[[Sample], DecodeTask]
     ) -> Generator[UInt8Array | None, None, None]:
         """uint8 [V, T, S, S, 3] per sample, None for a clip that is skipped."""
-        waiting: deque[tuple[Sample, Decoding]] = deque()
+        waiting: deque[tuple[Sample, DecodeTask]] = deque()
         try:
             for sample in samples:
                 waiting.append((sample, look(sample)))
@@ -142,7 +142,7 @@ class ClipReader:
                 decoding.cancel()
 
     def _finish(
-        self, waiting: deque[tuple[Sample, Decoding]], look: Callable[[Sample], Decoding], again: bool = True
+        self, waiting: deque[tuple[Sample, DecodeTask]], look: Callable[[Sample], DecodeTask], again: bool = True
     ) -> UInt8Array | None:
         """The first of `waiting`; it stays there until it has ended, so that an interrupt finds it and cancels it."""
         sample, decoding = waiting[0]
@@ -150,10 +150,10 @@ class ClipReader:
             frames = decoding.result().frames
         except VireoError as error:
             reason = str(error.details.get("reason", error.code))
-            if again and reason in _ONCE_MORE:
+            if again and reason in _RETRY_REASONS:
                 waiting[0] = sample, look(sample)
                 return self._finish(waiting, look, again=False)
-            if not _its_own_fault(error):
+            if not _is_clips_fault(error):
                 raise
             self.skipped[sample.path] = reason
             frames = None
@@ -161,6 +161,6 @@ class ClipReader:
         return frames
 
 
-def _its_own_fault(error: VireoError) -> bool:
+def _is_clips_fault(error: VireoError) -> bool:
     """The base class itself is what a child reports of an exception that nobody foresaw."""
     return isinstance(error, UndecodableVideo | VideoTooLarge) or type(error) is VireoError

@@ -17,16 +17,16 @@ from av.error import FFmpegError
 from core.errors import Cancelled, UndecodableVideo, VireoError
 from core.processes import die_with_parent, limit_resources
 from worker.decoding.frame_cache import decode_cached
-from worker.decoding.memory import Ticket, attach
+from worker.decoding.memory import SegmentHandle, map_segment
 from worker.video.clip import DecodeReport, DecodeRequest, decode_clip
-from worker.video.container import in_words
+from worker.video.container import describe_error
 
 log = logging.getLogger(__name__)
 
 _OPEN_FILES = 64
 
 
-def confine(memory_bytes: int) -> None:
+def limit_decode_child(memory_bytes: int) -> None:
     """Run once when the child starts. memory_bytes: address space beyond what the libraries map on this machine."""
     # the pool library sets a handler, which Python would run only after the C call in hand: a kill must not wait
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -40,10 +40,10 @@ def confine(memory_bytes: int) -> None:
     )
 
 
-def decode_into(path: str, request: DecodeRequest, ticket: Ticket) -> DecodeReport | dict[str, Any]:
+def decode_into(path: str, request: DecodeRequest, ticket: SegmentHandle) -> DecodeReport | dict[str, Any]:
     """Fills the parent's segment; an error comes back as `VireoError.to_dict` has it."""
     try:
-        out = attach(ticket)
+        out = map_segment(ticket)
         if request.cache is None:
             return decode_clip(Path(path), request, out)
         return decode_cached(Path(path), request, request.cache, out)
@@ -55,7 +55,7 @@ def decode_into(path: str, request: DecodeRequest, ticket: Ticket) -> DecodeRepo
         return _out_of_memory().to_dict()
     except FFmpegError as error:
         return UndecodableVideo(
-            f"The video cannot be decoded: {in_words(error)}.", reason="undecodable", stream=None
+            f"The video cannot be decoded: {describe_error(error)}.", reason="undecodable", stream=None
         ).to_dict()
     except Exception as error:
         if isinstance(error, OSError) and error.errno == errno.ENOMEM:

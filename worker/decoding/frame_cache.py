@@ -34,7 +34,7 @@ from models.frames.augmentation import Draw
 from models.frames.sampling import CANDIDATES, candidate_indices, train_indices
 from models.frames.transforms import shrink_frame
 from models.weights.digests import digest
-from worker.video.clip import DecodeReport, DecodeRequest, decode_clip, gather
+from worker.video.clip import DecodeReport, DecodeRequest, decode_clip, decode_frames
 from worker.video.container import VideoInfo
 
 UInt8Array = npt.NDArray[np.uint8]
@@ -52,7 +52,7 @@ def decode_cached(path: Path, request: DecodeRequest, directory: Path, out: UInt
     """`decode_clip` through the cache in `directory`, which exists. Raises: as decode_clip."""
     file = directory / f"{_address(path, request)}{_ENTRY}"
     try:
-        entry = _Entry.open(file)
+        entry = _CachedEntry.open(file)
         return replace(_fill(entry, request, out), source="cache", decoded=0)
     except FileNotFoundError:
         pass
@@ -67,7 +67,7 @@ def decode_cached(path: Path, request: DecodeRequest, directory: Path, out: UInt
     return _draw(fresh, request, request.draw, out)
 
 
-def prepare(directory: Path) -> None:
+def open_frame_cache(directory: Path) -> None:
     """Makes the directory, and clears it of what killed children left half written."""
     directory.mkdir(parents=True, exist_ok=True)
     for part in directory.glob(f"*{_PART}"):
@@ -79,7 +79,7 @@ def prepare(directory: Path) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Fresh:
+class _DecodedEntry:
     """frames: uint8 [h, w, 3] each, in the order of the report's timestamps."""
 
     frames: Sequence[UInt8Array]
@@ -93,7 +93,7 @@ class _Fresh:
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
+class _CachedEntry:
     """A file: a line of JSON, then the frames as raw bytes. sums: crc32 of each frame."""
 
     file: Path
@@ -103,7 +103,7 @@ class _Entry:
     report: DecodeReport
 
     @classmethod
-    def open(cls, file: Path) -> _Entry:
+    def open(cls, file: Path) -> _CachedEntry:
         """Raises: OSError, ValueError, KeyError, TypeError where there is no such entry, or not a whole one."""
         with file.open("rb") as stream:
             line = stream.readline()
@@ -125,7 +125,7 @@ class _Entry:
         return np.frombuffer(data, np.uint8).reshape(self.shape)
 
 
-def _fill(entry: _Entry, request: DecodeRequest, out: UInt8Array) -> DecodeReport:
+def _fill(entry: _CachedEntry, request: DecodeRequest, out: UInt8Array) -> DecodeReport:
     if request.draw is not None:
         return _draw(entry, request, request.draw, out)
     by_frame = out.reshape(-1, *out.shape[2:])  # [V · T, S, S, 3]
@@ -134,7 +134,7 @@ def _fill(entry: _Entry, request: DecodeRequest, out: UInt8Array) -> DecodeRepor
     return entry.report
 
 
-def _draw(clip: _Fresh | _Entry, request: DecodeRequest, draw: Draw, out: UInt8Array) -> DecodeReport:
+def _draw(clip: _DecodedEntry | _CachedEntry, request: DecodeRequest, draw: Draw, out: UInt8Array) -> DecodeReport:
     chosen = train_indices(len(clip), request.frames, draw.for_frames())  # [T]
     for slot, number in enumerate(chosen):
         out[0, slot] = draw.frame(Image.fromarray(clip.frame(int(number))), request.profile, slot)
@@ -142,7 +142,7 @@ def _draw(clip: _Fresh | _Entry, request: DecodeRequest, draw: Draw, out: UInt8A
     return replace(clip.report, timestamps=(tuple(times[number] for number in chosen),))
 
 
-def _candidates(path: Path, request: DecodeRequest) -> _Fresh:
+def _candidates(path: Path, request: DecodeRequest) -> _DecodedEntry:
     size: list[tuple[int, int]] = []
 
     def look(rgb: UInt8Array) -> UInt8Array:
@@ -152,8 +152,8 @@ def _candidates(path: Path, request: DecodeRequest) -> _Fresh:
             small = np.asarray(Image.fromarray(small).resize(size[0]))
         return small
 
-    footage = gather(path, request, lambda n: candidate_indices(n, request.frames)[None], look)
-    return _Fresh(footage.frames[0], footage.report)
+    footage = decode_frames(path, request, lambda n: candidate_indices(n, request.frames)[None], look)
+    return _DecodedEntry(footage.frames[0], footage.report)
 
 
 def _write(file: Path, frames: Sequence[UInt8Array], report: DecodeReport) -> None:
@@ -163,7 +163,7 @@ def _write(file: Path, frames: Sequence[UInt8Array], report: DecodeReport) -> No
     header = {"shape": frames[0].shape, "sums": [zlib.crc32(data) for data in pixels], "report": asdict(report)}
     try:
         if shutil.disk_usage(file.parent).free < len(pixels) * len(pixels[0]) + _RESERVE:
-            _complain(f"the disk has less than {_RESERVE >> 20} MB left")
+            _warn_once(f"the disk has less than {_RESERVE >> 20} MB left")
             return
         try:
             with part.open("xb") as stream:
@@ -173,11 +173,11 @@ def _write(file: Path, frames: Sequence[UInt8Array], report: DecodeReport) -> No
         finally:
             part.unlink(missing_ok=True)
     except OSError as error:
-        _complain(error.strerror or type(error).__name__)
+        _warn_once(error.strerror or type(error).__name__)
 
 
 @cache
-def _complain(why: str) -> None:
+def _warn_once(why: str) -> None:
     """Once per child."""
     log.warning("decoded frames are not kept: %s", why)
 

@@ -27,7 +27,7 @@ _PREFIX = "vireo-frames-"
 
 
 @dataclass(frozen=True, slots=True)
-class Ticket:
+class SegmentHandle:
     """What a child needs to map the segment. `name` proves that `path` still is this segment and no newer file."""
 
     path: str
@@ -57,11 +57,11 @@ class Segment:
             raise WorkerUnavailable(
                 f"there is no memory for {size / 2**20:.0f} MB of frames", hint="Try again, with fewer views or frames."
             ) from error
-        self.ticket = Ticket(path, name, shape)
+        self.handle = SegmentHandle(path, name, shape)
 
     def map(self) -> UInt8Array:
         """The array. The segment keeps no hold on it, so that it goes when its reader drops it."""
-        return _map(self._fd, self.ticket.shape)
+        return _map(self._fd, self.handle.shape)
 
     def close(self) -> None:
         """Safe to call twice."""
@@ -72,7 +72,7 @@ class Segment:
             self._named.unlink(missing_ok=True)
 
 
-def attach(ticket: Ticket) -> UInt8Array:
+def map_segment(ticket: SegmentHandle) -> UInt8Array:
     """In the child: the parent's array. Raises: FileNotFoundError once the parent has closed it and so given up."""
     fd = os.open(ticket.path, os.O_RDWR)
     try:

@@ -27,20 +27,20 @@ from core.settings import Settings
 from models.frames.augmentation import Draw
 from models.frames.sampling import Views
 from models.profiles.profile import Profile
-from worker.decoding.decode_child import confine, decode_into
+from worker.decoding.decode_child import decode_into, limit_decode_child
 from worker.decoding.memory import Segment
 from worker.video.clip import DecodeReport, DecodeRequest
-from worker.video.container import Limits
+from worker.video.container import VideoLimits
 
 UInt8Array = npt.NDArray[np.uint8]
 
 log = logging.getLogger(__name__)
 
-MAX_BYTES = 1 << 31
+MAX_FRAME_BYTES = 1 << 31
 """Frames of one video, all views. Above it no answer could be computed in time anyway."""
 
 _TASKS_PER_CHILD = 500  # then a fresh one: codecs fragment memory
-_WEDGED_SECONDS = 10.0
+_STALL_SECONDS = 10.0
 """Past the deadline, a pool in which nothing ends is wedged: a child died while it held the library's lock."""
 
 
@@ -58,14 +58,14 @@ class DecodePool:
     def __init__(
         self, processes: int, deadline_s: float, memory_bytes: int, max_pixels: int, max_seconds: float
     ) -> None:
-        """deadline_s: for one video, not counting the wait for a free child; memory_bytes: per child, see `confine`."""
+        """deadline_s: for one video, not counting the wait for a free child; memory_bytes: per child, see `limit_decode_child`."""
         self._processes, self.deadline_s, self._memory = processes, deadline_s, memory_bytes
-        self._limits = Limits(max_pixels, max_seconds)
+        self._limits = VideoLimits(max_pixels, max_seconds)
         # one decoder thread per core that no other child claims
         self._threads = max(_cores() // processes, 1)
         self._lock = threading.Lock()
         self._closed = False
-        self._under_way = 0
+        self._running = 0
         self._ended_at = time.monotonic()
         self._children = self._start()
 
@@ -89,15 +89,15 @@ class DecodePool:
         frames: int,
         draw: Draw | None = None,
         cache: Path | None = None,
-    ) -> Decoding:
+    ) -> DecodeTask:
         """Starts at once if a child is free. draw: a look in training; cache: the directory of a frame cache.
         Raises: InvalidRequest, WorkerUnavailable."""
         request = DecodeRequest(profile, views, frames, self._limits, self._threads, draw, cache)
-        if np.prod(request.shape, dtype=np.int64) > MAX_BYTES:
+        if np.prod(request.shape, dtype=np.int64) > MAX_FRAME_BYTES:
             raise InvalidRequest(
                 f"{views} views of {frames} frames are more than fit in memory.", hint="Ask for fewer views or frames."
             )
-        return Decoding(self, path, request)
+        return DecodeTask(self, path, request)
 
     def close(self) -> None:
         """Kills what runs. Safe to call twice."""
@@ -121,37 +121,37 @@ class DecodePool:
         context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
         context.set_forkserver_preload(["worker.decoding.decode_child"])
         children = ProcessPool(
-            self._processes, _TASKS_PER_CHILD, initializer=confine, initargs=(self._memory,), context=context
+            self._processes, _TASKS_PER_CHILD, initializer=limit_decode_child, initargs=(self._memory,), context=context
         )
         assert children.active  # asking is what starts it, so that the first video does not wait for it
         return children
 
-    def _schedule(self, task: Decoding, segment: Segment) -> tuple[ProcessPool, Any]:
+    def _schedule(self, task: DecodeTask, segment: Segment) -> tuple[ProcessPool, Any]:
         """(the children it runs in, its future)."""
         with self._lock:
             if self._closed:
                 raise WorkerUnavailable("The worker is shutting down.")
             if not self._children.active:
                 self._replace()
-            if not self._under_way:
+            if not self._running:
                 self._ended_at = time.monotonic()
             future = self._children.schedule(
-                decode_into, args=(str(task.path), task.request, segment.ticket), timeout=self.deadline_s
+                decode_into, args=(str(task.path), task.request, segment.handle), timeout=self.deadline_s
             )
-            self._under_way += 1
+            self._running += 1
             return self._children, future
 
-    def _ended(self) -> None:
+    def _task_ended(self) -> None:
         with self._lock:
-            self._under_way -= 1
+            self._running -= 1
             self._ended_at = time.monotonic()
 
-    def _given_up(self, children: ProcessPool) -> bool:
+    def _is_abandoned(self, children: ProcessPool) -> bool:
         """Whether `children` will never answer again."""
         with self._lock:
             if self._closed or children is not self._children:
                 return True
-            if time.monotonic() - self._ended_at > self.deadline_s + _WEDGED_SECONDS:
+            if time.monotonic() - self._ended_at > self.deadline_s + _STALL_SECONDS:
                 self._replace()
                 return True
             return False
@@ -163,7 +163,7 @@ class DecodePool:
         self._ended_at = time.monotonic()
 
 
-class Decoding:
+class DecodeTask:
     """One video under way."""
 
     def __init__(self, pool: DecodePool, path: Path, request: DecodeRequest) -> None:
@@ -212,7 +212,7 @@ class Decoding:
 
     def _wait(self) -> DecodeReport | dict[str, Any]:
         while not self._done.wait(1.0):
-            if self._pool._given_up(self._children):
+            if self._pool._is_abandoned(self._children):
                 self._future.cancel()
                 if self._pool._closed:
                     raise Cancelled("The worker is shutting down.")

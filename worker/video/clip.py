@@ -23,8 +23,16 @@ from models.frames.transforms import crop_frame, shrink_frame
 from models.profiles.profile import Profile
 from worker.video.codec import Decoder
 from worker.video.colour import Geometry, geometry, to_rgb
-from worker.video.container import Limits, Video, VideoInfo, too_many_pixels
-from worker.video.timeline import IntArray, Run, Timeline, read_timeline, reader, refine, runs
+from worker.video.container import VideoFile, VideoInfo, VideoLimits, too_many_pixels
+from worker.video.timeline import (
+    IntArray,
+    PacketRun,
+    Timeline,
+    packet_reader,
+    packet_runs,
+    read_timeline,
+    with_exact_pts,
+)
 
 UInt8Array = npt.NDArray[np.uint8]
 
@@ -38,7 +46,7 @@ class DecodeRequest:
     profile: Profile
     views: Views
     frames: int
-    limits: Limits
+    limits: VideoLimits
     threads: int = 1
     draw: Draw | None = None
     cache: Path | None = None
@@ -66,7 +74,7 @@ class DecodeReport:
 
 
 @dataclass(frozen=True, slots=True)
-class Footage:
+class DecodedFrames:
     """frames: [clips][T], as the look has made them, and in the order of the indices asked for."""
 
     frames: list[list[UInt8Array]]
@@ -85,7 +93,7 @@ def decode_clip(path: Path, request: DecodeRequest, out: UInt8Array) -> DecodeRe
     if request.draw is not None:
         return _decode_drawn(path, request, request.draw, out)
     profile, views = request.profile, request.views
-    footage = gather(
+    footage = decode_frames(
         path,
         request,
         lambda n: frame_indices(n, request.frames, profile.sampling, views.clips),  # [clips, T]
@@ -102,7 +110,7 @@ def _decode_drawn(path: Path, request: DecodeRequest, draw: Draw, out: UInt8Arra
     """RandAugment changes each frame of the clip on its own, a repeated one too, so that it runs after the look; it
     gets frames of the short side, which is what its authors and T4V gave it. Without it, frames are cut right away."""
     profile, late = request.profile, draw.augment.randaugment is not None
-    footage = gather(
+    footage = decode_frames(
         path,
         request,
         lambda n: train_indices(n, request.frames, draw.for_frames())[None],  # [1, T]
@@ -113,20 +121,20 @@ def _decode_drawn(path: Path, request: DecodeRequest, draw: Draw, out: UInt8Arra
     return footage.report
 
 
-def gather(path: Path, request: DecodeRequest, choose: Choice, look: Look) -> Footage:
+def decode_frames(path: Path, request: DecodeRequest, choose: Choice, look: Look) -> DecodedFrames:
     """The least decoding that yields the chosen frames. Raises: UndecodableVideo, VideoTooLarge, MemoryError."""
-    with Video(path, request.limits) as video:
+    with VideoFile(path, request.limits) as video:
         timeline = read_timeline(video)
-        packets = reader(video, timeline)
+        packets = packet_reader(video, timeline)
         times = timeline.times(choose(timeline.frames))  # [clips, T]
-        timeline = refine(timeline, packets, times)
+        timeline = with_exact_pts(timeline, packets, times)
         targets = timeline.targets(times)  # [clips, T]
         decoder = Decoder(video, packets, request.threads)
-        album = _Album(video, timeline, look)
-        for run in runs(timeline, targets):
+        album = _FrameCollector(video, timeline, look)
+        for run in packet_runs(timeline, targets):
             album.collect(decoder, run)
         if not album.taken:
-            _rescue(decoder, album, targets)
+            _decode_everything(decoder, album, targets)
         album.fill_gaps(targets)
         report = DecodeReport(
             info=_info(video, timeline, album.geometry),
@@ -135,13 +143,13 @@ def gather(path: Path, request: DecodeRequest, choose: Choice, look: Look) -> Fo
             source=timeline.source,
             decoded=decoder.decoded,
         )
-        return Footage(album.frames(targets), report)
+        return DecodedFrames(album.frames(targets), report)
 
 
-class _Album:
+class _FrameCollector:
     """The frames taken, by the ordinal they were wanted for: each is looked at once, however many views ask for it."""
 
-    def __init__(self, video: Video, timeline: Timeline, look: Look) -> None:
+    def __init__(self, video: VideoFile, timeline: Timeline, look: Look) -> None:
         self.video, self.timeline, self._look = video, timeline, look
         self._reformatter = VideoReformatter()
         ratio = video.stream.sample_aspect_ratio
@@ -151,7 +159,7 @@ class _Album:
         self.flawed = 0  # frames taken that the decoder marked as damaged
         self.geometry: Geometry | None = None
 
-    def collect(self, decoder: Decoder, run: Run, everything: bool = False) -> None:
+    def collect(self, decoder: Decoder, run: PacketRun, everything: bool = False) -> None:
         """The wanted frames of one run: those shown at the very tick, else the last one before it."""
         pts, counted = self.timeline.pts, self.timeline.source == "count"
         pending = sorted(run.wanted, key=lambda k: int(pts[k]))
@@ -196,10 +204,10 @@ class _Album:
         self.geometry = self.geometry or geometry(frame, self._aspect)
 
 
-def _rescue(decoder: Decoder, album: _Album, targets: IntArray) -> None:
+def _decode_everything(decoder: Decoder, album: _FrameCollector, targets: IntArray) -> None:
     """Nothing came out of the planned runs: decode from the first packet on, and take what there is."""
     timeline = album.timeline
-    everything = Run(0, len(timeline.pts) - 1, tuple(int(k) for k in np.unique(targets)))
+    everything = PacketRun(0, len(timeline.pts) - 1, tuple(int(k) for k in np.unique(targets)))
     album.collect(decoder, everything, everything=True)
     if not album.taken:
         raise album.video.undecodable(
@@ -209,7 +217,7 @@ def _rescue(decoder: Decoder, album: _Album, targets: IntArray) -> None:
         )
 
 
-def _warnings(decoder: Decoder, album: _Album, targets: IntArray) -> Iterator[str]:
+def _warnings(decoder: Decoder, album: _FrameCollector, targets: IntArray) -> Iterator[str]:
     timeline, wanted = album.timeline, [int(k) for k in np.unique(targets)]
     slack = 1.5 * (timeline.end - timeline.start) / timeline.frames  # a hidden frame (VP8) is no damage
     replaced = sum(abs(album.taken[k] - int(timeline.pts[k])) > slack for k in wanted)
@@ -224,7 +232,7 @@ def _warnings(decoder: Decoder, album: _Album, targets: IntArray) -> Iterator[st
         yield f"the file is cut off: it promises {promised:.2f} s, {timeline.seconds:.2f} s are there"
 
 
-def _info(video: Video, timeline: Timeline, shown: Geometry | None) -> VideoInfo:
+def _info(video: VideoFile, timeline: Timeline, shown: Geometry | None) -> VideoInfo:
     assert shown is not None
     info = video.describe().with_geometry(shown)
     return info.with_timing(duration=round(timeline.seconds, 6), frames=timeline.frames)

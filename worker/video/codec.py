@@ -12,9 +12,9 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from worker.video.container import Video, codec_name, in_words
+from worker.video.container import VideoFile, codec_name, describe_error
 from worker.video.packets import PacketReader
-from worker.video.timeline import Run
+from worker.video.timeline import PacketRun
 
 _WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # the default VP8 and VP9 decoders ignore the alpha plane
 
@@ -22,7 +22,7 @@ _WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # the default VP8 and VP9 
 class Decoder:
     """Raises: UndecodableVideo where the codec refuses the stream as a whole, MemoryError at the process's limit."""
 
-    def __init__(self, video: Video, packets: PacketReader, threads: int = 1) -> None:
+    def __init__(self, video: VideoFile, packets: PacketReader, threads: int = 1) -> None:
         self._packets = packets
         self._codec = _codec(video, threads)
         self.damaged = 0  # packets that the codec refused
@@ -30,9 +30,9 @@ class Decoder:
         try:
             self._codec.open(strict=False)
         except av.error.FFmpegError as error:
-            raise video.undecodable(f"its decoder cannot start: {in_words(error)}", "decoder_refused") from error
+            raise video.undecodable(f"its decoder cannot start: {describe_error(error)}", "decoder_refused") from error
 
-    def frames(self, run: Run, everything: bool = False) -> Iterator[VideoFrame]:
+    def frames(self, run: PacketRun, everything: bool = False) -> Iterator[VideoFrame]:
         """What comes out for the run, in display order; at least the wanted frames, where they are intact.
 
         everything: B-frames that nobody wants and no other frame leans on are decoded too.
@@ -62,7 +62,7 @@ class Decoder:
         return frames
 
 
-def _codec(video: Video, threads: int) -> VideoCodecContext:
+def _codec(video: VideoFile, threads: int) -> VideoCodecContext:
     codec: VideoCodecContext = video.stream.codec_context
     name = _WITH_ALPHA.get(codec_name(video.stream))
     if name and video.stream.metadata.get("alpha_mode") == "1":

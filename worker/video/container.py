@@ -49,7 +49,7 @@ _NOT_THE_VIDEO = Disposition.attached_pic | Disposition.still_image | Dispositio
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class VideoLimits:
     """Above these a video is refused, not decoded."""
 
     max_pixels: int = 4096 * 2304  # of one frame
@@ -79,14 +79,14 @@ class VideoInfo:
         return replace(self, duration=duration, frames=frames, fps=self.fps or round(frames / duration, 3))
 
 
-class Video:
+class VideoFile:
     """An open file and its one video stream; every other stream is told to stay unread. Use as a context manager:
     containers that stay open grow (SlowFast#626).
 
     Raises: UndecodableVideo, VideoTooLarge (by the header alone, before any frame is decoded).
     """
 
-    def __init__(self, path: Path, limits: Limits) -> None:
+    def __init__(self, path: Path, limits: VideoLimits) -> None:
         self.path, self.limits = path, limits
         self.container = _open(path)
         try:
@@ -149,12 +149,12 @@ class Video:
                 other.discard = Discard.all
 
 
-def probe(path: Path, limits: Limits) -> VideoInfo:
+def read_video_info(path: Path, limits: VideoLimits) -> VideoInfo:
     """What the header says, without decoding: the size is that of the stored frames.
 
     Raises: UndecodableVideo, VideoTooLarge.
     """
-    with Video(path, limits) as video:
+    with VideoFile(path, limits) as video:
         return video.describe()
 
 
@@ -172,12 +172,12 @@ def codec_name(stream: VideoStream) -> str:
     return {"libdav1d": "av1", "libvpx-vp9": "vp9", "libvpx": "vp8"}.get(name, name)
 
 
-def in_words(error: FFmpegError) -> str:
+def describe_error(error: FFmpegError) -> str:
     """What the library says, without the file's path, which `str(error)` would show."""
     return (error.strerror or "unknown error").strip().rstrip(".").lower()
 
 
-def too_many_pixels(width: int, height: int, limits: Limits) -> VideoTooLarge:
+def too_many_pixels(width: int, height: int, limits: VideoLimits) -> VideoTooLarge:
     return VideoTooLarge(
         f"Frames of {width}×{height} pixels are above the limit of {limits.max_pixels} pixels.",
         hint="Scale the video down before sending it.",
@@ -188,7 +188,7 @@ def too_many_pixels(width: int, height: int, limits: Limits) -> VideoTooLarge:
     )
 
 
-def too_long(seconds: float, limits: Limits) -> VideoTooLarge:
+def too_long(seconds: float, limits: VideoLimits) -> VideoTooLarge:
     return VideoTooLarge(
         f"The video lasts {seconds:.1f} s, above the limit of {limits.max_seconds:g} s.",
         hint="Cut the video into shorter parts.",
@@ -209,7 +209,7 @@ def _open(path: Path) -> InputContainer:
         return av.open(f"file:{path}", "r", container_options=options, metadata_errors="replace")
     except FFmpegError as error:
         # an ArgumentError is how the library says: known, but not on the list
-        kind = None if isinstance(error, ArgumentError) else _begins_like(path)
+        kind = None if isinstance(error, ArgumentError) else _guess_format(path)
         if kind is None:
             message, reason = "This is not a video in a format that is understood.", "not_a_video"
         else:
@@ -217,7 +217,7 @@ def _open(path: Path) -> InputContainer:
         raise UndecodableVideo(message, hint=_FORMATS, reason=reason, stream=None) from error
 
 
-def _begins_like(path: Path) -> str | None:
+def _guess_format(path: Path) -> str | None:
     with path.open("rb") as file:
         head = file.read(16)
     return next((kind for at, magic, kind in _SIGNATURES if head[at:].startswith(magic)), None)
@@ -247,7 +247,7 @@ def _video_stream(container: InputContainer) -> VideoStream:
     )
 
 
-def _check_limits(video: Video, limits: Limits) -> None:
+def _check_limits(video: VideoFile, limits: VideoLimits) -> None:
     width, height = video.stream.codec_context.width, video.stream.codec_context.height
     if width * height == 0:  # also what the library makes of a size that it could not even address
         raise video.undecodable("it has no usable frame size", "no_frame_size")

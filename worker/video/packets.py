@@ -10,7 +10,7 @@ from av.error import FFmpegError
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from worker.video.container import Video
+from worker.video.container import VideoFile
 
 IntArray = npt.NDArray[np.int64]
 
@@ -23,7 +23,7 @@ class PacketReader:
     checked against it: one that lands late or nowhere known is answered by reading from the start, never by a wrong
     frame."""
 
-    def __init__(self, video: Video, positions: IntArray | None, seek_to: IntArray, started: bool) -> None:
+    def __init__(self, video: VideoFile, positions: IntArray | None, seek_to: IntArray, started: bool) -> None:
         """positions: byte offset of packet i, None where they identify nothing; seek_to: ticks to seek to for packet i;
         started: whether packets have been read from the container before."""
         self._video = video
@@ -31,7 +31,7 @@ class PacketReader:
         self._ordinal_at = {} if positions is None else {int(p): i for i, p in enumerate(positions)}
         self._seek_to = seek_to
         self._next: int | None = None if started else 0  # ordinal of the next packet; None: unknown
-        self._packets = iter(data(video))
+        self._packets = iter(demux_packets(video))
 
     def between(self, first: int, last: int) -> Iterator[tuple[int, Packet[VideoStream]]]:
         """Packets first … last; fewer where the file ends or breaks off."""
@@ -50,7 +50,7 @@ class PacketReader:
             if landed is not None:
                 return landed
             self._video.reopen()
-            self._packets, self._next = iter(data(self._video)), 0
+            self._packets, self._next = iter(demux_packets(self._video)), 0
         ordinal = self._next
         return ordinal, self._read()
 
@@ -64,7 +64,7 @@ class PacketReader:
             self._video.container.seek(int(self._seek_to[first]), stream=self._video.stream)
         except FFmpegError:
             return None
-        self._packets = iter(data(self._video))
+        self._packets = iter(demux_packets(self._video))
         packet = self._read()
         ordinal = None if packet is None or packet.pos is None else self._ordinal_at.get(packet.pos)
         if packet is None or ordinal is None or ordinal > first:
@@ -81,7 +81,7 @@ class PacketReader:
         return packet
 
 
-def data(video: Video) -> Iterator[Packet[VideoStream]]:
+def demux_packets(video: VideoFile) -> Iterator[Packet[VideoStream]]:
     """Packets with content, from where the container stands. Raises: FFmpegError where the file breaks off."""
     try:
         for packet in video.container.demux(video.stream):

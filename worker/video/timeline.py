@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from av.error import FFmpegError
 
-from worker.video.container import Video, in_words, too_long
-from worker.video.packets import PacketReader, data
+from worker.video.container import VideoFile, describe_error, too_long
+from worker.video.packets import PacketReader, demux_packets
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
@@ -65,7 +65,7 @@ class Timeline:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class PacketRun:
     """Packets first … last are decoded in one go; `wanted` are the ordinals among them whose frames are taken."""
 
     first: int
@@ -73,7 +73,7 @@ class Run:
     wanted: tuple[int, ...]
 
 
-def read_timeline(video: Video) -> Timeline:
+def read_timeline(video: VideoFile) -> Timeline:
     """From the index where it is complete, else from the packets. Raises: UndecodableVideo, VideoTooLarge."""
     timeline = _from_index(video) or _from_packets(video)
     if timeline.seconds > video.limits.max_seconds:
@@ -81,14 +81,14 @@ def read_timeline(video: Video) -> Timeline:
     return timeline
 
 
-def reader(video: Video, timeline: Timeline) -> PacketReader:
+def packet_reader(video: VideoFile, timeline: Timeline) -> PacketReader:
     # MP4 and Matroska are indexed by display time, the others by decode time
     by_pts = video.container.format.name.startswith(("mov", "matroska"))
     seek_to = timeline.pts if by_pts else timeline.dts
     return PacketReader(video, timeline.positions, seek_to, started=timeline.source != "index")
 
 
-def refine(timeline: Timeline, packets: PacketReader, times: FloatArray) -> Timeline:
+def with_exact_pts(timeline: Timeline, packets: PacketReader, times: FloatArray) -> Timeline:
     """The same with exact pts around `times`: an index holds decode times, and B-frames are shown in another order."""
     if timeline.exact:
         return timeline
@@ -103,13 +103,13 @@ def refine(timeline: Timeline, packets: PacketReader, times: FloatArray) -> Time
     return replace(timeline, pts=pts, exact=True)
 
 
-def runs(timeline: Timeline, targets: IntArray) -> list[Run]:
+def packet_runs(timeline: Timeline, targets: IntArray) -> list[PacketRun]:
     """The least runs from keyframes that hold all targets, in decode order."""
     wanted = _unique(targets)
     if timeline.source == "count":
-        return [Run(0, len(timeline.pts) - 1, tuple(wanted))]
+        return [PacketRun(0, len(timeline.pts) - 1, tuple(wanted))]
     spans = _merge([(_decode_from(timeline, k), k) for k in wanted])
-    return [Run(a, b, tuple(k for k in wanted if a <= k <= b)) for a, b in spans]
+    return [PacketRun(a, b, tuple(k for k in wanted if a <= k <= b)) for a, b in spans]
 
 
 def _decode_from(timeline: Timeline, ordinal: int) -> int:
@@ -139,7 +139,7 @@ def _unique(ordinals: IntArray) -> list[int]:
     return [int(k) for k in np.unique(ordinals)]
 
 
-def _from_index(video: Video) -> Timeline | None:
+def _from_index(video: VideoFile) -> Timeline | None:
     """None where the index is absent, partial (fragments), edited or not to be trusted."""
     stream, entries = video.stream, video.stream.index_entries
     count, tick = len(entries), stream.time_base
@@ -171,22 +171,22 @@ def _from_index(video: Video) -> Timeline | None:
     )
 
 
-def _from_packets(video: Video) -> Timeline:
+def _from_packets(video: VideoFile) -> Timeline:
     """One pass over the packets, nothing decoded."""
     rows: list[tuple[int | None, int | None, int, int, bool, bool]] = []
     try:
-        for packet in data(video):
+        for packet in demux_packets(video):
             position = -1 if packet.pos is None else packet.pos
             flags = packet.is_keyframe, packet.is_discard
             rows.append((packet.pts, packet.dts, packet.duration or 0, position, *flags))
     except FFmpegError as error:
         if not rows:
-            raise video.undecodable(f"no packet could be read: {in_words(error)}", "no_packets") from error
+            raise video.undecodable(f"no packet could be read: {describe_error(error)}", "no_packets") from error
     tick = video.stream.time_base
     if not rows:
         raise video.undecodable("it holds no data", "no_packets", "Is the upload complete?")
     if tick is None or any(row[0] is None for row in rows):
-        return _counted(len(rows), _frame_seconds(video))
+        return _counted_timeline(len(rows), _frame_seconds(video))
     table = np.array([(p, p if d is None else d, *rest) for p, d, *rest in rows], dtype=np.int64)  # [N, 6]
     pts, key = table[:, 0], table[:, 4].astype(bool)
     ordered = np.sort(pts)
@@ -195,7 +195,7 @@ def _from_packets(video: Video) -> Timeline:
     fallen = len(dts) > 1 and -np.diff(dts).min() * tick > _JUMP_SECONDS
     far = (ordered[-1] - ordered[0]) * tick > video.limits.max_seconds >= len(rows) * step * tick
     if fallen or far:
-        return _counted(len(rows), _frame_seconds(video))
+        return _counted_timeline(len(rows), _frame_seconds(video))
     shown = _decodable(pts, key) & ~table[:, 5].astype(bool)
     if not shown.any():
         shown = np.ones(len(rows), dtype=bool)
@@ -223,14 +223,14 @@ def _decodable(pts: IntArray, key: BoolArray) -> BoolArray:
     return decodable
 
 
-def _counted(count: int, seconds: Fraction) -> Timeline:
+def _counted_timeline(count: int, seconds: Fraction) -> Timeline:
     """No usable times: frame i is the i-th that comes out, `seconds` apart."""
     ordinals = np.arange(count, dtype=np.int64)
     key = ordinals == 0
     return Timeline("count", seconds, ordinals, ordinals, key, np.ones(count, dtype=bool), None, start=0, end=count)
 
 
-def _frame_seconds(video: Video) -> Fraction:
+def _frame_seconds(video: VideoFile) -> Fraction:
     rate = video.stream.guessed_rate or video.stream.average_rate
     return 1 / rate if rate else Fraction(1, 25)
 

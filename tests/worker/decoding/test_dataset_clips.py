@@ -150,7 +150,7 @@ def test_killed_children_change_nothing(
     cached: bool, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """kill -9 of one decode child after another: what they had in hand is decoded once more."""
-    monkeypatch.setattr("worker.decoding.pool._WEDGED_SECONDS", 0.5)
+    monkeypatch.setattr("worker.decoding.pool._STALL_SECONDS", 0.5)
     path = render(folder / "large.mp4", replace(SPECS["h264_long_gop"], width=640, height=480, frames=100))
     plan = [[Sample(path, i, seed=i) for i in range(4)] for _ in range(5)]
     with start(deadline_s=3.0) as pool:
@@ -206,9 +206,9 @@ def test_leaving_ends_what_is_under_way(folder: Path) -> None:
         plan = [plan_of(folder)[0], [Sample(slow, 0)] * 6]
         reading = ClipReader(pool, PROFILE, 8, augment=Augment(), ahead=6).batches(iter(plan))
         next(reading)
-        assert pool._under_way
+        assert pool._running
         del reading
-        wait_until(lambda: not pool._under_way, seconds=3)
+        wait_until(lambda: not pool._running, seconds=3)
         assert read_all(pool, plan_of(folder))  # the pool is whole
         assert not [link for link in open_files() if "vireo-frames" in link]
 

@@ -19,15 +19,15 @@ from models.frames.sampling import Views
 from models.profiles.profile import Profile
 from tests.clips import SPECS, read_index, render, rendered
 from worker.decoding import frame_cache
-from worker.decoding.frame_cache import decode_cached, prepare
+from worker.decoding.frame_cache import decode_cached, open_frame_cache
 from worker.video.clip import DecodeReport, DecodeRequest, decode_clip
-from worker.video.container import Limits
+from worker.video.container import VideoLimits
 
 UInt8Array = npt.NDArray[np.uint8]
 
 PROFILE = Profile("test", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), 48, 64, ("{}",))
 WHOLE = Augment(area=(1.0, 1.0), aspect=(1.0, 1.0), flip=0.0, grayscale=0.0)  # the largest square
-STEADY = DecodeRequest(PROFILE, Views(), 8, Limits())
+STEADY = DecodeRequest(PROFILE, Views(), 8, VideoLimits())
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def cache(tmp_path: Path) -> Path:
-    prepare(tmp_path / "cache")
+    open_frame_cache(tmp_path / "cache")
     return tmp_path / "cache"
 
 
@@ -181,7 +181,7 @@ def test_where_nothing_can_be_written_frames_come_all_the_same(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = rendered("h264", folder)
-    prepare(tmp_path / "full")
+    open_frame_cache(tmp_path / "full")
     monkeypatch.setattr(frame_cache, "_RESERVE", 1 << 60)
     full, _ = look(path, drawn(3), tmp_path / "full")
     gone, _ = look(path, drawn(3), tmp_path / "absent")
@@ -205,7 +205,7 @@ def test_what_killed_children_left_is_swept(cache: Path) -> None:
     for part in (old, young):
         part.write_bytes(b"half")
     os.utime(old, (time.time() - 7200,) * 2)
-    prepare(cache)
+    open_frame_cache(cache)
     assert entries(cache) == [young]
 
 

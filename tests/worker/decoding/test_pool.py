@@ -23,13 +23,13 @@ from models.frames.sampling import Views, frame_indices
 from models.profiles.profile import Profile
 from tests.clips import SPECS, corrupt, read_index, render, render_slow, rendered
 from worker.decoding import memory
-from worker.decoding.memory import Segment, attach
-from worker.decoding.pool import DecodedClip, DecodePool, Decoding
+from worker.decoding.memory import Segment, map_segment
+from worker.decoding.pool import DecodedClip, DecodePool, DecodeTask
 from worker.video.clip import DecodeRequest, decode_clip
-from worker.video.container import Limits
+from worker.video.container import VideoLimits
 
 PROFILE = Profile("test", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), 48, 48, ("{}",))
-LIMITS = Limits(max_pixels=4096 * 2304, max_seconds=600)
+LIMITS = VideoLimits(max_pixels=4096 * 2304, max_seconds=600)
 ROOT = Path(__file__).parents[3]
 
 
@@ -54,7 +54,7 @@ def start(deadline_s: float = 30.0, processes: int = 2, memory_bytes: int = 1 <<
     return DecodePool(processes, deadline_s, memory_bytes, LIMITS.max_pixels, LIMITS.max_seconds)
 
 
-def submit(pool: DecodePool, path: Path, frames: int = 8, views: str = "1x1") -> Decoding:
+def submit(pool: DecodePool, path: Path, frames: int = 8, views: str = "1x1") -> DecodeTask:
     return pool.submit(path, profile=PROFILE, views=Views.parse(views), frames=frames)
 
 
@@ -235,7 +235,7 @@ def test_random_damage_never_takes_the_pool_down(pool: DecodePool, folder: Path,
     assert shown(submit(pool, rendered("h264", folder)).result())[-1] == 35
 
 
-def reason_of(decoding: Decoding) -> str:
+def reason_of(decoding: DecodeTask) -> str:
     try:
         decoding.result()
     except VireoError as error:
@@ -244,7 +244,7 @@ def reason_of(decoding: Decoding) -> str:
 
 
 def test_a_wedged_pool_is_replaced(folder: Path, slow: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.decoding.pool._WEDGED_SECONDS", 0.2)
+    monkeypatch.setattr("worker.decoding.pool._STALL_SECONDS", 0.2)
     with start(deadline_s=3.0) as pool:
         channel = pool._children._pool_manager.worker_manager.workers_channel
         assert channel is not None
@@ -299,8 +299,8 @@ def test_a_segment_is_recognised_by_name_not_by_number() -> None:
     second = Segment((4,))  # most likely under the same number
     ours = second.map()
     with pytest.raises(FileNotFoundError):
-        attach(first.ticket)
-    attach(second.ticket)[:] = 7
+        map_segment(first.handle)
+    map_segment(second.handle)[:] = 7
     second.close()
     assert ours.tolist() == [7, 7, 7, 7]
 

@@ -20,12 +20,12 @@ from models.profiles.profile import Profile, Sampling
 from tests.clips import BARS, SPECS, ClipSpec, Matrix, corrupt, draw_index, read_index, render, rendered, truncate
 from worker.video.clip import DecodeReport, DecodeRequest, decode_clip
 from worker.video.colour import to_rgb
-from worker.video.container import Limits
+from worker.video.container import VideoLimits
 
 UInt8Array = npt.NDArray[np.uint8]
 
 PROFILE = Profile("test", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), 48, 48, ("{}",))
-LIMITS = Limits()
+LIMITS = VideoLimits()
 TURNED = {"h264_rotate90": 1, "h264_rotate180": 2, "h264_rotate270": 3}  # quarter turns, counterclockwise
 UNEVEN = {"h264_vfr", "h264_vfr_bframes"}
 STEADY = sorted(set(SPECS) - set(TURNED) - UNEVEN)
@@ -43,7 +43,7 @@ def decode(
     policy: Sampling = "segment_start",
     size: int = 48,
     threads: int = 1,
-    limits: Limits = LIMITS,
+    limits: VideoLimits = LIMITS,
 ) -> tuple[UInt8Array, DecodeReport]:
     """(uint8 [V, T, S, S, 3], report)"""
     profile = replace(PROFILE, sampling=policy, size=size, short_side=size)
@@ -219,7 +219,7 @@ def test_the_size_may_change_in_mid_stream(folder: Path) -> None:
     assert report.info.frames == 80
 
     with pytest.raises(VideoTooLarge):
-        decode(folder / "changing.h264", limits=Limits(max_pixels=160 * 128 - 1))
+        decode(folder / "changing.h264", limits=VideoLimits(max_pixels=160 * 128 - 1))
 
 
 def test_joined_files_are_seen_whole(folder: Path) -> None:

@@ -17,7 +17,7 @@ from models.frames.sampling import Views, train_indices
 from models.profiles.profile import Profile
 from tests.clips import BARS, SPECS, read_index, render, truncate
 from worker.video.clip import DecodeReport, DecodeRequest, decode_clip
-from worker.video.container import Limits
+from worker.video.container import VideoLimits
 
 UInt8Array = npt.NDArray[np.uint8]
 
@@ -38,7 +38,7 @@ def square(folder: Path) -> Path:
 
 def look(path: Path, seed: int, augment: Augment, frames: int = 8) -> tuple[UInt8Array, DecodeReport]:
     """(uint8 [T, S, S, 3], report)"""
-    request = DecodeRequest(PROFILE, Views(), frames, Limits(), draw=Draw(seed, augment))
+    request = DecodeRequest(PROFILE, Views(), frames, VideoLimits(), draw=Draw(seed, augment))
     out = np.zeros(request.shape, np.uint8)
     report = decode_clip(path, request, out)
     return out[0], report
@@ -123,4 +123,4 @@ def test_damage_costs_frames_and_not_the_clip(square: Path, tmp_path: Path) -> N
 
 def test_a_draw_is_one_view() -> None:
     with pytest.raises(ValueError, match="one view"):
-        DecodeRequest(PROFILE, Views(2, 1), 8, Limits(), draw=Draw(0, WHOLE))
+        DecodeRequest(PROFILE, Views(2, 1), 8, VideoLimits(), draw=Draw(0, WHOLE))
