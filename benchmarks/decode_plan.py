@@ -22,13 +22,13 @@ from pathlib import Path
 
 import av
 import numpy as np
-import numpy.typing as npt
 from av.codec.context import ThreadType
 from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
+from models.frames.arrays import UInt8Array
 from models.frames.sampling import Views, frame_indices
 from models.frames.transforms import crop_frame
 from models.profiles.profile import Profile
@@ -40,8 +40,6 @@ FRAMES = 8
 ACCEPTED = 1.15
 PROFILE = Profile("bench", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), 224, 256, ("{}",))
 RESULTS = Path(__file__).parent / "results" / "decode_plan.json"
-
-UInt8Array = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)

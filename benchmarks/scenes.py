@@ -11,12 +11,10 @@ from pathlib import Path
 
 import av
 import numpy as np
-import numpy.typing as npt
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-UInt8Array = npt.NDArray[np.uint8]
-FloatArray = npt.NDArray[np.float64]
+from models.frames.arrays import FloatArray, UInt8Array
 
 _KEYFRAMES_ONLY = {"preset": "ultrafast", "qp": "18", "g": "1", "bf": "0"}
 

@@ -17,12 +17,11 @@ from typing import Any, Literal
 
 import av
 import numpy as np
-import numpy.typing as npt
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-UInt8Array = npt.NDArray[np.uint8]
+from models.frames.arrays import UInt8Array
 
 CELLS = 3  # 3 × 3 cells: indices 0 … 511
 DARK, LIGHT = 30, 220

@@ -126,7 +126,7 @@ def test_frames_outlive_the_pool(folder: Path) -> None:
     assert shown(clip)[-1] == 35
 
 
-def test_errors_cross_as_what_they_are(pool: DecodePool, tmp_path: Path, folder: Path) -> None:
+def test_errors_keep_their_type_across_processes(pool: DecodePool, tmp_path: Path, folder: Path) -> None:
     (tmp_path / "words").write_text("no video at all " * 100)
     with pytest.raises(UndecodableVideo) as refused:
         submit(pool, tmp_path / "words").result()
@@ -146,7 +146,7 @@ def test_errors_cross_as_what_they_are(pool: DecodePool, tmp_path: Path, folder:
         )
 
 
-def test_a_killed_child_costs_its_own_video_only(pool: DecodePool, slow: Path, folder: Path) -> None:
+def test_a_killed_child_loses_only_its_own_video(pool: DecodePool, slow: Path, folder: Path) -> None:
     doomed = submit(pool, slow)
     victim = busy()
     beside = submit(pool, rendered("h264", folder))
@@ -204,7 +204,7 @@ def test_cancelling_kills_the_child_within_a_second(pool: DecodePool, slow: Path
     assert shown(submit(pool, rendered("h264", folder)).result())[-1] == 35
 
 
-def test_what_is_cancelled_while_it_waits_never_runs(slow: Path, folder: Path) -> None:
+def test_a_task_cancelled_while_it_waits_never_runs(slow: Path, folder: Path) -> None:
     with start(processes=1, deadline_s=1.0) as pool:
         first, queued = submit(pool, slow), submit(pool, rendered("h264", folder))
         queued.cancel()
@@ -243,18 +243,18 @@ def reason_of(decoding: DecodeTask) -> str:
     return "frames"
 
 
-def test_a_wedged_pool_is_replaced(folder: Path, slow: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stuck_pool_is_replaced(folder: Path, slow: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("worker.decoding.pool._STALL_SECONDS", 0.2)
     with start(deadline_s=3.0) as pool:
         channel = pool._children._pool_manager.worker_manager.workers_channel
         assert channel is not None
-        channel.mutex.acquire()  # as a child would leave it that dies at the wrong moment
+        channel.mutex.acquire()  # as a child leaves it that dies at the wrong moment
         begin = time.monotonic()
         assert shown(submit(pool, rendered("h264", folder)).result())[-1] == 35
         assert 3 < time.monotonic() - begin < 8
 
 
-def test_closing_wakes_who_waits(slow: Path) -> None:
+def test_closing_the_pool_wakes_waiting_threads(slow: Path) -> None:
     pool = start()
     decoding = submit(pool, slow)
     busy()
@@ -296,7 +296,7 @@ def open_files() -> list[str]:
 def test_a_segment_is_recognised_by_name_not_by_number() -> None:
     first = Segment((4,))
     first.close()
-    second = Segment((4,))  # most likely under the same number
+    second = Segment((4,))  # most likely with the same number
     ours = second.map()
     with pytest.raises(FileNotFoundError):
         map_segment(first.handle)
@@ -305,7 +305,7 @@ def test_a_segment_is_recognised_by_name_not_by_number() -> None:
     assert ours.tolist() == [7, 7, 7, 7]
 
 
-def test_a_lack_of_memory_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lack_of_memory_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(fd: int, size: int) -> None:
         raise OSError(28, "No space left on device")
 
@@ -348,7 +348,7 @@ def run_parent(folder: Path, form: str, *arguments: str) -> subprocess.Popen[str
 
 @pytest.mark.parametrize("form", ["-c", "-m", "script"])
 @pytest.mark.parametrize("end", ["close", "leave"])
-def test_a_parent_ends_without_a_word_however_it_was_started(form: str, end: str, folder: Path) -> None:
+def test_a_parent_ends_silently_however_it_was_started(form: str, end: str, folder: Path) -> None:
     parent = run_parent(folder, form, end, str(rendered("h264", folder)), str(rendered("gif", folder)))
     out, err = parent.communicate(timeout=30)
 

@@ -26,7 +26,7 @@ def test_a_header_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "codec"), [("av1_webm", "av1"), ("vp9_webm", "vp9"), ("hevc", "hevc"), ("gif", "gif")]
 )
-def test_codecs_have_the_names_that_users_know(name: str, codec: str, tmp_path: Path) -> None:
+def test_codecs_have_their_common_names(name: str, codec: str, tmp_path: Path) -> None:
     assert read_video_info(rendered(name, tmp_path), LIMITS).codec == codec
 
 
@@ -64,7 +64,7 @@ def _write(content: bytes) -> Callable[[Path], Path]:
     ],
     ids=["empty", "text", "bytes", "svg", "sdp", "audio", "cover", "truncated"],
 )
-def test_what_is_no_video_is_refused_in_words(
+def test_a_file_that_is_not_a_video_is_refused_with_a_reason(
     make: Callable[[Path], Path], reason: str, words: str, tmp_path: Path
 ) -> None:
     with pytest.raises(UndecodableVideo) as refused:
@@ -86,7 +86,7 @@ def test_what_is_no_video_is_refused_in_words(
     ids=["hls", "concat", "dash"],
 )
 @pytest.mark.parametrize("suffix", ["", ".m3u8", ".ffconcat", ".mp4"])
-def test_no_file_opens_another(script: str, suffix: str, tmp_path: Path) -> None:
+def test_no_file_opens_another_file(script: str, suffix: str, tmp_path: Path) -> None:
     clip = rendered("h264_ts", tmp_path)
     (tmp_path / f"upload{suffix}").write_text(script.format(clip=clip.name))
 
@@ -94,7 +94,7 @@ def test_no_file_opens_another(script: str, suffix: str, tmp_path: Path) -> None
         read_video_info(tmp_path / f"upload{suffix}", LIMITS)
 
 
-def test_a_file_name_is_never_taken_for_a_protocol(tmp_path: Path) -> None:
+def test_a_file_name_is_never_read_as_a_protocol(tmp_path: Path) -> None:
     strange = tmp_path / "concat:a|b.mp4"
 
     assert read_video_info(render(strange, replace(SPECS["h264"], format="mp4")), LIMITS).frames == 40
@@ -112,7 +112,7 @@ def test_too_many_pixels_are_refused_from_the_header_alone(tmp_path: Path) -> No
     assert "16000" in refused.value.message
 
 
-def test_a_size_beyond_all_addressing_is_refused(tmp_path: Path) -> None:
+def test_a_size_that_cannot_be_addressed_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UndecodableVideo, match="frame size"):
         read_video_info(render_huge_gif(tmp_path / "bomb.gif", side=65535), LIMITS)
 
@@ -124,7 +124,7 @@ def test_too_long_is_refused_with_the_limit(tmp_path: Path) -> None:
     assert refused.value.details["limit"] == 1.0
 
 
-def test_a_blob_that_is_gone_is_not_the_users_fault(tmp_path: Path) -> None:
+def test_a_missing_blob_does_not_blame_the_user(tmp_path: Path) -> None:
     with pytest.raises(StorageUnavailable):
         read_video_info(tmp_path / "nothing", LIMITS)
 

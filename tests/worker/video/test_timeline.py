@@ -30,7 +30,7 @@ def steady(n: int, step: int, gop: int) -> Timeline:
 
 
 @given(n=st.integers(1, 3000), frames=st.integers(1, 64), clips=st.integers(1, 4), step=st.integers(1, 5000))
-def test_at_a_steady_rate_time_means_the_papers_index(n: int, frames: int, clips: int, step: int) -> None:
+def test_at_a_constant_rate_times_match_the_papers_indices(n: int, frames: int, clips: int, step: int) -> None:
     indices = frame_indices(n, frames, "segment_start", clips)
     line = steady(n, step, gop=12)
 
@@ -44,7 +44,7 @@ def test_golden_vector_of_text4vis() -> None:
     assert targets.tolist() == [[0, 37, 75, 112, 150, 187, 225, 262]]
 
 
-def test_at_a_variable_rate_the_grid_is_even_in_time() -> None:
+def test_at_a_variable_rate_the_steps_are_uniform_in_time() -> None:
     # one second of 10 frames, then one frame that stands for nine seconds
     line = timeline([i * 10 for i in range(11)], {0}, 1000)
 
@@ -52,7 +52,7 @@ def test_at_a_variable_rate_the_grid_is_even_in_time() -> None:
     assert line.targets(times).tolist() == [[4, 10, 10, 10, 10, 10, 10, 10, 10, 10]]
 
 
-def test_only_groups_with_a_wanted_frame_are_decoded_and_only_so_far() -> None:
+def test_only_groups_with_a_wanted_frame_are_decoded_up_to_it() -> None:
     line = steady(100, 1, gop=10)
 
     wanted = np.array([[3, 7, 42, 60]])
@@ -63,7 +63,7 @@ def test_one_long_group_is_one_run() -> None:
     assert packet_runs(steady(100, 1, gop=1000), np.array([[10, 90]])) == [PacketRun(0, 90, (10, 90))]
 
 
-def test_a_frame_shown_before_its_keyframe_leans_on_the_group_before() -> None:
+def test_a_frame_displayed_before_its_keyframe_needs_the_previous_group() -> None:
     #        I  P  B  B | I  B  B   (the last two are shown before their I)
     line = timeline([0, 3, 1, 2, 6, 4, 5], {0, 4}, 7)
 
@@ -119,7 +119,7 @@ def test_packets_are_found_by_ordinal_in_any_order(name: str, tmp_path: Path) ->
             assert got == list(enumerate(truth))[first : last + 1]
 
 
-def test_an_index_into_a_part_that_was_cut_off_is_cut_too(tmp_path: Path) -> None:
+def test_an_index_is_cut_to_the_part_of_the_file_that_exists(tmp_path: Path) -> None:
     whole = rendered("h264_faststart", tmp_path)
     with VideoFile(truncate(whole, 0.7, tmp_path / "cut.mp4"), LIMITS) as video:
         line = read_timeline(video)
@@ -129,7 +129,7 @@ def test_an_index_into_a_part_that_was_cut_off_is_cut_too(tmp_path: Path) -> Non
     assert line.seconds == pytest.approx(line.frames / 25)
 
 
-def test_joined_files_whose_clock_starts_anew_are_counted(tmp_path: Path) -> None:
+def test_joined_files_with_a_restarted_clock_are_counted(tmp_path: Path) -> None:
     once = rendered("h264_ts", tmp_path).read_bytes()
     (tmp_path / "twice.ts").write_bytes(once + once)
 
@@ -140,7 +140,7 @@ def test_joined_files_whose_clock_starts_anew_are_counted(tmp_path: Path) -> Non
     assert line.seconds == pytest.approx(3.2)
 
 
-def test_a_length_that_only_the_packets_tell_is_limited_too(tmp_path: Path) -> None:
+def test_a_length_that_only_the_packets_show_is_limited_too(tmp_path: Path) -> None:
     live = rendered("vp9_live", tmp_path)
     with VideoFile(live, VideoLimits(max_seconds=1.0)) as video, pytest.raises(VideoTooLarge) as refused:
         read_timeline(video)
