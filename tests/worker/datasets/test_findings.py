@@ -81,7 +81,11 @@ def test_classes() -> None:
 def test_an_untrainable_dataset_says_why() -> None:
     one, other = ClassCount(name="jump", train=3), ClassCount(name="swim", train=1)
     assert find_untrainable((one, other)) is None
-    for classes, words in (((), "No clip"), ((one,), "Only one"), ((ClassCount(name="a", test=3),), "in train")):
+    for classes, words in (
+        ((), "No labelled clip"),
+        ((one,), "Only one"),
+        ((ClassCount(name="a", test=3),), "in the split train"),
+    ):
         finding = find_untrainable(classes)
         assert finding is not None
         assert finding.severity == "error"

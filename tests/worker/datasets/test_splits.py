@@ -63,7 +63,7 @@ def test_a_given_split_is_kept() -> None:
 def test_if_only_train_is_given_val_is_drawn_from_it() -> None:
     split = assign_splits(clips({"a": 10, "b": 1}, "train"), 0, 0.2)
     assert (len(held_out(split.clips)), split.source) == (2, "made")
-    assert "train only" in split.findings[0].message
+    assert "only the split train" in split.findings[0].message
 
 
 def test_columns_that_were_not_read_are_named() -> None:

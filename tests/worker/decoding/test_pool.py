@@ -369,6 +369,50 @@ def test_no_child_survives_kill_9_of_the_worker(slow: Path, folder: Path) -> Non
     parent.communicate(timeout=5)
 
 
+CONSOLE_SCRIPT = """
+import sys
+from core.processes import use_safe_path
+from pathlib import Path
+from models.profiles.profile import Profile
+from models.frames.sampling import Views
+from worker.decoding.pool import DecodePool
+
+if __name__ == "__main__":
+    use_safe_path()
+    profile = Profile("test", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), 48, 48, ("{}",))
+    with DecodePool(1, 60.0, 1 << 30, 4096 * 2304, 600.0) as pool:
+        print(pool.submit(Path(sys.argv[1]), profile=profile, views=Views(), frames=8).result().report.info.frames)
+"""
+"""Like `vireo-worker`: a script outside of the current directory that calls `use_safe_path` before it starts children."""
+
+OTHER_MODULES = ("worker.py", "redis.py", "numpy.py", "av.py", "core/__init__.py", "models/__init__.py")
+
+
+def test_children_import_nothing_from_the_current_directory(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    script = tmp_path / "bin" / "script.py"
+    script.write_text(CONSOLE_SCRIPT)
+    directory, imported = tmp_path / "project", tmp_path / "imported"
+    for name in OTHER_MODULES:
+        module = directory / name
+        module.parent.mkdir(parents=True, exist_ok=True)
+        module.write_text(f"open({str(imported)!r}, 'a').write({name!r})")
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
+    command = [sys.executable, str(script), str(rendered("h264", folder))]
+    run = subprocess.run(
+        command,
+        cwd=directory,
+        env=environment | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (run.stdout, run.stderr) == ("40\n", "")
+    assert not imported.exists()
+
+
 def session(leader: int) -> Iterator[int]:
     """Processes of the session that `leader` began, without the resource tracker, which ends by itself later."""
     for entry in Path("/proc").iterdir():
