@@ -198,12 +198,24 @@ def cancel_args(job_id: str, queue: str, now: float, error: dict[str, Any]) -> t
 
 
 def report_args(
-    job_id: str, attempt: int, event: str, data: Any, progress: dict[str, Any] | None = None, *, checkpoint_saved: bool = False
+    job_id: str,
+    attempt: int,
+    event: str,
+    data: Any,
+    progress: dict[str, Any] | None = None,
+    *,
+    checkpoint_saved: bool = False,
 ) -> tuple[list[str], list[str]]:
     """`attempt`: what START returned, so that a worker that was believed dead cannot speak for its successor."""
     return (
         [keys.job(job_id), keys.events(job_id)],
-        [str(attempt), event, json.dumps(data), json.dumps(progress) if progress else "", "1" if checkpoint_saved else "0"],
+        [
+            str(attempt),
+            event,
+            json.dumps(data),
+            json.dumps(progress) if progress else "",
+            "1" if checkpoint_saved else "0",
+        ],
     )
 
 

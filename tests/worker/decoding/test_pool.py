@@ -383,7 +383,7 @@ if __name__ == "__main__":
     with DecodePool(1, 60.0, 1 << 30, 4096 * 2304, 600.0) as pool:
         print(pool.submit(Path(sys.argv[1]), profile=profile, views=Views(), frames=8).result().report.info.frames)
 """
-"""Like `vireo-worker`: a script outside of the current directory that calls `use_safe_path` before it starts children."""
+"""Like `vireo-worker`: a script in another directory that calls `use_safe_path` before it starts children."""
 
 OTHER_MODULES = ("worker.py", "redis.py", "numpy.py", "av.py", "core/__init__.py", "models/__init__.py")
 
