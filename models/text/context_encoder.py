@@ -1,6 +1,6 @@
-"""A text side whose every text is preceded by context vectors that were learned (CoOp; method §5, paper Table A.4).
+"""A text encoder that puts learned context vectors before every text (CoOp; method §5, paper Table A.4).
 
-So a version that was trained with them accepts any labels, like one that reads templates.
+A version that was trained with context vectors therefore accepts any labels, like one that was trained with templates.
 """
 
 from __future__ import annotations
@@ -8,37 +8,40 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from models.text.encoders import TextSide
+from models.text.encoder import TextEncoder
 from models.weights.digests import digest
 
 
-class ContextText:
-    """A TextSide. context: [M, context_width of `texts`]."""
+class ContextTextEncoder:
+    """A TextEncoder. context: [M, context_width of `encoder`]."""
 
-    context_width: int | None = None  # it has its context
+    context_width: int | None = None  # no second context can be learned
 
-    def __init__(self, texts: TextSide, context: Tensor) -> None:
-        """Raises: ValueError where the vectors do not fit the text side."""
-        if context.ndim != 2 or context.shape[1] != texts.context_width:
-            raise ValueError(f"context {tuple(context.shape)} is not [M, {texts.context_width}]")
-        self._texts = texts
+    def __init__(self, encoder: TextEncoder, context: Tensor) -> None:
+        """Raises: ValueError if the vectors do not fit the encoder."""
+        if context.ndim != 2 or context.shape[1] != encoder.context_width:
+            raise ValueError(f"context {tuple(context.shape)} is not [M, {encoder.context_width}]")
+        self._encoder = encoder
         self.context = context.detach().float().cpu()  # [M, w]
-        self.dim = texts.dim
-        self.digest = digest("context", texts.digest, tuple(self.context.shape), self.context.numpy().tobytes())
+        self.dim = encoder.dim
+        self.digest = digest("context", encoder.digest, tuple(self.context.shape), self.context.numpy().tobytes())
 
     @property
     def module(self) -> nn.Module:
-        """The text tower's weights; the context is kept by the classifier's state."""
-        return self._texts.module
+        """The text tower's weights. The classifier's state holds the context."""
+        return self._encoder.module
 
     @torch.no_grad()
     def encode(self, texts: list[str]) -> tuple[Tensor, list[bool]]:
-        """→ float32 [n, d], un-normalised; per text whether its end was not read, the context's room counted."""
-        # a word "a" per vector takes the same room in every vocabulary
-        _, truncated = self._texts.encode([f"{'a ' * len(self.context)}{text}" for text in texts])
+        """→ float32 [n, d], un-normalised; and for each text whether it was truncated, given the room that the context
+        takes."""
+        # in every vocabulary, one word "a" takes the same room as one vector
+        _, truncated = self._encoder.encode([f"{'a ' * len(self.context)}{text}" for text in texts])
         parameter = next(self.module.parameters(), self.context)
-        return self._texts.encode_with_context(texts, self.context.to(parameter.device)), truncated
+        return self._encoder.encode_with_context(texts, self.context.to(parameter.device)), truncated
 
     def encode_with_context(self, texts: list[str], context: Tensor) -> Tensor:
-        """Raises: TypeError: there is one context already."""
-        raise TypeError(f"{len(texts)} texts have a learned context already; no second {tuple(context.shape)} fits")
+        """Raises: TypeError, always."""
+        raise TypeError(
+            f"{len(texts)} texts already have a learned context; a second one {tuple(context.shape)} cannot be added"
+        )
