@@ -112,10 +112,10 @@ def _plural(count: int, noun: str) -> str:
 def heads_table() -> str:
     """Models that can have the same temporal heads share a row."""
     from models.image.time_blocks import (
-        heads_of,  # here: it takes seconds to import, and the other tables need none of it
+        supported_heads,  # here: it takes seconds to import, and the other tables need none of it
     )
 
-    heads = {name: heads_of(entry) for name, entry in zoo.ENTRIES.items()}
+    heads = {name: supported_heads(entry) for name, entry in zoo.ENTRIES.items()}
     kinds = ("mean", "transformer", "token_conv", "conv")
     rows = ["| model | " + " | ".join(f"`{kind}`" for kind in kinds) + " |", "|---|---|---|---|---|"]
     for fitting in dict.fromkeys(heads.values()):

@@ -79,7 +79,7 @@ def test_every_difference_between_recipes_is_in_the_table_with_a_reason() -> Non
 
 
 def test_every_model_is_described() -> None:
-    assert {name for name in zoo.names() if f"`{name}`" not in page("models.md")} == set()
+    assert {name for name in zoo.model_names() if f"`{name}`" not in page("models.md")} == set()
 
 
 @pytest.mark.parametrize(
