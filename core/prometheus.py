@@ -43,7 +43,7 @@ CACHE_REQUESTS = Counter(
     "Look-ups by cache: tier classifier (label rows) or video (frame features); outcome memory, redis or miss.",
     ["tier", "outcome"],
 )
-JOBS = Counter("vireo_jobs_total", "Jobs finished.", ["kind", "state"])
+JOBS_FINISHED = Counter("vireo_jobs_total", "Jobs finished.", ["kind", "state"])
 REQUEUED = Counter("vireo_jobs_requeued_total", "Jobs taken over from a worker that died.")
 MODEL_INFO = Gauge(
     "vireo_model_info",

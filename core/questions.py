@@ -84,7 +84,7 @@ class EmbedRequest(BaseModel):
     normalize: bool = Field(True, description="Scale every vector to length 1.")
 
 
-class Limits(BaseModel):
+class QuestionLimits(BaseModel):
     """The part of the settings that bounds a question."""
 
     model_config = ConfigDict(frozen=True)
@@ -94,7 +94,7 @@ class Limits(BaseModel):
     max_frames: int
 
 
-def check_labels(labels: tuple[Label, ...], limits: Limits) -> None:
+def check_labels(labels: tuple[Label, ...], limits: QuestionLimits) -> None:
     """Raises: InvalidLabels, naming the index of the first label that cannot be used."""
     if not labels:
         raise InvalidLabels("No labels were given.", hint='Send labels=["riding a bicycle","a cat"] or label_set=NAME.')
@@ -124,7 +124,7 @@ def _folded(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
-def _check_label(index: int, label: Label, limits: Limits) -> None:
+def _check_label(index: int, label: Label, limits: QuestionLimits) -> None:
     texts = {"": label.name} | {f".prompts[{i}]": p for i, p in enumerate(label.prompts or ())}
     if label.prompts is not None and not label.prompts:
         raise InvalidLabels(
@@ -142,7 +142,7 @@ def _check_label(index: int, label: Label, limits: Limits) -> None:
             )
 
 
-def check_options(options: Options, limits: Limits) -> None:
+def check_options(options: Options, limits: QuestionLimits) -> None:
     """Raises: InvalidRequest for templates without exactly one `{}`, or more frames than allowed."""
     for index, template in enumerate(options.templates or ()):
         if template.count("{}") != 1 or "{" in template.replace("{}", "") or "}" in template.replace("{}", ""):

@@ -160,7 +160,7 @@ class Embeddings(Record):
     warnings: list[str] = Field(default_factory=list)
 
 
-class Video(Record):
+class StoredVideo(Record):
     """A stored video. Its bytes are `blobs/<sha256>` in the store, once, however often it was sent."""
 
     sha256: str

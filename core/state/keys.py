@@ -44,11 +44,11 @@ def idempotency(key_digest: str) -> str:
 
 
 def video(sha256: str) -> str:
-    """Hash: the fields of `core.records.Video`; `facts` is JSON."""
+    """Hash: the fields of `core.records.StoredVideo`; `facts` is JSON."""
     return f"vireo:video:{sha256}"
 
 
-def video_leaving(sha256: str) -> str:
+def video_deleting(sha256: str) -> str:
     """Stands, for seconds, while a video's bytes are being deleted: who brings them again waits until it is gone."""
     return f"vireo:video:{sha256}:leaving"
 

@@ -150,13 +150,13 @@ return 1
 """
 
 
-def to_fields(job: Job) -> dict[str, str]:
+def job_to_fields(job: Job) -> dict[str, str]:
     """The hash of a job; absent values are left out."""
     data = job.model_dump(mode="json", exclude_none=True)
     return {name: json.dumps(value) if name in _JSON_FIELDS else str(value) for name, value in data.items()}
 
 
-def from_fields(fields: dict[str, str]) -> Job:
+def job_from_fields(fields: dict[str, str]) -> Job:
     values: dict[str, Any] = {
         name: json.loads(value) if name in _JSON_FIELDS else value
         for name, value in fields.items()
@@ -167,7 +167,7 @@ def from_fields(fields: dict[str, str]) -> Job:
 
 def create_args(job: Job, queue: str, limit: int, idempotency_key: str | None = None) -> tuple[list[str], list[str]]:
     """`idempotency_key`: the Redis key under which the job's id is kept for repeats of the same request."""
-    fields = [part for pair in to_fields(job).items() for part in pair]
+    fields = [part for pair in job_to_fields(job).items() for part in pair]
     return (
         [keys.job(job.id), keys.waiting(queue), keys.running(queue), keys.JOBS, *filter(None, [idempotency_key])],
         [job.id, str(job.created_at), str(limit), *fields],

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import InvalidLabels, InvalidRequest
-from core.questions import Label, Limits, Options, check_labels, check_options
+from core.questions import Label, Options, QuestionLimits, check_labels, check_options
 
-LIMITS = Limits(max_labels=5, max_label_chars=20, max_frames=16)
+LIMITS = QuestionLimits(max_labels=5, max_label_chars=20, max_frames=16)
 
 
 def labels(*names: str) -> tuple[Label, ...]:
