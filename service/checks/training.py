@@ -9,13 +9,13 @@ from collections.abc import Sequence
 
 from core.datasets import Dataset
 from core.errors import InvalidDataset, InvalidLabels, InvalidRequest, InvalidTraining
-from core.questions import Limits, Options, check_options
+from core.questions import Options, QuestionLimits, check_options
 from core.registry import Card
 from core.training_requests import EvaluationRequest, TrainingRequest
-from service.bodies.validation import nearest
+from service.bodies.validation import similar_names
 
 
-def check_training(request: TrainingRequest, dataset: Dataset, limits: Limits) -> None:
+def check_training(request: TrainingRequest, dataset: Dataset, limits: QuestionLimits) -> None:
     """Raises: InvalidTraining naming the field, InvalidDataset where nothing can be trained on it."""
     errors = [finding for finding in dataset.report if finding.severity == "error"]
     if errors:
@@ -29,7 +29,7 @@ def check_training(request: TrainingRequest, dataset: Dataset, limits: Limits) -
     _check_counts(request, dataset, novel)
 
 
-def check_evaluation(request: EvaluationRequest, dataset: Dataset, card: Card | None, limits: Limits) -> None:
+def check_evaluation(request: EvaluationRequest, dataset: Dataset, card: Card | None, limits: QuestionLimits) -> None:
     """`card`: of a fine-tuned model. Raises: InvalidRequest naming the field, InvalidLabels."""
     _check_templates(request.templates, limits, InvalidRequest)
     counts: dict[str, int] = {str(name): count for name, count in dataset.splits.items()}
@@ -64,18 +64,18 @@ def check_open(card: Card, labels: Sequence[str]) -> None:
                 f"{len(card.classes)} classes.",
                 hint="Leave the labels out to ask for all of them, or train with classifier=text to ask for anything.",
                 index=index,
-                nearest=nearest(label, card.classes),
+                nearest=similar_names(label, card.classes),
             )
 
 
-def _check_templates(templates: Sequence[str] | None, limits: Limits, kind: type[InvalidRequest]) -> None:
+def _check_templates(templates: Sequence[str] | None, limits: QuestionLimits, kind: type[InvalidRequest]) -> None:
     try:
         check_options(Options(templates=tuple(templates) if templates is not None else None), limits)
     except InvalidRequest as error:
         raise kind(error.message, hint=error.hint, **(error.details | {"field": "templates"})) from None
 
 
-def _check_text(request: TrainingRequest, limits: Limits) -> None:
+def _check_text(request: TrainingRequest, limits: QuestionLimits) -> None:
     _check_templates(request.templates, limits, InvalidTraining)
     if not request.classifier.startswith("text"):
         for field in ("text_inputs", "templates"):
@@ -113,7 +113,7 @@ def _novel(request: TrainingRequest, dataset: Dataset) -> tuple[str, ...]:
             raise InvalidTraining(
                 f"The dataset has no class {unknown[:80]!r} to leave out.",
                 field="novel",
-                nearest=nearest(unknown, dataset.labels),
+                nearest=similar_names(unknown, dataset.labels),
             )
         return request.novel
     if request.novel is not None and not 0 < request.novel < 1:

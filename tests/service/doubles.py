@@ -114,7 +114,7 @@ class AnsweringWorker:
         return bool(self._redis.register_script(lifecycle.REPORT)(keys=script_keys, args=args))
 
     def job(self, job_id: str) -> Job:
-        return lifecycle.from_fields(cast(dict[str, str], self._redis.hgetall(keys.job(job_id))))
+        return lifecycle.job_from_fields(cast(dict[str, str], self._redis.hgetall(keys.job(job_id))))
 
     def start(self) -> None:
         self.announce()

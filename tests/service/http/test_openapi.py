@@ -10,10 +10,9 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from core.errors import BY_CODE
 from core.training_requests import EvaluationRequest, TrainingRequest
-from service.bodies import reader
-from service.bodies.schemas import AliasBody, Asked, ClassifyBody, EmbedBody, KeepBody, LabelSetBody
-from service.bodies.validation import validate
-from service.http import openapi
+from service.bodies import examples, reader
+from service.bodies.schemas import AliasBody, ClassifyBody, EmbedBody, KeepBody, LabelSetBody, QuestionBody
+from service.bodies.validation import validate_body
 from tests.service.sites import Site
 
 ROUTES = {
@@ -97,18 +96,18 @@ def test_every_body_has_an_example(document: dict[str, Any]) -> None:
 
 def test_the_examples_are_accepted() -> None:
     pairs = (
-        (ClassifyBody, openapi.CLASSIFY),
-        (Asked, openapi.ASK),
-        (KeepBody, openapi.KEEP),
-        (EmbedBody, openapi.EMBED),
-        (LabelSetBody, openapi.LABEL_SET),
-        (TrainingRequest, openapi.TRAINING),
-        (EvaluationRequest, openapi.EVALUATION),
-        (AliasBody, openapi.ALIAS),
+        (ClassifyBody, examples.CLASSIFY_EXAMPLES),
+        (QuestionBody, examples.QUESTION_EXAMPLES),
+        (KeepBody, examples.KEEP_EXAMPLES),
+        (EmbedBody, examples.EMBED_EXAMPLES),
+        (LabelSetBody, examples.LABEL_SET_EXAMPLES),
+        (TrainingRequest, examples.TRAINING_EXAMPLES),
+        (EvaluationRequest, examples.EVALUATION_EXAMPLES),
+        (AliasBody, examples.ALIAS_EXAMPLES),
     )
     for model, bodies_of in pairs:
         for body in bodies_of.values():
-            validate(model, body)
+            validate_body(model, body)
     assert reader.MAX_JSON_BYTES > 0
 
 

@@ -139,7 +139,7 @@ def test_a_resumed_run_is_followed_past_its_first_end(
 def test_silence_is_filled_with_comments(
     http: httpx2.Client, site: Site, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(events, "HEARTBEAT", 0.05)
+    monkeypatch.setattr(events, "COMMENT_INTERVAL", 0.05)
     job_id = ask(http)
     with http.stream("GET", f"/v1/jobs/{job_id}/events") as answer:
         lines = answer.iter_lines()

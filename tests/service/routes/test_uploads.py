@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import InvalidRequest
-from service.uploads.sink import _decode
+from service.uploads.base64 import decode_base64
 from tests.service.doubles import answering
 from tests.service.sites import FILE, SHA, VIDEO, Site, error, wait_until
 
@@ -187,14 +187,14 @@ def test_a_full_disk_is_said_plainly(serve: Serve, monkeypatch: pytest.MonkeyPat
 @given(st.binary(min_size=1, max_size=200))
 def test_base64_is_read_strictly(data: bytes) -> None:
     text = base64.b64encode(data).decode()
-    assert _decode(text, last=True) == data
+    assert decode_base64(text, last=True) == data
     for broken in (text[:-1] + "!", text + "A"):
         with pytest.raises(InvalidRequest):
-            _decode(broken, last=True)
+            decode_base64(broken, last=True)
 
 
 def test_base64_that_spans_many_pieces(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.uploads.sink._BASE64_STEP", 8)
+    monkeypatch.setattr("service.uploads.base64._STEP", 8)
     with serve() as site, site.client() as http:
         for text in (base64.b64encode(VIDEO).decode(), base64.encodebytes(VIDEO).decode()):
             assert http.post("/v1/videos", json={"base64": text}).json()["id"] == f"vid_{SHA}"

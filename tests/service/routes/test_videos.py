@@ -85,7 +85,7 @@ def test_a_refused_question_gives_its_upload_up(
 
 
 def test_bytes_brought_while_they_are_deleted_are_not_lost(http: httpx2.Client, site: Site) -> None:
-    site.redis.set(keys.video_leaving(SHA), "1", px=300)  # as a deleter leaves it between record and bytes
+    site.redis.set(keys.video_deleting(SHA), "1", px=300)  # as a deleter leaves it between record and bytes
     started = time.monotonic()
     assert http.post("/v1/videos", files=FILE).status_code == 201
     assert time.monotonic() - started >= 0.2

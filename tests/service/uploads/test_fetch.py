@@ -14,7 +14,7 @@ from core.errors import UndecodableVideo, UrlNotAllowed, UrlUnreachable, VideoTo
 from core.storage import Store
 from service.uploads import fetch
 from service.uploads.fetch import Fetcher
-from service.uploads.sink import incoming
+from service.uploads.sink import Upload
 from tests.service.doubles import answering
 from tests.service.sites import SHA, VIDEO, Site, error
 
@@ -83,14 +83,14 @@ def port(pages: type[_Pages]) -> Iterator[int]:
 
 
 def get(url: str, folder: Path, fetcher: Fetcher, limit: int = 100_000) -> bytes:
-    """What a fetch leaves in its place."""
+    """The bytes that a fetch writes."""
 
     async def run() -> bytes:
-        with incoming(Store(folder.as_uri(), folder), limit) as place:
-            await fetcher.fetch(url, place)
-            assert place.staged
-            place.staged.close()
-            return place.staged.path.read_bytes()
+        with Upload(Store(folder.as_uri(), folder), limit) as upload:
+            await fetcher.fetch(url, upload)
+            assert upload.staged
+            upload.staged.close()
+            return upload.staged.path.read_bytes()
 
     return asyncio.run(run())
 
