@@ -15,8 +15,9 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from core.errors import Cancelled, Conflict, InvalidRequest, QueueFull, StorageUnavailable, UnknownJob
-from core.records import QUEUES, Job, JobKind, JobState, new_job_id
+from core.records import Job, JobKind, JobState, new_job_id
 from core.state import keys, lifecycle
+from core.state.queues import QUEUES
 from service.bodies.schemas import JobPage, JobView
 from service.bodies.validation import similar_names
 from service.jobs.sender import Sender

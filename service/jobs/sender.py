@@ -9,9 +9,9 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from core.errors import StorageUnavailable
-from core.records import QUEUES, Job
+from core.records import Job
 from core.settings import Settings
-from core.state.queues import TASKS, celery_app
+from core.state.queues import QUEUES, TASKS, celery_app
 
 _RETRY = {"max_retries": 1, "interval_start": 0.0, "interval_step": 0.1, "interval_max": 0.1}
 """One more attempt: a connection that a restart of Redis closed is noticed only when it is used."""

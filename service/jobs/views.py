@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from core.records import QUEUES, Job
+from core.records import Job
 from core.state import keys
+from core.state.queues import QUEUES
 from service.bodies.schemas import ErrorBody, JobLinks, JobView
 
 _INTERNAL = ("archive", "file")  # fields of a request that hold keys of the store, which are not shown

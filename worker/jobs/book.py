@@ -49,7 +49,7 @@ class JobBook:
 
     def release(self, job_id: str, attempt: int, *, innocent: bool) -> bool:
         """Give a running job back unfinished. True if it was this attempt's and now waits again."""
-        script_keys, args = lifecycle.release_args(job_id, self.queue, attempt, innocent=innocent)
+        script_keys, args = lifecycle.release_args(job_id, self.queue, attempt, count_anew=innocent)
         return bool(self._release(keys=script_keys, args=args))
 
     def stuck(self, job_id: str) -> int:
@@ -67,7 +67,7 @@ class JobBook:
         secured: bool = False,
     ) -> bool:
         """False where the job is no longer this attempt's."""
-        script_keys, args = lifecycle.report_args(job_id, attempt, event, data, progress, secured=secured)
+        script_keys, args = lifecycle.report_args(job_id, attempt, event, data, progress, saved=secured)
         return bool(self._report(keys=script_keys, args=args))
 
     def claim_version(self, job_id: str, name: str, highest: int) -> int:
