@@ -14,6 +14,7 @@ _STEP = 4 << 20  # characters decoded at once; a multiple of 4
 
 async def write_base64(text: str, upload: Upload) -> None:
     """Decode `text` (plain or a `data:` URI) into the upload. Raises: InvalidRequest, VideoTooLarge."""
+    text = text.rstrip()  # otherwise the last piece could be a line break, and the padding before the end
     start = 0
     if text[:5].lower() == "data:":
         head, comma, _ = text[:1000].partition(",")

@@ -23,6 +23,6 @@ def test_headers(headers: list[tuple[str, str]], expected: Preferences) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "é", "a\tb"])
-def test_keys_that_are_none(key: str) -> None:
+def test_malformed_idempotency_keys(key: str) -> None:
     with pytest.raises(InvalidRequest):
         parse_preferences(Headers({"idempotency-key": key}))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,8 +13,8 @@ from service.app import create_app
 
 
 @pytest.fixture
-def client(tmp_path: Path) -> Iterator[TestClient]:
-    yield TestClient(create_app(Settings(data_dir=tmp_path)))  # without its lifespan: the page needs no Redis
+def client(tmp_path: Path) -> TestClient:
+    return TestClient(create_app(Settings(data_dir=tmp_path)))  # without its lifespan: the page needs no Redis
 
 
 def assets(page: str) -> list[str]:
