@@ -216,6 +216,20 @@ def test_the_build_context_has_the_copied_files_and_no_data() -> None:
     assert rooms | {"client"} == {path for path in allowed if (ROOT / path).is_dir()}
 
 
+def test_an_image_has_the_client_only_with_its_requirements() -> None:
+    client = tomllib.loads((ROOT / "client" / "pyproject.toml").read_text())["project"]
+    needed = {Requirement(line).name for line in client["dependencies"]}
+    installs = {
+        stage: [rest for word, rest in stages()[stage] if word == "RUN" and "--no-deps" in rest]
+        for stage in ("gateway-build", "worker-build")
+    }
+    assert installs == {
+        "gateway-build": ["pip install --no-deps ."],
+        "worker-build": ["pip install --no-deps ./client ."],
+    }
+    assert needed <= {Requirement(line).name for line in PROJECT["project"]["dependencies"]}
+
+
 def gateway_requirements() -> set[str]:
     lines = (ROOT / "docker" / "gateway.txt").read_text().splitlines()
     return {line for line in lines if line and not line.startswith("#")}
