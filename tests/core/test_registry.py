@@ -104,7 +104,7 @@ def test_deleting_a_version_deletes_its_aliases(registry: Registry, store: Store
 
 
 def test_a_reader_of_an_alias_sees_the_old_or_the_new(tmp_path: Path) -> None:
-    """With a local store. Object stores also replace an object in one step; the in-memory file system of fsspec does not."""
+    """With a local store. Object stores replace an object in one step as well; fsspec's in-memory store does not."""
     store = Store((tmp_path / "store").as_uri(), tmp_path / "spool")
     registry = Registry(store)
     for version in (1, 2):

@@ -139,7 +139,8 @@ def test_a_full_queue_is_reported_before_the_upload(serve: Serve) -> None:
 
         error(http.post("/v1/datasets", content=counted()), 429, "queue_full")
         assert sent < 500 << 20
-        assert http.post("/v1/classify", json={"labels": ["a"], "base64": "AAAA"}).status_code == 503  # questions have another queue
+        # Questions have another queue, so they are refused for another reason: no worker is running.
+        assert http.post("/v1/classify", json={"labels": ["a"], "base64": "AAAA"}).status_code == 503
 
 
 def test_archives_that_no_job_will_read_are_deleted(http: httpx2.Client, site: Site, library: Library) -> None:
