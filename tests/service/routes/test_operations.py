@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from importlib import metadata
 
 import httpx2
 from prometheus_client.parser import text_string_to_metric_families
@@ -58,6 +59,7 @@ def test_models_show_the_default_and_the_reason(http: httpx2.Client, worker: Ans
 
 def test_info_shows_what_the_server_runs(http: httpx2.Client, site: Site, worker: AnsweringWorker) -> None:
     info = http.get("/v1/info").json()
+    assert info["version"] == metadata.version("vireo-server")
     assert info["model"]["name"] == "lite"
     assert (info["device"], info["precision"]) == ("cpu", "fp32")
     assert info["limits"]["max_upload_bytes"] == site.settings.max_upload_bytes

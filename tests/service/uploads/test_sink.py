@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import base64
-import os
-import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import httpx2
 import pytest
 
 from tests.service.doubles import answering
+from tests.service.processes import gateway_process
 from tests.service.sites import FILE, SHA, Site, error, wait_until
 
 Serve = Callable[..., AbstractContextManager[Site]]
@@ -35,62 +31,10 @@ def body(megabytes: int) -> Iterator[bytes]:
     yield TAIL
 
 
-@dataclass(frozen=True)
-class Process:
-    url: str
-    data_dir: Path
-    popen: subprocess.Popen[bytes]
-
-    def peak_memory(self) -> int:
-        """Bytes."""
-        status = Path(f"/proc/{self.popen.pid}/status").read_text()
-        return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))
-
-    def files(self) -> list[Path]:
-        return [path for path in (self.data_dir / "store").rglob("*") if path.is_file()]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-GATEWAY = Path(sys.executable).with_name("vireo-gateway")
-
-
-@contextmanager
-def process(redis_url: str, data_dir: Path, **settings: str) -> Iterator[Process]:
-    port = free_port()
-    environment = {
-        **os.environ,
-        "VIREO_REDIS_URL": redis_url,
-        "VIREO_DATA_DIR": str(data_dir),
-        "VIREO_PORT": str(port),
-        **settings,
-    }
-    with (data_dir / "log").open("wb") as log:
-        popen = subprocess.Popen([sys.executable, "-W", "error", str(GATEWAY)], env=environment, stderr=log)
-        try:
-            url = f"http://127.0.0.1:{port}"
-            wait_until(lambda: _listens(port) or popen.poll() is not None, 20)
-            assert popen.poll() is None, (data_dir / "log").read_text()
-            yield Process(url, data_dir, popen)
-        finally:
-            popen.terminate()
-            popen.wait(15)
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc, which is absent here")
 def test_memory_stays_flat_while_a_large_upload_streams(redis_url: str, tmp_path: Path) -> None:
     with (
-        process(redis_url, tmp_path) as server,
+        gateway_process(redis_url, tmp_path) as server,
         httpx2.Client(base_url=server.url, timeout=60, trust_env=False) as http,
     ):
         assert http.post("/v1/videos", content=body(2), headers=FORM).status_code == 201  # all code is loaded now
@@ -178,21 +122,3 @@ def test_a_full_disk_is_reported(serve: Serve, monkeypatch: pytest.MonkeyPatch) 
         assert site.partial_files() == []
         assert http.get(f"/v1/videos/vid_{SHA}").status_code == 404
         assert http.post("/v1/videos", files=FILE).status_code == 201
-
-
-def test_sigterm_answers_waiting_requests_and_stops_the_server(redis_url: str, tmp_path: Path) -> None:
-    with process(redis_url, tmp_path) as server, answering(redis_url, lambda _: None) as worker:
-        host, port = server.url.removeprefix("http://").split(":")
-        asked = b'{"labels": ["a"], "base64": "AAAA"}'
-        with socket.create_connection((host, int(port)), timeout=20) as connection:
-            head = f"POST /v1/classify HTTP/1.1\r\nhost: x\r\ncontent-length: {len(asked)}\r\n"
-            connection.sendall(f"{head}content-type: application/json\r\n\r\n".encode() + asked)
-            wait_until(lambda: bool(worker.seen))
-            started = time.monotonic()
-            server.popen.send_signal(signal.SIGTERM)
-            answer = connection.recv(65536)
-        assert b" 202 " in answer.split(b"\r\n")[0]
-        assert worker.seen[0].encode() in answer
-        assert server.popen.wait(10) == 0
-        assert time.monotonic() - started < 5
-        assert "unhandled" not in (tmp_path / "log").read_text()
