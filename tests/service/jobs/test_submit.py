@@ -161,6 +161,19 @@ def test_a_job_with_an_idempotency_key_survives_a_disconnect(http: httpx2.Client
         assert worker.cancelled == []
 
 
+def test_a_background_job_survives_a_disconnect(
+    http: httpx2.Client, site: Site, library: Library, redis_url: str
+) -> None:
+    library.dataset()
+    body = {"name": "my-gym", "dataset": DATASET, "base": "lite"}
+    with answering(redis_url, lambda _: None, keys.TRAINING) as worker:
+        with pytest.raises(httpx2.ReadTimeout):
+            http.post("/v1/training-jobs", json=body, headers={"prefer": "wait=20"}, timeout=0.5)
+        wait_until(lambda: bool(worker.seen) and site.gateway.waiter.waiting == 0)
+        assert state(http, worker.seen[0]) == "running"
+        assert site.redis.hget(keys.job(worker.seen[0]), "cancel_requested") is None
+
+
 def test_a_waiting_request_for_a_cancelled_job_is_answered_409(http: httpx2.Client, site: Site, redis_url: str) -> None:
     with answering(redis_url, lambda _: Cancelled("The job was cancelled.")):
         error(http.post("/v1/classify", data={"labels": "a"}, files=FILE), 409, "cancelled")
