@@ -37,19 +37,25 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: str | None = Field(None, description="Model name; default: the server's.", examples=["lite"])
-    top_k: int | None = Field(None, ge=1, description="Return only the k best labels.")
+    top_k: int | None = Field(None, ge=1, description="Return only the k best labels; default: all.")
     templates: tuple[str, ...] | None = Field(
         None,
-        description="Prompt templates, each with one `{}`; several are averaged.",
+        description="Prompt templates, each with one `{}`; several are averaged. Default: the model's.",
         examples=[["a video of a person {}."]],
     )
     normalize_labels: bool | None = Field(
         None,
-        description="Split CamelCase and underscores for the text encoder; names are shown as sent. Default: as a "
-        "fine-tuned model was trained, else no.",
+        description="Whether the text encoder reads `ApplyEyeMakeup` and `brush_hair` as separate words; the answer "
+        "shows the names as sent. Default: as a fine-tuned model was trained, else false.",
     )
-    frames: int | None = Field(None, ge=1, description="Frames per view; default: the model's.")
-    views: str = Field("1x1", pattern=VIEWS_PATTERN, description="clips × crops, `1x1` to `4x3`.")
+    frames: int | None = Field(
+        None, ge=1, description="Frames per view, spread over the whole video; default: the model's."
+    )
+    views: str = Field(
+        "1x1",
+        pattern=VIEWS_PATTERN,
+        description="Clips × crops, `1x1` to `4x3`; 1 or 3 crops, along the longer side.",
+    )
     aggregate: Aggregate | None = Field(None, description="How several views are merged; default: the model's.")
     threshold: float | None = Field(
         None, ge=0, le=1, description="`abstained` is true when the best score is below it."

@@ -98,7 +98,7 @@ class Settings(BaseSettings):
     sync_deadline: float = Field(
         60.0, gt=0, description="Seconds after which a waiting request is answered 202 with its job."
     )
-    queue_limit: int = Field(256, ge=1, description="Most unfinished inference jobs; above it requests get 429.")
+    queue_limit: int = Field(256, ge=1, description="Most unfinished jobs in each queue; a request above it gets 429.")
     job_ttl: int = Field(24 * 3600, ge=60, description="Seconds that a finished job can be asked for.")
     video_ttl: int = Field(
         24 * 3600,

@@ -63,7 +63,7 @@ class LabelSetBody(Body):
 
     labels: tuple[LabelInput, ...] = Field(description="The labels, in order.", examples=[_LABELS_EXAMPLE])
     templates: tuple[str, ...] | None = Field(None, description="Used when a question names no templates of its own.")
-    description: str | None = Field(None, max_length=2000)
+    description: str | None = Field(None, max_length=2000, description="What the label set is for.")
 
 
 class FileBody(Body):
@@ -74,7 +74,7 @@ class DatasetBody(FileBody):
     """Fields of POST /v1/datasets beside the file `archive`."""
 
     name: str | None = Field(None, min_length=1, max_length=200, description="Default: the archive's file name.")
-    split_seed: int = Field(0, ge=0, description="Of the split that is made where the archive has none.")
+    split_seed: int = Field(0, ge=0, description="Seed of the split that is made where the archive has none.")
     val_fraction: float = Field(
         0.2, ge=0.05, le=0.5, description="Share of each class held out, where no split is given."
     )
@@ -125,22 +125,22 @@ class JobLinks(Links):
 class JobView(BaseModel):
     """A job as it is shown."""
 
-    id: str
-    kind: JobKind
-    state: JobState
-    request: dict[str, Any] | None = Field(None, description="what was asked, except about a video")
+    id: str = Field(description="`job_…`")
+    kind: JobKind = Field(description="kind of work")
+    state: JobState = Field(description="`queued`, then `running`, then one of the three final states")
+    request: dict[str, Any] | None = Field(None, description="the request; null for a question about a video")
     progress: dict[str, Any] | None = Field(
         None,
-        description="while queued: `jobs_before`, and `waiting_for` where no worker is there; then how far it is, "
-        "as in the `progress` events",
+        description="while queued: `jobs_before`, and `waiting_for` where no worker is there; while running: the data "
+        "of the last `progress` event",
     )
-    result: dict[str, Any] | None = Field(None, description="what the same request would have answered with 200")
-    error: ErrorBody | None = None
-    attempts: int
-    links: JobLinks
+    result: dict[str, Any] | None = Field(None, description="of a job that succeeded: the answer to the request")
+    error: ErrorBody | None = Field(None, description="of a job that failed: the inside of the error envelope")
+    attempts: int = Field(description="how many workers have started the job; above 1 after a worker's death")
+    links: JobLinks = Field(description="`self`: the job; `events`: its event stream")
     created_at: float = Field(description="unix seconds")
-    started_at: float | None = None
-    finished_at: float | None = None
+    started_at: float | None = Field(None, description="unix seconds")
+    finished_at: float | None = Field(None, description="unix seconds")
 
 
 class VideoView(BaseModel):
