@@ -1,0 +1,44 @@
+"""The table of Prometheus metrics: those of `core/prometheus.py`, and the numbers that the gateway reads from Redis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from prometheus_client.metrics import MetricWrapperBase
+
+import core.prometheus
+from rendering.markdown import code, codes, table
+from service.ops.queue_metrics import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One metric as Prometheus shows it."""
+
+    name: str
+    type: str
+    labels: tuple[str, ...]
+    help: str
+
+
+def series() -> list[Series]:
+    """Every metric of Vireo, in the order of its declaration."""
+    declared = [metric for metric in vars(core.prometheus).values() if isinstance(metric, MetricWrapperBase)]
+    return [
+        *(_series(family, metric) for metric in declared for family in metric.describe()),
+        *(_series(family, family) for family in Snapshot(up=True).collect()),
+    ]
+
+
+def metrics_table() -> str:
+    return table(
+        ("metric", "type", "labels", "what it measures"),
+        [(code(metric.name), metric.type, codes(metric.labels), metric.help) for metric in series()],
+    )
+
+
+def _series(family: Any, labelled: Any) -> Series:
+    """`labelled` knows the names of the labels; prometheus_client has no public way to them."""
+    name = family.name + ("_total" if family.type == "counter" else "")
+    return Series(name, family.type, tuple(labelled._labelnames), family.documentation)
