@@ -14,6 +14,7 @@ from rendering.fields import fields_table
 from rendering.metrics import metrics_table
 from rendering.queues import queues_table
 from rendering.recipes import recipes_table
+from rendering.rooms import import_rules, rooms_table
 from rendering.routes import routes_table
 from rendering.settings import settings_table
 from rendering.zoo import heads_table, zoo_summary, zoo_table
@@ -25,6 +26,8 @@ BLOCKS = (
     Block("README.md", "zoo", zoo_summary),
     Block("docs/models.md", "zoo", zoo_table),
     Block("docs/configuration.md", "settings", settings_table),
+    Block("docs/architecture.md", "rooms", rooms_table),
+    Block("docs/architecture.md", "import-rules", import_rules),
     Block("docs/api.md", "routes", routes_table),
     Block("docs/api.md", "question", partial(fields_table, ClassifyBody)),
     Block("docs/api.md", "answer", partial(fields_table, Classification, defaults=False)),
