@@ -11,7 +11,7 @@ from rendering.block import Block
 from rendering.commands import help_sections
 from rendering.errors import errors_table
 from rendering.fields import fields_table
-from rendering.metrics import metrics_table
+from rendering.metrics import label_values_table, metrics_table
 from rendering.queues import queues_table
 from rendering.recipes import recipes_table
 from rendering.rooms import import_rules, rooms_table
@@ -45,5 +45,6 @@ BLOCKS = (
     Block("docs/training.md", "heads", heads_table),
     Block("docs/training.md", "card", partial(fields_table, Card, defaults=False)),
     Block("docs/metrics.md", "metrics", metrics_table),
+    Block("docs/metrics.md", "label-values", label_values_table),
     Block("docs/cli.md", "commands", help_sections),
 )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from prometheus_client.metrics import MetricWrapperBase
 
 import core.prometheus
+from core.records import JobKind, JobState, WorkerInfo
+from core.state.queues import TASKS
 from rendering.markdown import code, codes, table
 from service.ops.queue_metrics import Snapshot
 
@@ -35,6 +37,26 @@ def metrics_table() -> str:
     return table(
         ("metric", "type", "labels", "what it measures"),
         [(code(metric.name), metric.type, codes(metric.labels), metric.help) for metric in series()],
+    )
+
+
+def label_values_table() -> str:
+    """The values of labels that the code lists."""
+    on_record = [
+        sample.labels["state"]
+        for family in Snapshot(up=True).collect()
+        for sample in family.samples
+        if family.name == "vireo_jobs"
+    ]
+    return table(
+        ("label", "metrics", "values"),
+        [
+            ("`queue`", "all", codes(TASKS)),
+            ("`kind`", "`vireo_jobs_total`", codes(get_args(JobKind))),
+            ("`state`", "`vireo_jobs_total`", codes(state for state in JobState if state.final)),
+            ("`state`", "`vireo_jobs`", codes(on_record)),
+            ("`state`", "`vireo_workers`", codes(get_args(WorkerInfo.model_fields["state"].annotation))),
+        ],
     )
 
 
