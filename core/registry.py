@@ -1,11 +1,11 @@
-"""The registry: fine-tuned models by name and version, in the store, with no index beside them that could disagree.
+"""The registry: fine-tuned models by name and version, in the store. There is no index that could disagree with it.
 
     registry/<name>/<version>/model.safetensors, card.json, report.json, report.html, *.png
     registry/<name>/aliases.json            {"production": 3}
 
-A version is written elsewhere and appears by one rename (in a remote store: its card is written last, and what has no
-card is not there). It never changes afterwards. `name` means the newest version, `name:3` that one, `name@production`
-the one that the alias points to.
+A version is written elsewhere and published by one rename. In a remote store its card is written last, and a version
+without a card does not exist. A version never changes. `name` means the newest version, `name:3` the third,
+`name@production` the version that the alias points to.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _REF = re.compile(r"([A-Za-z0-9][A-Za-z0-9._\-]*)(?::([0-9]+)|@([a-z0-9][a-z0-9.
 
 
 class Card(BaseModel):
-    """Everything needed to serve a version and to make it again. docs/training.md documents the dictionaries."""
+    """Everything that is needed to serve a version and to train it again. docs/training.md explains the mappings."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -47,7 +47,7 @@ class Card(BaseModel):
     )
     classifier: dict[str, Any] = Field(description="classifier: `kind`, `text_inputs`, `templates`, `normalize_labels`")
     classes: tuple[str, ...] = Field(description="classes of the training, in the order of W's rows")
-    open_labels: bool = Field(description="true: the version accepts any labels; false: only those of `classes`")
+    open_labels: bool = Field(description="true: questions may have any labels; false: only `classes`")
     text: Literal["own", "base"] = Field("own", description="whether the text tower is in the file or is the base's")
     profile: dict[str, Any] = Field(
         description="how the version was validated and is served: normalisation, crop, sampling, frames, templates"
@@ -73,9 +73,9 @@ class Card(BaseModel):
     )
     base_to_novel: dict[str, Any] | None = Field(
         None,
-        description="top-1 on base and novel classes before and after, with harmonic means; null where the dataset "
-        "does not allow it",
-        validation_alias=AliasChoices("base_to_novel", "freedom"),  # its name in the first cards
+        description="top-1 on base and novel classes before and after training, with harmonic means; null where the "
+        "dataset does not allow it",
+        validation_alias=AliasChoices("base_to_novel", "freedom"),  # the name in the first cards
     )
     job: str | None = Field(None, description="job that made the version")
     packages: dict[str, str] = Field(
@@ -98,7 +98,7 @@ class Version:
 
 
 class Registry:
-    """Reads are cheap (a few stats) on a local store."""
+    """Model versions in the store. On a local store a read costs a few `stat` calls."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -107,7 +107,7 @@ class Registry:
         return [name for name in self._store.children("registry") if self.versions(name)]
 
     def versions(self, name: str) -> list[int]:
-        """Published ones, ascending."""
+        """Numbers of the published versions, ascending."""
         numbers = sorted(int(child) for child in self._store.children(f"registry/{name}") if child.isdecimal())
         return [number for number in numbers if self._store.exists(f"registry/{name}/{number}/{CARD}")]
 
@@ -116,7 +116,7 @@ class Registry:
         return dict(json.loads(text)) if text else {}
 
     def knows(self, ref: str) -> bool:
-        """Whether the name in `ref` has a version at all."""
+        """Whether the name in `ref` has any version."""
         match = _REF.fullmatch(ref)
         return match is not None and bool(self.versions(match[1]))
 
@@ -124,11 +124,13 @@ class Registry:
         """Raises: UnknownModel."""
         match = _REF.fullmatch(ref)
         if match is None or not re.match(MODEL_REF_PATTERN, ref):
-            raise UnknownModel(f"{ref[:80]!r} is not a model's name.", hint="Write name, name:version or name@alias.")
+            raise UnknownModel(
+                f"{ref[:80]!r} is not a valid model name.", hint="Write name, name:version or name@alias."
+            )
         name, number, alias = match.groups()
         versions = self.versions(name)
         if not versions:
-            raise UnknownModel(f"There is no model {name!r}.", hint="GET /v1/models lists them.")
+            raise UnknownModel(f"There is no model {name!r}.", hint="GET /v1/models lists the models.")
         if alias is not None:
             aliases = self.aliases(name)
             if alias not in aliases:
@@ -140,14 +142,14 @@ class Registry:
         return Version(name, wanted)
 
     def card(self, version: Version) -> Card:
-        """Raises: UnknownModel where it has been deleted."""
+        """Raises: UnknownModel where the version has been deleted."""
         text = self._store.read_text(f"{version.key}/{CARD}")
         if text is None:
             raise UnknownModel(f"There is no model {version}.")
         return Card.model_validate_json(text)
 
     def directory(self, version: Version) -> Path:
-        """Its files on this machine; a remote store's are copied once. Raises: UnknownModel."""
+        """The directory of a version on this machine. From a remote store it is copied once. Raises: UnknownModel."""
         try:
             return self._store.local_tree(version.key, marker=CARD)
         except FileNotFoundError:
@@ -161,12 +163,12 @@ class Registry:
             raise NotFound(f"{version} has no file {name!r}.") from None
 
     def publish(self, directory: Path, version: Version) -> None:
-        """Make a finished directory visible as `version`; false steps leave nothing. Publishing what is there already
-        (by a worker that died just afterwards) changes nothing."""
+        """Make a finished directory visible as `version`, completely or not at all. A version that exists already (its
+        worker died just after publishing it) is not changed."""
         self._store.publish_tree(directory, version.key, marker=CARD)
 
     def set_alias(self, name: str, alias: str, version: int) -> None:
-        """Atomic: a reader sees the old or the new. Raises: UnknownModel."""
+        """Point an alias at a version. Atomic: readers see the old or the new one. Raises: UnknownModel."""
         self.resolve(f"{name}:{version}")
         self._store.write_text(f"registry/{name}/aliases.json", json.dumps(self.aliases(name) | {alias: version}))
 
@@ -175,7 +177,7 @@ class Registry:
         self._store.write_text(f"registry/{name}/aliases.json", json.dumps(kept))
 
     def delete(self, version: Version) -> None:
-        """Its aliases go with it. Raises: UnknownModel."""
+        """Delete a version and its aliases. Raises: UnknownModel."""
         if version.version not in self.versions(version.name):
             raise UnknownModel(f"There is no model {version}.")
         for alias, number in self.aliases(version.name).items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.records import QUEUES
+from core.state.queues import QUEUES
 from rendering.markdown import code, table
 
 

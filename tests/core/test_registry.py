@@ -66,14 +66,14 @@ def test_names_versions_and_aliases(registry: Registry, store: Store) -> None:
 
 
 @pytest.mark.parametrize("ref", ["gym:3", "gym@nobody", "no", "../gym", "gym:0", "gym:1/2", ""])
-def test_what_is_not_there_is_said(registry: Registry, store: Store, ref: str) -> None:
+def test_unknown_models_versions_and_aliases(registry: Registry, store: Store, ref: str) -> None:
     publish(store, "gym", 1)
     with pytest.raises(UnknownModel) as caught:
         registry.resolve(ref)
     assert caught.value.hint
 
 
-def test_half_a_version_is_none(registry: Registry, tmp_path: Path) -> None:
+def test_a_version_without_its_card_does_not_exist(registry: Registry, tmp_path: Path) -> None:
     """Its card is what makes it one."""
     half = tmp_path / "store" / "registry" / "gym" / "1"
     half.mkdir(parents=True)
@@ -90,7 +90,7 @@ def test_a_version_never_changes(registry: Registry, store: Store) -> None:
     assert registry.file(Version("gym", 1), "model.safetensors").read_bytes() == b"first"
 
 
-def test_deleting_takes_the_aliases_along(registry: Registry, store: Store) -> None:
+def test_deleting_a_version_deletes_its_aliases(registry: Registry, store: Store) -> None:
     for version in (1, 2):
         publish(store, "gym", version)
     registry.set_alias("gym", "production", 2)

@@ -21,7 +21,7 @@ from rendering.fields import fields_table
 from rendering.markdown import table
 from rendering.metrics import series
 from rendering.routes import routes_table
-from service.ops.queue_metrics import Snapshot
+from service.ops.queue_metrics import QueueSnapshot
 from tests.docs.pages import ROOT
 from vireo.cli.app import build
 
@@ -76,7 +76,7 @@ def test_every_marker_in_a_page_has_a_block() -> None:
 
 def test_every_metric_that_is_exported_is_in_the_table() -> None:
     """Names and types as a scrape shows them."""
-    body, _ = exposition(Snapshot(up=True))
+    body, _ = exposition(QueueSnapshot(up=True))
     exported = {
         (name, kind)
         for name, kind in re.findall(r"^# TYPE (vireo_\w+) (\w+)$", body.decode(), re.MULTILINE)

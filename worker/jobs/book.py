@@ -8,7 +8,7 @@ from typing import Any
 import redis
 
 from core.errors import Cancelled, VireoError
-from core.prometheus import JOBS, REQUEUED
+from core.prometheus import JOBS_FINISHED, REQUEUED
 from core.records import Job, JobState
 from core.state import keys, lifecycle
 
@@ -28,7 +28,7 @@ class JobBook:
 
     def get(self, job_id: str) -> Job | None:
         fields = self._redis.hgetall(keys.job(job_id))
-        return lifecycle.from_fields({str(name): str(value) for name, value in fields.items()}) if fields else None
+        return lifecycle.job_from_fields({str(name): str(value) for name, value in fields.items()}) if fields else None
 
     def start(self, job_id: str) -> int:
         """How many workers have started it, this one included; 0 if there is nothing (left) to do."""
@@ -45,11 +45,11 @@ class JobBook:
     def _end(self, job: Job, state: JobState, field: str, value: dict[str, Any]) -> None:
         script_keys, args = lifecycle.finish_args(job.id, self.queue, time.time(), state, field, value)
         if self._finish(keys=script_keys, args=args):
-            JOBS.labels(job.kind, state).inc()
+            JOBS_FINISHED.labels(job.kind, state).inc()
 
     def release(self, job_id: str, attempt: int, *, innocent: bool) -> bool:
         """Give a running job back unfinished. True if it was this attempt's and now waits again."""
-        script_keys, args = lifecycle.release_args(job_id, self.queue, attempt, innocent=innocent)
+        script_keys, args = lifecycle.release_args(job_id, self.queue, attempt, count_anew=innocent)
         return bool(self._release(keys=script_keys, args=args))
 
     def stuck(self, job_id: str) -> int:
@@ -67,7 +67,7 @@ class JobBook:
         secured: bool = False,
     ) -> bool:
         """False where the job is no longer this attempt's."""
-        script_keys, args = lifecycle.report_args(job_id, attempt, event, data, progress, secured=secured)
+        script_keys, args = lifecycle.report_args(job_id, attempt, event, data, progress, saved=secured)
         return bool(self._report(keys=script_keys, args=args))
 
     def claim_version(self, job_id: str, name: str, highest: int) -> int:

@@ -24,10 +24,10 @@ import core.prometheus  # noqa: F401 (registers the metrics)
 from core.settings import Settings
 from core.state.queues import TASKS
 from service.bodies.schemas import QueueView
-from service.ops.queue_metrics import Snapshot
+from service.ops.queue_metrics import QueueSnapshot
 from worker.training.job.runner import GRACE_SECONDS
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "docker-compose.yml"
 DOCKERFILE = ROOT / "docker" / "Dockerfile"
 
@@ -305,7 +305,7 @@ def test_what_training_writes_is_in_the_volume() -> None:
 
 def test_alerts_name_metrics_that_exist() -> None:
     idle = QueueView(depth=0, running=0, age_seconds=0, workers={"ready": 0})
-    live = Snapshot(up=True, queues=dict.fromkeys(TASKS, idle))
+    live = QueueSnapshot(up=True, queues=dict.fromkeys(TASKS, idle))
     families = [*REGISTRY.collect(), *live.collect()]
     known = {sample for family in families for sample in sample_names(family.name, family.type)}
     rules = [rule for group in load(ROOT / "docker" / "alerts.yml")["groups"] for rule in group["rules"]]
