@@ -21,7 +21,7 @@ FILE_RESPONSES: Final[Responses] = {
 }
 
 
-def download(path: Path) -> FileResponse:
+def file_response(path: Path) -> FileResponse:
     """The file at `path`. Its labels and messages came from strangers, so no script runs and nothing is loaded from
     elsewhere. The report escapes class names as well; these headers are a second defence."""
     headers = {"Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff"}

@@ -60,7 +60,7 @@ async def create_dataset(
 
 
 @router.get("", name="list", responses=documented_errors(InvalidRequest, StorageUnavailable))
-async def list_datasets(gateway: GatewayDep, cursor: CursorQuery = None, limit: LimitQuery = 100) -> DatasetPage:
+async def get_datasets(gateway: GatewayDep, cursor: CursorQuery = None, limit: LimitQuery = 100) -> DatasetPage:
     """Datasets in the order of their ids, without their clips."""
     return await gateway.datasets.page(cursor, limit)
 

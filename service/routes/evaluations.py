@@ -21,7 +21,7 @@ from service.bodies import examples, reader
 from service.bodies.schemas import JobView
 from service.checks.training import check_evaluation
 from service.dependencies import GatewayDep, PreferencesDep
-from service.http.downloads import FILE_RESPONSES, REPORT_RESPONSES, download
+from service.http.downloads import FILE_RESPONSES, REPORT_RESPONSES, file_response
 from service.http.openapi import documented_errors, json_body
 
 router = APIRouter(prefix="/v1/evaluations", tags=["evaluations"])
@@ -60,10 +60,10 @@ async def create_evaluation(request: Request, gateway: GatewayDep, preferences: 
 @router.get("/{id}/report", name="report", response_class=Response, responses=_MISSING | REPORT_RESPONSES)
 async def get_evaluation_report(id: str, gateway: GatewayDep) -> Response:
     """The report as one HTML page. It stays after the job is deleted."""
-    return download(await gateway.reports.file(id, "report.html"))
+    return file_response(await gateway.reports.file(id, "report.html"))
 
 
 @router.get("/{id}/files/{file}", name="file", response_class=Response, responses=_MISSING | FILE_RESPONSES)
 async def get_evaluation_file(id: str, file: str, gateway: GatewayDep) -> Response:
     """A file of the report: `report.json`, `report.html`, or one of its pictures."""
-    return download(await gateway.reports.file(id, file))
+    return file_response(await gateway.reports.file(id, file))

@@ -38,7 +38,7 @@ _NO_BUFFER = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
 @router.get("", name="list", responses=documented_errors(InvalidRequest, StorageUnavailable))
-async def list_jobs(
+async def get_jobs(
     gateway: GatewayDep,
     state: Annotated[JobState | None, Query(description="Only jobs in this state.")] = None,
     kind: Annotated[JobKind | None, Query(description="Only jobs of this kind.")] = None,
@@ -77,10 +77,10 @@ async def follow_job(
 )
 async def cancel_job(id: str, gateway: GatewayDep) -> JobView:
     """Cancel a job. A queued job ends at once; the worker of a running job is told to stop."""
-    return await cancel(gateway, await gateway.jobs.get(id))
+    return await cancel_and_view(gateway, await gateway.jobs.get(id))
 
 
-async def cancel(gateway: Gateway, job: Job) -> JobView:
+async def cancel_and_view(gateway: Gateway, job: Job) -> JobView:
     """Raises: Conflict where the job has ended already."""
     state = await gateway.jobs.cancel(job)
     job = await gateway.jobs.get(job.id)

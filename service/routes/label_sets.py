@@ -24,7 +24,7 @@ _MISSING = documented_errors(UnknownLabelSet, StorageUnavailable)
 
 
 @router.get("", name="list", responses=documented_errors(InvalidRequest, StorageUnavailable))
-async def list_label_sets(gateway: GatewayDep, cursor: CursorQuery = None, limit: LimitQuery = 100) -> LabelSetPage:
+async def get_label_sets(gateway: GatewayDep, cursor: CursorQuery = None, limit: LimitQuery = 100) -> LabelSetPage:
     """The latest version of each label set, in the order of their names."""
     return await gateway.label_sets.page(cursor, limit)
 
@@ -58,6 +58,6 @@ async def delete_label_set(name: str, gateway: GatewayDep) -> None:
 
 
 @router.get("/{name}/versions", name="versions", responses=_MISSING)
-async def list_versions(name: str, gateway: GatewayDep) -> LabelSetPage:
+async def get_label_set_versions(name: str, gateway: GatewayDep) -> LabelSetPage:
     """All versions, newest first."""
     return await gateway.label_sets.versions(name)

@@ -22,7 +22,7 @@ from service.bodies import examples, reader
 from service.bodies.schemas import AliasBody, ImportBody, JobView, ModelDetail, ModelPage
 from service.catalog.models import REPORT_PAGE
 from service.dependencies import CheckpointUploadDep, GatewayDep, PreferencesDep
-from service.http.downloads import FILE_RESPONSES, REPORT_RESPONSES, download
+from service.http.downloads import FILE_RESPONSES, REPORT_RESPONSES, file_response
 from service.http.openapi import documented_errors, file_body, json_body
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
@@ -34,7 +34,7 @@ VersionNumber = Annotated[int, Path(ge=1, le=999_999_999, description="The versi
 
 
 @router.get("", name="list", responses=documented_errors(StorageUnavailable))
-async def list_models(gateway: GatewayDep) -> ModelPage:
+async def get_models(gateway: GatewayDep) -> ModelPage:
     """Zoo models, the default first; then fine-tuned models. Zoo models are listed while a worker is live."""
     return ModelPage(data=await gateway.models.views())
 
@@ -105,7 +105,7 @@ async def delete_version(name: str, n: VersionNumber, gateway: GatewayDep) -> No
 )
 async def get_version_report(name: str, n: VersionNumber, gateway: GatewayDep) -> Response:
     """The report of the version, as one HTML page."""
-    return download(await gateway.models.file(name, n, REPORT_PAGE))
+    return file_response(await gateway.models.file(name, n, REPORT_PAGE))
 
 
 @router.get(
@@ -113,7 +113,7 @@ async def get_version_report(name: str, n: VersionNumber, gateway: GatewayDep) -
 )
 async def get_version_file(name: str, n: VersionNumber, file: str, gateway: GatewayDep) -> Response:
     """A version's file: `card.json`, `model.safetensors`, `report.json`, `report.html`, or one of its pictures."""
-    return download(await gateway.models.file(name, n, file))
+    return file_response(await gateway.models.file(name, n, file))
 
 
 @router.put(

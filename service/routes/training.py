@@ -24,7 +24,7 @@ from service.checks.training import check_training
 from service.dependencies import CursorQuery, GatewayDep, LimitQuery, PreferencesDep
 from service.http.openapi import documented_errors, json_body
 from service.jobs.repository import Filters
-from service.routes.jobs import EVENT_RESPONSES, AfterQuery, LastEventHeader, cancel, event_stream
+from service.routes.jobs import EVENT_RESPONSES, AfterQuery, LastEventHeader, cancel_and_view, event_stream
 
 router = APIRouter(prefix="/v1/training-jobs", tags=["training"])
 
@@ -64,7 +64,7 @@ async def create_training_job(request: Request, gateway: GatewayDep, preferences
 
 
 @router.get("", name="list", responses=documented_errors(InvalidRequest, StorageUnavailable))
-async def list_training_jobs(gateway: GatewayDep, cursor: CursorQuery = None, limit: LimitQuery = 50) -> JobPage:
+async def get_training_jobs(gateway: GatewayDep, cursor: CursorQuery = None, limit: LimitQuery = 50) -> JobPage:
     """Training jobs, newest first."""
     return await gateway.jobs.page(Filters(kind="training"), cursor, limit)
 
@@ -94,7 +94,7 @@ async def get_metrics(id: str, gateway: GatewayDep) -> Metrics:
 @router.post("/{id}/cancel", name="cancel", status_code=202, responses=_MISSING | documented_errors(Conflict))
 async def cancel_training_job(id: str, gateway: GatewayDep) -> JobView:
     """Stop a run. It saves a checkpoint within seconds, from which it can be resumed."""
-    return await cancel(gateway, await gateway.jobs.get(id, "training"))
+    return await cancel_and_view(gateway, await gateway.jobs.get(id, "training"))
 
 
 @router.post("/{id}/resume", name="resume", status_code=202, responses=_MISSING | documented_errors(Conflict))

@@ -1,4 +1,4 @@
-"""The error tree is an interface: codes are stable and distinct, and errors survive the trip through the queue."""
+"""The error tree is an interface: codes are stable and distinct, and errors cross the queue unchanged."""
 
 from __future__ import annotations
 

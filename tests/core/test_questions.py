@@ -1,4 +1,4 @@
-"""Labels and options are checked once, at the door; what is wrong is named by its index."""
+"""Labels and options are checked once, in the gateway. Errors name the index of what is wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The registry: versions appear whole, names mean what they say, aliases move in one step."""
+"""The registry: versions appear completely, references resolve, aliases change in one step."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_unknown_models_versions_and_aliases(registry: Registry, store: Store, r
 
 
 def test_a_version_without_its_card_does_not_exist(registry: Registry, tmp_path: Path) -> None:
-    """Its card is what makes it one."""
+    """A version exists only with its card."""
     half = tmp_path / "store" / "registry" / "gym" / "1"
     half.mkdir(parents=True)
     (half / "model.safetensors").write_bytes(b"half")
@@ -104,7 +104,7 @@ def test_deleting_a_version_deletes_its_aliases(registry: Registry, store: Store
 
 
 def test_a_reader_of_an_alias_sees_the_old_or_the_new(tmp_path: Path) -> None:
-    """In a directory. Object stores replace an object in one step as well; fsspec's in-memory one does not."""
+    """With a local store. Object stores replace an object in one step as well; fsspec's in-memory store does not."""
     store = Store((tmp_path / "store").as_uri(), tmp_path / "spool")
     registry = Registry(store)
     for version in (1, 2):

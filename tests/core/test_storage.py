@@ -1,4 +1,4 @@
-"""The store: what is published is whole and under its content's name; what is not leaves nothing behind."""
+"""The store: published files are complete and have the key of their content; other files leave nothing behind."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from core.storage import STALE_AFTER, Store, blob_key
 
 @pytest.fixture(params=["directory", "remote"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    """A directory, and fsspec's in-memory file system in the part of a remote store."""
+    """A directory, and the in-memory file system of fsspec as a remote store."""
     url = (tmp_path / "store").as_uri() if request.param == "directory" else f"memory://{tmp_path}"
     return Store(url, tmp_path / "spool")
 

@@ -16,7 +16,7 @@ KNOWN = frozenset({"labels", "model"})
 
 
 class Memory:
-    """A sink that keeps what it got."""
+    """A sink that stores the data in memory."""
 
     def __init__(self) -> None:
         self.data = b""

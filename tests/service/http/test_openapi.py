@@ -1,4 +1,4 @@
-"""The exported document: valid, complete, and true in what it says about errors."""
+"""The OpenAPI document: valid, complete, and correct about errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Server-sent events: whole, in order, resumable, and never a stream that nobody ends."""
+"""Server-sent events: complete, in order, resumable, and every stream ends."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def test_the_number_of_open_streams_is_limited(
         error(http.get(path), 503, "storage_unavailable")
     wait_until(lambda: not [c for c in site.redis.client_list() if c["cmd"].startswith("xread")])
     http.post(f"/v1/jobs/{job_id}/cancel")
-    wait_until(lambda: http.get(path).status_code == 200)  # the place of the reader that left is free again
+    wait_until(lambda: http.get(path).status_code == 200)  # the stream of the reader that disconnected is closed
 
 
 def test_open_streams_do_not_keep_the_server_from_stopping(serve: Serve) -> None:

@@ -128,7 +128,7 @@ def test_the_job_continues_after_the_deadline(serve: Serve, redis_url: str) -> N
 
 
 def disconnect_while_waiting(site: Site, headers: str = "") -> None:
-    """Ask for a classification and hang up once the job runs."""
+    """Send a classify request and close the connection once the job runs."""
     body = b'{"labels": ["a"], "base64": "AAAA"}'
     host, port = site.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port))) as connection:
@@ -145,7 +145,7 @@ def test_a_client_that_disconnects_cancels_its_running_job(site: Site, redis_url
 
 
 def test_a_client_that_disconnects_cancels_its_queued_job(http: httpx2.Client, site: Site, redis_url: str) -> None:
-    AnsweringWorker(redis_url).announce()  # there to be counted on, but taking nothing
+    AnsweringWorker(redis_url).announce()  # it is live, but takes no jobs
     with pytest.raises(httpx2.ReadTimeout):
         http.post("/v1/classify", data={"labels": "a"}, files=FILE, timeout=0.3)
     wait_until(lambda: http.get("/v1/jobs").json()["data"][0]["state"] == "cancelled")

@@ -1,4 +1,4 @@
-"""Redis comes and goes; requests are answered honestly meanwhile and all is well afterwards, without a restart."""
+"""Outages of Redis: requests get correct errors during an outage, and the gateway recovers without a restart."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_many_requests_wait_over_one_subscription(site: Site, redis_url: str) ->
             client.start()
         wait_until(lambda: len(worker.seen) == 40, 15)
         subscribed = [c for c in site.redis.client_list(_type="pubsub") if c["sub"] == "1"]
-        assert len(subscribed) == 2  # the gateway's, and the double's own
+        assert len(subscribed) == 2  # one of the gateway, one of the double
         for job_id in worker.seen:
             worker.finish(job_id, classification(worker.job(job_id)))
         for client in clients:

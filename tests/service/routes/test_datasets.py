@@ -50,7 +50,7 @@ def test_all_ways_to_send_an_archive(
     assert (job["kind"], job["state"]) == ("dataset", "queued")
     assert answer.headers["location"] == f"/v1/jobs/{job['id']}"
     assert job["links"]["events"] == f"/v1/jobs/{job['id']}/events"
-    assert job["request"] == {"name": name, "split_seed": 0, "val_fraction": 0.2}  # its place is nobody's business
+    assert job["request"] == {"name": name, "split_seed": 0, "val_fraction": 0.2}  # its key in the store is not shown
     key = request_of(site, job["id"])["archive"]
     assert key.startswith(f"incoming/{SHA}")
     assert (site.store / key).read_bytes() == ARCHIVE
@@ -123,7 +123,7 @@ def test_a_repeat_is_the_same_job_and_leaves_one_archive(http: httpx2.Client, si
     assert len(incoming(site)) == 1
     other = http.post("/v1/datasets", files={"archive": ("a.zip", ARCHIVE)}).json()
     assert other["id"] != first["id"]
-    assert len(incoming(site)) == 2  # whoever reads one deletes it, and must not take the other's away
+    assert len(incoming(site)) == 2  # each job deletes its own archive after reading it
 
 
 def test_a_full_queue_is_reported_before_the_upload(serve: Serve) -> None:
@@ -139,7 +139,8 @@ def test_a_full_queue_is_reported_before_the_upload(serve: Serve) -> None:
 
         error(http.post("/v1/datasets", content=counted()), 429, "queue_full")
         assert sent < 500 << 20
-        assert http.post("/v1/classify", json={"labels": ["a"], "base64": "AAAA"}).status_code == 503  # its own queue
+        # Questions have another queue, so they are refused for another reason: no worker is running.
+        assert http.post("/v1/classify", json={"labels": ["a"], "base64": "AAAA"}).status_code == 503
 
 
 def test_archives_that_no_job_will_read_are_deleted(http: httpx2.Client, site: Site, library: Library) -> None:
@@ -152,7 +153,7 @@ def test_archives_that_no_job_will_read_are_deleted(http: httpx2.Client, site: S
     gateway = site.gateway
     sweeper = Sweeper(gateway.redis, gateway.store, gateway.videos, gateway.jobs, job_ttl=60)
     site.run(sweeper.sweep())
-    assert len(incoming(site)) == 4  # perhaps their jobs are just being created
+    assert len(incoming(site)) == 4  # their jobs may be about to be created
     site.run(sweeper.sweep())
     assert [f"incoming/{name}" for name in incoming(site)] == [key, f"{key}.0.0.2.receipt"]
 

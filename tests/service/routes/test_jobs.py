@@ -74,7 +74,7 @@ def test_cancelling_a_queued_job_ends_it(http: httpx2.Client, site: Site, redis_
     assert cancelled.json()["error"]["code"] == "cancelled"
     assert site.redis.zcard(keys.waiting(keys.INFERENCE)) == 0
     error(http.post(f"/v1/jobs/{job_id}/cancel"), 409, "conflict")
-    with answering(redis_url) as worker:  # its message is still there, and must not start it
+    with answering(redis_url) as worker:  # its message is still in the queue and must not start it
         wait_until(lambda: worker.seen == [job_id])
     assert state(http, job_id) == "cancelled"
 
@@ -86,7 +86,7 @@ def test_cancelling_a_running_job_tells_its_worker(http: httpx2.Client, site: Si
         assert http.post(f"/v1/jobs/{job_id}/cancel").status_code == 202
         wait_until(lambda: worker.cancelled == [job_id])
         assert site.redis.hget(keys.job(job_id), "cancel_requested") == "1"
-        assert state(http, job_id) == "running"  # it ends when the worker says so
+        assert state(http, job_id) == "running"  # it ends when its worker ends it
 
 
 def test_the_queue_has_a_limit(serve: Serve, redis_url: str) -> None:

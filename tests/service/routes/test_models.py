@@ -1,4 +1,4 @@
-"""Fine-tuned models: named, versioned, pointed to, asked, and never mistaken for each other."""
+"""Fine-tuned models: their names, versions and aliases, and questions to exactly one version."""
 
 from __future__ import annotations
 
@@ -131,8 +131,8 @@ def test_a_question_resolves_to_one_version(http: httpx2.Client, library: Librar
 def test_without_labels_a_model_uses_the_classes_of_its_training(
     http: httpx2.Client, library: Library, worker: AnsweringWorker
 ) -> None:
-    many = tuple(f"class {index}" for index in range(60))  # more than a question may hold on this gateway
-    library.version("gym", 1, classes=("Boxing", "boxing "))  # too alike for a question, as they are
+    many = tuple(f"class {index}" for index in range(60))  # more labels than this gateway allows in a question
+    library.version("gym", 1, classes=("Boxing", "boxing "))  # two labels that a question may not combine
     library.version("gym", 2, classes=many)
     library.version("imported", 1, classes=())
     assert labels(ask(http, model="gym:1")) == ["Boxing", "boxing "]

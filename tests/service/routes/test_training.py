@@ -1,4 +1,4 @@
-"""Training and evaluation jobs: what is refused before it waits, and what a job means once it does."""
+"""Training and evaluation jobs: what is refused before a job is created, and what a job's request holds."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_the_base_is_resolved_when_the_job_is_created(http: httpx2.Client, site:
     assert request_of(site, first)["base"] == "old:1"
     library.version("old", 2)
     again = http.post("/v1/training-jobs", json=GOOD | {"base": "old"}, headers=headers)
-    assert again.json()["id"] == first  # a repeat is recognised by what was asked, not by what that means now
+    assert again.json()["id"] == first  # a repeat is recognised by the request as sent, not as resolved
     assert request_of(site, train(http, base="old").json()["id"])["base"] == "old:2"
 
 

@@ -85,7 +85,7 @@ def test_the_upload_of_a_refused_question_is_deleted(
 
 
 def test_a_video_that_is_uploaded_during_its_deletion_is_not_lost(http: httpx2.Client, site: Site) -> None:
-    site.redis.set(keys.video_deleting(SHA), "1", px=300)  # as a deleter leaves it between record and bytes
+    site.redis.set(keys.video_deleting(SHA), "1", px=300)  # as during a deletion, between record and bytes
     started = time.monotonic()
     assert http.post("/v1/videos", files=FILE).status_code == 201
     assert time.monotonic() - started >= 0.2

@@ -20,7 +20,7 @@ from tests.service.sites import SHA, VIDEO, Site, error
 
 
 class _Pages(BaseHTTPRequestHandler):
-    """What the other side of a URL may do."""
+    """A server that behaves in the ways that a server behind a URL may."""
 
     seen: list[tuple[str, str]]
 
@@ -63,7 +63,7 @@ class _Pages(BaseHTTPRequestHandler):
             pass
 
     def log_message(self, format: str, *args: object) -> None:
-        """Quiet."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def get(url: str, folder: Path, fetcher: Fetcher, limit: int = 100_000) -> bytes
 
 
 def resolving(*addresses: str) -> Fetcher:
-    """A fetcher to which every host has these addresses, and only `test` may be private."""
+    """A fetcher for which every host has these addresses. Only the host `test` may have private ones."""
 
     async def resolve(host: str, port: int) -> list[str]:
         return list(addresses)
@@ -111,7 +111,7 @@ def test_a_file_is_fetched_from_the_checked_address_under_its_name(
 
     async def resolve(host: str, port: int) -> list[str]:
         asked.append(host)
-        return ["127.0.0.1"]  # the name exists nowhere else: only the pinned address can have answered
+        return ["127.0.0.1"]  # the name does not exist in DNS: only the pinned address can answer
 
     fetcher = Fetcher(frozenset({"pinned.invalid"}), resolve)
     assert get(f"http://pinned.invalid:{port}/a.mp4?t=1#x", tmp_path, fetcher) == VIDEO

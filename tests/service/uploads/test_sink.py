@@ -1,4 +1,4 @@
-"""Big bodies and broken ones, against a gateway in a process of its own (its memory is measured)."""
+"""Large and broken bodies, sent to a gateway in a process of its own, whose memory is measured."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_memory_stays_flat_while_a_large_upload_streams(redis_url: str, tmp_path
         process(redis_url, tmp_path) as server,
         httpx2.Client(base_url=server.url, timeout=60, trust_env=False) as http,
     ):
-        assert http.post("/v1/videos", content=body(2), headers=FORM).status_code == 201  # everything is loaded now
+        assert http.post("/v1/videos", content=body(2), headers=FORM).status_code == 201  # all code is loaded now
         before = server.peak_memory()
         started = time.monotonic()
         answer = http.post("/v1/videos", content=body(400), headers=FORM)
