@@ -37,19 +37,25 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: str | None = Field(None, description="Model name; default: the server's default model.", examples=["lite"])
-    top_k: int | None = Field(None, ge=1, description="Return only the k labels with the highest scores.")
+    top_k: int | None = Field(None, ge=1, description="Return only the k labels with the highest scores; default: all.")
     templates: tuple[str, ...] | None = Field(
         None,
-        description="Prompt templates, each with one `{}`. Several templates are averaged.",
+        description="Prompt templates, each with one `{}`. Several templates are averaged. Default: the model's.",
         examples=[["a video of a person {}."]],
     )
     normalize_labels: bool | None = Field(
         None,
-        description="Split CamelCase and underscores for the text encoder; answers show the names as they were sent. "
-        "Default: the same as in the training of a fine-tuned model; no for other models.",
+        description="Whether the text encoder reads `ApplyEyeMakeup` and `brush_hair` as separate words; the answer "
+        "shows the names as sent. Default: as a fine-tuned model was trained, else false.",
     )
-    frames: int | None = Field(None, ge=1, description="Frames per view; default: the model's.")
-    views: str = Field("1x1", pattern=VIEWS_PATTERN, description="clips × crops, `1x1` to `4x3`.")
+    frames: int | None = Field(
+        None, ge=1, description="Frames per view, spread over the whole video; default: the model's."
+    )
+    views: str = Field(
+        "1x1",
+        pattern=VIEWS_PATTERN,
+        description="Clips × crops, `1x1` to `4x3`; 1 or 3 crops, along the longer side.",
+    )
     aggregate: Aggregate | None = Field(None, description="What is averaged over several views; default: the model's.")
     threshold: float | None = Field(
         None, ge=0, le=1, description="`abstained` is true if the highest score is below this value."

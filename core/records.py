@@ -53,15 +53,17 @@ class Job(Record):
 class Progress(Record):
     """Progress of a training job, in `GET /v1/jobs/{id}` and, once per step, in the event stream."""
 
-    phase: Literal["preparing", "features", "training", "evaluating", "publishing"]
-    epoch: float = 0.0
-    epochs: float | None = None
-    step: int = 0
-    steps: int | None = None
-    loss: float | None = None
+    phase: Literal["preparing", "features", "training", "evaluating", "publishing"] = Field(
+        description="stage of the run"
+    )
+    epoch: float = Field(0.0, description="epochs done")
+    epochs: float | None = Field(None, description="epochs in all")
+    step: int = Field(0, description="optimiser steps done")
+    steps: int | None = Field(None, description="optimiser steps in all")
+    loss: float | None = Field(None, description="training loss of the last step")
     lr: float | None = Field(None, description="learning rate of new modules")
-    samples_per_s: float | None = None
-    eta_s: float | None = None
+    samples_per_s: float | None = Field(None, description="clips trained on per second")
+    eta_s: float | None = Field(None, description="seconds left")
 
 
 def new_job_id() -> str:
@@ -122,16 +124,22 @@ class Classification(Record):
     """The answer to a question about a video."""
 
     id: str = Field(description="job id")
-    model: str
-    model_info: ModelRef
-    video: VideoRef
+    model: str = Field(description="the model that answered; a fine-tuned one as `name:version`")
+    model_info: ModelRef = Field(description="`name`, `digest` of the weights, `reason` of an automatic choice, `note`")
+    video: VideoRef = Field(description="`id` for further questions, and what the container says")
     frames: list[float] = Field(description="timestamps of the sampled frames, in seconds")
-    views: str
-    predictions: list[Prediction]
-    abstained: bool
-    warnings: list[str] = Field(default_factory=list)
-    timings_ms: Timings
-    cache: CacheUse
+    views: str = Field(description="clips × crops")
+    predictions: list[Prediction] = Field(
+        description="`label`, `score` and `similarity` of each label, the highest score first"
+    )
+    abstained: bool = Field(description="true if the highest score is below `threshold`")
+    warnings: list[str] = Field(
+        default_factory=list,
+        description="problems that did not prevent an answer: a truncated label, a damaged file of which some frames "
+        "could be read",
+    )
+    timings_ms: Timings = Field(description="milliseconds per stage, as the worker measured them")
+    cache: CacheUse = Field(description="whether the video's features and the classifier's rows came from a cache")
 
 
 class Embedding(Record):

@@ -32,42 +32,56 @@ class Card(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    format: Literal[1] = 1
-    name: str
-    version: int
-    created_at: float
-    origin: Literal["trained", "imported"]
-    base: str = Field(description="model that the training started from: `name` or `name:version`")
+    format: Literal[1] = Field(1, description="version of the card's format")
+    name: str = Field(description="name of the model")
+    version: int = Field(description="number of the version")
+    created_at: float = Field(description="unix seconds")
+    origin: Literal["trained", "imported"] = Field(description="how the version was made")
+    base: str = Field(description="model that the version started from, as `name` or `name:version`")
     architecture: str = Field(description="`lite`, or open_clip's name")
-    method: str
-    recipe: str | None = None
-    temporal: dict[str, Any] = Field(description="temporal head: its kind, and what is needed to build it")
-    classifier: dict[str, Any] = Field(
-        description="classifier: its kind, its text inputs, and what is needed to build it"
+    method: str = Field(description="training method, `text4vis`")
+    recipe: str | None = Field(None, description="name of the recipe; null for an imported version")
+    temporal: dict[str, Any] = Field(
+        description="temporal head: `kind`, and what is needed to build it (`heads`, `layers`, `positions`, "
+        "`text_width`)"
     )
-    classes: tuple[str, ...] = Field(description="classes of the training, in the order of the rows of W")
+    classifier: dict[str, Any] = Field(description="classifier: `kind`, `text_inputs`, `templates`, `normalize_labels`")
+    classes: tuple[str, ...] = Field(description="classes of the training, in the order of W's rows")
     open_labels: bool = Field(description="true: questions may have any labels; false: only `classes`")
-    text: Literal["own", "base"] = Field(
-        "own", description="where the text tower is: in the weights file, or in the base model"
+    text: Literal["own", "base"] = Field("own", description="whether the text tower is in the file or is the base's")
+    profile: dict[str, Any] = Field(
+        description="how the version was validated and is served: normalisation, crop, sampling, frames, templates"
     )
-    profile: dict[str, Any]
-    dim: int
+    dim: int = Field(description="d, width of the vectors")
     logit_scale: float = Field(description="exp(s)")
-    digest: str = Field(description="digest of the tensors in the weights file")
-    text_digest: str
-    hyperparameters: dict[str, Any] = Field(default_factory=dict)
-    dataset: dict[str, Any] | None = Field(None, description="id, digest, name and clips per split")
-    shots: dict[str, Any] | None = Field(None, description="K, the seed, and the clips that were drawn, by class")
-    seeds: dict[str, int] = Field(default_factory=dict)
-    metrics: dict[str, Any] = Field(default_factory=dict)
+    digest: str = Field(description="digest of the weights; it is in every answer and in every cache key")
+    text_digest: str = Field(description="digest of the text side")
+    hyperparameters: dict[str, Any] = Field(
+        default_factory=dict,
+        description="every number of the run: the recipe's, and `global_batch`, `micro_batch`, `lr`, `tune`, `frames`, "
+        "`precision`, `augment`, `repeats`",
+    )
+    dataset: dict[str, Any] | None = Field(None, description="id, digest, name, clips per split")
+    shots: dict[str, Any] | None = Field(
+        None, description="K, seed, and the drawn clips by class; null without few-shot"
+    )
+    seeds: dict[str, int] = Field(default_factory=dict, description="`run`; `split`, where a split was made")
+    metrics: dict[str, Any] = Field(
+        default_factory=dict,
+        description="`split` that was judged; `views`: the numbers of the version; `before`: those of the base model "
+        "on the same clips",
+    )
     base_to_novel: dict[str, Any] | None = Field(
         None,
-        description="accuracy on base and novel classes before and after training, with harmonic means",
+        description="top-1 on base and novel classes before and after training, with harmonic means; null where the "
+        "dataset does not allow it",
         validation_alias=AliasChoices("base_to_novel", "freedom"),  # the name in the first cards
     )
-    job: str | None = None
-    packages: dict[str, str] = Field(default_factory=dict)
-    note: str | None = None
+    job: str | None = Field(None, description="job that made the version")
+    packages: dict[str, str] = Field(
+        default_factory=dict, description="versions of Python and of the packages that computed it"
+    )
+    note: str | None = Field(None, description="what a user of the version should know")
 
 
 @dataclass(frozen=True, slots=True)

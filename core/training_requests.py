@@ -26,12 +26,16 @@ class TrainingRequest(TrainingRecord):
     are null; the card of the version has its decisions."""
 
     name: ModelName = Field(description="Name of the model that gets a new version.", examples=["my-gym"])
-    dataset: str = Field(pattern=r"^ds_[0-9a-f]{24}$", examples=["ds_0123456789abcdef01234567"])
-    base: ModelRefText | None = Field(
-        None, description="Model to start from; default: the server's default model.", examples=["lite"]
+    dataset: str = Field(
+        pattern=r"^ds_[0-9a-f]{24}$", description="Id of the dataset.", examples=["ds_0123456789abcdef01234567"]
     )
-    method: Literal["text4vis"] = "text4vis"
-    recipe: RecipeName = "default"
+    base: ModelRefText | None = Field(
+        None,
+        description="Model to start from: a model of the zoo or a version; default: the server's default model.",
+        examples=["lite"],
+    )
+    method: Literal["text4vis"] = Field("text4vis", description="Training method.")
+    recipe: RecipeName = Field("default", description="Recipe that decides every field that is null.")
     classifier: str = Field(
         "text",
         pattern=CLASSIFIER_PATTERN,
@@ -39,29 +43,54 @@ class TrainingRequest(TrainingRecord):
         "frozen), or `learned`.",
     )
     text_inputs: TextInputKind | None = Field(None, description="What the text tower reads for each class.")
-    templates: tuple[str, ...] | None = Field(None, description="Prompt templates, each with one `{}`.")
+    templates: tuple[str, ...] | None = Field(
+        None,
+        description="Prompt templates, each with one `{}`: one for the text inputs `template`, several for "
+        "`templates`.",
+    )
     normalize_labels: bool = Field(
-        True, description="Split CamelCase and underscores of class names for the text tower."
+        True,
+        description="Whether the text tower reads `BrushHair` and `brush_hair` as separate words. Questions to the "
+        "version are read the same way unless they say otherwise.",
     )
     temporal: TemporalKind | None = Field(None, description="Temporal head.")
-    temporal_init: TemporalInit | None = None
+    temporal_init: TemporalInit | None = Field(
+        None, description="How a new temporal head starts. `identity`: the head computes the mean at first."
+    )
     tune: TunedPart | None = Field(
-        None, description="`tower`: train the whole image tower; `projection`: train only its last projection."
+        None, description="Trained part of the image tower. `tower`: all of it; `projection`: only its last projection."
     )
     frames: int | None = Field(None, ge=1, le=77, description="T, frames per clip.")
-    epochs: float | None = Field(None, gt=0, le=1000)
-    batch_size: int | None = Field(None, ge=1, le=65536, description="Global batch size: the same on any machine.")
+    epochs: float | None = Field(
+        None,
+        gt=0,
+        le=1000,
+        description="Length of the run. A shorter run keeps the warm-up's share, a longer run the warm-up's epochs.",
+    )
+    batch_size: int | None = Field(
+        None, ge=1, le=65536, description="Clips per step over all processes: the same on any machine."
+    )
     micro_batch: int | None = Field(
-        None, ge=1, le=4096, description="Clips in one forward pass; gradients are accumulated up to the batch size."
+        None,
+        ge=1,
+        le=4096,
+        description="Clips in one forward pass of one process; the gradients of a step are accumulated. Default: 2 on "
+        "a CPU, 32 on a GPU.",
     )
     learning_rate: float | None = Field(
-        None, gt=0, le=1.0, description="Learning rate of new modules; the recipe's ratio gives that of the tower."
+        None, gt=0, le=1.0, description="Learning rate of new modules; the tower's follows in the recipe's ratio."
     )
     shots: int | None = Field(None, ge=1, description="Few-shot training: K clips per class, drawn with the seed.")
-    seed: int | None = Field(None, ge=0, lt=1 << 31, description="Seed of shots, order, crops and new weights.")
-    augment: bool | None = Field(None, description="Augmentation on or off; default: the recipe's.")
-    precision: Precision = "auto"
-    gradient_checkpointing: bool = False
+    seed: int | None = Field(
+        None, ge=0, lt=1 << 31, description="Seed of shots, clip order, crops and new weights; default: the recipe's."
+    )
+    augment: bool | None = Field(
+        None, description="Training augmentation. Default: on, but off where only the projection is trained."
+    )
+    precision: Precision = Field(
+        "auto", description="Precision of the computation; the weights stay fp32. `auto`: what the device supports."
+    )
+    gradient_checkpointing: bool = Field(False, description="Use less memory and more time.")
     cache_frames: bool = Field(False, description="Keep the decoded frames as uint8 on disk during the run.")
     novel: float | tuple[str, ...] | None = Field(
         None,
@@ -71,7 +100,7 @@ class TrainingRequest(TrainingRecord):
     views: str = Field(
         "1x1",
         pattern=VIEWS_PATTERN,
-        description="Views of the multi-view evaluation, clips × crops, which is added to the single-view one.",
+        description="Views (clips × crops) of a second evaluation beside the single-view one.",
     )
 
 
@@ -81,9 +110,9 @@ class EvaluationRequest(TrainingRecord):
     model: ModelRefText | None = Field(
         None, description="Model: `name`, `name:version` or `name@alias`; default: the server's default model."
     )
-    dataset: str = Field(pattern=r"^ds_[0-9a-f]{24}$")
+    dataset: str = Field(pattern=r"^ds_[0-9a-f]{24}$", description="Id of the dataset.")
     split: Literal["train", "val", "test", "all"] = Field(
-        "val", description="Where there is no `val`, `test` is used instead."
+        "val", description="Clips to judge. `val` means `test` where the dataset has no `val`."
     )
     protocol: Literal["standard", "half_class"] = Field(
         "standard",
@@ -92,11 +121,19 @@ class EvaluationRequest(TrainingRecord):
     labels: tuple[str, ...] | None = Field(
         None, description="Labels to use instead of the class names, in the order of the dataset's classes."
     )
-    templates: tuple[str, ...] | None = None
-    normalize_labels: bool = True
-    frames: int | None = Field(None, ge=1, le=77)
-    views: str = Field("1x1", pattern=VIEWS_PATTERN)
-    aggregate: Aggregate | None = None
+    templates: tuple[str, ...] | None = Field(
+        None, description="Prompt templates, each with one `{}`; default: the model's."
+    )
+    normalize_labels: bool = Field(
+        True, description="Whether the text tower reads `BrushHair` and `brush_hair` as separate words."
+    )
+    frames: int | None = Field(None, ge=1, le=77, description="T, frames per clip; default: the model's.")
+    views: str = Field(
+        "1x1",
+        pattern=VIEWS_PATTERN,
+        description="Views (clips × crops) of a second evaluation beside the single-view one.",
+    )
+    aggregate: Aggregate | None = Field(None, description="What is averaged over several views; default: the model's.")
 
 
 class ImportRequest(TrainingRecord):

@@ -68,7 +68,7 @@ class LabelSetBody(Body):
 
     labels: tuple[LabelInput, ...] = Field(description="The labels, in order.", examples=[_LABELS_EXAMPLE])
     templates: tuple[str, ...] | None = Field(None, description="Prompt templates for questions that give none.")
-    description: str | None = Field(None, max_length=2000)
+    description: str | None = Field(None, max_length=2000, description="What the label set is for.")
 
 
 class FileBody(Body):
@@ -130,22 +130,22 @@ class JobLinks(Links):
 class JobView(BaseModel):
     """A job."""
 
-    id: str
-    kind: JobKind
-    state: JobState
+    id: str = Field(description="`job_…`")
+    kind: JobKind = Field(description="kind of work")
+    state: JobState = Field(description="`queued`, then `running`, then one of the three final states")
     request: dict[str, Any] | None = Field(None, description="the request; null for questions about a video or a text")
     progress: dict[str, Any] | None = Field(
         None,
-        description="while queued: `jobs_before`, and `waiting_for` where no worker is ready; later the same as in the "
-        "`progress` events",
+        description="while queued: `jobs_before`, and `waiting_for` where no worker is ready; while running: the data "
+        "of the last `progress` event",
     )
-    result: dict[str, Any] | None = Field(None, description="the body that the same request answers with 200")
-    error: ErrorBody | None = None
-    attempts: int
-    links: JobLinks
+    result: dict[str, Any] | None = Field(None, description="of a job that succeeded: the answer to the request")
+    error: ErrorBody | None = Field(None, description="of a job that failed: the inside of the error envelope")
+    attempts: int = Field(description="how many workers have started the job; above 1 after a worker's death")
+    links: JobLinks = Field(description="`self`: the job; `events`: its event stream")
     created_at: float = Field(description="unix seconds")
-    started_at: float | None = None
-    finished_at: float | None = None
+    started_at: float | None = Field(None, description="unix seconds")
+    finished_at: float | None = Field(None, description="unix seconds")
 
 
 class VideoView(BaseModel):
