@@ -18,14 +18,14 @@ def test_a_long_data_directory_gets_a_short_socket(tmp_path: Path) -> None:
     assert not path.parent.exists()
 
 
-def test_without_any_server_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_server_is_an_error_that_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda _: None)
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(embedded_redis.RedisMissing, match="VIREO_REDIS_URL"):
         embedded_redis.find_server()
 
 
-def test_it_keeps_what_it_was_told_and_evicts_only_caches(redis_url: str) -> None:
+def test_it_writes_an_append_only_file_and_evicts_only_caches(redis_url: str) -> None:
     client = redis.Redis.from_url(redis_url, decode_responses=True)
     assert client.config_get("appendonly")["appendonly"] == "yes"
     assert client.config_get("maxmemory-policy")["maxmemory-policy"] == "volatile-lru"
