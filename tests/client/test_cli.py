@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from vireo.cli import app
 from vireo.cli.app import build, spread_labels
 from vireo.cli.commands.classify import parse_labels
+from vireo.cli.console import program
 
 
 def test_labels_end_at_a_file_or_an_option(tmp_path: Path) -> None:
@@ -64,3 +65,24 @@ def test_a_server_command_that_cannot_be_loaded_leaves_the_others_alone(monkeypa
     refused = CliRunner().invoke(build(), ["up"])
     assert refused.exit_code == 1
     assert "No module named 'no_such_package'" in " ".join(refused.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("typed", "on_path", "shown"),
+    [
+        (".venv/bin/vireo", False, ".venv/bin/vireo"),
+        (".venv/bin/vireo", True, "vireo"),
+        ("my dir (1)/bin/vireo", False, "'my dir (1)/bin/vireo'"),
+        ("/usr/bin/pytest", False, "vireo"),
+    ],
+)
+def test_suggested_commands_can_be_typed_as_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, typed: str, on_path: bool, shown: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if not typed.startswith("/"):
+        (tmp_path / typed).parent.mkdir(parents=True)
+        (tmp_path / typed).touch(mode=0o755)
+    monkeypatch.setattr("sys.argv", [typed])
+    monkeypatch.setenv("PATH", str((tmp_path / typed).parent) if on_path else "/nowhere")
+    assert program() == shown

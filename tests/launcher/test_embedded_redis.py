@@ -10,11 +10,11 @@ from launcher import embedded_redis
 
 def test_a_long_data_directory_gets_a_short_socket(tmp_path: Path) -> None:
     short, long = Path("/run/vireo"), tmp_path / ("x" * 120)
-    assert embedded_redis.socket_path(short) == short / "redis.sock"
-    path = embedded_redis.socket_path(long)
+    assert embedded_redis.choose_socket_path(short) == short / "redis.sock"
+    path = embedded_redis.choose_socket_path(long)
     assert len(str(path)) <= embedded_redis.LONGEST_SOCKET_PATH
     assert path.parent.is_dir()
-    embedded_redis.forget_socket(path, long)
+    embedded_redis.remove_socket(path, long)
     assert not path.parent.exists()
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,6 +50,15 @@ def default_url() -> str:
     if host in ("0.0.0.0", "::"):  # noqa: S104 -- means "all addresses" to a server; a client needs one
         host = "127.0.0.1"
     return f"http://{f'[{host}]' if ':' in host else host}:{os.environ.get('VIREO_PORT') or 8000}"
+
+
+def program() -> str:
+    """How the user calls this command: `vireo` if it is on PATH, else as it was typed, such as `.venv/bin/vireo`."""
+    typed = Path(sys.argv[0])
+    on_path = shutil.which("vireo")
+    if typed.name != "vireo" or (on_path and Path(on_path).resolve() == typed.resolve()):
+        return "vireo"
+    return shlex.quote(str(typed))
 
 
 def print_error(error: VireoError, subject: str | None = None) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from vireo.cli.console import AsJson, Url, connected, out, print_json
+from vireo.cli.console import AsJson, Url, connected, out, print_json, program
 from vireo.cli.follow import detail
 
 
@@ -42,7 +42,7 @@ def cancel(job: Annotated[str, typer.Argument(help="The job's id.")], url: Url =
         found = client.cancel(job)
     out.print(f"{job} is {found['state']}" + (", and was told to stop." if found["state"] == "running" else "."))
     if found["kind"] == "training":
-        out.print(f"Continue it with:  vireo resume {job}", highlight=False)
+        out.print(f"Continue it with:  {program()} resume {job}", highlight=False)
 
 
 def describe(job: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from vireo.cli import options, tables
-from vireo.cli.console import AsJson, Url, connected, err, out, print_json, transfer_bar
+from vireo.cli.console import AsJson, Url, connected, err, out, print_json, program, transfer_bar
 from vireo.cli.follow import follow
 from vireo.client import Client
 from vireo.errors import Cancelled, TrainingFailed, VireoError
@@ -168,12 +168,12 @@ def _watch(client: Client, job_id: str, quiet: bool) -> dict[str, Any]:
         job = client.cancel(job_id)
         err.print(f"\nCancelling {job_id}.", highlight=False)
         if job["kind"] == "training":
-            err.print(f"Continue it with:  vireo resume {job_id}", highlight=False)
+            err.print(f"Continue it with:  {program()} resume {job_id}", highlight=False)
         raise typer.Exit(130) from None
     except VireoError as error:
         job = client.job(job_id)
         if job["kind"] == "training" and isinstance(error, Cancelled | TrainingFailed):
-            err.print(f"Continue the run with:  vireo resume {job_id}", highlight=False)
+            err.print(f"Continue the run with:  {program()} resume {job_id}", highlight=False)
         raise
 
 
@@ -187,7 +187,7 @@ def _finish(client: Client, job_id: str, as_json: bool) -> None:
     if result.get("base_to_novel"):
         tables.print_base_to_novel(result["base_to_novel"], out)
     out.print(f"Report: {client.url}{result['report']}", highlight=False, soft_wrap=True)
-    command = f"vireo classify --model {result['model']} VIDEO"
+    command = f"{program()} classify --model {result['model']} VIDEO"
     out.print(f"Classify with it:  {command}", highlight=False, soft_wrap=True, markup=False)
     if result.get("open_labels", True):
         out.print(f'Or with your own labels:  {command} --labels "a cat" "a dog"', highlight=False, soft_wrap=True)
