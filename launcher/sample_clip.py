@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw
 
 WIDTH, HEIGHT, FPS, SECONDS = 320, 240, 12, 4
 ANSWER = "a hot air balloon"
-LABELS = (ANSWER, "a cat", "riding a bicycle")
+LABELS = (ANSWER, "a kite", "an umbrella", "a bird", "riding a bicycle")
 
 _SCALE = 3  # frames are drawn this much larger and then reduced, which smooths the edges
 _W, _H = WIDTH * _SCALE, HEIGHT * _SCALE

@@ -34,6 +34,7 @@ def trap(tmp_path: Path) -> Path:
     return directory
 
 
+@pytest.mark.timeout(300)  # it may have to assemble `lite` first
 def test_vireo_answers_when_started_beside_modules_with_the_same_names(
     stack: Stack, lite_dir: Path, tmp_path: Path, trap: Path
 ) -> None:
