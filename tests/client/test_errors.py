@@ -13,7 +13,9 @@ import vireo.errors
 
 def tree(module: Any) -> dict[str, tuple[tuple[str, ...], int, str, int | None]]:
     """Class name → names of its parents, status, code, retry_after."""
-    kinds = [kind for kind in vars(module).values() if isinstance(kind, type) and issubclass(kind, module.VireoError)]
+    kinds: list[Any] = [
+        kind for kind in vars(module).values() if isinstance(kind, type) and issubclass(kind, module.VireoError)
+    ]
     return {
         kind.__name__: (tuple(base.__name__ for base in kind.__bases__), kind.status, kind.code, kind.retry_after)
         for kind in kinds

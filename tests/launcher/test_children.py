@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -47,7 +48,7 @@ def test_output_goes_to_the_log_and_the_last_lines_are_shown(start: Start) -> No
 
 def test_a_process_that_dies_is_restarted_after_a_growing_pause(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [100.0]
-    monkeypatch.setattr(children.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(children, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     child = start("raise SystemExit(3)")
     pauses = []
     for _ in range(6):
