@@ -13,7 +13,8 @@ from typing import TypedDict
 
 import numpy as np
 
-from models.judging.metrics import IntArray, ScoreArray, top_k
+from models.frames.arrays import FloatArray, IntArray
+from models.judging.metrics import top_k
 
 SEEDS = tuple(range(10))  # of the half-class protocol
 
@@ -55,7 +56,7 @@ class ClassSplit:
     novel: tuple[str, ...]
 
 
-def half_class(scores: ScoreArray, labels: IntArray, seeds: Sequence[int] = SEEDS) -> HalfClass:
+def half_class(scores: FloatArray, labels: IntArray, seeds: Sequence[int] = SEEDS) -> HalfClass:
     """scores: [n, C]; labels: int [n]. Text4Vis' zero-shot protocol (test_zeroshot.py 288-317): with each seed permute
     the classes that occur, keep the first half (rounded down), score its clips among its classes.
 
@@ -73,7 +74,7 @@ def spread(values: Sequence[float]) -> Spread:
     return {"mean": float(np.mean(values)), "std": float(np.std(values))}
 
 
-def restrict(scores: ScoreArray, labels: IntArray, kept: Sequence[int]) -> tuple[ScoreArray, IntArray]:
+def restrict(scores: FloatArray, labels: IntArray, kept: Sequence[int]) -> tuple[FloatArray, IntArray]:
     """Keep the clips and the columns of the kept classes: scores [m, K], and labels [m] that are columns of it."""
     columns = np.asarray(kept, np.int64)
     place = np.full(scores.shape[1], -1, np.int64)
@@ -88,7 +89,7 @@ def harmonic_mean(base: float, novel: float) -> float:
 
 
 def base_to_novel(
-    base_scores: ScoreArray, base_labels: IntArray, novel_scores: ScoreArray, novel_labels: IntArray
+    base_scores: FloatArray, base_labels: IntArray, novel_scores: FloatArray, novel_labels: IntArray
 ) -> BaseToNovel:
     """Scores of base clips among base classes [n, C], and of novel clips among novel classes [m, K]; `restrict` cuts
     them out of scores of all classes. A side without clips is NaN, and so is the harmonic mean then."""
@@ -132,7 +133,7 @@ def _split(classes: Sequence[str] | Mapping[str, int], novel: set[str]) -> Class
     return split
 
 
-def _half(scores: ScoreArray, labels: IntArray, present: IntArray, seed: int) -> ClassHalf:
+def _half(scores: FloatArray, labels: IntArray, present: IntArray, seed: int) -> ClassHalf:
     # RandomState gives the numbers of `np.random.seed(s)`, with which the published splits were drawn.
     order = np.random.RandomState(seed).permutation(len(present))
     kept = np.sort(present[order[: len(present) // 2]])

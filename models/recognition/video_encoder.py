@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from models.frames.arrays import UInt8Array
 from models.image.pixels import normalised
 from models.profiles.profile import Profile
 
@@ -24,7 +23,7 @@ ImageCall = Callable[[torch.Tensor, int], torch.Tensor]
 HeadCall = Callable[[torch.Tensor], torch.Tensor]
 """Frame features float32 [V, T, d] on the encoder's device → video vectors [V, d]."""
 
-FrameCall = Callable[[NDArray[np.uint8], int], torch.Tensor]
+FrameCall = Callable[[UInt8Array, int], torch.Tensor]
 """Frames uint8 [N, S, S, 3], clip after clip, and the number of frames in one clip → features float32 [N, d]."""
 
 
@@ -41,7 +40,7 @@ class VideoEncoder:
     mixes_time: bool = False  # the tower looks at neighbouring frames: a forward pass must hold whole clips
 
     @torch.inference_mode()
-    def encode_frames(self, frames: NDArray[np.uint8], clip: int = 1) -> torch.Tensor:
+    def encode_frames(self, frames: UInt8Array, clip: int = 1) -> torch.Tensor:
         """frames: uint8 [N, S, S, 3], sRGB, clip after clip → features: float32 [N, d] on the CPU, un-normalised
         (method §18: average before normalising). `clip`: number of frames in one clip; it matters if the tower mixes
         time. Raises: ValueError if N is not a multiple of `clip`."""
@@ -50,7 +49,7 @@ class VideoEncoder:
         pixels = normalised(torch.from_numpy(frames), self.profile, self.device)  # [N, 3, S, S]
         return self.image_tower(pixels.to(self.dtype), clip).float().cpu()  # [N, d]
 
-    def encode_clips(self, frames: NDArray[np.uint8], forward: FrameCall | None = None) -> torch.Tensor:
+    def encode_clips(self, frames: UInt8Array, forward: FrameCall | None = None) -> torch.Tensor:
         """frames: uint8 [V, T, S, S, 3] → frame features: float32 [V, T, d] on the CPU. `forward` replaces
         `encode_frames`; serving passes its batcher's."""
         views, length, *image = frames.shape
@@ -64,7 +63,7 @@ class VideoEncoder:
         frames than the head reads."""
         return self.head(features.to(self.device)).cpu()  # [V, d]
 
-    def video_vectors(self, frames: NDArray[np.uint8]) -> torch.Tensor:
+    def video_vectors(self, frames: UInt8Array) -> torch.Tensor:
         """frames: uint8 [V, T, S, S, 3] → video vectors: float32 [V, d] on the CPU, un-normalised. Raises: ValueError,
         as `pool`."""
         return self.pool(self.encode_clips(frames))

@@ -59,7 +59,7 @@ class Batcher:
             for entry in slices:
                 entry.done.cancel()
 
-        with token.stopping(withdraw):
+        with token.on_cancel(withdraw):
             with self._closing:
                 closed = self._closed
                 if not closed:

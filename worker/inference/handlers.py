@@ -156,7 +156,7 @@ def _decode(
         ) from None
     decoding = runtime.decoders.submit(path, profile=loaded.recognizer.profile, views=views, frames=frames)
     try:
-        with token.stopping(decoding.cancel):
+        with token.on_cancel(decoding.cancel):
             return decoding.result()
     except (UndecodableVideo, VideoTooLarge) as error:
         DECODE_FAILURES.labels(error.details.get("reason", "unknown")).inc()

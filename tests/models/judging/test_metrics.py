@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, balanced_accuracy_score, confusion_matrix, top_k_accuracy_score
 
+from models.frames.arrays import FloatArray, IntArray
 from models.judging import metrics
-from models.judging.metrics import IntArray, ScoreArray
 
 SCORES = np.array([[3.0, 2, 1], [1, 3, 2], [2, 3, 1], [1, 2, 3], [3, 1, 2]])
 LABELS = np.array([0, 1, 0, 2, 1])
@@ -64,7 +64,7 @@ def test_no_clips_have_no_metrics() -> None:
         (np.full((2, 3), np.nan), np.array([0, 1])),
     ],
 )
-def test_scores_and_labels_that_do_not_fit_are_refused(scores: ScoreArray, labels: IntArray) -> None:
+def test_scores_and_labels_that_do_not_fit_are_refused(scores: FloatArray, labels: IntArray) -> None:
     """A NaN compares as false everywhere, and would count as a hit."""
     with pytest.raises(ValueError, match=r"score|labels"):
         metrics.top_k(scores, labels, 1)

@@ -122,7 +122,7 @@ def test_a_cancelled_request_returns_at_once_and_is_never_encoded(batcher: Batch
         time.sleep(0.1)  # the first is inside its forward; the second can only wait
         waiting = pool.submit(batcher.encode, frames(3, 2), token)
         time.sleep(0.1)
-        token.trip()
+        token.cancel()
         with pytest.raises(Cancelled):
             waiting.result(2)
         forward.gate.set()
@@ -139,7 +139,7 @@ def test_a_request_after_close_is_answered(forward: Forward) -> None:
 
 def test_a_token_tripped_before_the_wait_is_noticed(batcher: Batcher, forward: Forward) -> None:
     token = CancelToken()
-    token.trip()
+    token.cancel()
     with pytest.raises(Cancelled):
         batcher.encode(frames(3, 2), token)
     assert forward.sizes == []

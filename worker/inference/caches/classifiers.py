@@ -2,7 +2,7 @@
 
 Tiers: whole matrices and rows in this process (LRU) ▸ rows in Redis ▸ the text tower. A row's key covers the text
 tower's weights, the tokenizer, templates or prompts, the label and the normaliser
-(`models.classifier.ensemble.row_key`), so a row is never used with other weights.
+(`models.classifier.keys.row_key`), so a row is never used with other weights.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ import torch
 from core.prometheus import CACHE_REQUESTS
 from core.questions import Label
 from core.state import keys
-from models.classifier.ensemble import build_rows, row_key
+from models.classifier.ensemble import build_rows
+from models.classifier.keys import row_key
 from models.recognition.recognizer import Recognizer
 from worker.inference.caches.lru import MEMORY_BYTES, ByteLRU
 
@@ -76,7 +77,17 @@ class ClassifierCache:
         self, recognizer: Recognizer, labels: Sequence[Label], templates: tuple[str, ...], normalise: bool
     ) -> tuple[list[ClassifierRow], int]:
         """One row per label, and the number of them that the text tower had to make."""
-        addresses = [row_key(recognizer, label.name, label.prompts, templates, normalise) for label in labels]
+        addresses = [
+            row_key(
+                label.name,
+                label.prompts,
+                templates,
+                normalise=normalise,
+                text_digest=recognizer.text_digest,
+                device_type=recognizer.device.type,
+            )
+            for label in labels
+        ]
         found = {address: row for address in addresses if (row := self._rows.get(address))}
         CACHE_REQUESTS.labels("classifier", "memory").inc(len(found))
         found |= self._from_redis([address for address in addresses if address not in found])
@@ -95,7 +106,7 @@ class ClassifierCache:
         self, recognizer: Recognizer, labels: Sequence[Label], templates: tuple[str, ...], normalise: bool
     ) -> list[ClassifierRow]:
         matrix, truncated = build_rows(
-            recognizer, [(label.name, label.prompts) for label in labels], templates, normalise
+            recognizer.encode_texts, [(label.name, label.prompts) for label in labels], templates, normalise
         )  # [C, d]
         vectors = matrix.float().cpu().numpy().astype(np.float32)
         return [ClassifierRow(vector.tobytes(), cut) for vector, cut in zip(vectors, truncated, strict=True)]

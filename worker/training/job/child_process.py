@@ -16,7 +16,7 @@ from typing import Any
 from core.errors import Cancelled, VireoError
 from core.processes import SAFE_PATH, python_module
 from core.records import Progress
-from worker.children.messages import Message, hear
+from worker.children.messages import Message, parse_message
 from worker.jobs.attempt import Interrupted
 from worker.jobs.cancellation import CancelToken
 from worker.jobs.reporter import Reporter
@@ -57,7 +57,7 @@ class ChildProcess:
         environment = PASSIVE_THREADS | os.environ | SAFE_PATH
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, encoding="utf-8", env=environment) as process:
             try:
-                with self._token.stopping(lambda: _terminate(process)):
+                with self._token.on_cancel(lambda: _terminate(process)):
                     self._listen(process)
                     process.wait()
             except Cancelled:
@@ -70,7 +70,7 @@ class ChildProcess:
     def _listen(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
         for line in process.stdout:
-            if message := hear(line):
+            if message := parse_message(line):
                 self._metrics.observe(message)
                 self._handle(message)
 
@@ -82,7 +82,7 @@ class ChildProcess:
                 self._reporter.progress(Progress.model_validate(data))
             case "checkpoint":
                 self._callbacks.store_checkpoint(Path(data.pop("path")))
-                self._reporter.event(name, data, secured=True)
+                self._reporter.event(name, data, checkpoint_saved=True)
             case "ready":
                 number = self._callbacks.claim_version()
                 self._reporter.progress(Progress(phase="publishing"))

@@ -29,7 +29,7 @@ class TrainingRole:
 
     def announce(self) -> None:
         self._runner.sweep()
-        self._heartbeat.say(state="ready", detail="waiting for training jobs")
+        self._heartbeat.update(state="ready", detail="waiting for training jobs")
 
     def close(self) -> None:
         """Nothing to do: running jobs have already been given back."""

@@ -6,14 +6,16 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from core.prometheus import JOBS, TRAIN_EVAL, TRAIN_HEARD, TRAIN_LOSS, TRAIN_SPEED, TRAIN_STEP_SECONDS
+from core.prometheus import JOBS_FINISHED, TRAIN_EVAL, TRAIN_HEARD, TRAIN_LOSS, TRAIN_SPEED, TRAIN_STEP_SECONDS
 from core.records import JobState
 from worker.children.messages import Message
 
 _REPORTED = ("top1", "top5", "mean_class_accuracy", "map")
 
 for _state in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED):
-    JOBS.labels("training", _state)  # start at 0: an alert on an increase cannot see a series appear with the value 1
+    JOBS_FINISHED.labels(
+        "training", _state
+    )  # start at 0: an alert on an increase cannot see a series appear with the value 1
 
 
 class RunMetrics:

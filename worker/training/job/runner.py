@@ -52,7 +52,7 @@ class Runner:
             try:
                 self._run_child(spec, token, reporter, request.name)
             except VireoError:
-                if not token.leaving:
+                if not token.worker_stopping:
                     shutil.rmtree(spec.frames, ignore_errors=True)
                 raise
             version = Version(request.name, self._claim_version(job.id, request.name))

@@ -12,9 +12,9 @@ from typing import TypedDict
 
 import numpy as np
 
+from models.frames.arrays import FloatArray, IntArray
 from models.judging import metrics
-from models.judging.metrics import IntArray
-from worker.training.judging.scored import FloatArray, Scored
+from worker.training.judging.scored import Scored
 
 SINGLE = "1x1"
 MISTAKES = 20

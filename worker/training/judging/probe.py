@@ -43,8 +43,8 @@ def probe_other_labels(
         return None
     split, before = protocols.frequent_half(counts), baseline.judged
     model, classifier = _train_on(run, feed, split.base)
-    texts, templates = classifier.served_texts(run.texts), run.config.inputs.served
-    novel_rows = text_rows(texts, split.novel, templates, run.base.dim, normalise=run.request.normalize_labels)
+    text_encoder, templates = classifier.served_encoder(run.text_encoder), run.config.inputs.served
+    novel_rows = text_rows(text_encoder, split.novel, templates, run.base.dim, normalise=run.request.normalize_labels)
     with run.encoder(model) as encoder:
         indices, vectors = gallery.vectors(encoder, SINGLE_VIEW, run.config.micro)  # [n, 1, d]
     scale = float(model.logit_scale.detach().exp())
@@ -64,7 +64,7 @@ def _train_on(run: TrainingRun, feed: TrunkFeed, classes: tuple[str, ...]) -> tu
     """Train a new model on some of the run's classes, by the run's recipe."""
     config, train_clips = run.config, run.division.train
     model = new_model(run.base, config, run.device)
-    classifier = new_classifier(config, classes, run.texts, run.base.dim, run.device)
+    classifier = new_classifier(config, classes, run.text_encoder, run.base.dim, run.device)
     clips = [place for place, item in enumerate(train_clips) if item.label in classes]
     subset = feed.subset(clips, [classes.index(train_clips[place].label) for place in clips])
     batch = effective_batch(config.recipe, len(clips) * config.repeats, run.request.batch_size)

@@ -7,12 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from models.judging.metrics import IntArray
-
-FloatArray = npt.NDArray[np.float32] | npt.NDArray[np.float64]
+from models.frames.arrays import BoolArray, FloatArray, IntArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +33,10 @@ class Scored:
             raise ValueError("A score is not a number: the model has diverged.")
 
     @property
-    def hits(self) -> npt.NDArray[np.bool_]:
+    def hits(self) -> BoolArray:
         """Whether the best class of each clip is its own [n]."""
         best: IntArray = self.probabilities.argmax(axis=1)  # [n]
-        right: npt.NDArray[np.bool_] = best == self.labels
+        right: BoolArray = best == self.labels
         return right
 
     def without_duplicates(self) -> Scored:

@@ -18,7 +18,7 @@ from models.judging import protocols
 from models.judging.protocols import HalfClass
 from models.recognition.base import Base
 from models.recognition.recognizer import Recognizer
-from worker.children.messages import say
+from worker.children.messages import send_message
 from worker.decoding.dataset_clips import ClipReader
 from worker.decoding.pool import DecodePool
 from worker.training.judging.gallery import Gallery
@@ -103,7 +103,7 @@ def _send_result(
         "half_class": half_class,
         "report": f"/v1/evaluations/{spec.job}/report",
     }
-    say("result", **result)
+    send_message("result", **result)
 
 
 def _items(spec: RunSpec, request: EvaluationRequest) -> tuple[str, tuple[Item, ...]]:
@@ -131,7 +131,7 @@ def _rows(base: Base, request: EvaluationRequest, classes: tuple[str, ...]) -> T
         )
     if base.fixed_rows is None:
         templates = request.templates or base.profile.templates
-        return text_rows(base.texts, labels, templates, base.dim, normalise=request.normalize_labels)
+        return text_rows(base.text_encoder, labels, templates, base.dim, normalise=request.normalize_labels)
     rows = base_rows(base, labels, normalise=request.normalize_labels)
     if rows is None:
         unknown = next(label for label in labels if label not in base.classes)

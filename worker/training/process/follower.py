@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.nn.functional import nll_loss
 
-from worker.children.messages import say
+from worker.children.messages import send_message
 from worker.training.judging.baseline import Baseline
 from worker.training.judging.gallery import Gallery, score_trained
 from worker.training.run.checkpoints import save_checkpoint
@@ -41,7 +41,7 @@ class Follower:
             self._reported = now
             self._report(done)
         if ended or last:
-            say("metric", split="train", epoch=done.epoch, loss=float(np.mean(self._losses)), lr=done.lr)
+            send_message("metric", split="train", epoch=done.epoch, loss=float(np.mean(self._losses)), lr=done.lr)
             self._losses.clear()
         if last or any(epoch % self._check_every == 0 for epoch in ended):
             self._check(done, state)
@@ -53,7 +53,7 @@ class Follower:
         run, step, self._saved = self._run, self._state.step, time.monotonic()
         path = run.spec.scratch / f"checkpoint-{step}.pt"
         save_checkpoint(path, run.model, run.classifier, self._state, self._baseline)
-        say("checkpoint", path=str(path), step=step, epoch=step / run.order.per_epoch)
+        send_message("checkpoint", path=str(path), step=step, epoch=step / run.order.per_epoch)
 
     def _report(self, done: StepReport) -> None:
         self._run.world.report_phase(
@@ -71,7 +71,7 @@ class Follower:
     def _check(self, done: StepReport, state: State) -> None:
         if len(self._val) and (point := val_point(self._run, self._val, round(done.epoch, 3))):
             state.checks.append(point)
-            say("metric", split="val", **point)
+            send_message("metric", split="val", **point)
 
 
 def val_point(run: TrainingRun, val: Gallery, epoch: float) -> ValPoint | None:

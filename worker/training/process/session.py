@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from core.training_requests import TrainingRequest
-from worker.children.messages import say
+from worker.children.messages import send_message
 from worker.decoding.pool import DecodePool
 from worker.training.judging.baseline import Baseline, measure_baseline
 from worker.training.judging.gallery import Galleries, open_galleries
@@ -53,7 +53,7 @@ def _start(run: TrainingRun, galleries: Galleries) -> tuple[State, Baseline]:
     """From the checkpoint if there is one, else from the beginning."""
     if run.spec.checkpoint is not None:
         state, measured = restore_checkpoint(run.spec.checkpoint, run.model, run.classifier)
-        say("log", message=f"continues from step {state.step}")
+        send_message("log", message=f"continues from step {state.step}")
         return state, Baseline.from_dict(measured)
     return State(), measure_baseline(run, galleries) if run.world.leads else Baseline()
 

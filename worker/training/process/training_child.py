@@ -14,7 +14,7 @@ from typing import NoReturn
 
 from core.errors import TrainingFailed, VireoError
 from core.processes import SAFE_PATH, die_with_parent, python_module
-from worker.children.messages import say
+from worker.children.messages import send_message
 from worker.decoding.pool import DecodePool
 from worker.training.run.stop import Stop, Stopped
 from worker.training.spec import RunSpec
@@ -37,11 +37,11 @@ def main() -> int:
     except VireoError as error:
         if stop.requested:  # an error that the stop itself caused
             return 0
-        say("error", **error.to_dict())
+        send_message("error", **error.to_dict())
         return 1
     except Exception as error:
         log.exception("%s failed", spec.job)
-        say("error", **_failure(error, spec).to_dict())
+        send_message("error", **_failure(error, spec).to_dict())
         return 1
     return 0
 

@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap, PowerNorm
@@ -20,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.ticker import MaxNLocator
 
-from worker.training.judging.scored import FloatArray
+from models.frames.arrays import FloatArray, IntArray
 from worker.training.run.curves import Curves, TrainPoint, ValPoint
 
 DPI = 150
@@ -42,7 +41,7 @@ def panel(classes: int) -> tuple[int, int]:
     return PANEL if classes <= NAMED else WIDE
 
 
-def confusion_png(confusion: npt.NDArray[np.int64], classes: Sequence[str]) -> bytes:
+def confusion_png(confusion: IntArray, classes: Sequence[str]) -> bytes:
     """confusion: [C, C] clips, rows are the true classes. The colour shows the share of a row; the row of a class
     without clips is white. Size: `panel(C)`."""
     support = confusion.sum(axis=1, keepdims=True)  # [C, 1]
@@ -106,7 +105,7 @@ def mean_cosine(cosines: FloatArray) -> float:
     return round(float(mean), 2) + 0.0  # + 0.0: no minus zero
 
 
-def _write_counts(axes: Axes, confusion: npt.NDArray[np.int64], shares: FloatArray) -> None:
+def _write_counts(axes: Axes, confusion: IntArray, shares: FloatArray) -> None:
     size = 14 if len(confusion) <= 8 else 9
     for (row, column), count in np.ndenumerate(confusion):
         if count:

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from core.registry import REPORT
+from models.frames.arrays import FloatArray
 from models.judging.protocols import HalfClass
 from worker.training.judging.comparison import BaseToNovelRecord, Comparison
 from worker.training.judging.measures import Evaluation, row_correlation
-from worker.training.judging.scored import FloatArray
 from worker.training.result import plots
 from worker.training.result.page import render_page
 from worker.training.result.report_types import DatasetFacts, ModelFacts, Report

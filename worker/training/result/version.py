@@ -8,9 +8,9 @@ from importlib import metadata
 from typing import Any
 
 from core.registry import CARD, Card
-from models.files import versions
+from models.files.saving import save_version
 from models.frames.sampling import Views
-from worker.children.messages import say
+from worker.children.messages import send_message
 from worker.training.judging.baseline import Baseline
 from worker.training.judging.comparison import BaseToNovelRecord, base_to_novel_record, compare_scores
 from worker.training.judging.gallery import Galleries, score_gallery, score_trained
@@ -52,7 +52,7 @@ def write_version(run: TrainingRun, galleries: Galleries, state: State, baseline
     card = _card(run, _wait_for_number(run), saved, evaluation["views"], baseline, base_to_novel)
     write_report(_report(run, card, state, baseline, evaluation, scored[SINGLE], base_to_novel), run.spec.output)
     (run.spec.output / CARD).write_text(card.model_dump_json(indent=1), encoding="utf-8")
-    say("result", metrics=evaluation["views"].get(SINGLE))
+    send_message("result", metrics=evaluation["views"].get(SINGLE))
 
 
 def _base_to_novel(
@@ -64,26 +64,26 @@ def _base_to_novel(
         return probe_other_labels(run, galleries.judged, baseline, feed)
     if baseline.unseen is None or baseline.judged is None or not run.classifier.open_labels:
         return None
-    texts, templates = run.classifier.served_texts(run.texts), run.config.inputs.served
-    rows = text_rows(texts, division.novel, templates, run.base.dim, normalise=run.request.normalize_labels)
+    text_encoder, templates = run.classifier.served_encoder(run.text_encoder), run.config.inputs.served
+    rows = text_rows(text_encoder, division.novel, templates, run.base.dim, normalise=run.request.normalize_labels)
     novel_after = score_gallery(run, galleries.unseen, run.model, rows, run.scale)
     base, novel = (baseline.judged, base_after), (baseline.unseen, novel_after)
     return base_to_novel_record(base, novel, division.classes, division.novel)
 
 
 def _save_weights(run: TrainingRun) -> dict[str, Any]:
-    return versions.save(
+    return save_version(
         run.spec.output,
         run.model,
         run.base,
-        texts=run.classifier.served_texts(run.texts),
+        encoder=run.classifier.served_encoder(run.text_encoder),
         classifier=run.classifier.state(),
     )
 
 
 def _wait_for_number(run: TrainingRun) -> int:
     """Ask the worker for the version's number, and wait for it. Raises: Stopped."""
-    say("ready")
+    send_message("ready")
     while not run.spec.number.exists():
         run.stop.check()
         time.sleep(NUMBER_POLL_SECONDS)

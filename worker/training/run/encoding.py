@@ -8,12 +8,12 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from models.frames.arrays import UInt8Array
 from models.frames.sampling import Views
 from models.image.precision import autocasting
 from models.profiles.profile import Profile
 from models.recognition.video_encoder import VideoEncoder
 from models.recognition.video_model import VideoModel
-from worker.decoding.dataset_clips import UInt8Array
 from worker.training.run.stop import Stop
 
 

@@ -10,10 +10,11 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from models.frames.arrays import UInt8Array
 from models.image.pixels import normalised
 from models.profiles.profile import Profile
 from models.recognition.video_model import VideoModel
-from worker.decoding.dataset_clips import ClipReader, Sample, UInt8Array
+from worker.decoding.dataset_clips import ClipReader, Sample
 from worker.training.run.order import Pick
 
 MAX_TRUNK_BYTES = 2 << 30  # of precomputed trunk outputs; above it they are computed in every epoch
@@ -55,7 +56,7 @@ class FrameFeed:
             if not len(batch.frames):  # still a step: the other processes wait for this one's gradients
                 yield self._empty()
                 continue
-            weights = [picks[int(place)].weight for place in batch.places]
+            weights = [picks[int(place)].weight for place in batch.positions]
             yield MicroBatch(
                 _pixels(batch.frames, self._profile, self._device),  # [B, T, 3, S, S]
                 torch.from_numpy(batch.labels).to(self._device),
@@ -108,9 +109,9 @@ def precompute_trunk(
     labels: list[int] = []
     places: list[int | None] = [None] * len(samples)
     for start, batch in zip(range(0, len(samples), micro), reader.batches(groups), strict=True):
-        if not len(batch.places):
+        if not len(batch.positions):
             continue
-        for place, label in zip(batch.places.tolist(), batch.labels.tolist(), strict=True):
+        for place, label in zip(batch.positions.tolist(), batch.labels.tolist(), strict=True):
             places[start + place] = len(labels)
             labels.append(label)
         outputs.append(model.trunk(_pixels(batch.frames, profile, device)))  # [B, T, …]

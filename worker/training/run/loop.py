@@ -22,7 +22,7 @@ from torch.nn.parallel import DistributedDataParallel
 from core.errors import TrainingFailed
 from models.classifier.rows import Classifier, logits
 from models.fitting.optimizer import build_optimizer, clamp_scale, set_lr
-from models.fitting.schedule import lr_at, position
+from models.fitting.schedule import fractional_epoch, lr_at
 from models.image.precision import DTYPES, autocasting
 from models.recognition.video_model import VideoModel
 from worker.training.run.config import Config
@@ -149,7 +149,7 @@ def _rate(config: Config, order: Order, step: int) -> float:
     recipe = config.recipe
     epoch, iteration = divmod(step, order.per_epoch)
     return lr_at(
-        position(epoch, iteration, order.per_epoch, recipe.lr_every),
+        fractional_epoch(epoch, iteration, order.per_epoch, recipe.lr_every),
         base=config.lr,
         warmup=recipe.warmup_epochs,
         total=recipe.epochs,

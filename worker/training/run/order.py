@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from math import ceil
 
 import numpy as np
-import numpy.typing as npt
+
+from models.frames.arrays import IntArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class Order:
         """Optimiser steps per epoch. The last batch of an epoch is used even if it is smaller (method §8)."""
         return ceil(self.clips * self.repeats / self.batch)
 
-    def epoch(self, number: int) -> npt.NDArray[np.int64]:
+    def epoch(self, number: int) -> IntArray:
         """The clip at each position of an epoch, int64 [clips · repeats]."""
         places = np.random.default_rng((self.seed, number)).permutation(self.clips * self.repeats)
         return (places % self.clips).astype(np.int64)

@@ -12,9 +12,8 @@ import torch
 
 from core.errors import InvalidTraining
 from core.training_requests import TrainingRequest
-from models.classifier import rows as classifiers
 from models.classifier.lda import VIDEOS_PER_CLASS
-from models.classifier.rows import Classifier, Features
+from models.classifier.rows import Classifier, Features, build_classifier
 from models.fitting import shots
 from models.fitting.recipes import RECIPES
 from models.frames.sampling import Views
@@ -23,8 +22,8 @@ from models.profiles.profile import Profile
 from models.recognition.base import Base
 from models.recognition.video_encoder import VideoEncoder
 from models.recognition.video_model import VideoModel
-from models.text.encoders import TextSide
-from worker.children.messages import say
+from models.text.encoder import TextEncoder
+from worker.children.messages import send_message
 from worker.decoding.dataset_clips import ClipReader
 from worker.decoding.pool import DecodePool
 from worker.training.run.base_model import open_base_model, open_text_encoder
@@ -52,7 +51,7 @@ class TrainingRun:
     profile: Profile  # of the version
     reader: ClipReader  # reads clips as evaluation does
     train_reader: ClipReader  # reads clips as training does: augmented, cached
-    texts: TextSide  # the text encoder that W is made with
+    text_encoder: TextEncoder  # the one that W is made with
     classifier: Classifier  # W
     model: VideoModel
     order: Order
@@ -90,13 +89,13 @@ def open_run(spec: RunSpec, request: TrainingRequest, world: World, pool: Decode
     ahead = max(8, 2 * config.micro)
     cache = spec.frames if config.cache_frames else None
     reader = ClipReader(pool, profile, config.frames, ahead=ahead)
-    texts = open_text_encoder(spec, request.classifier, base, seed)
-    texts.module.to(world.device)
+    text_encoder = open_text_encoder(spec, request.classifier, base, seed)
+    text_encoder.module.to(world.device)
     features = None
     if config.classifier == "lda":
         world.report_phase("features")
         features = _lda_features(spec, base, division, config, reader, world, stop)
-    classifier = new_classifier(config, division.classes, texts, base.dim, world.device, features)
+    classifier = new_classifier(config, division.classes, text_encoder, base.dim, world.device, features)
     if world.leads:
         _log_truncated(division.classes, classifier)
     return TrainingRun(
@@ -110,7 +109,7 @@ def open_run(spec: RunSpec, request: TrainingRequest, world: World, pool: Decode
         profile=profile,
         reader=reader,
         train_reader=ClipReader(pool, profile, config.frames, augment=config.augment, cache=cache, ahead=ahead),
-        texts=texts,
+        text_encoder=text_encoder,
         classifier=classifier,
         model=new_model(base, config, world.device),
         order=Order(
@@ -128,17 +127,17 @@ def open_run(spec: RunSpec, request: TrainingRequest, world: World, pool: Decode
 def new_classifier(
     config: Config,
     classes: tuple[str, ...],
-    texts: TextSide,
+    text_encoder: TextEncoder,
     dim: int,
     device: torch.device,
     features: Features | None = None,
 ) -> Classifier:
     """W for these classes, as it is before the first step. features: needed by `lda` only. Raises: InvalidTraining."""
     try:
-        classifier = classifiers.build(
+        classifier = build_classifier(
             config.classifier,
             labels=classes,
-            texts=texts,
+            encoder=text_encoder,
             inputs=config.inputs,
             dim=dim,
             seed=config.seed,
@@ -195,7 +194,7 @@ def _lda_features(
     stop: Stop,
 ) -> Features:
     """Temporal means of the frozen tower, for at most 60 videos of each class (paper §4.3)."""
-    drawn = shots.draw(
+    drawn = shots.draw_shots(
         [(item.sha256, item.label) for item in division.train], VIDEOS_PER_CLASS, config.seed, up_to=True
     )
     items = [item for item in division.train if item.sha256 in drawn.ids]
@@ -212,7 +211,7 @@ def _log_truncated(classes: tuple[str, ...], classifier: Classifier) -> None:
     cut = [name for name, truncated in zip(classes, classifier.truncated, strict=False) if truncated]
     if cut:
         names = ", ".join(cut[:5])
-        say(
+        send_message(
             "log",
             message=f"These class names are longer than the text tower reads; only their beginning counts: {names}",
         )

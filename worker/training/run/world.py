@@ -12,7 +12,7 @@ import torch.distributed as dist
 
 from core.settings import Settings
 from models.image.precision import choose_device
-from worker.children.messages import say
+from worker.children.messages import send_message
 
 _TIMEOUT = timedelta(hours=6)  # the other processes wait while the first one evaluates
 
@@ -31,7 +31,7 @@ class World:
     def report_phase(self, phase: str, **details: Any) -> None:
         """Send a `progress` message to the worker, if this process leads."""
         if self.leads:
-            say("progress", phase=phase, **details)
+            send_message("progress", phase=phase, **details)
 
 
 def process_count(settings: Settings) -> int:

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from models.frames.arrays import UInt8Array
 from models.frames.sampling import Views
 from tests.models.conftest import CPU, tiny_base, tiny_profile
-from worker.decoding.dataset_clips import UInt8Array
 from worker.training.run.encoding import encode_videos, encoder_of
 from worker.training.run.stop import Stop, Stopped
 
@@ -35,9 +35,9 @@ def test_the_tower_is_autocast_and_the_head_is_fp32(compute: torch.dtype, tower:
     model.tower.register_forward_hook(tower_hook)
     model.temporal.register_forward_hook(head_hook)
     with encoder_of(model, tiny_profile(), CPU, compute) as encoder:
-        assert not model.training
+        modes = [model.training]
         assert encoder.video_vectors(video(0)).dtype is torch.float32
-    assert model.training
+    assert [*modes, model.training] == [False, True]
     assert seen == {"tower": tower, "head": (torch.float32, torch.float32, False)}
 
 
