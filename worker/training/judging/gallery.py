@@ -23,7 +23,7 @@ from worker.training.run.encoding import encode_videos
 from worker.training.run.parts import SINGLE_VIEW, TrainingRun
 from worker.training.run.stop import Stop
 
-MAX_FRAME_BYTES = 1 << 30  # of frames kept in memory; a larger gallery is decoded anew each time it is scored
+MAX_GALLERY_BYTES = 1 << 30  # of frames kept in memory; a larger gallery is decoded anew each time it is scored
 
 
 class Gallery:
@@ -73,7 +73,7 @@ class Gallery:
             yield from self._frames[name]
             return
         size = self._profile.size
-        keep = len(self) * views.count * self._profile.frames * size * size * 3 <= MAX_FRAME_BYTES
+        keep = len(self) * views.count * self._profile.frames * size * size * 3 <= MAX_GALLERY_BYTES
         decoded: list[tuple[int, UInt8Array]] = []
         for index, frames in self._reader.views(self._samples, views):
             if keep:
