@@ -35,9 +35,9 @@ from core.datasets import Dataset, DatasetRequest, archive_key, dataset_key
 from core.settings import Settings
 from core.storage import Store
 from core.training_requests import TrainingRequest
-from models.classifier import rows as classifiers
-from models.classifier.rows import TextInputs
-from models.files.loader import open_base
+from models.classifier.inputs import TextInputs
+from models.classifier.rows import build_classifier
+from models.files.bases import open_base
 from models.recognition.base import Base
 from worker.datasets.preparation import prepare_dataset
 from worker.decoding.dataset_clips import ClipReader, Sample
@@ -109,7 +109,7 @@ def request(dataset: Dataset, kind: str, shots: int | None, seed: int) -> Traini
 def untrained(base: Base, dataset: Dataset, held_out: Looked) -> float:
     """Top-1 of the base as it is served."""
     inputs = TextInputs("templates", base.profile.templates)
-    w = classifiers.build("text", labels=dataset.labels, texts=base.texts, inputs=inputs, dim=base.dim, seed=0)
+    w = build_classifier("text", labels=dataset.labels, encoder=base.text_encoder, inputs=inputs, dim=base.dim, seed=0)
     return right(held_out, base.video_model("mean"), w.rows())
 
 

@@ -65,11 +65,12 @@ def _read(spec: ImportSpec) -> dict[str, Any]:
     Raises: InvalidCheckpoint, StorageUnavailable.
     """
     from models.files.published import checkpoint
-    from models.weights.states import WeightsUnavailable
+    from models.weights.errors import WeightsUnavailable
 
-    asked = checkpoint.Asked(spec.base, spec.temporal, spec.frames)
+    options = checkpoint.ImportOptions(spec.base, spec.temporal, spec.frames)
     try:
-        facts = checkpoint.write(spec.output, checkpoint.read(spec.file, spec.filename, asked, spec.data_dir))
+        published = checkpoint.read_published(spec.file, spec.filename, options, spec.data_dir)
+        facts = checkpoint.write_published(spec.output, published)
     except WeightsUnavailable as error:
         raise InvalidCheckpoint(error.message, hint=error.hint) from error
     except OSError as error:

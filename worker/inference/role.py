@@ -47,7 +47,7 @@ class Inference:
                 return
 
     def _load(self) -> bool:
-        names = zoo.names(self._settings.data_dir)
+        names = zoo.model_names(self._settings.data_dir)
         try:
             loaded = self._runtime.shelf.get(None)
         except VireoError as error:

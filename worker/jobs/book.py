@@ -8,7 +8,7 @@ from typing import Any
 import redis
 
 from core.errors import Cancelled, VireoError
-from core.prometheus import JOBS, REQUEUED
+from core.prometheus import JOBS_FINISHED, REQUEUED
 from core.records import Job, JobState
 from core.state import keys, lifecycle
 
@@ -28,7 +28,7 @@ class JobBook:
 
     def get(self, job_id: str) -> Job | None:
         fields = self._redis.hgetall(keys.job(job_id))
-        return lifecycle.from_fields({str(name): str(value) for name, value in fields.items()}) if fields else None
+        return lifecycle.job_from_fields({str(name): str(value) for name, value in fields.items()}) if fields else None
 
     def start(self, job_id: str) -> int:
         """Returns how many workers have started the job, this one included; 0 if there is nothing to do."""
@@ -45,7 +45,7 @@ class JobBook:
     def _finish_job(self, job: Job, state: JobState, field: str, value: dict[str, Any]) -> None:
         script_keys, args = lifecycle.finish_args(job.id, self.queue, time.time(), state, field, value)
         if self._finish(keys=script_keys, args=args):
-            JOBS.labels(job.kind, state).inc()
+            JOBS_FINISHED.labels(job.kind, state).inc()
 
     def release(self, job_id: str, attempt: int, *, counts_as_failure: bool) -> bool:
         """Put a running job back into the queue. Returns True if it belonged to this attempt and waits again.

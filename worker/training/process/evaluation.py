@@ -12,8 +12,8 @@ from core.datasets import Item
 from core.errors import InvalidRequest
 from core.registry import REPORT
 from core.training_requests import EvaluationRequest
-from models.classifier import rows as classifiers
-from models.classifier.rows import TextInputs
+from models.classifier.inputs import TextInputs
+from models.classifier.rows import build_classifier
 from models.frames.sampling import Views
 from models.image.precision import DTYPES, autocasting, has_native_bf16
 from models.recognition.base import Base
@@ -134,7 +134,9 @@ def _rows(base: Base, request: EvaluationRequest, classes: tuple[str, ...]) -> T
             )
         return base.fixed_rows[[base.classes.index(label) for label in labels]]  # [C, d]
     inputs = TextInputs("templates", request.templates or base.profile.templates, request.normalize_labels)
-    return classifiers.build("text", labels=labels, texts=base.texts, inputs=inputs, dim=base.dim, seed=0).rows()
+    return build_classifier(
+        "text", labels=labels, encoder=base.text_encoder, inputs=inputs, dim=base.dim, seed=0
+    ).rows()
 
 
 def _half_class(scored: Scored) -> HalfClass:
