@@ -79,7 +79,7 @@ def test_serving_evaluation_and_validation_give_the_same_vectors(
     def load(*_: Any, **__: Any) -> Recognizer:
         return recognizer
 
-    monkeypatch.setattr(shelf, "load", load)
+    monkeypatch.setattr(shelf, "load_model", load)
     settings = Settings(data_dir=tmp_path, batch_frames=2 * recognizer.profile.frames)  # 6 views take three forwards
     store = Store(settings.store_url, tmp_path / "spool")
     upload = rendered("h264", tmp_path)
