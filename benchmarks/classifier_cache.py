@@ -18,7 +18,7 @@ from benchmarks.random_weights import write_random_b16
 from benchmarks.report import Row, report
 from core.questions import Label
 from launcher import embedded_redis
-from models.files.loader import load
+from models.files.loader import load_model
 from models.recognition.recognizer import Recognizer
 from worker.inference.caches.classifiers import ClassifierCache
 
@@ -28,7 +28,7 @@ LABELS, ROUNDS = 400, 5
 def main() -> bool:
     with tempfile.TemporaryDirectory(prefix="vireo-bench-") as folder:
         write_random_b16(Path(folder))
-        recognizer = load("clip-b16", data_dir=Path(folder), progress=lambda *_: None)
+        recognizer = load_model("clip-b16", data_dir=Path(folder), progress=lambda *_: None)
         socket = Path(folder) / "redis.sock"
         server = subprocess.Popen(
             embedded_redis.command(embedded_redis.find_server(), socket, Path(folder)), stdout=subprocess.DEVNULL

@@ -31,8 +31,9 @@ from benchmarks.scenes import encode
 from benchmarks.small_world import NAMES, film, pretrain
 from benchmarks.trials import CPU, Looked, Shares, right, top1
 from core.training_requests import TrainingRequest
-from models.classifier.rows import TextInputs, build
-from models.files.loader import open_base
+from models.classifier.inputs import TextInputs
+from models.classifier.rows import build_classifier
+from models.files.bases import open_base
 from models.image.pixels import normalised
 from models.profiles.profile import Profile
 from models.recognition.base import Base
@@ -77,7 +78,7 @@ def compare(base: Base, folder: Path, seeds: int, shots: int, epochs: float) -> 
             films = render(folder / str(seed), base.profile, pool, seed, shots + HELD_OUT)
             drawn, held_out = films[range(shots * len(NAMES))], films[range(shots * len(NAMES), len(films))]
             inputs = TextInputs("templates", base.profile.templates)
-            w = build("text", labels=NAMES, texts=base.texts, inputs=inputs, dim=base.dim, seed=0)
+            w = build_classifier("text", labels=NAMES, encoder=base.text_encoder, inputs=inputs, dim=base.dim, seed=0)
             before.append(right(held_out, base.video_model("mean"), w.rows()))
             for kind in KINDS:
                 asked = request(kind, seed, epochs)

@@ -35,11 +35,11 @@ from core.datasets import Dataset, DatasetRequest, archive_key, dataset_key
 from core.settings import Settings
 from core.storage import Store
 from core.training_requests import TrainingRequest
-from models.classifier import rows as classifiers
-from models.classifier.rows import TextInputs
-from models.files.loader import open_base
+from models.classifier.inputs import TextInputs
+from models.classifier.rows import build_classifier
+from models.files.bases import open_base
 from models.recognition.base import Base
-from worker.datasets.preparation import prepare
+from worker.datasets.preparation import prepare_dataset
 from worker.decoding.dataset_clips import ClipReader, Sample
 from worker.decoding.pool import DecodePool
 from worker.jobs.cancellation import CancelToken
@@ -109,7 +109,7 @@ def request(dataset: Dataset, kind: str, shots: int | None, seed: int) -> Traini
 def untrained(base: Base, dataset: Dataset, held_out: Looked) -> float:
     """Top-1 of the base as it is served."""
     inputs = TextInputs("templates", base.profile.templates)
-    w = classifiers.build("text", labels=dataset.labels, texts=base.texts, inputs=inputs, dim=base.dim, seed=0)
+    w = build_classifier("text", labels=dataset.labels, encoder=base.text_encoder, inputs=inputs, dim=base.dim, seed=0)
     return right(held_out, base.video_model("mean"), w.rows())
 
 
@@ -134,13 +134,13 @@ def imported(folder: Path, settings: Settings, pool: DecodePool) -> tuple[Datase
                 archive.writestr(name, data)
         key = archive_key(hashlib.sha256(staged.path.read_bytes()).hexdigest())
         store.publish(staged, key)
-    made = prepare(
+    made = prepare_dataset(
         DatasetRequest(archive=key, name=folder.name),
         store=store,
         decoders=pool,
         settings=settings,
         token=CancelToken(),
-        progress=lambda _: None,
+        report_progress=lambda _: None,
     )
     tree = store.local_tree(dataset_key(made["dataset"]), marker="dataset.json")
     return Dataset.model_validate_json((tree / "dataset.json").read_text(encoding="utf-8")), tree / "clips"

@@ -21,9 +21,11 @@ from torch.nn.functional import normalize
 
 from benchmarks.report import Row, report
 from models.classifier.ensemble import build_rows
+from models.files.bases import open_lite
 from models.frames.sampling import frame_indices
 from models.frames.transforms import crop_frame
 from models.lite import alignment, assembly
+from models.lite.network import LiteModel
 from models.profiles.profile import Profile
 from models.recognition.recognizer import Recognizer
 from models.recognition.scoring import score
@@ -39,10 +41,12 @@ def main(folder: Path | None = None) -> bool:
         print(f"skipped: no clips at {folder}")
         return True
     with tempfile.TemporaryDirectory(prefix="vireo-bench-") as scratch:
-        recognizer = assembly.open_lite(Path(scratch) / "lite").recognizer(torch.device("cpu"), torch.float32)
-        model = assembly.read_model(Path(scratch) / "lite")
+        recognizer = open_lite(Path(scratch) / "lite").recognizer(torch.device("cpu"), torch.float32)
+        model = assembly.read_lite(Path(scratch) / "lite")
     labels = sorted({label for label, _ in clips})
-    rows, _ = build_rows(recognizer, [(label, None) for label in labels], recognizer.profile.templates, False)
+    rows, _ = build_rows(
+        recognizer.encode_texts, [(label, None) for label in labels], recognizer.profile.templates, False
+    )
     places: dict[str, list[int]] = {}
     for label, path in clips:
         for way, features in _ways(model, _pixels(path, recognizer.profile)).items():
@@ -52,7 +56,7 @@ def main(folder: Path | None = None) -> bool:
 
 
 @torch.inference_mode()
-def _ways(model: assembly.LiteModel, pixels: Tensor) -> dict[str, Tensor]:
+def _ways(model: LiteModel, pixels: Tensor) -> dict[str, Tensor]:
     """Frame vectors [T, d] by each network and each alignment."""
     model.eval()
     seen = {eye.name: eye(pixels, model.targets) for eye in model.eyes}  # each [2, T, d]
@@ -93,13 +97,13 @@ def _rows(way: str, places: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> 
 
 
 @torch.inference_mode()
-def _left_out_names(model: assembly.LiteModel, recognizer: Recognizer, among: int = 20) -> list[Row]:
+def _left_out_names(model: LiteModel, recognizer: Recognizer, among: int = 20) -> list[Row]:
     """Without any clip: each ImageNet class in turn is left out of the ridge fit, and its classifier row must find its
     own
     name among `among`. Where the likelihood is highest is the LOGIT_SCALE of `lite`."""
     found = sum(_left_out(eye.backbone.classifier.weight.double(), model.targets.double()) for eye in model.eyes)
     names, _ = build_rows(
-        recognizer, [(name, None) for name in alignment.class_names()], recognizer.profile.templates, False
+        recognizer.encode_texts, [(name, None) for name in alignment.class_names()], recognizer.profile.templates, False
     )  # [C, d]
     cosines = normalize(torch.as_tensor(found).float(), dim=-1) @ names.T  # [C, C]
     generator = torch.Generator().manual_seed(0)

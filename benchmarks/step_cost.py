@@ -41,10 +41,11 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, kl_div, log_softmax, normalize
 
 from benchmarks.report import Row, report
-from models.classifier.rows import TextInputs, build, logits
+from models.classifier.inputs import TextInputs
+from models.classifier.rows import build_classifier, logits
+from models.files.bases import clip_base
 from models.fitting.optimizer import build_optimizer
 from models.fitting.recipes import RECIPES
-from models.image.towers import clip_base
 from models.profiles.zoo import ENTRIES
 from models.recognition.video_model import VideoModel
 
@@ -66,14 +67,14 @@ class Towers:
         model = open_clip.create_model(entry.architecture, pretrained=None, load_weights=False)
         self.base = clip_base(entry.name, model, entry.architecture, entry.profile)
         self.model: VideoModel = self.base.video_model("mean").train()
-        self.texts: Any = copy.deepcopy(self.base.texts.module).train().requires_grad_(True)
+        self.texts: Any = copy.deepcopy(self.base.text_encoder.module).train().requires_grad_(True)
         self.texts.logit_scale.requires_grad_(False)  # the video model has it
         self.tokenizer = open_clip.get_tokenizer(entry.architecture)
         self.labels = [f"playing sport number {index}" for index in range(CLASSES)]
-        frozen = build(
+        frozen = build_classifier(
             "text",
             labels=self.labels[:32],  # reading all 400 takes a while, and what W says changes no step's time
-            texts=self.base.texts,
+            encoder=self.base.text_encoder,
             inputs=TextInputs(),
             dim=self.base.dim,
             seed=0,

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from benchmarks.report import Row
 from core.training_requests import TrainingRequest
-from models.classifier.rows import Classifier, build, logits
+from models.classifier.rows import Classifier, build_classifier, logits
 from models.judging.metrics import top_k
 from models.recognition.base import Base
 from models.recognition.video_model import VideoModel
@@ -102,10 +102,10 @@ def fill(base: Base, config: Config, classes: Sequence[str], clips: Looked) -> C
     features = None
     if config.classifier == "lda":
         features = (clips.vectors(base.video_model("mean").eval()), clips.labels)
-    return build(
+    return build_classifier(
         config.classifier,
         labels=classes,
-        texts=base.texts,
+        encoder=base.text_encoder,
         inputs=config.inputs,
         dim=base.dim,
         seed=config.seed,

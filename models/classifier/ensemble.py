@@ -1,8 +1,6 @@
-"""The classifier W: one unit row per label, made of its prompts, and addressed by everything that went into it.
+"""The prompt ensemble: several texts of a label become one row of W, in training and in serving (method §4).
 
-Method §4: each prompt's vector is normalised, a label's vectors are averaged, the mean is normalised again. The address
-covers the text tower's weights and tokenizer, the texts themselves and the rules that made them, so that editing a
-label or a template can never meet a stale row (the released code keys its file by data set and architecture only).
+Each text's vector is normalised, a label's vectors are averaged, and the mean is normalised again.
 """
 
 from __future__ import annotations
@@ -10,50 +8,39 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
+from torch.nn.functional import normalize
 
-from models.profiles.prompts import NORMALISER_VERSION, expand, normalise_label
-from models.recognition.recognizer import Recognizer
-from models.weights.digests import digest
+from models.profiles.prompts import expand, normalise_label
+from models.text.encoder import EncodeTexts
 
 TEXTS_PER_PASS = 128
 
 
-def row_key(
-    recognizer: Recognizer, label: str, prompts: Sequence[str] | None, templates: Sequence[str], normalise: bool
-) -> str:
-    """The content address of one row. Prompts replace templates, so templates do not enter it beside them."""
-    return digest(
-        "row",
-        recognizer.text_digest,
-        recognizer.device.type,  # texts are computed in fp32 everywhere, but each kind of device rounds in its own way
-        label,
-        None if prompts is None else tuple(prompts),
-        None if prompts is not None else tuple(templates),
-        NORMALISER_VERSION if normalise else None,
-    )
-
-
 def build_rows(
-    recognizer: Recognizer,
+    encode: EncodeTexts,
     labels: Sequence[tuple[str, Sequence[str] | None]],
     templates: Sequence[str],
     normalise: bool,
-) -> tuple[torch.Tensor, list[bool]]:
-    """labels: (name, its own prompts or None) → rows: float32 [C, d], unit length; truncated: bool per label, true
-    where any of its texts was longer than the text tower reads. Raises: ValueError."""
+) -> tuple[Tensor, list[bool]]:
+    """labels: (name, its own prompts or None) → rows: float32 [C, d], unit length, on the CPU; truncated: for each
+    label whether any of its texts was truncated. Raises: ValueError."""
     texts = [expand(normalise_label(name) if normalise else name, prompts, templates) for name, prompts in labels]
+    vectors, truncated = encode_by_label(encode, texts)
+    return torch.stack([merge(of_label) for of_label in vectors]), truncated  # [C, d]
+
+
+def encode_by_label(encode: EncodeTexts, texts: Sequence[Sequence[str]]) -> tuple[list[Tensor], list[bool]]:
+    """texts: for each label one or more → for each label its unit vectors, float32 [texts, d], on the CPU; and whether
+    any of its texts was truncated."""
     flat = [text for of_label in texts for text in of_label]
-    passes = [recognizer.encode_texts(flat[i : i + TEXTS_PER_PASS]) for i in range(0, len(flat), TEXTS_PER_PASS)]
-    vectors = _unit(torch.cat([features for features, _ in passes]))  # [Σ prompts, d]
-    cut = [flag for _, flags in passes for flag in flags]
-    rows, truncated, start = [], [], 0
-    for of_label in texts:
-        stop = start + len(of_label)
-        rows.append(vectors[start:stop].mean(dim=0))  # [prompts, d] → [d]
-        truncated.append(any(cut[start:stop]))
-        start = stop
-    return _unit(torch.stack(rows)), truncated  # [C, d]
+    passes = [encode(flat[start : start + TEXTS_PER_PASS]) for start in range(0, len(flat), TEXTS_PER_PASS)]
+    vectors = normalize(torch.cat([part.detach().float().cpu() for part, _ in passes]), dim=-1)  # [Σ texts, d]
+    flags = torch.tensor([flag for _, part in passes for flag in part])  # bool [Σ texts]
+    sizes = [len(of_label) for of_label in texts]
+    return list(torch.split(vectors, sizes)), [bool(of_label.any()) for of_label in torch.split(flags, sizes)]
 
 
-def _unit(vectors: torch.Tensor) -> torch.Tensor:
-    return torch.nn.functional.normalize(vectors, dim=-1)
+def merge(vectors: Tensor) -> Tensor:
+    """Unit vectors [texts, …, d] → their normalised mean [… , d]."""
+    return normalize(vectors.mean(dim=0), dim=-1)

@@ -1,4 +1,4 @@
-"""What a training run is fitted with: recipes, learning-rate schedule, optimiser, few-shot draws.
+"""How a model is fitted: recipes, learning-rate schedule, optimiser, few-shot draws.
 
 It may import `recognition` and what lies below it.
 """

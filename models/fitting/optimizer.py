@@ -1,6 +1,6 @@
-"""AdamW over two kinds of parameters: what comes pretrained moves slowly, what is new moves fast (method §8, §20 #6).
+"""AdamW over two kinds of parameters: pretrained ones learn slowly, new ones fast (method §8, §20 #6).
 
-The text tower is in no group: it is not in the training graph at all (method §0).
+The text tower is in no group, because it is not in the training graph (method §0).
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from models.fitting.recipes import Recipe
 from models.recognition.video_model import VideoModel
 
 
-def groups(
+def parameter_groups(
     model: VideoModel, classifier: Classifier, recipe: Recipe, *, lr: float | None = None, tune: TunedPart = "tower"
 ) -> list[dict[str, Any]]:
-    """Parameter groups `pretrained` and `new`, each with and without decay, of what requires gradients.
+    """The parameters that require gradients, in the groups `pretrained` and `new`, each with and without weight decay.
 
-    lr: of new modules, at its peak; default: the recipe's. A group's `ratio` is its share of it. Where only the
-    projection is tuned, that is a linear probe over fixed features: it can lose nothing, and moves like a new module.
+    lr: the peak rate of new modules; default: the recipe's. A group's `ratio` is its share of that rate. If only the
+    projection is tuned, this is a linear probe on fixed features, so it uses the rate of new modules.
     """
     base = recipe.lr if lr is None else lr
     slow = recipe.pretrained_ratio
@@ -54,21 +54,22 @@ def groups(
 def build_optimizer(
     model: VideoModel, classifier: Classifier, recipe: Recipe, *, lr: float | None = None, tune: TunedPart = "tower"
 ) -> torch.optim.AdamW:
-    """Raises: ValueError where nothing can be trained."""
-    parts = groups(model, classifier, recipe, lr=lr, tune=tune)
-    if not parts:
-        raise ValueError("nothing is left to train: every parameter is frozen")
-    return torch.optim.AdamW(parts, betas=recipe.betas, eps=recipe.eps)
+    """Raises: ValueError if nothing can be trained."""
+    groups = parameter_groups(model, classifier, recipe, lr=lr, tune=tune)
+    if not groups:
+        raise ValueError("there is nothing to train: every parameter is frozen")
+    return torch.optim.AdamW(groups, betas=recipe.betas, eps=recipe.eps)
 
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    """lr: of new modules; every group gets its share."""
+    """lr: the rate of new modules; every group gets its share of it."""
     for group in optimizer.param_groups:
         group["lr"] = lr * group["ratio"]
 
 
 def clamp_scale(model: VideoModel, recipe: Recipe, start: float) -> None:
-    """After each step: hold exp(s) at or below the recipe's bound, or where it started if that was above (SigLIP: 117).
+    """Keep exp(s) at or below the recipe's bound; call this after each step. If the base started above the bound
+    (SigLIP: 117), that start is the bound.
 
     start: exp(s) of the base.
     """

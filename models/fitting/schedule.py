@@ -1,7 +1,7 @@
-"""The learning rate as a pure function of where training stands, so that a resumed run finds the rate that it left.
+"""The learning rate as a pure function of the position in training, so that a resumed run continues at the same rate.
 
-Method §8: linear warm-up from 0, then a cosine down to a floor, over fractional epochs. Text4Vis' code moves the rate
-on the first and then on every tenth iteration of an epoch only; `position` says which fraction that makes.
+Method §8: linear warm-up from 0, then a cosine down to a floor, over fractional epochs. Text4Vis' code changes the rate
+only on the first and then on every tenth iteration of an epoch; `fractional_epoch` takes that into account.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import math
 
 
 def lr_at(epoch: float, *, base: float, warmup: float, total: float, min_ratio: float = 0.0) -> float:
-    """epoch: fractional, from 0; warmup, total: epochs; the floor is base · min_ratio, also past the end.
+    """epoch: fractional, from 0; warmup, total: epochs; the floor is base · min_ratio, also after the end.
 
-    Raises: ValueError where the warm-up fills the whole run, which would never reach `base`.
+    Raises: ValueError if the warm-up takes the whole run, because the rate would never reach `base`.
     """
     if not 0 <= warmup < total:
         raise ValueError(f"warm-up must be shorter than training, not {warmup} of {total} epochs")
@@ -22,10 +22,10 @@ def lr_at(epoch: float, *, base: float, warmup: float, total: float, min_ratio: 
     return base * (min_ratio + (1 - min_ratio) * (1 + math.cos(math.pi * done)) / 2)
 
 
-def position(epoch: int, iteration: int, iterations: int, every: int = 1) -> float:
-    """The fractional epoch whose rate holds in an iteration (0-based) of an epoch of `iterations`.
+def fractional_epoch(epoch: int, iteration: int, iterations: int, every: int = 1) -> float:
+    """The fractional epoch that determines the rate of an iteration (0-based) of an epoch of `iterations`.
 
-    With every = 10 the rate moves in iterations 0, 9, 19, … (T4V train.py 337-339; its log has 9/940 in the tenth).
+    With every = 10 the rate changes in iterations 0, 9, 19, … (T4V train.py 337-339; its log has 9/940 in the tenth).
     """
-    moved = iteration - (iteration + 1) % every  # the last iteration with (i + 1) divisible by `every`
-    return epoch + max(moved, 0) / iterations
+    changed = iteration - (iteration + 1) % every  # the last iteration with (i + 1) divisible by `every`
+    return epoch + max(changed, 0) / iterations

@@ -1,8 +1,8 @@
 """Few-shot: K clips per class, drawn once with a seed and written down (method §10).
 
-The released code draws with an unseeded generator, and in each process apart. Here a draw is a function of the seed and
-the clips' names: their order, and the number of processes, change nothing. Each class is drawn apart and in a fixed
-order, so that the first shot of K = 1 is among those of K = 2, and another class more or less moves no other one.
+The released code draws with an unseeded generator, separately in each process. Here a draw is a function of the seed
+and the clips' names. Their order and the number of processes change nothing. Each class is drawn separately and in a
+fixed order, so the shot of K = 1 is among those of K = 2, and adding or removing a class changes no other one.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ class ThinClass(ValueError):
     def __init__(self, shots: int, counts: Mapping[str, int]) -> None:
         named = ", ".join(f"{label!r} has {count}" for label, count in sorted(counts.items())[:5])
         more = f" and {len(counts) - 5} more" if len(counts) > 5 else ""
-        super().__init__(f"{shots} clips of each class are asked for, but {named}{more}")
+        super().__init__(f"{shots} clips of each class are requested, but {named}{more}")
         self.counts = dict(counts)
 
 
 @dataclass(frozen=True, slots=True)
 class Shots:
-    """What was drawn; `by_class` goes into the card."""
+    """The result of a draw. `by_class` goes into the card."""
 
     shots: int  # K
     seed: int
-    by_class: dict[str, tuple[str, ...]]  # label → ids, in the order drawn
+    by_class: dict[str, tuple[str, ...]]  # label → ids, in the order of the draw
 
     @property
     def ids(self) -> frozenset[str]:
         return frozenset(name for names in self.by_class.values() for name in names)
 
 
-def draw(clips: Sequence[tuple[str, str]], shots: int, seed: int, *, up_to: bool = False) -> Shots:
-    """clips: (id, label) of each, ids being unique. up_to: a class with fewer gives what it has (LDA's 60 videos).
+def draw_shots(clips: Sequence[tuple[str, str]], shots: int, seed: int, *, up_to: bool = False) -> Shots:
+    """clips: (id, label) of each, with unique ids; up_to: take all clips of a class that has fewer (LDA's 60 videos).
 
     Raises: ThinClass, naming the classes.
     """
@@ -49,16 +49,16 @@ def draw(clips: Sequence[tuple[str, str]], shots: int, seed: int, *, up_to: bool
     thin = {label: len(names) for label, names in by_label.items() if len(names) < shots}
     if thin and not up_to:
         raise ThinClass(shots, thin)
-    return Shots(shots, seed, {label: _draw(by_label[label], label, shots, seed) for label in sorted(by_label)})
+    return Shots(shots, seed, {label: _draw_class(by_label[label], label, shots, seed) for label in sorted(by_label)})
 
 
-def repeats(clips: int, drawn: int) -> int:
-    """How often an epoch shows each of the drawn clips, so that it has the iterations of one over all clips: floor(N /
-    (C · K)), as in T4V train.py 171-187."""
+def shot_repeats(clips: int, drawn: int) -> int:
+    """How often an epoch uses each drawn clip, so that it has as many iterations as an epoch over all clips:
+    floor(N / (C · K)), as in T4V train.py 171-187."""
     return max(1, clips // max(1, drawn))
 
 
-def _draw(names: Sequence[str], label: str, shots: int, seed: int) -> tuple[str, ...]:
+def _draw_class(names: Sequence[str], label: str, shots: int, seed: int) -> tuple[str, ...]:
     generator = np.random.default_rng(int(digest("shots", seed, label), 16))
     order = generator.permutation(len(names))
     ranked = sorted(names)

@@ -1,4 +1,4 @@
-"""Which frames of a video are taken, and how each is cropped and augmented. No torch: decode children run this.
+"""Which frames of a video are taken, and how each is cropped and augmented. No torch, because decode children run this.
 
-It may import `profiles` and `weights.digests`.
+It may import `profiles` and what lies below it.
 """

@@ -1,8 +1,9 @@
-"""Train augmentation of clips (method §3.1): one plan per clip, applied to each of its frames. PIL and numpy, no torch.
+"""Training augmentation of clips (method §3.1): one plan per clip, applied to each of its frames. PIL and numpy, no
+torch.
 
-Everything is a pure function of a clip's seed and its frames' size. Text4Vis resizes the short side and then crops;
-`CropPlan` is drawn in those resized coordinates and cuts the same rectangle straight from the source frame, in one
-bilinear resample: the geometry is equal, and one filter less blurs the pixels.
+Everything is a pure function of a clip's seed and the size of its frames. Text4Vis resizes the short side and then
+crops. `CropPlan` is drawn in those resized coordinates and cuts the same rectangle directly from the source frame, in
+one bilinear resample: the geometry is the same, and the pixels are filtered once instead of twice.
 """
 
 from __future__ import annotations
@@ -10,28 +11,29 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
+from models.frames.arrays import UInt8Array
 from models.frames.crops import resized_size
 from models.frames.randaugment import rand_augment
 from models.profiles.profile import Profile
 
-UInt8Array = npt.NDArray[np.uint8]
-
-_ATTEMPTS = 10  # T4V transforms.py 328-373, then the fallback
-_FRAMES, _CROP, _OPERATIONS = 1, 2, 3  # what a random stream is for: none moves another one
+_ATTEMPTS = 10  # T4V transforms.py 328-373; the fallback follows
+_FRAMES, _CROP, _OPERATIONS = 1, 2, 3  # one random stream each, so that a draw in one does not shift the others
 
 
 @dataclass(frozen=True, slots=True)
 class Augment:
-    """Text4Vis' train column (method §3.1). The short side before the crop is the profile's. Raises: ValueError."""
+    """The defaults are Text4Vis' training column (method §3.1). The short side before the crop is the profile's.
 
-    area: tuple[float, float] = (0.08, 1.0)  # of the frame that the random sized crop covers
-    aspect: tuple[float, float] = (3 / 4, 4 / 3)  # drawn uniformly, width and height swapped with p = 0.5
+    Raises: ValueError.
+    """
+
+    area: tuple[float, float] = (0.08, 1.0)  # share of the frame that the random sized crop covers
+    aspect: tuple[float, float] = (3 / 4, 4 / 3)  # drawn uniformly; width and height are swapped with p = 0.5
     flip: float = 0.5  # probability of the horizontal flip
     grayscale: float = 0.2
-    randaugment: tuple[int, int] | None = None  # (N, M): K400 runs only, (2, 9); a fresh draw per frame
+    randaugment: tuple[int, int] | None = None  # (N, M), drawn anew for each frame; (2, 9) in K400 runs only
 
     def __post_init__(self) -> None:
         if not 0 < self.area[0] <= self.area[1] <= 1 or not 0 < self.aspect[0] <= self.aspect[1]:
@@ -44,7 +46,7 @@ class Augment:
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """One augmented look at a clip: the same seed gives the same pixels, on any machine and in any process."""
+    """One augmentation of a clip. The same seed gives the same pixels, on any machine and in any process."""
 
     seed: int
     augment: Augment
@@ -54,15 +56,15 @@ class Draw:
             raise ValueError(f"a seed is 0 or more, not {self.seed}")
 
     def for_frames(self) -> np.random.Generator:
-        """Decides which frames are taken."""
+        """The generator that decides which frames are taken."""
         return np.random.default_rng((self.seed, _FRAMES))
 
     def crop(self, profile: Profile, width: int, height: int) -> CropPlan:
-        """The clip's one plan, for frames of this size."""
-        return draw(self.augment, profile, width, height, np.random.default_rng((self.seed, _CROP)))
+        """The clip's plan for frames of this size."""
+        return draw_crop_plan(self.augment, profile, width, height, np.random.default_rng((self.seed, _CROP)))
 
     def frame(self, image: Image.Image, profile: Profile, slot: int) -> UInt8Array:
-        """image: RGB, the clip's frame number `slot` → uint8 [S, S, 3]."""
+        """image: RGB; slot: the frame's number in the clip → uint8 [S, S, 3]."""
         if self.augment.randaugment is not None:
             operations = np.random.default_rng((self.seed, _OPERATIONS, slot))
             image = rand_augment(image, *self.augment.randaugment, operations)
@@ -71,7 +73,8 @@ class Draw:
 
 @dataclass(frozen=True, slots=True)
 class CropPlan:
-    """box: left, top, right, bottom in pixels of the source frame, fractions allowed; size: S of the square made."""
+    """box: left, top, right, bottom in pixels of the source frame, fractions allowed; size: S, the side of the
+    output."""
 
     box: tuple[float, float, float, float]
     size: int
@@ -87,8 +90,8 @@ class CropPlan:
         return pixels[:, ::-1] if self.flip else pixels
 
 
-def draw(augment: Augment, profile: Profile, width: int, height: int, rng: np.random.Generator) -> CropPlan:
-    """A plan for the frames of one clip, all of them width × height. Raises: ValueError for an empty frame."""
+def draw_crop_plan(augment: Augment, profile: Profile, width: int, height: int, rng: np.random.Generator) -> CropPlan:
+    """A plan for the frames of one clip, which all have size width × height. Raises: ValueError for an empty frame."""
     w, h = resized_size(width, height, profile)
     x, y, box_w, box_h = _random_sized(augment, w, h, rng)
     box = (x * width / w, y * height / h, min((x + box_w) * width / w, width), min((y + box_h) * height / h, height))
@@ -106,7 +109,7 @@ def _random_sized(augment: Augment, w: int, h: int, rng: np.random.Generator) ->
             box_w, box_h = box_h, box_w
         if box_w <= w and box_h <= h:
             return _place(w, h, box_w, box_h, rng)
-    side = min(w, h)  # T4V resizes the short side to S and cuts S×S anywhere: the largest square
+    side = min(w, h)  # T4V's fallback resizes the short side to S and cuts S×S anywhere, so it takes the largest square
     return _place(w, h, side, side, rng)
 
 

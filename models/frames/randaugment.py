@@ -1,7 +1,7 @@
 """RandAugment (Cubuk et al. 2020, arXiv:1909.13719): N operations drawn from its 14, all at magnitude M of 30.
 
-Ranges at M = 30 are those of AutoAugment (Cubuk et al. 2019, arXiv:1805.09501, Table 6). Which way an operation with
-two directions goes is a fair coin. Our own implementation on Pillow; what moves into the picture is black.
+Ranges at M = 30 are those of AutoAugment (Cubuk et al. 2019, arXiv:1805.09501, Table 6). Operations with two directions
+take each with equal probability. This is our own implementation on Pillow; areas that move into the picture are black.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ from typing import Protocol
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
-_MOST = 30
+_MAX_MAGNITUDE = 30
 _SHEAR = 0.3
 _SHIFT = 150 / 331  # of the side: 150 pixels of AutoAugment's 331
 _DEGREES = 30.0
 _COLOUR = 0.9  # factors 0.1 … 1.9
-_BITS = 4  # Posterize keeps 8 … 4 of 8
+_BITS = 4  # Posterize keeps 8 … 4 bits of 8
 
 Operation = Callable[[Image.Image, float], Image.Image]
-"""(RGB image, strength in [-1, 1]) → RGB of the same size. Those with one direction look at its size only."""
+"""(RGB image, strength in [-1, 1]) → RGB of the same size. Operations with one direction ignore the sign."""
 
 
 def rand_augment(image: Image.Image, count: int, magnitude: int, rng: np.random.Generator) -> Image.Image:
     """image: RGB; count: N; magnitude: M, 0 … 30 → RGB of the same size."""
     signs = rng.choice((-1.0, 1.0), size=count)
     for choice, sign in zip(rng.integers(len(OPERATIONS), size=count), signs, strict=True):
-        image = OPERATIONS[choice](image, float(sign) * magnitude / _MOST)
+        image = OPERATIONS[choice](image, float(sign) * magnitude / _MAX_MAGNITUDE)
     return image
 
 
@@ -72,7 +72,7 @@ def _shift_y(image: Image.Image, strength: float) -> Image.Image:
 
 
 def _affine(image: Image.Image, matrix: tuple[float, float, float, float, float, float]) -> Image.Image:
-    """matrix: where pixel (x, y) comes from, (a·x + b·y + c, d·x + e·y + f)."""
+    """matrix: pixel (x, y) of the result is pixel (a·x + b·y + c, d·x + e·y + f) of the image."""
     return image.transform(image.size, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
 
 
@@ -92,4 +92,4 @@ OPERATIONS: tuple[Operation, ...] = (
     _shift_x,
     _shift_y,
 )
-"""The 14 of RandAugment's §3, in its order."""
+"""The 14 operations of RandAugment's §3, in its order."""

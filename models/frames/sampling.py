@@ -1,5 +1,5 @@
-"""Which frames a clip is made of, and how many views a video gets. Integer arithmetic, no torch: deterministic, but
-for the random draws of training, which follow the generator they are given."""
+"""Which frames make up a clip, and how many views a video gets. No torch. Everything is integer arithmetic and
+deterministic, except the draws of training, which use the generator they are given."""
 
 from __future__ import annotations
 
@@ -7,21 +7,18 @@ import re
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from models.frames.arrays import IntArray
 from models.profiles.profile import Sampling
-
-IntArray = npt.NDArray[np.int64]
 
 MAX_CLIPS = 10
 CANDIDATES = 4
-"""Frames of each segment that a frame cache keeps for the draws of training."""
+"""How many frames of each segment a frame cache keeps for the draws of training."""
 
 
 @dataclass(frozen=True, slots=True)
 class Views:
-    """clips × crops, the papers' "4x3": 4 temporal clips, each seen through 3 spatial crops. Raises:
-    ValueError."""
+    """clips × crops, as in the papers' "4x3": 4 temporal clips with 3 spatial crops each. Raises: ValueError."""
 
     clips: int = 1
     crops: int = 1
@@ -29,12 +26,12 @@ class Views:
     def __post_init__(self) -> None:
         if not 1 <= self.clips <= MAX_CLIPS or self.crops not in (1, 3):
             raise ValueError(
-                f"views {self} is not offered: clips are 1 … {MAX_CLIPS} and crops 1 or 3, as in '1x1' or '4x3'"
+                f"views {self} is not supported: clips are 1 … {MAX_CLIPS} and crops 1 or 3, as in '1x1' or '4x3'"
             )
 
     @classmethod
     def parse(cls, text: str) -> Views:
-        """Raises: ValueError with a sentence for the caller."""
+        """Raises: ValueError; its message can be shown to the user."""
         match = re.fullmatch(r"\s*([0-9]{1,4})\s*[xX×]\s*([0-9]{1,4})\s*", text)
         if match is None:
             raise ValueError(f"views must look like '4x3' (clips x crops), not {text!r}")
@@ -49,14 +46,15 @@ class Views:
 
 
 def frame_indices(n: int, frames: int, policy: Sampling, clips: int = 1) -> IntArray:
-    """Indices [clips, frames] into a video of n frames: sorted along a row, in [0, n), the same on every call.
+    """Indices [clips, frames] into a video of n frames: each row sorted, all in [0, n), the same on every call.
 
     segment_start (Text4Vis test, method §1): the first frame of each of T equal segments; clip k starts
-    linspace(0, n/T - 1, K)[k] later, truncated. Below n = T that start is negative in the original and wraps to
-    the last frame; here it is clamped to 0.
-    segment_center (ViFi-CLIP val): the middle of each segment. ViFi's multi-clip draws are random; ours, so that
-    an answer repeats, cut each segment into K equal parts and clip k takes the middle of part k. K = 1 is ViFi's
-    own rule.
+    linspace(0, n/T - 1, K)[k] later, truncated. For n < T that start is negative in the original and wraps to the last
+    frame; here it is clamped to 0.
+    segment_center (ViFi-CLIP val): the middle of each segment. ViFi draws several clips at random. To give the same
+    answer each time, we cut each segment into K equal parts, and clip k takes the middle of part k. K = 1 is ViFi's
+    rule.
+
     Raises: ValueError for n, frames or clips below 1.
     """
     if min(n, frames, clips) < 1:
@@ -70,9 +68,9 @@ def frame_indices(n: int, frames: int, policy: Sampling, clips: int = 1) -> IntA
 
 
 def train_indices(n: int, frames: int, rng: np.random.Generator) -> IntArray:
-    """Indices [T] into a video of n frames for one look in training: sorted, in [0, n) (Text4Vis train, method §1).
+    """Indices [T] into a video of n frames, drawn for one training step: sorted, in [0, n) (Text4Vis train, method §1).
 
-    One uniform draw from each of T segments with the edges i·n // T. Where n ≤ T: every frame once and T - n random
+    One uniform draw from each of T segments with the edges i·n // T. For n ≤ T: every frame once, and T - n random
     repeats. Raises: ValueError for n or frames below 1.
     """
     _check(n, frames)
@@ -83,11 +81,11 @@ def train_indices(n: int, frames: int, rng: np.random.Generator) -> IntArray:
 
 
 def candidate_indices(n: int, frames: int) -> IntArray:
-    """Indices [min(n, 4·T)] that a frame cache keeps, sorted: all frames of a short video, else the middles of the
-    quarters of each training segment.
+    """Sorted indices [min(n, 4·T)] of the frames that a frame cache keeps: all frames of a short video, else the
+    middles of the quarters of each training segment.
 
-    `train_indices(len(candidates), T, rng)` draws from these as it draws from the video: one per segment, and for
-    n ≤ 4·T the very same frames. Raises: ValueError for n or frames below 1.
+    `train_indices(len(candidates), T, rng)` draws from these as it would draw from the video: one per segment, and for
+    n ≤ 4·T exactly the same frames. Raises: ValueError for n or frames below 1.
     """
     _check(n, frames)
     if n <= CANDIDATES * frames:

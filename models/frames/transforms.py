@@ -1,20 +1,18 @@
-"""One decoded frame → the uint8 crops that travel to the recogniser. Runs in decode children: PIL and numpy,
-no torch.
+"""One decoded frame → the uint8 crops that are sent to the recogniser. Decode children run this: PIL and numpy, no
+torch.
 
-Normalisation happens later, on the device, in one pass over the batch: pixels cross process borders as bytes.
+Pixels cross process borders as bytes. Normalisation follows later, on the device, in one pass over the batch.
 The views of a video are ordered crop-major: view V = crop · clips + clip (Text4Vis, method §9).
 """
 
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
+from models.frames.arrays import UInt8Array
 from models.frames.crops import crop_boxes, resized_size
 from models.profiles.profile import Profile
-
-UInt8Array = npt.NDArray[np.uint8]
 
 _FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 
@@ -22,9 +20,9 @@ _FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BI
 def crop_frame(rgb: UInt8Array, profile: Profile, crops: int = 1) -> UInt8Array:
     """rgb: uint8 [H, W, 3], sRGB → uint8 [crops, S, S, 3]. Raises: ValueError for another shape or type.
 
-    Each crop is resampled straight from its source rectangle. Pillow's `box` reads pixels beyond the
-    rectangle's edge as the filter needs them, so this equals resize-then-crop, at the cost of the crop only:
-    a 4000×8 banner never becomes 128000×256.
+    Each crop is resampled directly from its source rectangle. Pillow's `box` also reads the pixels beyond the
+    rectangle's edge that the filter needs, so the result equals resize-then-crop. Only the crop is computed: a 4000×8
+    banner never becomes 128000×256.
     """
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
         raise ValueError(f"expected uint8 [H, W, 3], got {rgb.dtype} {list(rgb.shape)}")
@@ -44,8 +42,8 @@ def crop_frame(rgb: UInt8Array, profile: Profile, crops: int = 1) -> UInt8Array:
 
 
 def shrink_frame(rgb: UInt8Array, profile: Profile) -> UInt8Array:
-    """rgb: uint8 [H, W, 3], sRGB → the whole frame with the profile's short side, uint8 [h, w, 3], its aspect kept.
-    A smaller frame stays as it is: enlarging it would add bytes and no detail."""
+    """rgb: uint8 [H, W, 3], sRGB → the whole frame resized to the profile's short side, uint8 [h, w, 3], with the same
+    aspect ratio. A smaller frame is not enlarged, because that would add bytes without detail."""
     height, width = rgb.shape[:2]
     short = min(width, height)
     if short <= profile.short_side:

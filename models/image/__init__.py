@@ -1,4 +1,4 @@
-"""Image towers: pixels to frame features, convolutions over time inside a tower, device and precision.
+"""Image towers: from pixels to frame features, convolutions over time inside a tower, device and precision.
 
 It may import `weights`, `profiles` and `frames`.
 """

@@ -1,7 +1,7 @@
-"""Device and number format, chosen for the machine: bf16 where it is computed natively, fp32 elsewhere.
+"""Device and number format, chosen for the machine: bf16 where the hardware computes it natively, fp32 elsewhere.
 
-Weights are converted once; nothing is autocast on CPU, where casting on every call costs more than it saves (ViT-B/16,
-8 frames on 2 cores with AMX: 0.19 s in bf16, 0.95 s in fp32, 1.36 s under autocast).
+Weights are converted once. There is no autocast for serving on a CPU, because casting on every call costs more than it
+saves (ViT-B/16, 8 frames on 2 cores with AMX: 0.19 s in bf16, 0.95 s in fp32, 1.36 s under autocast).
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ DTYPES: dict[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16,
 
 
 def choose_device(setting: str) -> torch.device:
-    """`auto`: the first CUDA GPU if there is one, else `cpu`. Raises: ValueError for a device that is not there."""
+    """`auto`: the first CUDA GPU if there is one, else `cpu`. Raises: ValueError for a device that does not exist."""
     if setting == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if not re.fullmatch(r"cpu|cuda(:\d+)?", setting):
         raise ValueError(f"{setting!r} is not a device: use auto, cpu, cuda or cuda:N")
     device = torch.device(setting)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ValueError(f"device {setting!r} was asked for, but torch sees {torch.cuda.device_count()} GPUs")
+        raise ValueError(f"device {setting!r} was requested, but torch sees {torch.cuda.device_count()} GPUs")
     return device
 
 
 def choose_dtype(device: torch.device, setting: Precision) -> torch.dtype:
-    """The format of the image tower. Raises: ValueError for fp16 on a CPU, which computes it slowly and badly."""
+    """The number format of the image tower. Raises: ValueError for fp16 on a CPU, where it is slow and inaccurate."""
     if setting == "auto":
         return torch.bfloat16 if has_native_bf16(device) else torch.float32
     if setting == "fp16" and device.type == "cpu":
@@ -40,7 +40,7 @@ def choose_dtype(device: torch.device, setting: Precision) -> torch.dtype:
 
 
 def autocasting(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[Any]:
-    """Training keeps fp32 weights, and computes in `dtype` where it is another (method §7)."""
+    """For training: the weights stay fp32, and the computation runs in `dtype` (method §7)."""
     return nullcontext() if dtype is torch.float32 else torch.autocast(device.type, dtype)
 
 
@@ -53,7 +53,7 @@ def has_native_bf16(device: torch.device) -> bool:
 def _cpu_flags() -> set[str]:
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:  # not Linux: fp32 is always right
+    except OSError:  # not Linux: fp32 is always safe
         return set()
     return next((set(line.split(":", 1)[1].split()) for line in lines if line.startswith("flags")), set())
 

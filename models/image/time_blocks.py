@@ -1,10 +1,10 @@
 """Convolutions over time inside the image tower (method §6, Table 8): TokenT1D for ViTs, T1D for CNNs.
 
-Both are depth-wise, kernel 3, without bias; clips do not see each other, and before the first and after the last frame
-there is nothing (zero). TokenT1D (`token_conv`) touches the [class] token only, in every block, once for what enters
-the attention and once for what enters the MLP, with the same weights; it starts as TSM's shift. T1D (`conv`) is named
-by the paper and was not released: ours stands on the residual branch of each block in the last two stages (res4-res5)
-and starts as the identity, so that step 0 equals the mean.
+Both are depth-wise, with kernel 3 and without bias. They do not mix clips, and pad with zeros before the first and
+after the last frame. TokenT1D (`token_conv`) changes the [class] token only. It is applied twice in every block with
+the same weights, before the attention and before the MLP, and starts as TSM's shift. The paper names T1D (`conv`) but
+its code was not released. Ours is on the residual branch of each block in the last two stages (res4-res5) and starts as
+the identity, so that step 0 equals the mean.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from core.vocabulary import TemporalInit, TemporalKind
-from models.profiles.zoo import Entry
-from models.recognition.video_model import ImageTower
+from models.image.tower import ImageTower
+from models.profiles.zoo import ZooEntry
 
-SHIFT_SHARE = 4  # TSM's n_div: a quarter of the channels looks ahead, a quarter back
+SHIFT_SHARE = 4  # TSM's n_div: a quarter of the channels shifts ahead, a quarter back
 
 CNN_HEADS: tuple[TemporalKind, ...] = ("mean", "transformer", "conv")
 VIT_HEADS: tuple[TemporalKind, ...] = ("mean", "transformer", "token_conv")
@@ -26,12 +26,12 @@ OTHER_HEADS: tuple[TemporalKind, ...] = ("mean", "transformer")
 
 
 class TimeConv(nn.Module):
-    """A depth-wise convolution over T, for any shape behind the channels."""
+    """A depth-wise convolution over T, for any dimensions after the channels."""
 
     def __init__(self, channels: int, init: str) -> None:
-        """`init`: "shift" (TSM) or "identity"."""
+        """init: "shift" (TSM) or "identity"."""
         super().__init__()
-        self.weight = nn.Parameter(torch.zeros(channels, 1, 3))  # a Conv1d's; taps: t - 1, t, t + 1
+        self.weight = nn.Parameter(torch.zeros(channels, 1, 3))  # as a Conv1d's; taps: t - 1, t, t + 1
         fold = channels // SHIFT_SHARE if init == "shift" else 0
         with torch.no_grad():
             self.weight[:fold, 0, 2] = 1  # a copy of t + 1
@@ -42,36 +42,43 @@ class TimeConv(nn.Module):
         """x [B·clip, C, …] → the same shape."""
         length = len(x)
         x = x.view(length // clip, clip, *x.shape[1:])  # [B, T, C, …]
-        beyond = pad(x, (0, 0) * (x.dim() - 2) + (1, 1))  # [B, T + 2, C, …]
+        padded = pad(x, (0, 0) * (x.dim() - 2) + (1, 1))  # [B, T + 2, C, …]
         shape = (-1, *(1 for _ in x.shape[3:]))
         back, here, ahead = (tap.view(shape) for tap in self.weight.to(x.dtype).squeeze(1).unbind(dim=1))  # [C, 1 …]
-        y = back * beyond[:, :-2] + here * x + ahead * beyond[:, 2:]  # [B, T, C, …]
+        y = back * padded[:, :-2] + here * x + ahead * padded[:, 2:]  # [B, T, C, …]
         return y.flatten(0, 1)
 
 
 def on_class_token(conv: TimeConv, x: Tensor, clip: int) -> Tensor:
-    """x [B·clip, 1 + patches, w]: the first token convolved over time, the patches as they were."""
+    """x [B·clip, 1 + patches, w] → the same shape: the first token convolved over time, the patches unchanged."""
     return torch.cat([conv(x[:, 0], clip).unsqueeze(1), x[:, 1:]], dim=1)
 
 
-def attach(tower: ImageTower, kind: TemporalKind, init: TemporalInit = "random") -> None:
-    """Give the tower what `kind` needs inside it. `identity`: TokenT1D starts without TSM's shift. Raises: ValueError
-    for a head that makes no sense on this tower."""
+def attach_time_blocks(tower: ImageTower, kind: TemporalKind, init: TemporalInit = "random") -> None:
+    """Add the convolutions over time that the head `kind` needs inside the tower, if any.
+
+    init: with "identity", TokenT1D starts without TSM's shift. Raises: ValueError if the tower does not support the
+    head.
+    """
     if kind not in tower.heads:
-        raise ValueError(f"the temporal head {kind!r} does not fit this model; it can have {', '.join(tower.heads)}")
+        raise ValueError(
+            f"this model does not support the temporal head {kind!r}; it supports {', '.join(tower.heads)}"
+        )
     if kind in ("mean", "transformer"):
         if tower.mixes_time:
-            raise ValueError(f"this model has learned with convolutions over time; it cannot have the head {kind!r}")
+            raise ValueError(
+                f"this model was trained with convolutions over time, so it cannot have the temporal head {kind!r}"
+            )
         return
     start = "shift" if kind == "token_conv" and init == "random" else "identity"
     tower.time_blocks = nn.ModuleList(TimeConv(width, start) for width in tower.time_widths())
 
 
-def heads_of(entry: Entry) -> tuple[TemporalKind, ...]:
-    """The temporal heads of a model of the zoo, known without its weights."""
+def supported_heads(entry: ZooEntry) -> tuple[TemporalKind, ...]:
+    """The temporal heads that a model of the zoo supports, determined without its weights."""
     if entry.architecture == "lite":
         return CNN_HEADS
     vision = (entry.config or open_clip.get_model_config(entry.architecture) or {})["vision_cfg"]
-    if "timm_model_name" in vision:  # MobileCLIP and SigLIP: neither has a [class] token, nor ResNet's stages
+    if "timm_model_name" in vision:  # MobileCLIP and SigLIP have neither a [class] token nor a ResNet's stages
         return OTHER_HEADS
     return CNN_HEADS if isinstance(vision["layers"], list) else VIT_HEADS

@@ -1,5 +1,4 @@
-"""The image towers of open_clip as ours: trunk and neck apart, convolutions over time where they fit; and an open_clip
-model as a base."""
+"""The image towers of open_clip, split into trunk and neck, with convolutions over time where they fit."""
 
 from __future__ import annotations
 
@@ -10,20 +9,14 @@ from torch import Tensor
 
 from core.vocabulary import TemporalKind
 from models.image.time_blocks import CNN_HEADS, OTHER_HEADS, VIT_HEADS, TimeConv, on_class_token
-from models.profiles.profile import Profile
-from models.recognition.base import Base
-from models.recognition.temporal import MeanPool
-from models.recognition.video_model import ImageTower, NamedParameters
-from models.text import encoders
-from models.text.encoders import ClipModel, ClipTexts
-from models.weights.digests import digest
-from models.weights.states import weights_digest
+from models.image.tower import ImageTower, NamedParameters
 
 
 class ClipTower(ImageTower):
-    """What the three kinds share. `visual`: open_clip's module, so that its names are those of its checkpoints."""
+    """What the three kinds share. visual: open_clip's module; its parameters have the names of open_clip's
+    checkpoints."""
 
-    neck_names: tuple[str, ...]  # a parameter whose name starts with one of these is the neck's
+    neck_names: tuple[str, ...]  # prefixes of the neck's parameters
 
     def __init__(self, visual: Any, dim: int, heads: tuple[TemporalKind, ...]) -> None:
         super().__init__()
@@ -36,7 +29,7 @@ class ClipTower(ImageTower):
 
 
 class VitTower(ClipTower):
-    """The neck is the projection behind the last norm."""
+    """The neck is the projection after the last norm."""
 
     neck_names = ("visual.proj",)
 
@@ -66,7 +59,7 @@ class VitTower(ClipTower):
 
 
 class ResNetTower(ClipTower):
-    """The neck is the attention pooling, which ends in the projection."""
+    """The neck is the attention pooling, which ends with the projection."""
 
     neck_names = ("visual.attnpool.",)
 
@@ -97,14 +90,14 @@ class ResNetTower(ClipTower):
 
 
 class TimmTower(ClipTower):
-    """Networks of timm inside open_clip (SigLIP, MobileCLIP): the neck is everything behind their last feature map."""
+    """timm's networks in open_clip (SigLIP, MobileCLIP). The neck is everything after their last feature map."""
 
     neck_names = ("visual.head.", "visual.trunk.attn_pool.", "visual.trunk.fc_norm.", "visual.trunk.head.")
 
     def __init__(self, visual: Any, dim: int) -> None:
         super().__init__(visual, dim, OTHER_HEADS)
 
-    def trunk(self, pixels: Tensor, clip: int = 1) -> Tensor:  # noqa: ARG002 -- each frame by itself
+    def trunk(self, pixels: Tensor, clip: int = 1) -> Tensor:  # noqa: ARG002 -- frames are independent
         """→ [N, patches, w] or [N, w, h, h]."""
         x: Tensor = self.visual.trunk.forward_features(pixels)
         return x
@@ -118,7 +111,7 @@ class TimmTower(ClipTower):
 
 
 def clip_tower(visual: Any, dim: int) -> ImageTower:
-    """Our tower around an open_clip image tower."""
+    """The tower for an open_clip image tower. dim: d."""
     if isinstance(visual, open_clip.transformer.VisionTransformer):
         return VitTower(visual)
     if isinstance(visual, open_clip.modified_resnet.ModifiedResNet):
@@ -126,29 +119,9 @@ def clip_tower(visual: Any, dim: int) -> ImageTower:
     return TimmTower(visual, dim)
 
 
-def clip_base(name: str, model: ClipModel, architecture: str, profile: Profile) -> Base:
-    """A base around an open_clip model whose weights are loaded; takes the model over. Raises: WeightsUnavailable."""
-    weights = weights_digest(model.state_dict())
-    visual, logit_scale = model.visual, float(model.logit_scale.detach().exp())
-    text_side = ClipTexts(model, architecture)
-    return Base(
-        name=name,
-        architecture=architecture,
-        tower=clip_tower(visual, text_side.dim),
-        temporal=MeanPool(),
-        temporal_kind="mean",
-        texts=text_side,
-        profile=profile,
-        dim=text_side.dim,
-        logit_scale=logit_scale,
-        text_width=encoders.text_width(model),
-        digest=digest("clip", architecture, weights),
-    )
-
-
 def _token_block(block: Any, conv: TimeConv, x: Tensor, clip: int) -> Tensor:
-    """open_clip's ResidualAttentionBlock with TokenT1D, which stands before attention and before the MLP, and before
-    the residual path parts from either (T4V clip/model.py). [B·clip, 1 + patches, w] → the same."""
+    """open_clip's ResidualAttentionBlock with TokenT1D before the attention and before the MLP. In both places it comes
+    before the residual path branches off (T4V clip/model.py). [B·clip, 1 + patches, w] → the same shape."""
     x = on_class_token(conv, x, clip)
     x = x + block.ls_1(block.attention(q_x=block.ln_1(x)))
     x = on_class_token(conv, x, clip)
@@ -157,7 +130,7 @@ def _token_block(block: Any, conv: TimeConv, x: Tensor, clip: int) -> Tensor:
 
 
 def _bottleneck(block: Any, conv: TimeConv, x: Tensor, clip: int) -> Tensor:
-    """open_clip's Bottleneck with T1D on its residual branch. [B·clip, C, H, W] → the same of the block's output."""
+    """open_clip's Bottleneck with T1D on its residual branch. [B·clip, C, H, W] → the same for the block's output."""
     y = block.act1(block.bn1(block.conv1(conv(x, clip))))
     y = block.avgpool(block.act2(block.bn2(block.conv2(y))))
     y = block.bn3(block.conv3(y))

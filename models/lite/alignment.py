@@ -1,13 +1,14 @@
-"""Two towers that were trained apart, brought into one space in closed form, without any data (design §6).
+"""Two towers that were trained separately are brought into one space in closed form, without any data (design §6).
 
-What ties them is ImageNet: its 1000 class names have text vectors E [1000, d], and the image tower's classifier has
-one row for each class, W [1000, F].
-- ridge: W is regressed on E, so a feature f [F] becomes a text vector by one matrix, f · P. It knows directions, not
-  certainty.
-- ConSE (Norouzi et al. 2014): the class probabilities' mean of the text vectors, softmax(W f + b) · E. It knows
-  certainty, but only what lies between ImageNet's classes.
+ImageNet links them: its 1000 class names have text vectors E [1000, d], and the image tower's classifier has one row
+for each class, W [1000, F].
+- ridge: W is regressed on E, so one matrix turns a feature f [F] into a text vector, f · P. This gives a direction, but
+  no certainty.
+- ConSE (Norouzi et al. 2014): the mean of the text vectors weighted by the class probabilities, softmax(W f + b) · E.
+  This gives certainty, but only vectors between those of ImageNet's classes.
 - both: ConSE's vector plus the ridge vector's direction at ConSE's length. The length is the frame's weight in the mean
-  over time (an unsure frame has a short vector), so both halves weigh frames alike and there is no constant to choose.
+  over time (an uncertain frame has a short vector). So both parts weight frames alike, and there is no constant to
+  choose.
 `benchmarks/lite_alignment.py` compares the three.
 """
 
@@ -17,19 +18,22 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-RIDGE_STRENGTH = 1.0  # in units of the mean squared length of the classifier's rows: signal and prior weigh the same
+RIDGE_STRENGTH = (
+    1.0  # in units of the mean squared length of the classifier's rows, so signal and prior have equal weight
+)
 
 
 def class_names() -> list[str]:
-    """The usual name of each of ImageNet-1k's classes, in the order of its classifiers (timm carries the lists)."""
+    """The common name of each ImageNet-1k class, in the order of its classifiers. timm has the lists."""
     from timm.data.imagenet_info import ImageNetInfo  # an optional extra, needed while assembling only
 
-    # "tench, Tinca tinca" → "tench": the later names are rarer words that a sentence encoder knows less of
+    # "tench, Tinca tinca" → "tench": the later names are rarer words, which a sentence encoder knows less well
     return [lemmas.split(",")[0].strip() for lemmas in ImageNetInfo("imagenet-1k").label_descriptions()]
 
 
 def ridge(classifier: Tensor, targets: Tensor, strength: float = RIDGE_STRENGTH) -> Tensor:
-    """classifier: W [C, F]; targets: centred text vectors [C, d] → P [F, d]. Solved in float64 in its C × C form."""
+    """classifier: W [C, F]; targets: centred text vectors [C, d] → P [F, d]. It is solved in float64, in its C × C
+    form."""
     rows = classifier.double() - classifier.double().mean(dim=0)  # [C, F]
     gram = rows @ rows.T  # [C, C]
     penalty = strength * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype)
@@ -38,7 +42,8 @@ def ridge(classifier: Tensor, targets: Tensor, strength: float = RIDGE_STRENGTH)
 
 
 def conse(logits: Tensor, targets: Tensor) -> Tensor:
-    """logits: float32 [N, C]; targets: [C, d] → [N, d]. All classes count: ten (the paper's) gave the same or less."""
+    """logits: float32 [N, C]; targets: [C, d] → [N, d]. It uses all classes; ten, as in the paper, gave the same
+    accuracy or less."""
     vectors: Tensor = logits.softmax(dim=-1) @ targets
     return vectors
 

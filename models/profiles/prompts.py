@@ -1,8 +1,7 @@
-"""From a label to the sentences that the text tower reads: label normalisation and template expansion. No
-torch here.
+"""From a label to the texts that the text tower reads: label normalisation and template expansion. No torch here.
 
-label → (optional) normalise_label → per-label prompts if the caller gave any, else the templates → one or
-more texts.
+label → (optional) normalise_label → the label's own prompts if the caller gave any, else the templates → one or more
+texts.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-# Enters every classifier-row key: raise it whenever normalise_label gives another text for some label.
+# Part of every classifier-row key: raise it whenever normalise_label gives another text for some label.
 NORMALISER_VERSION = 1
 
 _WORD_BOUNDARY = re.compile(
@@ -20,11 +19,11 @@ _WORD_BOUNDARY = re.compile(
 
 
 def normalise_label(label: str) -> str:
-    """Data-set spelling → words: `ApplyEyeMakeup` → `Apply Eye Makeup`, `brush_hair` → `brush hair`.
+    """Dataset spelling → words: `ApplyEyeMakeup` → `Apply Eye Makeup`, `brush_hair` → `brush hair`.
 
-    Acronyms stay whole (`TVNews` → `TV News`, `NBA` → `NBA`). A label that already holds blanks is prose:
-    its capitals are the author's, and only underscores and blanks are tidied ("an iPhone" stays). Method §4:
-    no reference code does this, and UCF-101's CamelCase names then reach CLIP as one unknown word.
+    Acronyms stay whole (`TVNews` → `TV News`, `NBA` → `NBA`). A label that already contains spaces is taken as prose:
+    its capitals stay, and only underscores and spaces are tidied ("an iPhone" stays). No reference code normalises
+    labels, so UCF-101's CamelCase names reach CLIP as one unknown word there (method §4).
     """
     words = label.replace("_", " ").strip()
     if " " not in label.strip():
@@ -33,8 +32,7 @@ def normalise_label(label: str) -> str:
 
 
 def check_templates(templates: Sequence[str]) -> tuple[str, ...]:
-    """The templates themselves, once each is known to hold "{}" exactly once. Raises: ValueError naming the
-    index."""
+    """The same templates as a tuple. Raises: ValueError, naming the index, if one does not hold "{}" exactly once."""
     if not templates:
         raise ValueError("give at least one template, such as 'a video of {}.'")
     for index, template in enumerate(templates):
@@ -44,13 +42,15 @@ def check_templates(templates: Sequence[str]) -> tuple[str, ...]:
 
 
 def expand(label: str, prompts: Sequence[str] | None, templates: Sequence[str]) -> list[str]:
-    """Texts of one label. Per-label prompts are complete sentences and replace the templates. Raises:
-    ValueError."""
+    """The texts of one label. A label's own prompts are complete sentences and replace the templates.
+
+    Raises: ValueError.
+    """
     if not label.strip():
         raise ValueError("a label must not be empty")
     if prompts is not None:
         if not prompts or any(not prompt.strip() for prompt in prompts):
             raise ValueError(f"the prompts of label {label!r} must be one or more non-empty texts")
         return list(prompts)
-    # replace, not str.format: a label such as "{0.__class__}" is only a label
+    # str.replace, because str.format would evaluate a label such as "{0.__class__}"
     return [template.replace("{}", label) for template in check_templates(templates)]

@@ -1,9 +1,9 @@
-"""The models that can be served by name. No torch here: a listing must cost nothing.
+"""The models that can be served by name. No torch here, so that listing them is cheap.
 
-Mean, std, interpolation and resize mode are those of open_clip's pretrained configuration for each tag. The rest is the
-Text4Vis evaluation (8 frames, starts of segments, short side 256 for crops of 224: method §1, §3.1), because that is
-what base CLIP is compared by; none of these models was trained on video, so all pool by the mean (an untrained temporal
-transformer is not neutral, method §6).
+Mean, std, interpolation and resize mode are those of open_clip's pretrained configuration for each tag. The rest
+follows the Text4Vis evaluation (8 frames, starts of segments, short side 256 for crops of 224: method §1, §3.1),
+because published results of base CLIP use it. None of these models was trained on video, so all of them pool by the
+mean: an untrained temporal transformer is not neutral (method §6).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 from models.profiles.profile import Profile
 
-# Labels may be actions ("riding a bicycle") or things ("a cat"): "a video of a person {}." would suit only the first.
+# Labels may be actions ("riding a bicycle") or things ("a cat"): "a video of a person {}." would suit only actions.
 TEMPLATES = ("a video of {}.", "a photo of {}.")
 
 _CLIP = Profile(
@@ -38,14 +38,14 @@ _MOBILE = replace(
     short_side=256,
     interpolation="bilinear",
 )
-# The larger network's own preprocessing (timm: 0.5 / 0.5, a crop of 260 from 292), because it was validated with that
-# and nothing else. A sentence encoder reads a template as part of the meaning: there is one, of few words.
+# The preprocessing is the larger network's own (timm: 0.5 / 0.5, a crop of 260 from 292), because it was validated with
+# no other. A sentence encoder reads a template as part of the meaning, so there is only one, and it is short.
 _LITE = replace(_SIGLIP, name="lite", size=260, short_side=292, resize="short_side", templates=("a video of {}",))
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """`architecture` and `tag` are open_clip's; `megabytes`: the fp32 weights; `licence`: of the weights."""
+class ZooEntry:
+    """One model. architecture, tag: open_clip's names; megabytes: size of the fp32 weights; licence: of the weights."""
 
     name: str
     architecture: str
@@ -54,44 +54,69 @@ class Entry:
     megabytes: int
     licence: str
     about: str
-    config: dict[str, Any] | None = None  # open_clip's configuration, of an architecture that it does not list
+    config: dict[str, Any] | None = None  # of an architecture that open_clip does not list, in open_clip's format
 
 
 ENTRIES = {
     entry.name: entry
     for entry in (
-        Entry("clip-rn50", "RN50-quickgelu", "openai", _CLIP, 408, "MIT", "OpenAI CLIP, ResNet-50"),
-        Entry("clip-b32", "ViT-B-32-quickgelu", "openai", _CLIP, 605, "MIT", "OpenAI CLIP, fast"),
-        Entry("clip-b16", "ViT-B-16-quickgelu", "openai", _CLIP, 599, "MIT", "OpenAI CLIP, the default"),
-        Entry("clip-l14", "ViT-L-14-quickgelu", "openai", _CLIP, 1710, "MIT", "OpenAI CLIP, accurate"),
-        Entry("clip-l14-336", "ViT-L-14-336-quickgelu", "openai", _CLIP_336, 1712, "MIT", "OpenAI CLIP at 336 pixels"),
-        Entry("laion-b16", "ViT-B-16", "laion2b_s34b_b88k", _CLIP, 599, "MIT", "OpenCLIP trained on LAION-2B"),
-        Entry("dfn-b16", "ViT-B-16-quickgelu", "dfn2b", _CLIP, 599, "Apple ML research", "data filtering networks"),
-        Entry("siglip-b16", "ViT-B-16-SigLIP", "webli", _SIGLIP, 813, "Apache-2.0", "sigmoid loss, 64 text tokens"),
-        Entry("mobileclip-s1", "MobileCLIP-S1", "datacompdr", _MOBILE, 340, "Apple ML research", "small and fast"),
-        Entry("lite", "lite", "pip", _LITE, 140, "Apache-2.0", "offline, from pip packages; weak, but real"),
+        ZooEntry("clip-rn50", "RN50-quickgelu", "openai", _CLIP, 408, "MIT", "OpenAI CLIP, ResNet-50"),
+        ZooEntry("clip-b32", "ViT-B-32-quickgelu", "openai", _CLIP, 605, "MIT", "OpenAI CLIP, fast"),
+        ZooEntry("clip-b16", "ViT-B-16-quickgelu", "openai", _CLIP, 599, "MIT", "OpenAI CLIP, the default"),
+        ZooEntry("clip-l14", "ViT-L-14-quickgelu", "openai", _CLIP, 1710, "MIT", "OpenAI CLIP, accurate"),
+        ZooEntry(
+            "clip-l14-336", "ViT-L-14-336-quickgelu", "openai", _CLIP_336, 1712, "MIT", "OpenAI CLIP at 336 pixels"
+        ),
+        ZooEntry("laion-b16", "ViT-B-16", "laion2b_s34b_b88k", _CLIP, 599, "MIT", "OpenCLIP trained on LAION-2B"),
+        ZooEntry(
+            "dfn-b16",
+            "ViT-B-16-quickgelu",
+            "dfn2b",
+            _CLIP,
+            599,
+            "Apple ML research",
+            "CLIP on data from filtering networks",
+        ),
+        ZooEntry(
+            "siglip-b16", "ViT-B-16-SigLIP", "webli", _SIGLIP, 813, "Apache-2.0", "SigLIP, for up to 64 text tokens"
+        ),
+        ZooEntry(
+            "mobileclip-s1",
+            "MobileCLIP-S1",
+            "datacompdr",
+            _MOBILE,
+            340,
+            "Apple ML research",
+            "MobileCLIP, small and fast",
+        ),
+        ZooEntry(
+            "lite", "lite", "pip", _LITE, 140, "Apache-2.0", "the embedded model, from pip packages: weak, but offline"
+        ),
     )
 }
 
 
 class BadCard(ValueError):
-    """The card of a local checkpoint cannot be understood; the message says why."""
+    """The card of a local checkpoint is invalid; the message says why."""
 
 
-def names(data_dir: Path | None = None) -> list[str]:
-    """All models by name, those with a card of their own in `<data_dir>/weights` included."""
+def model_names(data_dir: Path | None = None) -> list[str]:
+    """The names of all models: the zoo's, and those of local checkpoints with a card in `<data_dir>/weights`."""
     return [*ENTRIES, *(card.stem for card in _cards(data_dir) if card.stem not in ENTRIES)]
 
 
-def nearest(name: str, data_dir: Path | None = None) -> list[str]:
-    """Up to three names that look like it."""
-    return difflib.get_close_matches(name.lower(), names(data_dir), n=3, cutoff=0.3)
+def nearest_names(name: str, data_dir: Path | None = None) -> list[str]:
+    """Up to three model names that are spelled like `name`, the most similar first."""
+    return difflib.get_close_matches(name.lower(), model_names(data_dir), n=3, cutoff=0.3)
 
 
-def find(name: str, data_dir: Path | None = None) -> Entry:
-    """The entry of that name. A local checkpoint is `<name>.safetensors` (or .pt) beside `<name>.json`, its card:
-    `{"like": "clip-b16"}`, under `"profile"` whatever of its profile differs, and under `"architecture"` open_clip's
-    configuration of a network that it does not list. Raises: KeyError, BadCard."""
+def find_entry(name: str, data_dir: Path | None = None) -> ZooEntry:
+    """The entry of that name.
+
+    A local checkpoint is `<name>.safetensors` (or .pt) beside its card `<name>.json`. The card names a similar model,
+    `{"like": "clip-b16"}`. Its key `"profile"` holds the fields that differ, and `"architecture"` the configuration of
+    a network that open_clip does not list. Raises: KeyError, BadCard.
+    """
     if name in ENTRIES:
         return ENTRIES[name]
     for card in _cards(data_dir):
@@ -104,20 +129,20 @@ def _cards(data_dir: Path | None) -> list[Path]:
     return sorted((data_dir / "weights").glob("*.json")) if data_dir else []
 
 
-def _read_card(card: Path) -> Entry:
+def _read_card(card: Path) -> ZooEntry:
     try:
-        said = json.loads(card.read_text(encoding="utf-8"))
-        base = ENTRIES[said["like"]]
-        profile = Profile.from_dict(base.profile.to_dict() | {"name": card.stem} | said.get("profile", {}))
+        fields = json.loads(card.read_text(encoding="utf-8"))
+        base = ENTRIES[fields["like"]]
+        profile = Profile.from_dict(base.profile.to_dict() | {"name": card.stem} | fields.get("profile", {}))
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise BadCard(f"{card.name} is no card of a model: {error}") from error
+        raise BadCard(f"{card.name} is not a valid model card: {error}") from error
     if base.tag == "pip":
-        raise BadCard(f"{card.name} is like lite, which has no weights file of its own.")
+        raise BadCard(f"{card.name} names lite under 'like', but lite has no weights file of its own.")
     return replace(
         base,
         name=card.stem,
         profile=profile,
         licence="yours",
         about=f"local weights, like {base.name}",
-        config=said.get("architecture"),
+        config=fields.get("architecture"),
     )

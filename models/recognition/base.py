@@ -1,5 +1,5 @@
-"""A base: a whole recogniser in fp32 as it came from its files, a zoo model or a fine-tuned version alike. It is served
-(`recognizer`) or trained on (`video_model`)."""
+"""A base: a complete recogniser in fp32, as read from its files. It may be a model of the zoo or a fine-tuned version.
+It can be served (`recognizer`) or trained further (`video_model`)."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from core.vocabulary import TemporalInit, TemporalKind
-from models.image.time_blocks import attach
+from models.image.time_blocks import attach_time_blocks
+from models.image.tower import ImageTower
 from models.profiles.profile import Profile
 from models.recognition.recognizer import Recognizer
 from models.recognition.temporal import build_head
-from models.recognition.video_model import ImageTower, VideoModel
-from models.text.encoders import TextSide
+from models.recognition.video_model import VideoModel
+from models.text.encoder import TextEncoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,53 +27,53 @@ class Base:
     tower: ImageTower
     temporal: nn.Module  # [B, T, d] → [B, d]
     temporal_kind: TemporalKind
-    texts: TextSide
+    text_encoder: TextEncoder
     profile: Profile
     dim: int  # d, width of the joint space
     logit_scale: float  # exp(s)
-    text_width: int  # of the text tower that the tower was pretrained with; decides the heads of T-Trans
+    text_width: int  # of the text tower the image tower was pretrained with; T-Trans has text_width // 64 heads
     digest: str
-    classes: tuple[str, ...] = ()  # that a version was trained on
+    classes: tuple[str, ...] = ()  # the classes a version was trained on
     open_labels: bool = True
-    fixed_rows: Tensor | None = None  # unit rows [C, d], where the labels are closed
+    fixed_rows: Tensor | None = None  # unit rows [C, d], if the labels are closed
 
     def __post_init__(self) -> None:
-        for module in (self.tower, self.temporal):  # it is a copy that learns
+        for module in (self.tower, self.temporal):  # training uses a copy
             module.eval().requires_grad_(False)
 
     def recognizer(self, device: torch.device, dtype: torch.dtype, *, keep: bool = True) -> Recognizer:
-        """What answers requests. The text side moves to `device` in either case; without `keep` the tower is used up as
-        well, which spares a copy of it."""
+        """What answers requests. The text encoder moves to `device`. With `keep`, image tower and temporal head are
+        copied; without it they are changed in place, which saves the memory of a copy."""
         tower, head = (copy.deepcopy(self.tower), copy.deepcopy(self.temporal)) if keep else (self.tower, self.temporal)
         tower.serve(device, dtype)
         head.to(device)
-        self.texts.module.to(device)
+        self.text_encoder.module.to(device)
         return Recognizer(
             name=self.name,
             image_tower=tower,
-            text_tower=self.texts.encode,
+            text_tower=self.text_encoder.encode,
             profile=self.profile,
             dim=self.dim,
             logit_scale=self.logit_scale,
             digest=self.digest,
-            text_digest=self.texts.digest,
+            text_digest=self.text_encoder.digest,
             device=device,
             dtype=dtype,
             head=head,
-            nbytes=sum(tensor.nbytes for tensor in _tensors(tower, head, self.texts.module)),
+            nbytes=sum(tensor.nbytes for tensor in _tensors(tower, head, self.text_encoder.module)),
             mixes_time=tower.mixes_time,
             classes=self.classes,
             fixed_rows=self.fixed_rows,
         )
 
     def video_model(self, kind: TemporalKind, init: TemporalInit = "random") -> VideoModel:
-        """A copy to train, with the temporal head `kind`; a version's own head goes on as it is. Raises: ValueError for
-        a head that makes no sense on this tower."""
+        """A copy to train, with the temporal head `kind`. If the base has that head already, its weights are kept.
+        Raises: ValueError if the tower does not support the head."""
         tower = copy.deepcopy(self.tower)
         if kind == self.temporal_kind:
             temporal = copy.deepcopy(self.temporal)
         else:
-            attach(tower, kind, init)
+            attach_time_blocks(tower, kind, init)
             temporal = build_head(kind, dim=self.dim, text_width=self.text_width, init=init)
         model = VideoModel(tower, temporal, kind, self.logit_scale)
         return model.float().requires_grad_(True)

@@ -1,7 +1,7 @@
 """Temporal heads: the T frame vectors of a clip become one video vector (method §6).
 
-`mean` is the paper's TAP, `transformer` its T-Trans. `token_conv` and `conv` work inside the tower (time_blocks.py) and
-have the mean as their head.
+`mean` is the paper's TAP, `transformer` its T-Trans. `token_conv` and `conv` work inside the tower (time_blocks.py);
+their head is the mean.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ HEAD_WIDTH = 64  # heads = width of the text tower // 64: 8 for RN50 too, though
 
 
 class MeanPool(nn.Module):
-    """Features [B, T, d] → their mean [B, d], of un-normalised vectors."""
+    """Un-normalised features [B, T, d] → their mean [B, d]."""
 
     def forward(self, features: Tensor) -> Tensor:
         return features.mean(dim=1)  # [B, d]
@@ -30,8 +30,8 @@ class QuickGELU(nn.Module):
         return x * torch.sigmoid(1.702 * x)
 
 
-class Block(nn.Module):
-    """A pre-norm block without dropout or mask. Its parts have CLIP's names, so published weights need no table."""
+class TransformerBlock(nn.Module):
+    """A pre-norm block without dropout or mask. Its parts have CLIP's names, so published weights load directly."""
 
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
@@ -52,33 +52,33 @@ class Block(nn.Module):
 
 
 class TemporalTransformer(nn.Module):
-    """T-Trans: position table, six blocks, no final norm; then the input is added and the mean over T taken.
+    """T-Trans: position table, six blocks, no final norm; then the input is added and the mean over T is taken.
 
-    `random`: N(0, 0.02) for every Linear and Embedding, zero biases; the packed in-projection of the attention is a
-    bare Parameter and keeps PyTorch's Xavier-uniform, as in the released code. Untrained, this is not harmless (cosine
-    to the mean about 0.68). `identity` (ours): zero output projections and positions, so that it starts as twice the
-    mean. Parameters at d = 512: 18.95 M.
+    `random`: N(0, 0.02) for every Linear and Embedding, zero biases. The packed in-projection of the attention is a
+    bare Parameter and keeps PyTorch's Xavier-uniform, as in the released code. Untrained, such a head is not neutral
+    (its cosine to the mean is about 0.68). `identity` (ours): zero output projections and positions, so that it starts
+    as twice the mean. Parameters at d = 512: 18.95 M.
     """
 
     def __init__(
         self, dim: int, heads: int, *, layers: int = LAYERS, positions: int = POSITIONS, init: TemporalInit = "random"
     ) -> None:
-        """Raises: ValueError where `heads` does not divide `dim`."""
+        """Raises: ValueError if `heads` does not divide `dim`."""
         super().__init__()
         if dim % heads:
             raise ValueError(f"{heads} heads do not divide a width of {dim}")
         self.heads = heads
         self.positions = nn.Embedding(positions, dim)
-        self.blocks = nn.ModuleList(Block(dim, heads) for _ in range(layers))
+        self.blocks = nn.ModuleList(TransformerBlock(dim, heads) for _ in range(layers))
         self.apply(_init_normal)
         if init == "identity":
             self._start_as_mean()
 
     def forward(self, features: Tensor) -> Tensor:
         """[B, T, d] → [B, d]. Raises: ValueError for more frames than the table has positions."""
-        length, most = features.shape[1], self.positions.num_embeddings
-        if length > most:
-            raise ValueError(f"the temporal transformer reads at most {most} frames, not {length}")
+        length, limit = features.shape[1], self.positions.num_embeddings
+        if length > limit:
+            raise ValueError(f"the temporal transformer reads at most {limit} frames, not {length}")
         x = features + self.positions.weight[:length]  # [B, T, d]
         for block in self.blocks:
             x = block(x)
@@ -93,8 +93,8 @@ class TemporalTransformer(nn.Module):
 
 
 def build_head(kind: TemporalKind, *, dim: int, text_width: int, init: TemporalInit = "random") -> nn.Module:
-    """The module that pools: features [B, T, d] → [B, d]. `text_width`: of the base model's text tower, which decides
-    the number of heads. Raises: ValueError where that number does not divide `dim`."""
+    """The module that pools features [B, T, d] → [B, d]. text_width: of the base model's text tower, which determines
+    the number of attention heads. Raises: ValueError if that number does not divide `dim`."""
     if kind == "transformer":
         return TemporalTransformer(dim, max(1, text_width // HEAD_WIDTH), init=init)
     return MeanPool()

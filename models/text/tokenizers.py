@@ -1,4 +1,4 @@
-"""Tokenizers of open_clip models. CLIP's own comes with the package; some models use one that lives on the hub."""
+"""Tokenizers of open_clip models. CLIP's own comes with the package; some models use one from the model hub."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ import torch
 from huggingface_hub import try_to_load_from_cache
 from open_clip.tokenizer import HFTokenizer
 
-from models.weights.states import WeightsUnavailable, hub_has_file
+from models.weights.errors import WeightsUnavailable
+from models.weights.hub import hub_has_file
 
 Tokenizer = Callable[..., torch.Tensor]
-"""texts, context_length → token ids [n, context_length]."""
+"""(texts, context_length) → token ids [n, context_length]."""
 
 _FILE = "tokenizer.json"
 
 
-def open_tokenizer(architecture: str) -> Tokenizer:
-    """From the package, from the hub's cache, or from the hub, without its half minute of retries where it cannot be
-    reached. Raises: WeightsUnavailable."""
+def open_clip_tokenizer(architecture: str) -> Tokenizer:
+    """The architecture's tokenizer: from the package, from the hub's cache, or from the hub. If the hub cannot be
+    reached, this fails within seconds, without half a minute of retries. Raises: WeightsUnavailable."""
     text = (open_clip.get_model_config(architecture) or {}).get("text_cfg", {})
     repository = text.get("hf_tokenizer_name")
     tokenizer: Tokenizer

@@ -1,4 +1,4 @@
-"""Content addresses: one unambiguous sha256 over typed parts. No cache key in Vireo is built any other way.
+"""Content addresses: one unambiguous sha256 over typed parts. Every cache key in Vireo is built here.
 
 Every part is written as a one-byte type tag, its length, and its bytes, so ("a", "bc") differs from ("ab",
 "c"), 1 from "1" from 1.0, and ("a", ("b",)) from ("a", "b"). Order matters.
@@ -11,10 +11,10 @@ import struct
 from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
-Part: TypeAlias = "str | bytes | int | float | Sequence[Part] | None"
+DigestPart: TypeAlias = "str | bytes | int | float | Sequence[DigestPart] | None"
 
 
-def digest(*parts: Part) -> str:
+def digest(*parts: DigestPart) -> str:
     """sha256 (64 hex digits) of the typed parts, in order. Raises: TypeError for any other type."""
     state = hashlib.sha256()
     for chunk in _encode(parts):
@@ -22,11 +22,11 @@ def digest(*parts: Part) -> str:
     return state.hexdigest()
 
 
-def _encode(part: Part) -> Iterator[bytes]:
+def _encode(part: DigestPart) -> Iterator[bytes]:
     match part:
         case None:
             yield _header(b"n", 0)
-        case bool():  # before int: True is an int to Python, but not the same answer to a question
+        case bool():  # before int, because a bool is an int in Python; True and 1 must have different digests
             yield from _sized(b"b", b"1" if part else b"0")
         case int():
             yield from _sized(b"i", str(part).encode())

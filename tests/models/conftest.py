@@ -1,7 +1,9 @@
-"""What the recognisers' tests share: a tiny random CLIP, `lite` assembled once, real clips where they are present."""
+"""What the tests of the recognisers share: a tiny random CLIP, `lite` assembled once, and real clips if they are
+present."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import av
@@ -11,9 +13,9 @@ import open_clip
 import pytest
 import torch
 
+from models.files.bases import clip_base, open_lite
 from models.frames.sampling import frame_indices
 from models.frames.transforms import crop_frame
-from models.image.towers import clip_base
 from models.lite import assembly
 from models.profiles.profile import Profile
 from models.recognition.base import Base
@@ -23,7 +25,7 @@ CPU = torch.device("cpu")
 
 
 def tiny_clip(seed: int = 0) -> torch.nn.Module:
-    """CLIP with two layers of width 64: everything of the real one but the size and the sense."""
+    """CLIP with two layers of width 64 and random weights, otherwise like the real one."""
     torch.manual_seed(seed)
     model: torch.nn.Module = open_clip.CLIP(
         embed_dim=32,
@@ -34,7 +36,7 @@ def tiny_clip(seed: int = 0) -> torch.nn.Module:
 
 
 def tiny_resnet(seed: int = 0) -> torch.nn.Module:
-    """CLIP with a small ModifiedResNet, whose batch norms say something: open_clip starts each branch at zero."""
+    """CLIP with a small ModifiedResNet. Its batch norms are not trivial: open_clip would start each branch at zero."""
     torch.manual_seed(seed)
     model: torch.nn.Module = open_clip.CLIP(
         embed_dim=32,
@@ -77,6 +79,15 @@ def clip_recognizer(
     return clip_base("tiny", model, architecture, tiny_profile()).recognizer(CPU, dtype, keep=False)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """The models here are tiny, so more threads only cost time (classifiers: 15 → 6 s)."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def clip_model() -> torch.nn.Module:
     return tiny_clip()
@@ -96,7 +107,7 @@ def lite_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def lite_base(lite_directory: Path) -> Base:
-    return assembly.open_lite(lite_directory)
+    return open_lite(lite_directory)
 
 
 @pytest.fixture(scope="session")
@@ -111,7 +122,7 @@ def actions20(real_clips: Path) -> dict[str, Path]:
 
 
 def sample(path: Path, profile: Profile) -> npt.NDArray[np.uint8]:
-    """The profile's frames of a clip, uint8 [T, S, S, 3]; decoded whole, which is enough for short clips."""
+    """The profile's frames of a clip, uint8 [T, S, S, 3]. It decodes the whole clip, so it is for short ones."""
     with av.open(str(path)) as container:
         frames = list(container.decode(video=0))
     chosen = frame_indices(len(frames), profile.frames, profile.sampling)[0]  # [T]

@@ -19,10 +19,11 @@ from core.prometheus import MODEL_INFO
 from core.records import ModelRef
 from core.registry import Registry
 from core.settings import Settings
-from models.files.loader import load, load_version, resolve_auto
+from models.files.bases import resolve_auto
+from models.files.loader import load_model, load_version
 from models.profiles import zoo
 from models.recognition.recognizer import Recognizer
-from models.weights.states import WeightsUnavailable
+from models.weights.errors import WeightsUnavailable
 from worker.inference.batcher import Batcher
 
 log = logging.getLogger(__name__)
@@ -78,11 +79,11 @@ class Shelf:
 
     def _exact(self, name: str) -> str:
         """A zoo name as it is; `name`, `name@alias` and `name:3` of the registry as `name:3`. Raises: UnknownModel."""
-        if name in zoo.names(self._settings.data_dir):
+        if name in zoo.model_names(self._settings.data_dir):
             return name
         if self._registry.knows(name):
             return str(self._registry.resolve(name))
-        nearest = zoo.nearest(name, self._settings.data_dir)
+        nearest = zoo.nearest_names(name, self._settings.data_dir)
         raise UnknownModel(f"There is no model {name!r}.", hint="GET /v1/models lists them.", nearest=nearest)
 
     def _take(self, name: str) -> Loaded:
@@ -127,10 +128,10 @@ class Shelf:
             self._progress(f"{what} ({share:.0%})")
 
         data_dir, device, precision = self._settings.data_dir, self._settings.device, self._settings.precision
-        if name not in zoo.names(data_dir):
+        if name not in zoo.model_names(data_dir):
             files = self._registry.directory(self._registry.resolve(name))
             return load_version(files, data_dir=data_dir, device=device, precision=precision, progress=progress)
-        return load(
+        return load_model(
             name,
             data_dir=data_dir,
             weights_file=self._weights_for(name),

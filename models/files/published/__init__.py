@@ -1,4 +1,4 @@
-"""Checkpoints that other projects have published, translated to our names and checked tensor by tensor.
+"""Checkpoints that other projects have published, converted to our names and checked tensor by tensor.
 
 It may import the rest of `models.files` and what lies below it.
 """

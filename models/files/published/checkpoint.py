@@ -1,15 +1,16 @@
-"""Published checkpoints: what Text4Vis and its kin saved, under our names, checked tensor by tensor (method §0, §6).
+"""Published checkpoints of Text4Vis and related projects, converted to our names and checked tensor by tensor (method
+§0, §6).
 
     in the file                                              here
-    {"model_state_dict": …}, {"state_dict": …}, or bare      without wrappers, `module.`, and one prefix before it all
+    {"model_state_dict": …}, {"state_dict": …}, or bare      without wrappers, `module.`, and one common prefix
     visual.*, logit_scale                                    the same
-    transformer.*, token_embedding.weight, … (if there)      the same: the text tower
+    transformer.*, token_embedding.weight, … (optional)      the same: the text tower
     <any prefix>frame_position_embeddings.weight [77, d]     temporal.positions.weight
     <any prefix>transformer.resblocks.{i}.*                  temporal.blocks.{i}.*
-    {"fusion_model_state_dict": …}                           the same two, saved apart
+    {"fusion_model_state_dict": …}                           the same two, saved separately
     visual.transformer.resblocks.{i}.control_point.* [w,1,3] time_blocks.{i}.weight
 
-Files are read without running code. What a file does not say is asked for or comes from the base; `note` tells of it.
+Files are read without running code. What a file does not state is asked for or taken from the base; `note` reports it.
 """
 
 from __future__ import annotations
@@ -22,26 +23,28 @@ from typing import Any, Literal
 import torch
 
 from core.vocabulary import TemporalKind
-from models.files import versions
-from models.files.published import networks, shapes
+from models.files.layout import ADDED
+from models.files.published import shapes
 from models.files.published.heads import Head, find_head
-from models.files.published.networks import Network
-from models.files.published.wrappers import check_size, frames_said, settled, unwrap
+from models.files.published.networks import Network, find_network, fit_to_network
+from models.files.published.wrappers import check_size, saved_frames, split_published, to_plain
+from models.files.saving import write_weights
 from models.profiles import zoo
 from models.profiles.profile import Profile
 from models.recognition.temporal import HEAD_WIDTH, TemporalTransformer
-from models.text.encoders import ClipTexts
-from models.weights import states
-from models.weights.states import StateDict, WeightsUnavailable
+from models.text.clip_encoder import ClipTextEncoder
+from models.weights.errors import WeightsUnavailable
+from models.weights.hub import find_cached_weights
+from models.weights.states import StateDict, build_model, find_local_weights, load_safely
 
 TEMPLATE = "a video of a person {}."  # T4V modules/text_prompt.py, paper §B.2
 TEST_SCALE = 100.0  # the constant of T4V's test scripts (method §7)
-_FRAMES_NAMED = re.compile(r"[-_]f([1-9]\d?)(?=[-_.]|$)")  # as in the release's k400-vitb-16-f8.pt
+_FRAMES_IN_NAME = re.compile(r"[-_]f([1-9]\d?)(?=[-_.]|$)")  # as in the release's k400-vitb-16-f8.pt
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What the user said about the file; None is left to the file."""
+class ImportOptions:
+    """What the user specified about the file. What is None is derived from the file."""
 
     base: str | None = None  # a model of the zoo, or a local checkpoint
     temporal: TemporalKind | None = None
@@ -49,10 +52,10 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
+class PublishedCheckpoint:
     base: str
     architecture: str
-    state: StateDict  # fp32, by the names of versions.py
+    state: StateDict  # fp32, with the names of files/layout.py
     temporal: dict[str, Any]  # the card's
     text: Literal["own", "base"]
     profile: Profile
@@ -60,31 +63,31 @@ class Published:
     note: str | None
 
 
-def read(path: Path, filename: str, asked: Asked, data_dir: Path) -> Published:
-    """`filename`: as its publisher called it; `data_dir`: where local checkpoints are. Raises: WeightsUnavailable."""
-    loaded = states.load_safely(path, filename, mapped=True)
-    main, apart = unwrap(loaded)
-    check_size([*main.values(), *apart.values()], path.stat().st_size)
-    head, rest = find_head(main, apart)
-    network = networks.find(rest, asked.base, data_dir)
+def read_published(path: Path, filename: str, options: ImportOptions, data_dir: Path) -> PublishedCheckpoint:
+    """filename: the publisher's name of the file; data_dir: where local checkpoints are. Raises: WeightsUnavailable."""
+    loaded = load_safely(path, filename, mapped=True)
+    main, fusion = split_published(loaded)
+    check_size([*main.values(), *fusion.values()], path.stat().st_size)
+    head, rest = find_head(main, fusion)
+    network = find_network(rest, options.base, data_dir)
     notes = []
     if "logit_scale" not in rest:
         rest["logit_scale"] = torch.tensor(TEST_SCALE).log()
-        notes.append(f"The file has no logit_scale; {TEST_SCALE:g} is taken, as in the released test script.")
-    clip = networks.fit(rest, network)
-    temporal = _describe(head, network, asked.temporal)
-    frames, said = _frames(asked.frames or frames_said(loaded), filename, network.profile.frames)
+        notes.append(f"The file has no logit_scale, so {TEST_SCALE:g} is used, as in the released test script.")
+    clip = fit_to_network(rest, network)
+    temporal = _describe_head(head, network, options.temporal)
+    frames, frames_note = _frames(options.frames or saved_frames(loaded), filename, network.profile.frames)
     if head.kind == "transformer" and frames > head.positions:
         raise WeightsUnavailable(
             f"{frames} frames do not fit the temporal transformer, which has {head.positions} positions.",
-            f"Ask for at most {head.positions}.",
+            f"Use at most {head.positions} frames.",
         )
     text: Literal["own", "base"] = "own" if shapes.has_text(rest) else "base"
-    notes += [said, _about(network, text, data_dir)]
-    return Published(
+    notes += [frames_note, _network_note(network, text, data_dir)]
+    return PublishedCheckpoint(
         base=network.base,
         architecture=network.architecture,
-        state={name: settled(name, tensor) for name, tensor in (clip | head.state).items()},
+        state={name: to_plain(name, tensor) for name, tensor in (clip | head.state).items()},
         temporal=temporal,
         text=text,
         profile=replace(
@@ -95,14 +98,14 @@ def read(path: Path, filename: str, asked: Asked, data_dir: Path) -> Published:
     )
 
 
-def write(directory: Path, published: Published) -> dict[str, Any]:
-    """A version's files, all but the card; → what the card must say of them. Raises: WeightsUnavailable."""
-    digest = versions.write(directory, published.architecture, published.state)
-    text_digest = ""  # the base's own affair: whoever serves takes it from the text tower that is there
+def write_published(directory: Path, published: PublishedCheckpoint) -> dict[str, Any]:
+    """Write all files of a version except the card. → what the card must say about them. Raises: WeightsUnavailable."""
+    digest = write_weights(directory, published.architecture, published.state)
+    text_digest = ""  # with the base's text tower, the machine that serves the version computes it
     if published.text == "own":
-        plain = {name: tensor for name, tensor in published.state.items() if not name.startswith(versions.ADDED)}
-        model = states.build(published.architecture, plain, "The file")
-        text_digest = ClipTexts(model, published.architecture).digest
+        plain = {name: tensor for name, tensor in published.state.items() if not name.startswith(ADDED)}
+        model = build_model(published.architecture, plain, "The file")
+        text_digest = ClipTextEncoder(model, published.architecture).digest
     return {
         "base": published.base,
         "architecture": published.architecture,
@@ -117,21 +120,21 @@ def write(directory: Path, published: Published) -> dict[str, Any]:
     }
 
 
-def _describe(head: Head, network: Network, asked: TemporalKind | None) -> dict[str, Any]:
+def _describe_head(head: Head, network: Network, requested: TemporalKind | None) -> dict[str, Any]:
     """The card's `temporal`. Raises: WeightsUnavailable."""
-    if asked not in (None, head.kind):
+    if requested not in (None, head.kind):
         raise WeightsUnavailable(
-            f"The head {asked!r} was asked for, but by its tensors the file has the head {head.kind!r}.",
-            "Leave the head to the file.",
+            f"The head {requested!r} was requested, but by its tensors the file has the head {head.kind!r}.",
+            "Do not name a head; the file decides it.",
         )
     if head.kind not in network.heads:
         raise WeightsUnavailable(f"{network.base} cannot have the temporal head {head.kind!r}.")
-    said: dict[str, Any] = {"kind": head.kind, "text_width": network.text_width}
+    described: dict[str, Any] = {"kind": head.kind, "text_width": network.text_width}
     if head.kind == "transformer":
         heads = max(1, network.text_width // HEAD_WIDTH)
         _check_transformer(head, network.dim, heads)
-        said |= {"heads": heads, "layers": head.layers, "positions": head.positions}
-    return said
+        described |= {"heads": heads, "layers": head.layers, "positions": head.positions}
+    return described
 
 
 def _check_transformer(head: Head, dim: int, heads: int) -> None:
@@ -142,29 +145,29 @@ def _check_transformer(head: Head, dim: int, heads: int) -> None:
         spec = TemporalTransformer(dim, heads, layers=head.layers, positions=head.positions).state_dict()
     if wrong := shapes.mismatch(head.state, {f"temporal.{name}": tensor for name, tensor in spec.items()}):
         raise WeightsUnavailable(
-            f"The temporal model is no transformer of Text4Vis {dim} wide: {wrong}.",
+            f"The temporal model is not a transformer of Text4Vis with width {dim}: {wrong}.",
             "temporal.positions is its frame_position_embeddings, temporal.blocks its transformer.resblocks.",
         )
 
 
-def _frames(said: int | None, filename: str, usual: int) -> tuple[int, str]:
-    """T, and what to tell of it."""
-    if said:
-        return said, ""
-    if match := _FRAMES_NAMED.search(filename):
+def _frames(specified: int | None, filename: str, default: int) -> tuple[int, str]:
+    """T, and a note on where it comes from."""
+    if specified:
+        return specified, ""
+    if match := _FRAMES_IN_NAME.search(filename):
         return int(match[1]), f"The file's name says {match[1]} frames."
-    return usual, f"The file does not say how many frames it was trained with; it is served with {usual}."
+    return default, f"The file does not say how many frames it was trained with; it is served with {default}."
 
 
-def _about(network: Network, text: Literal["own", "base"], data_dir: Path) -> str:
-    """What to tell of the network, and of what serving needs besides the file."""
+def _network_note(network: Network, text: Literal["own", "base"], data_dir: Path) -> str:
+    """A note on the network, and on what serving needs besides the file."""
     if network.base == network.architecture:
         return f"No model of the zoo has its shapes: it is an architecture of its own, {network.architecture}."
     if text == "own":
         return ""
-    entry = zoo.find(network.base, data_dir)
+    entry = zoo.find_entry(network.base, data_dir)
     needs = f"Its text tower is not in the file: labels are read with that of {network.base}"
-    if states.find_local(network.base, data_dir) or states.find_cached(entry.architecture, entry.tag):
+    if find_local_weights(network.base, data_dir) or find_cached_weights(entry.architecture, entry.tag):
         return f"{needs}."
     return (
         f"{needs}, whose weights were not on this machine then. They are downloaded when first needed; without a "

@@ -1,7 +1,7 @@
-"""The temporal model in a published state dict: found by the ends of its names, whatever stands before them.
+"""The temporal model in a published state dict, found by the ends of its names, under any prefix.
 
-Text4Vis keeps it inside its VideoCLIP, ActionCLIP and the contrastive baseline beside the model; its transformer has
-the names of CLIP's text tower. What tells it apart is its table of frame positions, or the wrapper that it comes in.
+Text4Vis saves it inside its VideoCLIP; ActionCLIP and the contrastive baseline save it beside the model. Its
+transformer has the names of CLIP's text tower. Its table of frame positions, or its wrapper, distinguishes it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import torch
 
 from core.vocabulary import TemporalKind
-from models.weights.states import StateDict, WeightsUnavailable
+from models.weights.errors import WeightsUnavailable
+from models.weights.states import StateDict
 
 TABLE = "frame_position_embeddings.weight"
 _BLOCK = re.compile(r"((?:.*\.)?)transformer\.resblocks\.(\d{1,4})\.")
@@ -23,7 +24,7 @@ _TEXT = ("token_embedding.weight", "text_projection", "ln_final.weight")
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """state: `temporal.*` or `time_blocks.*`, as they came."""
+    """state: `temporal.*` or `time_blocks.*`, with the values of the file."""
 
     kind: TemporalKind
     state: StateDict
@@ -38,17 +39,17 @@ class Head:
         return 0 if table is None or table.dim() != 2 else len(table)
 
 
-def find_head(state: StateDict, apart: StateDict) -> tuple[Head, StateDict]:
-    """`apart`: a fusion model that was saved by itself, or nothing. → the head, and the rest of `state`. Raises:
-    WeightsUnavailable where there are several, or parts of one."""
+def find_head(state: StateDict, separate: StateDict) -> tuple[Head, StateDict]:
+    """separate: a fusion model that was saved by itself, or nothing. → the head, and the rest of `state`. Raises:
+    WeightsUnavailable if there are several heads, or only parts of one."""
     _refuse_other_methods(state)
     points = {name: tensor for name, tensor in state.items() if _POINT.match(name)}
-    fusion = _fusion(state, apart)
+    fusion = _fusion(state, separate)
     taken = points.keys() | {name for name in state if any(_belongs(name, prefix) for prefix in _prefixes(state))}
     rest = {name: tensor for name, tensor in state.items() if name not in taken}
     if points and fusion:
         raise WeightsUnavailable(
-            "The file holds a temporal transformer and convolutions in the image tower; Vireo serves one of them.",
+            "The file holds a temporal transformer and convolutions over time; Vireo supports one of them.",
         )
     if points:
         return Head("token_conv", _convolutions(points, state)), rest
@@ -56,7 +57,7 @@ def find_head(state: StateDict, apart: StateDict) -> tuple[Head, StateDict]:
 
 
 def _refuse_other_methods(state: StateDict) -> None:
-    """Of the released temporal models those that a name betrays and that are not here. Raises: WeightsUnavailable."""
+    """Detects, by their names, released temporal models that Vireo does not have. Raises: WeightsUnavailable."""
     if "visual.time_embedding" in state:
         what = "joint space-time attention (visual.time_embedding)"
     elif any(".net." in name for name in state if name.startswith("visual.")):
@@ -65,31 +66,31 @@ def _refuse_other_methods(state: StateDict) -> None:
         return
     raise WeightsUnavailable(
         f"The image tower was trained with {what}, which Vireo does not have.",
-        "It has mean, transformer (T-Trans) and token_conv (TokenT1D).",
+        "Vireo has mean, transformer (T-Trans) and token_conv (TokenT1D).",
     )
 
 
-def _fusion(state: StateDict, apart: StateDict) -> StateDict:
-    """Under our names. Raises: WeightsUnavailable."""
+def _fusion(state: StateDict, separate: StateDict) -> StateDict:
+    """The temporal transformer, with our names; empty if there is none. Raises: WeightsUnavailable."""
     found = {prefix: _under(state, prefix) for prefix in _prefixes(state)}
     if "" in found and any(name in state for name in _TEXT):
         raise WeightsUnavailable(
             "The temporal transformer and the text tower have the same names (transformer.resblocks.*) in this file.",
-            'Save the temporal model apart: {"model_state_dict": …, "fusion_model_state_dict": …}.',
+            'Save the temporal model separately: {"model_state_dict": …, "fusion_model_state_dict": …}.',
         )
-    if apart:
-        found["fusion_model_state_dict: "] = _whole(apart)
+    if separate:
+        found["fusion_model_state_dict: "] = _complete(separate)
     heads = list(found.values())
     if any(not _same(heads[0], other) for other in heads[1:]):
         raise WeightsUnavailable(
             f"The file holds {len(heads)} different temporal models: {', '.join(prefix + TABLE for prefix in found)}.",
-            "Leave the one that belongs to the weights.",
+            "Keep the one that belongs to the weights.",
         )
-    return {_ours(name): tensor for name, tensor in heads[0].items()} if heads else {}
+    return {_own_name(name): tensor for name, tensor in heads[0].items()} if heads else {}
 
 
 def _prefixes(state: StateDict) -> list[str]:
-    """What stands before the parts of a temporal transformer."""
+    """The prefixes under which a temporal transformer has parts."""
     tables = {name.removesuffix(TABLE) for name in state if name == TABLE or name.endswith(f".{TABLE}")}
     blocks = {match[1] for name in state if (match := _BLOCK.match(name)) and match[1] not in _TOWERS}
     return sorted(tables | blocks)
@@ -103,14 +104,13 @@ def _under(state: StateDict, prefix: str) -> StateDict:
     return {name.removeprefix(prefix): tensor for name, tensor in state.items() if _belongs(name, prefix)}
 
 
-def _whole(apart: StateDict) -> StateDict:
-    """All of a fusion model that was saved by itself. Raises: WeightsUnavailable."""
-    prefixes = _prefixes(apart) or [""]
-    found = _under(apart, prefixes[0])
-    if len(prefixes) > 1 or len(found) != len(apart):
-        raise WeightsUnavailable(
-            f"The fusion model is no transformer of Text4Vis: {', '.join(sorted(apart.keys() - found.keys())[:3])}."
-        )
+def _complete(separate: StateDict) -> StateDict:
+    """All of a fusion model that was saved by itself, without its prefix. Raises: WeightsUnavailable."""
+    prefixes = _prefixes(separate) or [""]
+    found = _under(separate, prefixes[0])
+    unknown = sorted(name for name in separate if not _belongs(name, prefixes[0]))
+    if len(prefixes) > 1 or unknown:
+        raise WeightsUnavailable(f"The fusion model is not a transformer of Text4Vis: {', '.join(unknown[:3])}.")
     return found
 
 
@@ -118,25 +118,25 @@ def _same(one: StateDict, other: StateDict) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-def _ours(name: str) -> str:
+def _own_name(name: str) -> str:
     return f"temporal.{name.replace(TABLE, 'positions.weight').replace('transformer.resblocks.', 'blocks.')}"
 
 
 def _convolutions(points: StateDict, state: StateDict) -> StateDict:
-    """One per block of the image tower. Raises: WeightsUnavailable."""
+    """TokenT1D's convolutions with our names, one per block of the image tower. Raises: WeightsUnavailable."""
     blocks = {int(match[2]) for name in state if (match := _BLOCK.match(name)) and match[1] == "visual."}
     widths = {len(tensor) for name, tensor in state.items() if name == "visual.class_embedding"}
     found: StateDict = {}
     for name, tensor in points.items():
         if tensor.dim() != 3 or tensor.shape[1:] != (1, 3) or len(tensor) not in widths:
             raise WeightsUnavailable(
-                f"{name} has the shape {list(tensor.shape)}; TokenT1D's have [w, 1, 3], with the tower's width."
+                f"{name} has the shape {list(tensor.shape)}; TokenT1D needs [w, 1, 3], with the tower's width w."
             )
         match = _POINT.match(name)
         assert match is not None
         found[f"time_blocks.{int(match[1])}.weight"] = tensor
     if len(found) != len(points) or len(found) != len(blocks):
         raise WeightsUnavailable(
-            f"The file has {len(points)} of TokenT1D's convolutions for {len(blocks)} blocks; it needs one in each."
+            f"The file has {len(points)} of TokenT1D's convolutions for {len(blocks)} blocks; each block needs one."
         )
     return found

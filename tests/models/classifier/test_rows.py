@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy, normalize
 
-from core.vocabulary import TextInputKind
-from models.classifier import rows as classifiers
+from models.classifier import ensemble
 from models.classifier.ensemble import build_rows
-from models.classifier.rows import Classifier, Features, TextInputs, build, logits, text_inputs
+from models.classifier.inputs import TextInputs
+from models.classifier.rows import Classifier, Features, build_classifier, logits, orthogonal
 from models.fitting.optimizer import build_optimizer
 from models.fitting.recipes import RECIPES
 from models.recognition.base import Base
@@ -31,10 +31,10 @@ def toy_features(dim: int, classes: int = 3, per_class: int = 6) -> Features:
 
 
 def made(base: Base, kind: str, inputs: TextInputs | None = None, seed: int = 0) -> Classifier:
-    return build(
+    return build_classifier(
         kind,
         labels=LABELS,
-        texts=base.texts,
+        encoder=base.text_encoder,
         inputs=inputs or TextInputs(),
         dim=base.dim,
         seed=seed,
@@ -62,7 +62,7 @@ def test_ten_steps_of_a_joint_training_leave_frozen_rows_as_they_were(kind: str)
     model = base.video_model("mean").train()
     optimizer = build_optimizer(model, classifier, RECIPES["text4vis-code"], lr=1e-3)
     rows = classifier.rows().detach().clone()
-    text_before = {name: tensor.clone() for name, tensor in base.texts.module.state_dict().items()}
+    text_before = {name: tensor.clone() for name, tensor in base.text_encoder.module.state_dict().items()}
     tower_before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     pixels, targets = torch.randn(3, 2, 3, 32, 32), torch.arange(3)
     losses = []
@@ -75,7 +75,7 @@ def test_ten_steps_of_a_joint_training_leave_frozen_rows_as_they_were(kind: str)
     assert losses[-1] < losses[0]
     assert torch.equal(classifier.rows(), rows) is classifier.frozen
     assert any(parameter.requires_grad for parameter in classifier.parameters()) is not classifier.frozen
-    assert all(torch.equal(tensor, text_before[name]) for name, tensor in base.texts.module.state_dict().items())
+    assert all(torch.equal(tensor, text_before[name]) for name, tensor in base.text_encoder.module.state_dict().items())
     moved = {name for name, parameter in model.named_parameters() if not torch.equal(parameter, tower_before[name])}
     assert {"logit_scale", "tower.visual.proj", "tower.visual.conv1.weight"} < moved
 
@@ -83,14 +83,14 @@ def test_ten_steps_of_a_joint_training_leave_frozen_rows_as_they_were(kind: str)
 @pytest.mark.parametrize("classes", [2, 400, 512])
 def test_orthogonal_rows(classes: int) -> None:
     """Method §20 #3: |cos| < 1e-5."""
-    rows = normalize(classifiers.orthogonal(classes, 512, torch.Generator().manual_seed(0)), dim=-1)
+    rows = normalize(orthogonal(classes, 512, torch.Generator().manual_seed(0)), dim=-1)
     cosines = rows @ rows.T - torch.eye(classes)
     assert float(cosines.abs().max()) < 1e-5
 
 
 def test_more_orthogonal_rows_than_dimensions_are_refused() -> None:
     with pytest.raises(ValueError, match=r"only 32 rows .* 33 classes"):
-        classifiers.orthogonal(33, 32, torch.Generator())
+        orthogonal(33, 32, torch.Generator())
 
 
 @pytest.mark.parametrize("kind", ["orthogonal", "random", "learned"])
@@ -100,10 +100,14 @@ def test_drawn_rows_are_the_seed_s(base: Base, kind: str) -> None:
 
 
 def test_random_rows_are_gaussian_and_learned_ones_start_small(base: Base) -> None:
-    learned = build("learned", labels=["x"] * 400, texts=base.texts, inputs=TextInputs(), dim=512, seed=0)
+    learned = build_classifier(
+        "learned", labels=["x"] * 400, encoder=base.text_encoder, inputs=TextInputs(), dim=512, seed=0
+    )
     weight = next(learned.parameters()).detach()
     assert float(weight.std()) == pytest.approx(0.02, rel=0.02)
-    random = build("random", labels=["x"] * 400, texts=base.texts, inputs=TextInputs(), dim=512, seed=0).rows()
+    random = build_classifier(
+        "random", labels=["x"] * 400, encoder=base.text_encoder, inputs=TextInputs(), dim=512, seed=0
+    ).rows()
     assert float((random @ random.T - torch.eye(400)).std()) == pytest.approx(512**-0.5, rel=0.05)
 
 
@@ -120,7 +124,9 @@ def test_random_rows_are_gaussian_and_learned_ones_start_small(base: Base) -> No
 def test_rows_are_those_that_the_served_templates_give(base: Base, inputs: TextInputs) -> None:
     """What was trained against is what the version is asked with."""
     recognizer = clip_recognizer(tiny_clip())
-    served, _ = build_rows(recognizer, [(label, None) for label in LABELS], inputs.served, inputs.normalise)
+    served, _ = build_rows(
+        recognizer.encode_texts, [(label, None) for label in LABELS], inputs.served, inputs.normalise
+    )
     torch.testing.assert_close(made(base, "text", inputs).rows(), served, rtol=1e-4, atol=1e-5)
 
 
@@ -143,15 +149,15 @@ def test_of_several_templates_each_step_sees_one_drawn_with_the_seed(base: Base)
 def test_context_is_learned_through_the_frozen_text_tower(base: Base) -> None:
     classifier = made(base, "text", TextInputs("context"))
     (context,) = classifier.parameters()
-    assert context.shape == (4, base.texts.context_width)
+    assert context.shape == (4, base.text_encoder.context_width)
     assert float(context.detach().std()) == pytest.approx(0.02, rel=0.2)
     # rows have unit length, so each row's own direction has no slope; another one does
     slope = (classifier.rows(0) @ torch.randn(base.dim)).sum()
     slope.backward()  # type: ignore[no-untyped-call]
     assert context.grad is not None
     assert float(context.grad.norm()) > 0
-    assert all(parameter.grad is None for parameter in base.texts.module.parameters())
-    assert classifier.served_texts(base.texts).digest != base.texts.digest
+    assert all(parameter.grad is None for parameter in base.text_encoder.module.parameters())
+    assert classifier.served_encoder(base.text_encoder).digest != base.text_encoder.digest
     assert set(classifier.state()) == {"rows", "context"}
 
 
@@ -165,13 +171,15 @@ def test_logits_are_scaled_cosines() -> None:
 def test_truncation_is_told_by_class(base: Base) -> None:
     labels = ["short", "cat " * 100, "x"]
     for inputs in (TextInputs("templates", TEMPLATES), TextInputs("context")):
-        classifier = build("text", labels=labels, texts=base.texts, inputs=inputs, dim=base.dim, seed=0)
+        classifier = build_classifier(
+            "text", labels=labels, encoder=base.text_encoder, inputs=inputs, dim=base.dim, seed=0
+        )
         assert classifier.truncated == (False, True, False)
 
 
 def test_texts_are_encoded_in_passes(base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = made(base, "text", TextInputs("templates", TEMPLATES)).rows()
-    monkeypatch.setattr(classifiers, "TEXTS_PER_PASS", 2)
+    monkeypatch.setattr(ensemble, "TEXTS_PER_PASS", 2)
     pieces = made(base, "text", TextInputs("templates", TEMPLATES)).rows()
     torch.testing.assert_close(whole, pieces, rtol=1e-4, atol=1e-5)
 
@@ -189,29 +197,9 @@ def test_the_state_dict_restores_what_was_learned(base: Base) -> None:
         ("text", ("a", "b"), 16, "width 32"),
         ("text", ("a", " "), 32, "label 1 is empty"),
         ("lda", ("a", "b"), 32, "features"),
-        ("svm", ("a", "b"), 32, "no classifier"),
+        ("svm", ("a", "b"), 32, "not a classifier"),
     ],
 )
 def test_what_does_not_fit_is_refused(base: Base, kind: str, labels: tuple[str, ...], dim: int, said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        build(kind, labels=labels, texts=base.texts, inputs=TextInputs(), dim=dim, seed=0)
-
-
-def test_inputs_of_a_run() -> None:
-    usual, ensemble = ("a video of {}.", "a photo of {}."), TEMPLATES
-
-    def chosen(mode: TextInputKind, asked: tuple[str, ...] | None = None) -> tuple[str, ...]:
-        return text_inputs(mode, asked=asked, usual=usual, ensemble=ensemble, normalise=True).served
-
-    assert chosen("name") == ("{}",)
-    assert chosen("template") == usual[:1]
-    assert chosen("templates") == ensemble
-    assert chosen("context") == ("{}.",)
-    assert chosen("template", ("see {}",)) == ("see {}",)
-    assert chosen("templates", ("see {}", "hear {}")) == ("see {}", "hear {}")
-    with pytest.raises(ValueError, match="one template"):
-        chosen("template", usual)
-    with pytest.raises(ValueError, match="no templates"):
-        chosen("name", ("see {}",))
-    with pytest.raises(ValueError, match="exactly once"):
-        chosen("template", ("no place",))
+        build_classifier(kind, labels=labels, encoder=base.text_encoder, inputs=TextInputs(), dim=dim, seed=0)

@@ -16,14 +16,17 @@ from torch.nn.functional import normalize
 from core.vocabulary import TemporalKind
 from models.files import versions
 from models.files.loader import load_version
+from models.files.saving import save_version
 from models.recognition.base import Base
 from models.recognition.video_model import VideoModel
-from models.text.context import ContextText
-from models.text.encoders import TextSide
-from models.text.external import open_external
-from models.weights.states import WeightsUnavailable, weights_digest
+from models.text.context_encoder import ContextTextEncoder
+from models.text.encoder import TextEncoder
+from models.text.external_encoder import open_external_encoder
+from models.weights.errors import WeightsUnavailable
+from models.weights.states import StateDict, weights_digest
 from tests.models.conftest import CPU, resnet_base, tiny_base, tiny_clip, tiny_resnet
 from tests.models.recognition.test_base import served_vectors, trained, video_vectors
+from vireo import export
 
 CLASSES = ("cats", "dogs", "parrots")
 
@@ -43,12 +46,12 @@ def tiny_architectures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def write(
-    directory: Path, model: VideoModel, base: Base, texts: TextSide | None = None, **changes: Any
+    directory: Path, model: VideoModel, base: Base, encoder: TextEncoder | None = None, **changes: Any
 ) -> dict[str, Any]:
     """A version as the training worker writes it."""
     directory.mkdir(exist_ok=True)
     rows = normalize(torch.randn(len(CLASSES), base.dim, generator=torch.Generator().manual_seed(0)), dim=-1)
-    said = versions.save(directory, model, base, texts=texts or base.texts, classifier={"rows": rows})
+    said = save_version(directory, model, base, encoder=encoder or base.text_encoder, classifier={"rows": rows})
     card = said | {
         "name": "pets",
         "version": 3,
@@ -59,6 +62,13 @@ def write(
     }
     (directory / "card.json").write_text(json.dumps(card | changes))
     return said
+
+
+def exported_state(directory: Path) -> StateDict:
+    """What `vireo export` writes."""
+    target = directory / "exported.safetensors"
+    export.strip(directory / "model.safetensors", target)
+    return load_file(target)
 
 
 def reopen(directory: Path) -> Base:
@@ -85,8 +95,8 @@ def test_a_version_is_served_as_it_was_trained(tmp_path: Path, make: Callable[[]
     assert recognizer.mixes_time == (kind in ("token_conv", "conv"))
     torch.testing.assert_close(served_vectors(recognizer, 2, 4), expected, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(video_vectors(version.video_model(kind).eval(), base, 2, 4), expected)
-    assert torch.equal(recognizer.encode_texts(["a cat"])[0], base.texts.encode(["a cat"])[0])
-    assert recognizer.text_digest == base.texts.digest  # rows that were made for the base are good for the version
+    assert torch.equal(recognizer.encode_texts(["a cat"])[0], base.text_encoder.encode(["a cat"])[0])
+    assert recognizer.text_digest == base.text_encoder.digest  # the version can use the base's rows
 
 
 def test_lite_comes_back_with_its_own_text_tower(tmp_path: Path, lite_base: Base) -> None:
@@ -95,9 +105,7 @@ def test_lite_comes_back_with_its_own_text_tower(tmp_path: Path, lite_base: Base
     recognizer = load_version(tmp_path, data_dir=tmp_path, device="cpu", precision="fp32", progress=quiet)
     expected = video_vectors(model, lite_base, 1, 3)
     torch.testing.assert_close(served_vectors(recognizer, 1, 3), expected, rtol=1e-3, atol=1e-4)  # norms are folded
-    assert torch.equal(recognizer.encode_texts(["a cat"])[0], lite_base.texts.encode(["a cat"])[0])
-    with pytest.raises(ValueError, match="no open_clip model"):
-        versions.export_state(tmp_path)
+    assert torch.equal(recognizer.encode_texts(["a cat"])[0], lite_base.text_encoder.encode(["a cat"])[0])
 
 
 def test_a_version_goes_on_with_the_head_that_it_has(tmp_path: Path) -> None:
@@ -122,25 +130,25 @@ def test_closed_labels_keep_their_rows(tmp_path: Path) -> None:
 
 def test_learned_contexts_stand_before_any_label(tmp_path: Path) -> None:
     base = tiny_base()
-    texts = ContextText(base.texts, torch.randn(4, 64, generator=torch.Generator().manual_seed(0)))
+    texts = ContextTextEncoder(base.text_encoder, torch.randn(4, 64, generator=torch.Generator().manual_seed(0)))
     write(tmp_path / "1", base.video_model("mean"), base, texts)
     version = reopen(tmp_path / "1")
     expected, _ = texts.encode(["never seen"])
-    torch.testing.assert_close(version.texts.encode(["never seen"])[0], expected)
-    assert version.texts.digest == texts.digest
-    assert not torch.allclose(expected, base.texts.encode(["never seen"])[0])
+    torch.testing.assert_close(version.text_encoder.encode(["never seen"])[0], expected)
+    assert version.text_encoder.digest == texts.digest
+    assert not torch.allclose(expected, base.text_encoder.encode(["never seen"])[0])
     write(tmp_path / "2", version.video_model("mean"), version)  # trained on, with the texts that it has
-    torch.testing.assert_close(reopen(tmp_path / "2").texts.encode(["never seen"])[0], expected)
+    torch.testing.assert_close(reopen(tmp_path / "2").text_encoder.encode(["never seen"])[0], expected)
 
 
 def test_another_encoder_travels_with_the_version(tmp_path: Path) -> None:
     base = tiny_base()
-    texts = open_external("minilm", base.dim, 0)
+    texts = open_external_encoder("minilm", base.dim, 0)
     write(tmp_path, base.video_model("mean"), base, texts)
     version = reopen(tmp_path)
-    torch.testing.assert_close(version.texts.encode(["never seen"])[0], texts.encode(["never seen"])[0])
-    assert version.texts.digest == texts.digest
-    exported = versions.export_state(tmp_path)
+    torch.testing.assert_close(version.text_encoder.encode(["never seen"])[0], texts.encode(["never seen"])[0])
+    assert version.text_encoder.digest == texts.digest
+    exported = exported_state(tmp_path)
     assert "visual.proj" in exported
     assert "token_embedding.weight" not in exported
 
@@ -160,10 +168,10 @@ def test_the_base_models_text_tower_is_taken_where_the_file_has_none(
         asked.append(name)
         return tiny_base()
 
-    monkeypatch.setattr("models.files.loader.open_base", open_base)
+    monkeypatch.setattr("models.files.versions.open_base", open_base)
     version = reopen(tmp_path)
     assert asked == ["clip-b16"]
-    assert torch.equal(version.texts.encode(["a cat"])[0], base.texts.encode(["a cat"])[0])
+    assert torch.equal(version.text_encoder.encode(["a cat"])[0], base.text_encoder.encode(["a cat"])[0])
     served = served_vectors(version.recognizer(CPU, torch.float32), 1, 4)
     torch.testing.assert_close(served, video_vectors(model, base, 1, 4), rtol=1e-5, atol=1e-5)
 
@@ -174,7 +182,7 @@ def test_an_exported_version_is_a_plain_open_clip_model(tmp_path: Path, kind: Te
     model = trained(base, kind)
     write(tmp_path, model, base)
     plain: Any = tiny_clip(seed=5)
-    plain.load_state_dict(versions.export_state(tmp_path))
+    plain.load_state_dict(exported_state(tmp_path))
     assert torch.equal(plain.visual.proj, model.tower.get_parameter("visual.proj"))
     assert torch.equal(plain.logit_scale, model.logit_scale)
 

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from core.vocabulary import TemporalKind
-from models.classifier.rows import Classifier, TextInputs, build
-from models.fitting.optimizer import build_optimizer, clamp_scale, groups, set_lr
+from models.classifier.inputs import TextInputs
+from models.classifier.rows import Classifier, build_classifier
+from models.fitting.optimizer import build_optimizer, clamp_scale, parameter_groups, set_lr
 from models.fitting.recipes import RECIPES
 from models.recognition.video_model import VideoModel
 from tests.models.conftest import tiny_base
@@ -20,7 +21,9 @@ def parts(
 ) -> tuple[VideoModel, Classifier]:
     base = tiny_base()
     inputs = TextInputs("context") if mode == "context" else TextInputs()
-    made = build(classifier, labels=["a", "b", "c"], texts=base.texts, inputs=inputs, dim=base.dim, seed=0)
+    made = build_classifier(
+        classifier, labels=["a", "b", "c"], encoder=base.text_encoder, inputs=inputs, dim=base.dim, seed=0
+    )
     return base.video_model(kind), made
 
 
@@ -32,7 +35,7 @@ def names(model: VideoModel, parameters: list[torch.nn.Parameter]) -> set[str]:
 def test_tower_and_scale_learn_at_a_tenth_of_what_is_new() -> None:
     """Method §20 #6."""
     model, classifier = parts()
-    pretrained, new = groups(model, classifier, CODE)
+    pretrained, new = parameter_groups(model, classifier, CODE)
     assert (pretrained["name"], pretrained["lr"]) == ("pretrained", pytest.approx(5e-6))
     assert (new["name"], new["lr"]) == ("new", 5e-5)
     assert "logit_scale" in names(model, pretrained["params"])
@@ -44,24 +47,28 @@ def test_tower_and_scale_learn_at_a_tenth_of_what_is_new() -> None:
 def test_token_conv_is_new() -> None:
     """Method §6: its weights go to the full-rate group."""
     model, classifier = parts("token_conv")
-    _, new = groups(model, classifier, CODE)
+    _, new = parameter_groups(model, classifier, CODE)
     assert names(model, new["params"]) == {f"tower.time_blocks.{block}.weight" for block in range(2)}
 
 
 def test_no_text_tower_parameter_is_optimised() -> None:
     base = tiny_base()
-    classifier = build("text", labels=["a", "b"], texts=base.texts, inputs=TextInputs("context"), dim=base.dim, seed=0)
-    optimised = {id(p) for group in groups(base.video_model("mean"), classifier, OURS) for p in group["params"]}
-    assert not optimised & {id(parameter) for parameter in base.texts.module.parameters()}
+    classifier = build_classifier(
+        "text", labels=["a", "b"], encoder=base.text_encoder, inputs=TextInputs("context"), dim=base.dim, seed=0
+    )
+    optimised = {
+        id(p) for group in parameter_groups(base.video_model("mean"), classifier, OURS) for p in group["params"]
+    }
+    assert not optimised & {id(parameter) for parameter in base.text_encoder.module.parameters()}
 
 
 def test_the_code_decays_everything_and_ours_weights_only() -> None:
     model, classifier = parts()
-    assert {group["weight_decay"] for group in groups(model, classifier, CODE)} == {0.2}
+    assert {group["weight_decay"] for group in parameter_groups(model, classifier, CODE)} == {0.2}
     by_decay = {
         decays: [
             p
-            for group in groups(model, classifier, OURS)
+            for group in parameter_groups(model, classifier, OURS)
             if (group["weight_decay"] > 0) == decays
             for p in group["params"]
         ]
@@ -75,7 +82,7 @@ def test_the_code_decays_everything_and_ours_weights_only() -> None:
 @pytest.mark.parametrize(("kind", "mode"), [("learned", "template"), ("text", "context")])
 def test_what_the_classifier_learns_is_new(kind: str, mode: str) -> None:
     model, classifier = parts("mean", kind, mode)
-    new = [group for group in groups(model, classifier, OURS) if group["name"] == "new"]
+    new = [group for group in parameter_groups(model, classifier, OURS) if group["name"] == "new"]
     assert [group["ratio"] for group in new] == [1.0]
     assert names(model, new[0]["params"]) == {"classifier"}
 
@@ -85,7 +92,7 @@ def test_a_projection_alone_moves_like_a_new_module_and_the_frozen_trunk_not_at_
     model.tower.requires_grad_(False)
     for _, parameter in model.tower.projection_parameters():
         parameter.requires_grad_(True)
-    made = groups(model, classifier, OURS, tune="projection")
+    made = parameter_groups(model, classifier, OURS, tune="projection")
     assert {tuple(sorted(names(model, group["params"]))): group["ratio"] for group in made} == {
         ("tower.visual.proj",): 1.0,
         ("logit_scale",): 0.1,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.fitting.schedule import lr_at, position
+from models.fitting.schedule import fractional_epoch, lr_at
 
 GOLDEN = {0: 0.0, 2.5: 2.5e-5, 5: 5e-5, 17.5: 2.5e-5, 30: 0.0}  # method §8: base 5e-5, warm-up 5, total 30
 
@@ -18,7 +18,7 @@ def test_the_golden_rates(epoch: float, expected: float) -> None:
 
 def test_the_rate_in_the_log_of_text4vis() -> None:
     """Epoch 0, iteration 10 of 940: 9.57e-8 = 5e-5 · (9 / 940) / 5."""
-    rate = lr_at(position(0, 9, 940, every=10), base=5e-5, warmup=5, total=30)
+    rate = lr_at(fractional_epoch(0, 9, 940, every=10), base=5e-5, warmup=5, total=30)
     assert rate == pytest.approx(9.57e-8, rel=1e-3)
 
 
@@ -29,9 +29,9 @@ def test_the_paper_s_minimal_rate_is_where_the_cosine_ends() -> None:
 
 
 def test_every_tenth_iteration_moves_the_rate() -> None:
-    moved = [round(position(2, iteration, 30, every=10) * 30) - 60 for iteration in range(30)]
+    moved = [round(fractional_epoch(2, iteration, 30, every=10) * 30) - 60 for iteration in range(30)]
     assert moved == [0] * 9 + [9] * 10 + [19] * 10 + [29]
-    assert [position(1, iteration, 4) for iteration in range(4)] == [1.0, 1.25, 1.5, 1.75]
+    assert [fractional_epoch(1, iteration, 4) for iteration in range(4)] == [1.0, 1.25, 1.5, 1.75]
 
 
 def test_without_a_warm_up_the_first_rate_is_the_highest() -> None:

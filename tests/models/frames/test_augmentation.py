@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from models.frames.augmentation import Augment, CropPlan, Draw, draw
+from models.frames.augmentation import Augment, CropPlan, Draw, draw_crop_plan
 from models.frames.crops import resized_size
 from models.profiles.profile import Profile
 
@@ -18,7 +18,7 @@ SIDES = st.integers(1, 2000)
 
 
 def plans(width: int, height: int, augment: Augment = Augment(), count: int = 4000) -> list[CropPlan]:  # noqa: B008
-    return [draw(augment, PROFILE, width, height, np.random.default_rng(seed)) for seed in range(count)]
+    return [draw_crop_plan(augment, PROFILE, width, height, np.random.default_rng(seed)) for seed in range(count)]
 
 
 def sizes(drawn: list[CropPlan]) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
@@ -28,7 +28,7 @@ def sizes(drawn: list[CropPlan]) -> np.ndarray[tuple[int, ...], np.dtype[np.floa
 
 @given(width=SIDES, height=SIDES, seed=st.integers(0, 2**63), profile=st.sampled_from([PROFILE, SQUASHED]))
 def test_the_box_lies_in_the_frame(width: int, height: int, seed: int, profile: Profile) -> None:
-    left, top, right, bottom = draw(Augment(), profile, width, height, np.random.default_rng(seed)).box
+    left, top, right, bottom = draw_crop_plan(Augment(), profile, width, height, np.random.default_rng(seed)).box
     assert 0 <= left < right <= width
     assert 0 <= top < bottom <= height
 
@@ -69,7 +69,7 @@ def test_what_fits_nowhere_becomes_the_largest_square_at_a_random_place() -> Non
 def test_geometry_is_that_of_resizing_first() -> None:
     """The box, taken to resized coordinates, is whole pixels there: the very box that T4V would cut."""
     for seed in range(50):
-        plan = draw(Augment(), PROFILE, 640, 480, np.random.default_rng(seed))
+        plan = draw_crop_plan(Augment(), PROFILE, 640, 480, np.random.default_rng(seed))
         w, h = resized_size(640, 480, PROFILE)
         resized = np.array(plan.box) * [w / 640, h / 480, w / 640, h / 480]
         assert resized == pytest.approx(resized.round(), abs=1e-9)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from models.frames.crops import crop_boxes, resized_size
@@ -72,6 +72,7 @@ def test_boxes_lie_within_the_resized_frame(width: int, height: int, profile: Pr
 
 
 @given(width=st.integers(1, 4000), height=st.integers(1, 4000), profile=st.sampled_from([T4V, T4V_336, VFC]))
+@example(width=32, height=33, profile=T4V)
 def test_portrait_is_landscape_turned(width: int, height: int, profile: Profile) -> None:
     if width != height:
         turned = [(y, x) for x, y in corners(height, width, profile, 3)]

@@ -74,6 +74,6 @@ def test_the_cache_keeps_whole_frames_and_enlarges_none(shape: tuple[int, int], 
 
 
 def test_decode_children_need_no_torch() -> None:
-    modules = "models.frames.transforms, models.frames.augmentation, models.frames.sampling, models.profiles.prompts, models.profiles.zoo"
-    code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
+    frames = "models.frames.transforms, models.frames.augmentation, models.frames.sampling"
+    code = f"import sys, {frames}, models.profiles.prompts, models.profiles.zoo; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from core.vocabulary import TemporalKind
-from models.image.time_blocks import TimeConv, attach, heads_of, on_class_token
+from models.image.time_blocks import TimeConv, attach_time_blocks, on_class_token, supported_heads
 from models.image.towers import TimmTower
 from models.profiles.zoo import ENTRIES
 from models.recognition.base import Base
@@ -119,22 +119,22 @@ def test_a_block_calls_its_one_convolution_twice() -> None:
 def test_a_head_that_makes_no_sense_is_refused_and_the_others_named(make: Any, kind: TemporalKind, has: str) -> None:
     made = make()
     tower = made.tower if isinstance(made, Base) else made
-    with pytest.raises(ValueError, match=f"{kind}.*it can have {has}$"):
-        attach(tower, kind)
+    with pytest.raises(ValueError, match=f"{kind}.*it supports {has}$"):
+        attach_time_blocks(tower, kind)
 
 
 @pytest.mark.parametrize("name", ENTRIES)
 def test_the_heads_of_the_zoo_are_known_without_weights(name: str) -> None:
     extra = {"clip-rn50": "conv", "lite": "conv", "siglip-b16": None, "mobileclip-s1": None}.get(name, "token_conv")
-    assert heads_of(ENTRIES[name]) == ("mean", "transformer", *([extra] if extra else []))
+    assert supported_heads(ENTRIES[name]) == ("mean", "transformer", *([extra] if extra else []))
 
 
 def test_an_architecture_of_ones_own_decides_for_itself() -> None:
     own = {"embed_dim": 32, "vision_cfg": {"layers": [1, 1, 1, 1], "width": 8}, "text_cfg": {}}
-    assert heads_of(replace(ENTRIES["clip-b16"], config=own)) == heads_of(ENTRIES["clip-rn50"])
+    assert supported_heads(replace(ENTRIES["clip-b16"], config=own)) == supported_heads(ENTRIES["clip-rn50"])
 
 
 def test_the_built_towers_agree_with_what_is_known_of_them(lite_base: Base) -> None:
-    assert tiny_base().tower.heads == heads_of(ENTRIES["clip-b16"])
-    assert resnet_base().tower.heads == heads_of(ENTRIES["clip-rn50"])
-    assert lite_base.tower.heads == heads_of(ENTRIES["lite"])
+    assert tiny_base().tower.heads == supported_heads(ENTRIES["clip-b16"])
+    assert resnet_base().tower.heads == supported_heads(ENTRIES["clip-rn50"])
+    assert lite_base.tower.heads == supported_heads(ENTRIES["lite"])

@@ -5,13 +5,13 @@ import pytest
 from open_clip.pretrained import get_pretrained_cfg
 
 from models.profiles import zoo
-from models.weights.states import check_quick_gelu
+from models.weights.hub import check_quick_gelu
 
 FROM_OPEN_CLIP = [entry for entry in zoo.ENTRIES.values() if entry.name != "lite"]
 
 
 @pytest.mark.parametrize("entry", FROM_OPEN_CLIP, ids=lambda entry: entry.name)
-def test_an_entry_says_what_open_clip_says(entry: zoo.Entry) -> None:
+def test_an_entry_says_what_open_clip_says(entry: zoo.ZooEntry) -> None:
     published = get_pretrained_cfg(entry.architecture, entry.tag)
     model = open_clip.get_model_config(entry.architecture)
     assert published, "open_clip knows no such weights"
@@ -26,11 +26,11 @@ def test_an_entry_says_what_open_clip_says(entry: zoo.Entry) -> None:
 
 def test_the_zoo_holds_every_model_of_the_design() -> None:
     wanted = {"clip-rn50", "clip-b32", "clip-b16", "clip-l14", "clip-l14-336", "laion-b16", "dfn-b16", "siglip-b16"}
-    assert wanted | {"mobileclip-s1", "lite"} <= set(zoo.names())
+    assert wanted | {"mobileclip-s1", "lite"} <= set(zoo.model_names())
     openai = [entry for entry in FROM_OPEN_CLIP if entry.tag == "openai"]
     assert all(entry.architecture.endswith("-quickgelu") for entry in openai)
 
 
 @pytest.mark.parametrize(("typed", "meant"), [("clip-b-16", "clip-b16"), ("CLIP-L14", "clip-l14"), ("light", "lite")])
 def test_a_slip_of_the_keyboard_finds_its_model(typed: str, meant: str) -> None:
-    assert meant in zoo.nearest(typed)
+    assert meant in zoo.nearest_names(typed)

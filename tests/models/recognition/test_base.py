@@ -62,7 +62,7 @@ def test_serving_a_copy_leaves_the_base_as_it_was() -> None:
 
 def test_texts_are_the_same_in_training_and_in_serving() -> None:
     base = tiny_base()
-    expected, _ = base.texts.encode(["a cat", "a dog"])
+    expected, _ = base.text_encoder.encode(["a cat", "a dog"])
     actual, _ = base.recognizer(CPU, torch.bfloat16).encode_texts(["a cat", "a dog"])
     assert torch.equal(actual, expected)
 
@@ -89,13 +89,13 @@ def test_another_head_on_a_tower_that_learned_with_time_is_refused() -> None:
         tower=model.tower,
         temporal=model.temporal,
         temporal_kind="token_conv",
-        texts=base.texts,
+        text_encoder=base.text_encoder,
         profile=base.profile,
         dim=base.dim,
         logit_scale=base.logit_scale,
         text_width=base.text_width,
         digest="x",
     )
-    with pytest.raises(ValueError, match="cannot have the head 'transformer'"):
+    with pytest.raises(ValueError, match="cannot have the temporal head 'transformer'"):
         mixing.video_model("transformer")
     assert mixing.video_model("token_conv").tower.mixes_time

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.recognition.recognizer import Recognizer
-from models.text import encoders
-from models.text.encoders import overlong
+from models.text import clip_encoder
+from models.text.clip_encoder import overlong
 from tests.models.conftest import clip_recognizer, tiny_clip
 
 TOKENIZER = open_clip.get_tokenizer("ViT-B-16-quickgelu")
@@ -63,7 +63,9 @@ def test_the_trimmed_context_changes_no_vector(
 def test_only_causal_towers_are_trimmed(monkeypatch: pytest.MonkeyPatch) -> None:
     model: Any = tiny_clip()
     model.attn_mask = None  # each position now sees all others, padding too
-    monkeypatch.setattr(encoders, "encode_trimmed", lambda *_: pytest.fail("trimmed a tower that reads its padding"))
+    monkeypatch.setattr(
+        clip_encoder, "encode_trimmed", lambda *_: pytest.fail("trimmed a tower that reads its padding")
+    )
     bidirectional = clip_recognizer(model)
     assert bidirectional.encode_texts(["a cat"])[0].shape == (1, 32)
 

@@ -85,7 +85,7 @@ def test_pretrained_and_new_parameters_are_all_and_disjoint(base: Base) -> None:
 def test_all_parameters_learn_and_no_text_tower_is_among_them(base: Base) -> None:
     for model in everything(base):
         assert all(parameter.requires_grad and parameter.dtype == torch.float32 for parameter in model.parameters())
-        assert not {id(p) for p in base.texts.module.parameters()} & {id(p) for p in model.parameters()}
+        assert not {id(p) for p in base.text_encoder.module.parameters()} & {id(p) for p in model.parameters()}
 
 
 @pytest.mark.parametrize("architecture", ["resnet", "lite"])

@@ -11,12 +11,12 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
 from models.text import tokenizers
-from models.weights.states import WeightsUnavailable
+from models.weights.errors import WeightsUnavailable
 
 
 def test_clips_own_tokenizer_needs_no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tokenizers, "hub_has_file", lambda *_: pytest.fail("the hub was asked"))
-    assert tokenizers.open_tokenizer("ViT-B-16-quickgelu")(["a cat"]).shape == (1, 77)
+    assert tokenizers.open_clip_tokenizer("ViT-B-16-quickgelu")(["a cat"]).shape == (1, 77)
 
 
 def test_without_cache_and_hub_it_is_refused_in_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,7 +24,7 @@ def test_without_cache_and_hub_it_is_refused_in_seconds(monkeypatch: pytest.Monk
     monkeypatch.setattr(tokenizers, "hub_has_file", lambda *_: False)
     start = time.monotonic()
     with pytest.raises(WeightsUnavailable, match="tokenizer of ViT-B-16-SigLIP"):
-        tokenizers.open_tokenizer("ViT-B-16-SigLIP")
+        tokenizers.open_clip_tokenizer("ViT-B-16-SigLIP")
     assert time.monotonic() - start < 3
 
 
@@ -37,6 +37,6 @@ def test_a_cached_one_is_opened_without_the_hub(monkeypatch: pytest.MonkeyPatch,
     )
     monkeypatch.setattr(tokenizers, "try_to_load_from_cache", lambda *_: str(tmp_path / "tokenizer.json"))
     monkeypatch.setattr(tokenizers, "hub_has_file", lambda *_: pytest.fail("the hub was asked"))
-    ids = tokenizers.open_tokenizer("ViT-B-16-SigLIP")(["a cat"])
+    ids = tokenizers.open_clip_tokenizer("ViT-B-16-SigLIP")(["a cat"])
     assert ids.shape == (1, 64)
     assert ids[0, :3].tolist() == [2, 3, 0]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.weights.digests import Part, digest
+from models.weights.digests import DigestPart, digest
 
 PARTS = st.recursive(
     st.none() | st.text() | st.binary() | st.integers() | st.floats(allow_nan=False),
@@ -13,13 +13,13 @@ PARTS = st.recursive(
 )
 
 
-def typed(part: Part) -> object:
+def typed(part: DigestPart) -> object:
     """Equality that tells 1 from 1.0 and 0.0 from -0.0, as the digest does."""
     return tuple(typed(item) for item in part) if isinstance(part, tuple) else (type(part), repr(part))
 
 
 @given(left=st.lists(PARTS, max_size=4), right=st.lists(PARTS, max_size=4))
-def test_equal_digests_mean_equal_parts(left: list[Part], right: list[Part]) -> None:
+def test_equal_digests_mean_equal_parts(left: list[DigestPart], right: list[DigestPart]) -> None:
     assert (digest(*left) == digest(*right)) == (typed(tuple(left)) == typed(tuple(right)))
 
 
@@ -37,7 +37,7 @@ def test_equal_digests_mean_equal_parts(left: list[Part], right: list[Part]) -> 
         ((("a",), "b"), (("a", "b"),)),
     ],
 )
-def test_look_alikes_differ(left: tuple[Part, ...], right: tuple[Part, ...]) -> None:
+def test_look_alikes_differ(left: tuple[DigestPart, ...], right: tuple[DigestPart, ...]) -> None:
     assert digest(*left) != digest(*right)
 
 

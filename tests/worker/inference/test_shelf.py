@@ -14,7 +14,7 @@ from core.registry import Registry, Version
 from core.settings import Settings
 from core.storage import Store
 from models.recognition.recognizer import Recognizer
-from models.weights.states import WeightsUnavailable
+from models.weights.errors import WeightsUnavailable
 from tests.core.test_registry import publish
 from worker.inference import shelf as module
 from worker.inference.shelf import Shelf
@@ -25,13 +25,13 @@ def loads(monkeypatch: pytest.MonkeyPatch, tiny: Recognizer) -> list[str]:
     """Loading is doubled at its edge: every model is the tiny one, but `clip-l14` cannot be had."""
     calls: list[str] = []
 
-    def load(name: str, **_: Any) -> Recognizer:
+    def load_model(name: str, **_: Any) -> Recognizer:
         calls.append(name)
         if name == "clip-l14":
             raise WeightsUnavailable("no weights", "get some")
         return tiny
 
-    monkeypatch.setattr(module, "load", load)
+    monkeypatch.setattr(module, "load_model", load_model)
     monkeypatch.setattr(module, "resolve_auto", lambda *_: ("lite", "no network"))
     return calls
 

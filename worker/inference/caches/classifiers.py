@@ -1,7 +1,7 @@
 """Text classifiers, remembered: one row per label, content-addressed, so no weight change can ever meet a stale row.
 
 Tiers: whole matrices and rows in this process (LRU) ▸ rows in Redis ▸ the text tower. A row's address covers the text
-tower's weights, the tokenizer, templates or prompts, the label and the normaliser (`models.classifier.ensemble.row_key`).
+tower's weights, the tokenizer, templates or prompts, the label and the normaliser (`models.classifier.keys.row_key`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import torch
 from core.prometheus import CACHE_REQUESTS
 from core.questions import Label
 from core.state import keys
-from models.classifier.ensemble import build_rows, row_key
+from models.classifier.ensemble import build_rows
+from models.classifier.keys import row_key
 from models.recognition.recognizer import Recognizer
 from worker.inference.caches.lru import ByteLRU
 
@@ -76,7 +77,17 @@ class ClassifierCache:
         self, recognizer: Recognizer, labels: Sequence[Label], templates: tuple[str, ...], normalise: bool
     ) -> tuple[list[Row], int]:
         """One row per label, and how many of them the text tower had to make."""
-        addresses = [row_key(recognizer, label.name, label.prompts, templates, normalise) for label in labels]
+        addresses = [
+            row_key(
+                label.name,
+                label.prompts,
+                templates,
+                normalise=normalise,
+                text_digest=recognizer.text_digest,
+                device_type=recognizer.device.type,
+            )
+            for label in labels
+        ]
         found = {address: row for address in addresses if (row := self._rows.get(address))}
         CACHE_REQUESTS.labels("classifier", "memory").inc(len(found))
         found |= self._from_redis([address for address in addresses if address not in found])
@@ -95,7 +106,7 @@ class ClassifierCache:
         self, recognizer: Recognizer, labels: Sequence[Label], templates: tuple[str, ...], normalise: bool
     ) -> list[Row]:
         matrix, truncated = build_rows(
-            recognizer, [(label.name, label.prompts) for label in labels], templates, normalise
+            recognizer.encode_texts, [(label.name, label.prompts) for label in labels], templates, normalise
         )  # [C, d]
         vectors = matrix.float().cpu().numpy().astype(np.float32)
         return [Row(vector.tobytes(), cut) for vector, cut in zip(vectors, truncated, strict=True)]

@@ -40,7 +40,7 @@ def probe(session: Session, feed: TrunkFeed) -> BaseToNovel | None:
         return None
     split = protocols.frequent_half(counts)
     model, classifier = _trained(session, feed, split.base)
-    texts = classifier.served_texts(session.texts)
+    texts = classifier.served_encoder(session.texts)
     novel_rows = session.text_rows(texts, split.novel, session.config.inputs.served)
     places, vectors = session.vectors(session.judged, model)  # [n, 1, d]
     before = unpack(session.kept["judged"])

@@ -12,16 +12,16 @@ from torch import Tensor
 from core.datasets import Item
 from core.errors import InvalidTraining
 from core.training_requests import TrainingRequest
-from models.classifier import rows as classifiers
+from models.classifier.inputs import TextInputs
 from models.classifier.lda import VIDEOS_PER_CLASS
-from models.classifier.rows import Classifier, TextInputs
+from models.classifier.rows import Classifier, build_classifier
 from models.fitting import shots
 from models.fitting.recipes import RECIPES
 from models.frames.sampling import Views
 from models.image.precision import DTYPES, autocasting
 from models.recognition.video_model import VideoModel
-from models.text.encoders import TextSide
-from worker.children.messages import say
+from models.text.encoder import TextEncoder
+from worker.children.messages import send_message
 from worker.decoding.dataset_clips import ClipReader
 from worker.decoding.pool import DecodePool
 from worker.training.judging.gallery import Gallery
@@ -125,12 +125,12 @@ class Session:
             known = self.base.classes
             inside = all(label in known for label in labels)
             return self.base.fixed_rows[[known.index(label) for label in labels]] if inside else None
-        return self.text_rows(self.base.texts, labels, self.base.profile.templates)
+        return self.text_rows(self.base.text_encoder, labels, self.base.profile.templates)
 
-    def text_rows(self, texts: TextSide, labels: tuple[str, ...], templates: tuple[str, ...]) -> Tensor:
+    def text_rows(self, texts: TextEncoder, labels: tuple[str, ...], templates: tuple[str, ...]) -> Tensor:
         """Unit rows [C, d] as they would be served for these labels."""
         inputs = TextInputs("templates", templates, self.request.normalize_labels)
-        return classifiers.build("text", labels=labels, texts=texts, inputs=inputs, dim=self.base.dim, seed=0).rows()
+        return build_classifier("text", labels=labels, encoder=texts, inputs=inputs, dim=self.base.dim, seed=0).rows()
 
     @property
     def scale(self) -> float:
@@ -139,7 +139,7 @@ class Session:
 
     def tell(self, phase: str, **how_far: Any) -> None:
         if self.world.leads:
-            say("progress", phase=phase, **how_far)
+            send_message("progress", phase=phase, **how_far)
 
     def fill(self, classes: tuple[str, ...]) -> Classifier:
         """W of these classes, filled as was asked. Raises: VireoError."""
@@ -148,10 +148,10 @@ class Session:
             self.tell("features")
             features = self._features()
         try:
-            classifier = classifiers.build(
+            classifier = build_classifier(
                 self.config.classifier,
                 labels=classes,
-                texts=self.texts,
+                encoder=self.texts,
                 inputs=self.config.inputs,
                 dim=self.base.dim,
                 seed=self.seed,
@@ -165,13 +165,13 @@ class Session:
         """Of classes that W cannot tell apart by their ends."""
         cut = [name for name, flag in zip(self.division.classes, self.classifier.truncated, strict=False) if flag]
         if cut and self.world.leads:
-            say("log", message=f"longer than the text tower reads, only their beginning counts: {', '.join(cut[:5])}")
+            send_message("log", message=f"longer than the text tower reads, only their beginning counts: {', '.join(cut[:5])}")
 
     def _features(self) -> tuple[Tensor, Tensor]:
         """Temporal means of the frozen tower, for LDA: at most 60 videos of each class (paper §4.3)."""
         items = self.division.train
         clips = [(item.sha256, item.label) for item in items]
-        chosen = shots.draw(clips, VIDEOS_PER_CLASS, self.seed, up_to=True).ids
+        chosen = shots.draw_shots(clips, VIDEOS_PER_CLASS, self.seed, up_to=True).ids
         gallery = self.gallery(tuple(item for item in items if item.sha256 in chosen), self.division.classes)
         kind = self.base.temporal_kind if self.base.tower.mixes_time else "mean"
         model = self.base.video_model(kind).to(self.device).eval().requires_grad_(False)
@@ -199,7 +199,7 @@ class Session:
         if self.spec.checkpoint is None:
             return State(), {}
         state, kept = checkpoints.restore(self.spec.checkpoint, self.model, self.classifier)
-        say("log", message=f"goes on from step {state.step}")
+        send_message("log", message=f"goes on from step {state.step}")
         return state, kept
 
     # training

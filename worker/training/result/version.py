@@ -8,9 +8,9 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from core.registry import CARD, Card
-from models.files import versions
+from models.files.saving import save_version
 from models.frames.sampling import Views
-from worker.children.messages import say
+from worker.children.messages import send_message
 from worker.training.judging import measures
 from worker.training.judging.measures import BaseToNovel, Scored
 from worker.training.judging.probe import probe
@@ -61,7 +61,7 @@ def conclude(session: Session) -> None:
     )
     report.write(written, session.spec.output)
     (session.spec.output / CARD).write_text(card.model_dump_json(indent=1), encoding="utf-8")
-    say("result", metrics=card.metrics["views"].get("1x1"))
+    send_message("result", metrics=card.metrics["views"].get("1x1"))
 
 
 def _judge(session: Session) -> dict[str, Scored]:
@@ -80,7 +80,7 @@ def _base_to_novel(session: Session, base_after: Scored) -> BaseToNovel | None:
         return probe(session, session.feed)
     if "unseen" not in kept or "judged" not in kept or not session.classifier.open_labels:
         return None
-    texts = session.classifier.served_texts(session.texts)
+    texts = session.classifier.served_encoder(session.texts)
     rows = session.text_rows(texts, division.novel, session.config.inputs.served)
     novel_after = session.score(session.unseen, session.model, rows, session.scale)
     return measures.base_to_novel(
@@ -92,18 +92,18 @@ def _base_to_novel(session: Session, base_after: Scored) -> BaseToNovel | None:
 
 
 def _save(session: Session) -> dict[str, Any]:
-    return versions.save(
+    return save_version(
         session.spec.output,
         session.model,
         session.base,
-        texts=session.classifier.served_texts(session.texts),
+        encoder=session.classifier.served_encoder(session.texts),
         classifier=session.classifier.state(),
     )
 
 
 def _number(session: Session) -> int:
     """Ask for the version's number, and wait for it. Raises: Stopped."""
-    say("ready")
+    send_message("ready")
     while not session.spec.number.exists():
         session.stop.check()
         time.sleep(POLL_SECONDS)

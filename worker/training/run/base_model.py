@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from core.errors import ModelUnavailable, UnknownModel
-from models.files.loader import open_base, resolve_auto
+from models.files.bases import open_base, resolve_auto
 from models.files.versions import open_version
 from models.profiles import zoo
 from models.recognition.base import Base
-from models.text.encoders import TextSide
-from models.text.external import choose_texts
-from models.weights.states import WeightsUnavailable
-from worker.children.messages import say
+from models.text.encoder import TextEncoder
+from models.text.external_encoder import choose_text_encoder
+from models.weights.errors import WeightsUnavailable
+from worker.children.messages import send_message
 from worker.training.spec import Spec
 
 
@@ -19,7 +19,7 @@ def open_model(spec: Spec) -> Base:
     settings = spec.settings
 
     def progress(what: str, share: float) -> None:
-        say("log", message=f"{what} ({share:.0%})")
+        send_message("log", message=f"{what} ({share:.0%})")
 
     try:
         if spec.version is not None:
@@ -27,17 +27,17 @@ def open_model(spec: Spec) -> Base:
         name = spec.model or settings.model
         if name == "auto":
             name, _ = resolve_auto(settings.data_dir, settings.weights)
-        if name not in zoo.names(settings.data_dir):
-            raise UnknownModel(f"There is no model {name!r}.", nearest=zoo.nearest(name, settings.data_dir))
+        if name not in zoo.model_names(settings.data_dir):
+            raise UnknownModel(f"There is no model {name!r}.", nearest=zoo.nearest_names(name, settings.data_dir))
         weights = settings.weights if name == settings.model else None
         return open_base(name, data_dir=settings.data_dir, weights_file=weights, progress=progress)
     except WeightsUnavailable as error:
         raise ModelUnavailable(error.message, hint=error.hint) from error
 
 
-def open_texts(spec: Spec, classifier: str, base: Base, seed: int) -> TextSide:
+def open_texts(spec: Spec, classifier: str, base: Base, seed: int) -> TextEncoder:
     """The text side that `classifier` reads with. Raises: ModelUnavailable."""
     try:
-        return choose_texts(classifier, base.texts, seed=seed, folder=spec.settings.data_dir / "weights")
+        return choose_text_encoder(classifier, base.text_encoder, seed=seed, folder=spec.settings.data_dir / "weights")
     except WeightsUnavailable as error:
         raise ModelUnavailable(error.message, hint=error.hint) from error

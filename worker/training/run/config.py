@@ -11,9 +11,9 @@ import torch
 from core.errors import InvalidTraining
 from core.training_requests import TrainingRequest
 from core.vocabulary import TemporalInit, TemporalKind, TunedPart
-from models.classifier.rows import TextInputs, text_inputs
+from models.classifier.inputs import TextInputs, choose_text_inputs
 from models.fitting.recipes import RECIPES, Recipe, effective_batch
-from models.fitting.shots import repeats
+from models.fitting.shots import shot_repeats
 from models.frames.augmentation import Augment
 from models.image.precision import has_native_bf16
 from models.profiles.prompts import normalise_label
@@ -79,15 +79,15 @@ def resolve(
         recipe = recipe.few_shot(clips)
     if request.epochs is not None:
         recipe = recipe.with_epochs(request.epochs)
-    again = repeats(clips, drawn) if request.shots is not None else 1
+    again = shot_repeats(clips, drawn) if request.shots is not None else 1
     batch = effective_batch(recipe, drawn * again, request.batch_size)
     tune = request.tune or recipe.tune
     augmented = request.augment if request.augment is not None else tune == "tower"
     micro = request.micro_batch or (MICRO_CPU if device.type == "cpu" else MICRO_GPU)
     try:
-        inputs = text_inputs(
+        inputs = choose_text_inputs(
             request.text_inputs or recipe.text_inputs,
-            asked=request.templates,
+            requested=request.templates,
             usual=recipe.templates or base.profile.templates,
             ensemble=recipe.ensemble or base.profile.templates,
             normalise=request.normalize_labels,

@@ -80,7 +80,7 @@ def _novel(request: TrainingRequest, dataset: Dataset, seed: int) -> tuple[str, 
 
 def _draw(available: tuple[Item, ...], k: int, seed: int) -> tuple[tuple[Item, ...], dict[str, list[str]]]:
     try:
-        drawn = shots.draw([(item.sha256, item.label) for item in available], k, seed)
+        drawn = shots.draw_shots([(item.sha256, item.label) for item in available], k, seed)
     except shots.ThinClass as error:
         raise InvalidTraining(f"{error}.", hint="Ask for fewer shots, or add clips.", field="shots") from error
     paths = {item.sha256: item.path for item in available}

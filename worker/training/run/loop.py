@@ -21,7 +21,7 @@ from torch.nn.parallel import DistributedDataParallel
 from core.errors import TrainingFailed
 from models.classifier.rows import Classifier, logits
 from models.fitting.optimizer import build_optimizer, clamp_scale, set_lr
-from models.fitting.schedule import lr_at, position
+from models.fitting.schedule import fractional_epoch, lr_at
 from models.image.precision import DTYPES, autocasting
 from models.recognition.video_model import VideoModel
 from worker.training.result.plots import TrainPoint, ValPoint
@@ -109,7 +109,7 @@ def train(
     micro_batches = feed.stream(picks for step_of in order.steps(state.step, steps) for picks in step_of)
     for step, step_of in zip(range(state.step, steps), plan, strict=True):
         epoch, iteration = divmod(step, order.per_epoch)
-        where = position(epoch, iteration, order.per_epoch, recipe.lr_every)
+        where = fractional_epoch(epoch, iteration, order.per_epoch, recipe.lr_every)
         lr = lr_at(
             where, base=config.lr, warmup=recipe.warmup_epochs, total=recipe.epochs, min_ratio=recipe.min_lr_ratio
         )

@@ -1,4 +1,4 @@
-"""Published checkpoints: every way in which they were saved, what they compute once they are here, what is refused."""
+"""Published checkpoints: every way to save them, what they compute after the import, and what is refused."""
 
 from __future__ import annotations
 
@@ -14,18 +14,24 @@ from typing import Any
 import open_clip
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from models.files import versions
-from models.files.loader import open_base
-from models.files.published import checkpoint as published
-from models.files.published import networks
-from models.files.published.checkpoint import Asked, Published
+from models.files.bases import open_base
+from models.files.published import checkpoint, networks
+from models.files.published.checkpoint import (
+    ImportOptions,
+    PublishedCheckpoint,
+    read_published,
+    write_published,
+)
 from models.files.published.heads import find_head
+from models.files.saving import save_version
 from models.image.pixels import normalised
 from models.recognition.base import Base
-from models.weights.states import StateDict, WeightsUnavailable, find_local
+from models.weights.errors import WeightsUnavailable
+from models.weights.states import StateDict, find_local_weights
 from tests.models.conftest import CPU, tiny_resnet
 from tests.models.official import (
     CONFIG,
@@ -56,20 +62,20 @@ def data_dir(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def read(data_dir: Path, content: Any, filename: str = "k400.pt", **asked: Any) -> Published:
+def read(data_dir: Path, content: Any, filename: str = "k400.pt", **asked: Any) -> PublishedCheckpoint:
     path = data_dir / "upload"
     if filename.endswith(".safetensors"):
         save_file(content, path)
     else:
         torch.save(content, path)
-    return published.read(path, filename, Asked(**asked), data_dir)
+    return read_published(path, filename, ImportOptions(**asked), data_dir)
 
 
 def publish(data_dir: Path, content: Any, **asked: Any) -> Base:
     """Read, written, and opened again as a worker does."""
     directory = data_dir / "version"
     directory.mkdir()
-    facts = published.write(directory, read(data_dir, content, **asked))
+    facts = write_published(directory, read(data_dir, content, **asked))
     card = facts | {"name": "k400", "version": 1, "classes": ["a", "b"], "open_labels": True}
     (directory / "card.json").write_text(json.dumps(card))
     return versions.open_version(directory, data_dir=data_dir, progress=quiet)
@@ -136,8 +142,8 @@ def test_it_computes_what_the_released_code_computes(data_dir: Path, kind: str) 
     served = served_vectors(version.recognizer(CPU, torch.float32), 2, 4)
     torch.testing.assert_close(served, expected, rtol=1e-4, atol=1e-5)
     base = open_base("tiny", data_dir=data_dir, progress=quiet)
-    assert torch.equal(version.texts.encode(["a cat"])[0], base.texts.encode(["a cat"])[0])
-    assert version.texts.digest == base.texts.digest
+    assert torch.equal(version.text_encoder.encode(["a cat"])[0], base.text_encoder.encode(["a cat"])[0])
+    assert version.text_encoder.digest == base.text_encoder.digest
 
 
 def test_token_t1d_comes_along(data_dir: Path) -> None:
@@ -164,7 +170,7 @@ def test_a_version_is_fine_tuned_further_with_the_head_that_it_has(data_dir: Pat
         torch.testing.assert_close(model(pixels(version, 2, 4)), expected, rtol=1e-4, atol=1e-5)
     again = data_dir / "again"
     again.mkdir()
-    said = versions.save(again, model, version, texts=version.texts, classifier={"rows": torch.eye(2, 32)})
+    said = save_version(again, model, version, encoder=version.text_encoder, classifier={"rows": torch.eye(2, 32)})
     card = said | {"name": "k400", "version": 2, "classes": ["a", "b"], "open_labels": True}
     (again / "card.json").write_text(json.dumps(card | {"profile": version.profile.to_dict()}))
     reopened = versions.open_version(again, data_dir=Path("nowhere"), progress=quiet)  # its text tower is inside now
@@ -183,7 +189,7 @@ def test_a_network_of_nobodys_shapes_becomes_an_architecture_of_its_own(data_dir
     assert "architecture of its own" in (found.note or "")
     version = publish(data_dir, nce)
     expected, _ = open_clip_texts(tiny_model(), ["a cat", "two dogs"])
-    torch.testing.assert_close(version.texts.encode(["a cat", "two dogs"])[0], expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(version.text_encoder.encode(["a cat", "two dogs"])[0], expected, rtol=1e-4, atol=1e-5)
     served = served_vectors(version.recognizer(CPU, torch.float32), 1, 3)
     torch.testing.assert_close(
         served, video_vectors(clip_state(), pixels(version, 1, 3), fusion_state()), rtol=1e-4, atol=1e-5
@@ -228,10 +234,10 @@ REAL = {
 @pytest.mark.parametrize("head", [False, True])
 def test_the_released_sizes_are_known_by_their_shapes(tmp_path: Path, name: str, head: bool) -> None:
     found, rest = find_head(vit_shapes(*REAL[name], head=head), {})
-    network = networks.find(rest, None, tmp_path)
+    network = networks.find_network(rest, None, tmp_path)
     assert (network.base, network.architecture) == (name, open_clip_name(name))
-    assert networks.fit(rest, network).keys() == rest.keys()
-    described = published._describe(found, network, None)
+    assert networks.fit_to_network(rest, network).keys() == rest.keys()
+    described = checkpoint._describe_head(found, network, None)
     heads = {"heads": 12 if "l14" in name else 8, "layers": 6, "positions": 77} if head else {}
     assert (
         described
@@ -248,7 +254,7 @@ def test_rn50_is_known_by_its_shapes(tmp_path: Path) -> None:
     with torch.device("meta"):
         model = open_clip.create_model("RN50-quickgelu", pretrained=None, load_weights=False, device="meta")
     visual = {name: t for name, t in model.state_dict().items() if name.startswith(("visual.", "logit_scale"))}
-    network = networks.find(visual, None, tmp_path)
+    network = networks.find_network(visual, None, tmp_path)
     assert (network.base, network.dim, network.text_width) == ("clip-rn50", 1024, 512)  # T-Trans would have 8 heads
 
 
@@ -283,8 +289,8 @@ def test_where_the_text_tower_comes_from_is_told(data_dir: Path) -> None:
     assert "that of tiny." in (read(data_dir, video_clip(), base="tiny").note or "")
     version = publish(data_dir, video_clip(), base="tiny")
     assert json.loads((data_dir / "version" / "card.json").read_text())["text_digest"] == ""
-    assert version.texts.digest
-    local = find_local("tiny", data_dir)
+    assert version.text_encoder.digest
+    local = find_local_weights("tiny", data_dir)
     assert local is not None
     local.unlink()
     note = read(data_dir, video_clip(), base="tiny").note or ""
@@ -316,7 +322,7 @@ def numbers(**changes: Any) -> Any:
 BAD: dict[str, tuple[Callable[[], Any], str]] = {
     "nothing": (lambda: {"epoch": 3}, "no tensors"),
     "a list": (lambda: [torch.ones(2)], "no tensors"),
-    "another model": (lambda: {"layer1.weight": torch.ones(2, 2)}, r"no image tower of CLIP's.*layer1\.weight"),
+    "another model": (lambda: {"layer1.weight": torch.ones(2, 2)}, r"no image tower of a CLIP.*layer1\.weight"),
     "two towers": (
         lambda: under("model.", clip_state()) | under("ema.", clip_state()),
         r"more than one image tower: ema\.visual\.\* and model\.visual\.\*",
@@ -328,7 +334,7 @@ BAD: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "clashing names": (
         lambda: clip_state(text=True) | fusion_state(),
-        "have the same names.*Save the temporal model apart",
+        "have the same names.*Save the temporal model separately",
     ),
     "a head without its table": (
         lambda: without(video_clip(), "fusion_model.frame_position_embeddings.weight"),
@@ -340,7 +346,7 @@ BAD: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "another fusion": (
         lambda: {"model_state_dict": clip_state(), "fusion_model_state_dict": {"lstm.weight": torch.ones(2, 2)}},
-        r"no transformer of Text4Vis: lstm\.weight",
+        r"not a transformer of Text4Vis: lstm\.weight",
     ),
     "another width": (
         lambda: clip_state() | under("fusion_model.", fusion_state(dim=64)),
@@ -352,7 +358,7 @@ BAD: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "one block less": (
         lambda: {name: t for name, t in video_clip().items() if not name.startswith("visual.transformer.resblocks.1.")},
-        "12 names are missing .*By its shapes its image tower is a ViT of 1 blocks.*nearest",
+        "12 names are missing .*By its shapes, the image tower is a ViT of 1 blocks.*most similar",
     ),
     "too much": (lambda: video_clip() | {"adapter.weight": torch.ones(2)}, r"1 are unknown \(adapter\.weight\)"),
     "half a text tower": (
@@ -375,14 +381,14 @@ BAD: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "one convolution": (lambda: clip_state() | token_conv_state(layers=1), "1 of TokenT1D's convolutions for 2 blocks"),
     "wide convolutions": (lambda: clip_state() | token_conv_state(width=32), r"\[32, 1, 3\]"),
-    "two methods": (lambda: video_clip() | token_conv_state(), "serves one of them"),
+    "two methods": (lambda: video_clip() | token_conv_state(), "supports one of them"),
     "with and without module": (
         lambda: clip_state() | under("module.", clip_state()),
         "twice, with and without 'module.'",
     ),
     "a bomb": (
         lambda: numbers(visual_proj=torch.ones(1).expand(1 << 20, 1 << 20)),
-        "no plain weights",
+        "not plain weights",
     ),
     "sparse": (lambda: numbers(visual_proj=torch.ones(64, 32).to_sparse()), "sparse"),
 }
@@ -400,11 +406,11 @@ def test_what_is_wrong_is_told_in_words(data_dir: Path, name: str) -> None:
     ("asked", "words"),
     [
         ({"base": "clip-b16"}, "does not fit clip-b16 (ViT-B-16-quickgelu)"),
-        ({"base": "lite"}, "lite is no CLIP"),
+        ({"base": "lite"}, "lite is not a CLIP"),
         ({"base": "k400:3"}, "'k400:3' cannot be the base"),
         (
             {"base": "tiny", "temporal": "mean"},
-            "'mean' was asked for, but by its tensors the file has the head 'transformer'",
+            "'mean' was requested, but by its tensors the file has the head 'transformer'",
         ),
         ({}, "text tower is not in the file"),
     ],
@@ -444,7 +450,7 @@ def test_damaged_files_are_refused_in_words(data_dir: Path) -> None:
     for content in (b"", b"not weights", whole[: len(whole) // 2], b"PK\x03\x04" + bytes(100), whole[:-30]):
         path.write_bytes(content)
         with pytest.raises(WeightsUnavailable, match=r"k400\.pt is not a state dict that can be loaded safely"):
-            published.read(path, "k400.pt", Asked(base="tiny"), data_dir)
+            read_published(path, "k400.pt", ImportOptions(base="tiny"), data_dir)
 
 
 def test_an_export_is_the_same_model_to_others_and_to_us(data_dir: Path) -> None:
@@ -454,7 +460,7 @@ def test_an_export_is_the_same_model_to_others_and_to_us(data_dir: Path) -> None
     done = export.strip(data_dir / "version" / "model.safetensors", plain)
     assert (done.dropped, done.text) == ((), True)
     theirs = open_clip.create_model(version.architecture, pretrained=None, load_weights=False)
-    state = versions.export_state(data_dir / "version")
+    state = load_file(plain)
     assert len(state) == done.tensors
     theirs.load_state_dict(state, strict=True)
     card = {"like": "clip-b16", "architecture": CONFIG, "profile": version.profile.to_dict()}

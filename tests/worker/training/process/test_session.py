@@ -154,7 +154,7 @@ def test_w_of_the_version_is_w_of_the_training(home: Path, dataset: Dataset, tmp
     card, base = train(home, dataset, tmp_path, pool)
     recognizer = base.recognizer(CPU, torch.float32)
     asked = [(label, None) for label in card.classes]
-    rows, _ = build_rows(recognizer, asked, recognizer.profile.templates, normalise=True)
+    rows, _ = build_rows(recognizer.encode_texts, asked, recognizer.profile.templates, normalise=True)
     trained = load_file(tmp_path / "output" / "model.safetensors")["classifier.rows"]
     torch.testing.assert_close(rows, trained, rtol=0, atol=1e-6)
 

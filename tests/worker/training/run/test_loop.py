@@ -16,7 +16,8 @@ from torch.multiprocessing.spawn import spawn
 
 from core.errors import TrainingFailed
 from core.vocabulary import TemporalKind
-from models.classifier.rows import Classifier, TextInputs, build
+from models.classifier.inputs import TextInputs
+from models.classifier.rows import Classifier, build_classifier
 from models.fitting.recipes import RECIPES
 from models.recognition.video_model import VideoModel
 from tests.models.conftest import tiny_base
@@ -76,7 +77,9 @@ def parts(temporal: TemporalKind = "transformer", kind: str = "text") -> tuple[V
     torch.manual_seed(0)
     base = tiny_base()
     inputs = TextInputs()
-    classifier = build(kind, labels=("a cat", "a dog"), texts=base.texts, inputs=inputs, dim=base.dim, seed=0)
+    classifier = build_classifier(
+        kind, labels=("a cat", "a dog"), encoder=base.text_encoder, inputs=inputs, dim=base.dim, seed=0
+    )
     return base.video_model(temporal, "identity"), classifier
 
 

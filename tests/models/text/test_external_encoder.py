@@ -19,10 +19,11 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from models.classifier.rows import TextInputs, build
-from models.text import external, sentence
-from models.text.external import ExternalText, choose_texts, open_external, orthonormal
-from models.weights.states import WeightsUnavailable
+from models.classifier.inputs import TextInputs
+from models.classifier.rows import build_classifier
+from models.text import minilm, pretrained
+from models.text.external_encoder import ExternalTextEncoder, choose_text_encoder, open_external_encoder, orthonormal
+from models.weights.errors import WeightsUnavailable
 from tests.models.conftest import tiny_base
 
 WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "cat", "dog", "runs", "video", "somebody", "rides", "bicycle")
@@ -71,7 +72,7 @@ def encoder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 def test_word_vectors_are_averaged_over_the_real_tokens(tmp_path: Path) -> None:
     folder = write_encoder(tmp_path / "bert")
-    ours = open_external(folder, 24, 0)
+    ours = open_external_encoder(folder, 24, 0)
     vectors, truncated = ours.encode(TEXTS)
     model = BertModel.from_pretrained(folder).eval()  # type: ignore[no-untyped-call]
     with torch.no_grad():
@@ -84,7 +85,7 @@ def test_word_vectors_are_averaged_over_the_real_tokens(tmp_path: Path) -> None:
 
 
 def test_texts_beyond_the_trained_positions_are_cut_and_told(encoder: Path) -> None:
-    vectors, truncated = open_external(encoder, 8, 0).encode(["cat " * 14, "cat " * 15, "cat " * 500])
+    vectors, truncated = open_external_encoder(encoder, 8, 0).encode(["cat " * 14, "cat " * 15, "cat " * 500])
     assert truncated == [False, True, True]  # 16 positions, two of them for the marks
     torch.testing.assert_close(vectors[1], vectors[2])
 
@@ -93,12 +94,12 @@ def test_texts_beyond_the_trained_positions_are_cut_and_told(encoder: Path) -> N
 def test_what_was_saved_gives_the_same_vectors_with_nothing_else_at_hand(
     encoder: Path, tmp_path: Path, dim: int
 ) -> None:
-    first = open_external(encoder, dim, seed=7)
+    first = open_external_encoder(encoder, dim, seed=7)
     first.encode(TEXTS)
     first.save(tmp_path / "version" / "text")
     for file in encoder.iterdir():
         file.unlink()
-    second = ExternalText.load(tmp_path / "version" / "text")
+    second = ExternalTextEncoder.load(tmp_path / "version" / "text")
     assert torch.equal(first.encode(TEXTS)[0], second.encode(TEXTS)[0])
     assert (first.digest, first.dim, first.name) == (second.digest, second.dim, second.name)
     assert str(tmp_path) not in (tmp_path / "version" / "text" / "text.json").read_text()
@@ -114,25 +115,25 @@ def test_the_fitting_matrix_is_orthonormal_and_the_seed_s(width: int, dim: int) 
 
 
 def test_a_wider_space_keeps_every_cosine(encoder: Path) -> None:
-    own, wider = (normalize(open_external(encoder, dim, 0).encode(TEXTS)[0], dim=-1) for dim in (24, 40))
+    own, wider = (normalize(open_external_encoder(encoder, dim, 0).encode(TEXTS)[0], dim=-1) for dim in (24, 40))
     torch.testing.assert_close(own @ own.T, wider @ wider.T, rtol=1e-4, atol=1e-5)
 
 
 def test_the_digest_knows_weights_words_and_matrix(tmp_path: Path) -> None:
     folder = write_encoder(tmp_path / "bert")
     digests = {
-        open_external(folder, 24, 0).digest,
-        open_external(folder, 8, 0).digest,
-        open_external(folder, 8, 1).digest,
+        open_external_encoder(folder, 24, 0).digest,
+        open_external_encoder(folder, 8, 0).digest,
+        open_external_encoder(folder, 8, 1).digest,
     }
     rules = json.loads((folder / "tokenizer.json").read_text())
     rules["model"]["vocab"] |= {"cat": 6, "dog": 5}
     (folder / "tokenizer.json").write_text(json.dumps(rules))
-    digests.add(open_external(folder, 24, 0).digest)
+    digests.add(open_external_encoder(folder, 24, 0).digest)
     state = load_file(folder / "model.safetensors")
     state["embeddings.word_embeddings.weight"][5] += 1
     save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
-    digests.add(open_external(folder, 24, 0).digest)
+    digests.add(open_external_encoder(folder, 24, 0).digest)
     assert len(digests) == 5
 
 
@@ -143,33 +144,35 @@ def test_a_pooler_that_is_not_in_the_file_changes_nothing(tmp_path: Path) -> Non
     save_file(
         {k: v for k, v in state.items() if "pooler" not in k}, folder / "model.safetensors", metadata={"format": "pt"}
     )
-    assert open_external(folder, 24, 0).digest == open_external(folder, 24, 0).digest
+    assert open_external_encoder(folder, 24, 0).digest == open_external_encoder(folder, 24, 0).digest
 
 
 def test_minilm_is_the_package_s_encoder(tmp_path: Path) -> None:
     """The same weights, read by transformers from the package's files, give the same vectors."""
-    ours = open_external("minilm", 384, 0)
-    theirs = open_external(sentence.package_folder(), 384, 0)
+    ours = open_external_encoder("minilm", 384, 0)
+    theirs = open_external_encoder(minilm.package_folder(), 384, 0)
     mine, other = (normalize(side.encode(TEXTS)[0], dim=-1) for side in (ours, theirs))
     torch.testing.assert_close(mine, other, rtol=0, atol=1e-5)
     ours.save(tmp_path)
-    again = ExternalText.load(tmp_path)
+    again = ExternalTextEncoder.load(tmp_path)
     assert again.digest == ours.digest
     assert torch.equal(again.encode(TEXTS)[0], ours.encode(TEXTS)[0])
 
 
 def test_it_fills_a_classifier(encoder: Path) -> None:
     base = tiny_base()
-    texts = choose_texts(f"text:{encoder.name}", base.texts, seed=0, folder=encoder.parent)
-    assert texts is not base.texts
-    assert choose_texts("text", base.texts, seed=0) is base.texts
+    texts = choose_text_encoder(f"text:{encoder.name}", base.text_encoder, seed=0, folder=encoder.parent)
+    assert texts is not base.text_encoder
+    assert choose_text_encoder("text", base.text_encoder, seed=0) is base.text_encoder
     inputs = TextInputs("template", ("a {}",))
-    classifier = build("text:tiny", labels=["cat", "dog"], texts=texts, inputs=inputs, dim=base.dim, seed=0)
+    classifier = build_classifier(
+        "text:tiny", labels=["cat", "dog"], encoder=texts, inputs=inputs, dim=base.dim, seed=0
+    )
     expected = normalize(texts.encode(["a cat", "a dog"])[0], dim=-1)
     torch.testing.assert_close(classifier.rows(), expected)
     assert classifier.open_labels
     with pytest.raises(ValueError, match="no learned context"):
-        build("text:tiny", labels=["cat"], texts=texts, inputs=TextInputs("context"), dim=base.dim, seed=0)
+        build_classifier("text:tiny", labels=["cat"], encoder=texts, inputs=TextInputs("context"), dim=base.dim, seed=0)
 
 
 @pytest.mark.parametrize("name", ["bert", "org/bert", "../bert", "/bert", "a/b/c/d", "nothing here"])
@@ -178,10 +181,10 @@ def test_a_name_is_neither_a_path_nor_found_where_no_hub_is(
 ) -> None:
     write_encoder(tmp_path / "bert")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(external, "hub_has_file", lambda *_: False)
+    monkeypatch.setattr(pretrained, "hub_has_file", lambda *_: False)
     (tmp_path / "weights").mkdir()
     with pytest.raises(WeightsUnavailable, match="no text encoder") as caught:
-        open_external(name, 8, 0, folder=tmp_path / "weights")
+        open_external_encoder(name, 8, 0, folder=tmp_path / "weights")
     assert "text:minilm" in (caught.value.hint or "")
 
 
@@ -189,7 +192,7 @@ def test_pickles_are_refused(encoder: Path) -> None:
     torch.save(load_file(encoder / "model.safetensors"), encoder / "pytorch_model.bin")
     (encoder / "model.safetensors").unlink()
     with pytest.raises(WeightsUnavailable, match="cannot be used"):
-        open_external(encoder, 8, 0)
+        open_external_encoder(encoder, 8, 0)
 
 
 def test_incomplete_weights_are_refused(encoder: Path) -> None:
@@ -197,11 +200,11 @@ def test_incomplete_weights_are_refused(encoder: Path) -> None:
     state.pop(next(name for name in state if "layer.1" in name))
     save_file(state, encoder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(WeightsUnavailable, match="incomplete"):
-        open_external(encoder, 8, 0)
+        open_external_encoder(encoder, 8, 0)
 
 
 def test_a_damaged_version_is_told(encoder: Path, tmp_path: Path) -> None:
-    open_external(encoder, 8, 0).save(tmp_path / "text")
+    open_external_encoder(encoder, 8, 0).save(tmp_path / "text")
     (tmp_path / "text" / "projection.safetensors").write_bytes(b"damaged")
     with pytest.raises(WeightsUnavailable, match="cannot be read"):
-        ExternalText.load(tmp_path / "text")
+        ExternalTextEncoder.load(tmp_path / "text")

@@ -1,6 +1,7 @@
-"""A sentence encoder: all-MiniLM-L6-v2, read from the pip package that carries it, computed by PyTorch's own encoder.
+"""all-MiniLM-L6-v2, a sentence encoder: its network in PyTorch, its weights and tokenizer from a pip package.
 
-It is the text tower of `lite`: the paper's "DistilBERT" case, a text-only encoder as the frozen classifier (method §5).
+It is the text tower of `lite`: the paper's "DistilBERT" case, where a text-only encoder gives the frozen classifier
+(method §5).
 """
 
 from __future__ import annotations
@@ -13,22 +14,23 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from models.weights.states import StateDict, WeightsUnavailable, read_state
+from models.weights.errors import WeightsUnavailable
+from models.weights.states import StateDict, read_state
 
 WIDTH = 384  # d of its sentence vectors
-CONTEXT_LENGTH = 256  # word pieces that it reads (its sentence_bert_config); positions beyond were never trained on
+CONTEXT_LENGTH = 256  # word pieces it reads (its sentence_bert_config); later positions were never trained
 TEXT_BATCH = 128
 
 _VOCABULARY, _POSITIONS, _LAYERS, _HEADS, _HIDDEN = 30522, 512, 6, 12, 1536
 
 
-class SentenceEncoder(nn.Module):
-    """BERT as PyTorch spells it: post-norm blocks, exact GELU; then the mean over the real tokens."""
+class MiniLM(nn.Module):
+    """BERT from PyTorch's modules: post-norm blocks, exact GELU; then the mean over the real tokens."""
 
     def __init__(self) -> None:
         super().__init__()
         self.words = nn.Embedding(_VOCABULARY, WIDTH)
-        self.positions = nn.Embedding(_POSITIONS, WIDTH)  # the one token type's vector is added in
+        self.positions = nn.Embedding(_POSITIONS, WIDTH)  # the vector of the only token type is included
         self.norm = nn.LayerNorm(WIDTH, eps=1e-12)
         block = nn.TransformerEncoderLayer(
             WIDTH, _HEADS, _HIDDEN, dropout=0.0, activation="gelu", layer_norm_eps=1e-12, batch_first=True
@@ -36,8 +38,8 @@ class SentenceEncoder(nn.Module):
         self.blocks = nn.TransformerEncoder(block, _LAYERS, enable_nested_tensor=False)
 
     def forward(self, tokens: Tensor, mask: Tensor, context: Tensor | None = None) -> Tensor:
-        """tokens: int [n, L]; mask: bool [n, L], true where a token is; context: learned vectors [M, d] that are read
-        between the start mark and the text → [n, d]."""
+        """tokens: int [n, L]; mask: bool [n, L], true for real tokens; context: learned vectors [M, d], inserted
+        between the start token and the text → [n, d]."""
         x = self.words(tokens)  # [n, L, d]
         if context is not None:
             learned = context.expand(len(x), -1, -1)  # [n, M, d]
@@ -61,13 +63,13 @@ def package_folder() -> Path:
     return Path(spec.origin).parent / "model"
 
 
-def source_state() -> StateDict:
-    """The package's tensors, under the package's names. Raises: WeightsUnavailable."""
+def read_minilm_package() -> StateDict:
+    """The package's tensors under the package's names. Raises: WeightsUnavailable."""
     return read_state(package_folder() / "model.safetensors")
 
 
-def translate(source: Mapping[str, Tensor]) -> StateDict:
-    """The published names → the names of `SentenceEncoder`; query, key and value become one matrix."""
+def to_minilm_state(source: Mapping[str, Tensor]) -> StateDict:
+    """The published names → the names of `MiniLM`; query, key and value become one matrix."""
     state = {
         "words.weight": source["embeddings.word_embeddings.weight"],
         "positions.weight": source["embeddings.position_embeddings.weight"]
@@ -76,41 +78,44 @@ def translate(source: Mapping[str, Tensor]) -> StateDict:
         "norm.bias": source["embeddings.LayerNorm.bias"],
     }
     for layer in range(_LAYERS):
-        theirs, ours = f"encoder.layer.{layer}", f"blocks.layers.{layer}"
+        published, own = f"encoder.layer.{layer}", f"blocks.layers.{layer}"
         for kind in ("weight", "bias"):
-            parts = [source[f"{theirs}.attention.self.{part}.{kind}"] for part in ("query", "key", "value")]
-            state[f"{ours}.self_attn.in_proj_{kind}"] = torch.cat(parts)  # [3d, d] or [3d]
-            for mine, name in (
+            parts = [source[f"{published}.attention.self.{part}.{kind}"] for part in ("query", "key", "value")]
+            state[f"{own}.self_attn.in_proj_{kind}"] = torch.cat(parts)  # [3d, d] or [3d]
+            for part, name in (
                 ("self_attn.out_proj", "attention.output.dense"),
                 ("norm1", "attention.output.LayerNorm"),
                 ("linear1", "intermediate.dense"),
                 ("linear2", "output.dense"),
                 ("norm2", "output.LayerNorm"),
             ):
-                state[f"{ours}.{mine}.{kind}"] = source[f"{theirs}.{name}.{kind}"]
+                state[f"{own}.{part}.{kind}"] = source[f"{published}.{name}.{kind}"]
     return state
 
 
-def open_tokenizer(file: Path) -> Tokenizer:
-    """The package's word pieces, without its fixed padding to 128 and cut at CONTEXT_LENGTH."""
+def open_minilm_tokenizer(file: Path) -> Tokenizer:
+    """The tokenizer in `file`, truncating at CONTEXT_LENGTH. The file's own padding to 128 tokens is replaced by
+    padding to the longest text of a batch."""
     tokenizer = Tokenizer.from_file(str(file))
     tokenizer.enable_truncation(CONTEXT_LENGTH)
-    tokenizer.enable_padding()  # to the longest text of a batch
+    tokenizer.enable_padding()
     return tokenizer
 
 
-def encode(
-    encoder: SentenceEncoder, tokenizer: Tokenizer, texts: list[str], context: Tensor | None = None
+def encode_sentences(
+    model: MiniLM, tokenizer: Tokenizer, texts: list[str], context: Tensor | None = None
 ) -> tuple[Tensor, list[bool]]:
-    """Unit vectors float32 [n, d] on the encoder's device, and per text whether its end was not read. `context`
-    [M, d]: see SentenceEncoder; the text then has M slots less."""
-    device = encoder.words.weight.device
+    """Unit vectors float32 [n, d] on the model's device, and for each text whether it was truncated.
+
+    context: [M, d], see `MiniLM`; it takes M of the positions that a text can use.
+    """
+    device = model.words.weight.device
     room = CONTEXT_LENGTH - (0 if context is None else len(context))
     vectors, truncated = [], []
     for start in range(0, len(texts), TEXT_BATCH):
         encodings = tokenizer.encode_batch(texts[start : start + TEXT_BATCH])
         tokens = torch.tensor([encoding.ids[:room] for encoding in encodings], device=device)  # [n, L]
         mask = torch.tensor([encoding.attention_mask[:room] for encoding in encodings], device=device).bool()  # [n, L]
-        vectors.append(nn.functional.normalize(encoder(tokens, mask, context), dim=-1))  # [n, d]
+        vectors.append(nn.functional.normalize(model(tokens, mask, context), dim=-1))  # [n, d]
         truncated += [bool(encoding.overflowing) or sum(encoding.attention_mask) > room for encoding in encodings]
     return torch.cat(vectors), truncated

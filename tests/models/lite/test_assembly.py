@@ -1,4 +1,4 @@
-"""`lite`: put together from real packages, the same everywhere, and right about real footage."""
+"""`lite` is assembled from real packages, is the same on every machine, and recognises real footage."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ import torch
 from torch.nn.functional import normalize
 
 from models.classifier.ensemble import build_rows
+from models.files.bases import open_lite
 from models.image.precision import has_native_bf16
-from models.lite import alignment, assembly
+from models.lite import assembly
 from models.profiles.zoo import ENTRIES
 from models.recognition.recognizer import Recognizer
 from models.recognition.scoring import score
-from models.text import sentence
-from models.weights.states import WeightsUnavailable
+from models.text import minilm
+from models.weights.errors import WeightsUnavailable
 from tests.models.conftest import CPU, sample
 
 EVERYDAY = (
@@ -46,12 +47,14 @@ def actions(actions20: dict[str, Path]) -> dict[str, npt.NDArray[np.uint8]]:
 def half(lite_directory: Path) -> Recognizer:
     if not has_native_bf16(CPU):
         pytest.skip("this CPU does not compute bf16 natively")
-    return assembly.open_lite(lite_directory).recognizer(CPU, torch.bfloat16, keep=False)
+    return open_lite(lite_directory).recognizer(CPU, torch.bfloat16, keep=False)
 
 
 def similarities(recognizer: Recognizer, frames: npt.NDArray[np.uint8], labels: Sequence[str]) -> torch.Tensor:
     """Cosines [C]."""
-    rows, _ = build_rows(recognizer, [(label, None) for label in labels], recognizer.profile.templates, False)
+    rows, _ = build_rows(
+        recognizer.encode_texts, [(label, None) for label in labels], recognizer.profile.templates, False
+    )
     views = recognizer.pool(recognizer.encode_frames(frames).unsqueeze(0))  # [T, d] → [1, T, d] → [1, d]
     return score(views, rows, recognizer.logit_scale, recognizer.profile.aggregate).similarities
 
@@ -117,7 +120,7 @@ def test_two_processes_may_assemble_at_once(tmp_path: Path) -> None:
     racers = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "lite")]) for _ in range(2)]
     assert [racer.wait(150) for racer in racers] == [0, 0]
     assert [path.name for path in tmp_path.iterdir()] == ["lite"]
-    assert assembly.open_lite(tmp_path / "lite").dim == sentence.WIDTH
+    assert open_lite(tmp_path / "lite").dim == minilm.WIDTH
 
 
 def test_an_outdated_directory_is_replaced(lite_directory: Path, tmp_path: Path) -> None:
@@ -126,7 +129,7 @@ def test_an_outdated_directory_is_replaced(lite_directory: Path, tmp_path: Path)
     card = json.loads((lite_directory / "card.json").read_text())
     (target / "card.json").write_text(json.dumps(card | {"recipe": 0}))
     told: list[str] = []
-    assert assembly.open_lite(target, lambda what, _: told.append(what)).name == "lite"
+    assert open_lite(target, lambda what, _: told.append(what)).name == "lite"
     assert any("assembl" in what for what in told)
     assert [path.name for path in tmp_path.iterdir()] == ["lite"]
 
@@ -138,7 +141,7 @@ def test_damage_is_repaired_from_the_packages(
     target.mkdir()
     (target / "card.json").write_bytes((lite_directory / "card.json").read_bytes())
     (target / "model.safetensors").write_bytes(b"half a file")
-    assert assembly.open_lite(target).digest == lite_recognizer.digest
+    assert open_lite(target).digest == lite_recognizer.digest
     assert [path.name for path in tmp_path.iterdir()] == ["lite"]
 
 
@@ -155,7 +158,7 @@ def test_texts_are_read_as_the_published_encoder_reads_them(lite_recognizer: Rec
     from transformers import AutoModel, AutoTokenizer
 
     texts = ["riding a bicycle", "a cat", "somebody plays the guitar in a crowded street at night"]
-    folder = str(sentence.package_folder())
+    folder = str(minilm.package_folder())
     published, tokenizer = AutoModel.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
     batch = tokenizer(texts, padding=True, return_tensors="pt")
     with torch.no_grad():
@@ -169,34 +172,3 @@ def test_texts_are_read_as_the_published_encoder_reads_them(lite_recognizer: Rec
 def test_a_text_longer_than_the_encoder_reads_is_reported(lite_recognizer: Recognizer) -> None:
     _, truncated = lite_recognizer.encode_texts(["cat " * 254, "cat " * 255])  # 256 slots, two of them for the marks
     assert truncated == [False, True]
-
-
-def test_ridge_recovers_a_linear_map() -> None:
-    generator = torch.Generator().manual_seed(0)
-    rows = torch.randn(200, 20, generator=generator)
-    rows -= rows.mean(dim=0)
-    truth = torch.randn(20, 6, generator=generator)
-    projection = alignment.ridge(rows, rows @ truth, strength=1e-9)
-    torch.testing.assert_close(projection, truth, rtol=1e-3, atol=1e-3)
-    assert alignment.ridge(rows, rows @ truth, strength=10.0).norm() < truth.norm()
-
-
-def test_conse_is_the_expected_text_vector() -> None:
-    targets = torch.eye(3)
-    logits = torch.tensor([[0.0, 0.0, 0.0], [9.0, 0.0, 0.0]])
-    vectors = alignment.conse(logits, targets)
-    torch.testing.assert_close(vectors, logits.softmax(dim=-1))
-
-
-def test_both_readings_weigh_the_same_and_an_unsure_frame_weighs_less() -> None:
-    by_probability = torch.tensor([[2.0, 0.0], [0.1, 0.0]])
-    by_projection = torch.tensor([[0.0, 50.0], [0.0, 50.0]])
-    expected = torch.tensor([[2.0, 2.0], [0.1, 0.1]])
-    torch.testing.assert_close(alignment.combine(by_probability, by_projection), expected)
-
-
-def test_the_usual_names_of_the_classes() -> None:
-    names = alignment.class_names()
-    assert len(names) == 1000
-    assert names[0] == "tench"
-    assert all(name and "," not in name for name in names)

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from models.recognition.base import Base
-from models.text.encoders import ClipTexts, SentenceTexts, text_width
+from models.text.clip_encoder import ClipTextEncoder, text_width
+from models.text.sentence_encoder import SentenceTextEncoder
 from tests.models.conftest import tiny_base, tiny_clip
 
 LONG = "cat " * 400
@@ -22,8 +23,8 @@ def base(request: pytest.FixtureRequest) -> Base:
 
 def words(base: Base, text: str) -> torch.Tensor:
     """The text tower's own vectors of a text's tokens, without start and end mark [M, w]."""
-    texts: Any = base.texts
-    if isinstance(texts, ClipTexts):
+    texts: Any = base.text_encoder
+    if isinstance(texts, ClipTextEncoder):
         tokens = open_clip.get_tokenizer("ViT-B-16-quickgelu")([text])[0]
         embedded = texts.module.get_submodule("token_embedding")(tokens[1 : int(tokens.argmax())])
     else:
@@ -33,23 +34,23 @@ def words(base: Base, text: str) -> torch.Tensor:
 
 
 def test_context_vectors_stand_where_words_would(base: Base) -> None:
-    expected, _ = base.texts.encode(["a video of cats", "a video of a very large dog in a garden"])
+    expected, _ = base.text_encoder.encode(["a video of cats", "a video of a very large dog in a garden"])
     context = words(base, "a video of")
-    actual = base.texts.encode_with_context(["cats", "a very large dog in a garden"], context)
-    assert context.shape[1] == base.texts.context_width
+    actual = base.text_encoder.encode_with_context(["cats", "a very large dog in a garden"], context)
+    assert context.shape[1] == base.text_encoder.context_width
     torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_only_the_context_learns(base: Base) -> None:
     context = words(base, "a video of").requires_grad_(True)
-    torch.autograd.backward(base.texts.encode_with_context(["cats", LONG], context).square().sum())
+    torch.autograd.backward(base.text_encoder.encode_with_context(["cats", LONG], context).square().sum())
     assert context.grad is not None
     assert (context.grad != 0).all(dim=1).any()
-    assert not any(parameter.requires_grad for parameter in base.texts.module.parameters())
+    assert not any(parameter.requires_grad for parameter in base.text_encoder.module.parameters())
 
 
 def test_texts_are_encoded_without_gradient(base: Base) -> None:
-    vectors, truncated = base.texts.encode(["cats", LONG])
+    vectors, truncated = base.text_encoder.encode(["cats", LONG])
     assert vectors.shape == (2, base.dim)
     assert not vectors.requires_grad
     assert not vectors.is_inference()  # a training loop may use them
@@ -58,14 +59,14 @@ def test_texts_are_encoded_without_gradient(base: Base) -> None:
 
 def test_what_is_cut_is_the_end(base: Base) -> None:
     context = words(base, "a video of")
-    one, other = base.texts.encode_with_context([LONG + "and a dog", LONG + "and a horse"], context)
+    one, other = base.text_encoder.encode_with_context([LONG + "and a dog", LONG + "and a horse"], context)
     torch.testing.assert_close(one, other)
 
 
 def test_a_bidirectional_tower_learns_no_context() -> None:
     model: Any = tiny_clip()
     model.attn_mask = None
-    texts = ClipTexts(model, "ViT-B-16-quickgelu")
+    texts = ClipTextEncoder(model, "ViT-B-16-quickgelu")
     assert texts.context_width is None
     with pytest.raises(TypeError, match="cannot learn a context"):
         texts.encode_with_context(["cats"], torch.zeros(4, 64))
@@ -75,7 +76,7 @@ def test_the_scale_changes_no_row_and_no_digest() -> None:
     model: Any = tiny_clip()
     with torch.no_grad():
         model.logit_scale += 1
-    assert ClipTexts(model, "ViT-B-16-quickgelu").digest == tiny_base().texts.digest
+    assert ClipTextEncoder(model, "ViT-B-16-quickgelu").digest == tiny_base().text_encoder.digest
 
 
 def test_the_width_is_the_towers_own() -> None:
@@ -84,5 +85,5 @@ def test_the_width_is_the_towers_own() -> None:
 
 
 def test_lite_reads_with_its_sentence_encoder(lite_base: Base) -> None:
-    assert isinstance(lite_base.texts, SentenceTexts)
+    assert isinstance(lite_base.text_encoder, SentenceTextEncoder)
     assert lite_base.text_width == lite_base.dim == 384

@@ -1,0 +1,18 @@
+"""A fine-tuned version on disk: model.safetensors, card.json, and text/ with what the text encoder needs besides
+weights.
+
+The file's tensors are fp32 and have these names:
+    visual.*, transformer.*, text.*, …   open_clip's own, text tower included; for lite those of its own file
+    logit_scale                          s
+    temporal.*, time_blocks.*            the temporal head; convolutions over time inside the tower
+    classifier.*                         the classifier's state, at least `rows` [C, d]
+    context                              [M, w], if the text encoder reads learned context vectors (CoOp)
+If the file has no text tower, the version uses another text encoder (in text/), or the base model's own (imported
+checkpoints without text weights: `"text": "base"` in the card).
+"""
+
+from __future__ import annotations
+
+WEIGHTS, CARD, TEXT, TOKENIZER = "model.safetensors", "card.json", "text", "tokenizer.json"
+
+ADDED = ("temporal.", "time_blocks.", "classifier.", "context")  # Vireo's prefixes; no open_clip model has such names

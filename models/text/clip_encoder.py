@@ -1,0 +1,119 @@
+"""The text towers of open_clip models as text encoders."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import open_clip
+import torch
+from torch import Tensor, nn
+
+from models.text.tokenizers import Tokenizer, open_clip_tokenizer
+from models.weights.digests import digest
+from models.weights.states import StateDict, weights_digest
+
+ClipModel = Any
+"""open_clip's CLIP or CustomTextCLIP, which have no type annotations."""
+DEFAULT_CONTEXT = 77  # CLIP's, for tokenizers that do not state their own
+NOT_TEXT = ("logit_scale", "logit_bias")  # open_clip stores them beside the text tower; they change no text vector
+
+
+class ClipTextEncoder:
+    """The text tower of an open_clip model. It takes ownership of the model and drops its image tower."""
+
+    def __init__(self, model: ClipModel, architecture: str, digest: str | None = None) -> None:
+        """digest: computed if it is not given. Raises: WeightsUnavailable if the tokenizer is missing."""
+        model.visual = None
+        self.module: nn.Module = model.eval().requires_grad_(False)
+        self.dim = _output_dim(model)
+        self._model = model
+        self._tokenizer = open_clip_tokenizer(architecture)
+        self._context = int(getattr(self._tokenizer, "context_length", None) or DEFAULT_CONTEXT)
+        self._tokenizing = threading.Lock()  # Hugging Face's fast tokenizers are not re-entrant ("Already borrowed")
+        self._causal = _is_causal(model)
+        self.digest = digest or self._digest(architecture)
+        self.context_width: int | None = model.token_embedding.embedding_dim if self._causal else None
+
+    @torch.no_grad()
+    def encode(self, texts: list[str]) -> tuple[Tensor, list[bool]]:
+        with self._tokenizing:
+            tokens = self._tokenizer(texts, context_length=self._context)  # [n, context]
+            truncated = overlong(self._tokenizer, texts, self._context)
+        tokens = tokens.to(next(self.module.parameters()).device)
+        return (encode_trimmed if self._causal else encode_whole)(self._model, tokens), truncated
+
+    def encode_with_context(self, texts: list[str], context: Tensor) -> Tensor:
+        if self.context_width is None:
+            raise TypeError("this model's text tower cannot learn a context")
+        with self._tokenizing:
+            tokens = self._tokenizer(texts, context_length=self._context - len(context))  # [n, context - M]
+        tokens = tokens.to(context.device)
+        words = self._model.token_embedding(tokens)  # [n, context - M, w]
+        learned = context.to(words.dtype).expand(len(words), -1, -1)  # [n, M, w]
+        x = torch.cat([words[:, :1], learned, words[:, 1:]], dim=1)  # [n, context, w]
+        return _read_at(self._model, x, tokens.argmax(dim=-1) + len(context))
+
+    def _digest(self, architecture: str) -> str:
+        weights = weights_digest(text_state(self.module))
+        return digest("clip-text", architecture, weights, type(self._tokenizer).__name__, self._context)
+
+
+def text_state(module: nn.Module) -> StateDict:
+    """The tensors that determine text vectors."""
+    return {name: tensor for name, tensor in module.state_dict().items() if name not in NOT_TEXT}
+
+
+def is_clip(module: nn.Module) -> bool:
+    """Whether the weights of a text encoder are those of an open_clip model."""
+    return isinstance(module, open_clip.CLIP | open_clip.CustomTextCLIP)
+
+
+def text_width(model: ClipModel) -> int:
+    """Width of an open_clip model's text tower, which may differ from the width of its output."""
+    state = model.state_dict()
+    norm = next((state[name] for name in ("ln_final.weight", "text.ln_final.weight") if name in state), None)
+    return len(norm) if norm is not None else _output_dim(model)
+
+
+def overlong(tokenizer: Tokenizer, texts: list[str], context: int) -> list[bool]:
+    """For each text whether it is truncated. open_clip's tokenizers truncate silently. With one more position, the ids
+    of a text that fits stay the same; those of a longer text change where its end token was."""
+    tokens = tokenizer(texts, context_length=context)  # [n, context]
+    wider = tokenizer(texts, context_length=context + 1)  # [n, context + 1]
+    flags: list[bool] = (tokens != wider[:, :context]).any(dim=1).tolist()  # [n]
+    return flags
+
+
+def encode_whole(model: ClipModel, tokens: Tensor) -> Tensor:
+    features: Tensor = model.encode_text(tokens)  # [n, context] → [n, d]
+    return features
+
+
+def encode_trimmed(model: ClipModel, tokens: Tensor) -> Tensor:
+    """The same as `encode_text`, without the positions after the longest text's end token. Labels use about ten of 77
+    positions, and under a causal mask no position sees a later one."""
+    ends = tokens.argmax(dim=-1)  # [n], the end token has the highest id
+    return _read_at(model, model.token_embedding(tokens[:, : int(ends.max()) + 1]), ends)
+
+
+def _read_at(model: ClipModel, x: Tensor, ends: Tensor) -> Tensor:
+    """x: embedded tokens [n, ≥ length, w]; ends: position of each end token [n] → [n, d]."""
+    length = int(ends.max()) + 1
+    x = x[:, :length] + model.positional_embedding[:length]  # [n, length, w]
+    x = model.transformer(x, attn_mask=model.attn_mask[:length, :length])
+    x = model.ln_final(x)[torch.arange(len(x), device=x.device), ends]  # [n, w]
+    features: Tensor = x @ model.text_projection  # [n, d]
+    return features
+
+
+def _is_causal(model: ClipModel) -> bool:
+    """Whether this is CLIP's own text tower: causal, and read at the end token. Only there can later positions be left
+    out."""
+    return isinstance(model, open_clip.CLIP) and model.attn_mask is not None and model.text_pool_type == "argmax"
+
+
+def _output_dim(model: ClipModel) -> int:
+    if isinstance(model, open_clip.CLIP):
+        return int(model.text_projection.shape[1])
+    return int(model.text.output_dim)
