@@ -1,5 +1,6 @@
-# What a contributor can do here. Every recipe sets up what it needs; the first time takes about two minutes.
-# VIREO_HOST, VIREO_PORT, VIREO_DATA_DIR and VIREO_MODEL steer `make run` (docs/configuration.md has them all).
+# `make` lists the recipes. Each one installs what it needs; the first time takes about two minutes.
+# VIREO_HOST, VIREO_PORT, VIREO_DATA_DIR and VIREO_MODEL configure `make run`; docs/configuration.md lists all settings.
+# Another Python:  make run PYTHON=python3.11
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -7,34 +8,37 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench format docs lock clean
+.PHONY: help run test check bench format docs transcripts lock clean
 
-help: ## show what can be done
+help: ## list the recipes
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/'
 
 run: $(VENV)/.run-ready ## run the whole service on this machine until Ctrl-C
 	@exec $(BIN)/vireo up
 
-test: $(VENV)/.dev-ready ## everything that must pass: unit, property, fault and end-to-end tests
+test: $(VENV)/.dev-ready ## run all tests: unit, property, fault and end-to-end
 	$(BIN)/python -m pytest $(ARGS)
 
-check: $(VENV)/.dev-ready ## formatting, lint, types, the walls between the rooms
+check: $(VENV)/.dev-ready ## check formatting, lint, types and the imports between rooms
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy .
 	$(BIN)/lint-imports
 
-format: $(VENV)/.dev-ready ## format the code and mend what lint can mend
+format: $(VENV)/.dev-ready ## format the code, and fix what the linter can fix
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: $(VENV)/.dev-ready ## write the tables in docs/ that are rendered from the code
+docs: $(VENV)/.dev-ready ## write the parts of the documentation that are rendered from the code
 	$(BIN)/python docs/render.py
 
-bench: $(VENV)/.dev-ready ## measure, as ratios in one run; writes benchmarks/results/*.json
+transcripts: $(VENV)/.dev-ready ## run the commands in README.md and write what they print (about five minutes)
+	$(BIN)/python docs/transcripts.py
+
+bench: $(VENV)/.dev-ready ## run the benchmarks; writes benchmarks/results/*.json
 	$(BIN)/python -m benchmarks
 
-lock: $(VENV)/.dev-ready ## pin in constraints.txt what is installed now
+lock: $(VENV)/.dev-ready ## pin the installed versions in constraints.txt
 	$(PIP) freeze --exclude-editable | grep -viE '^(vireo-client|vireo-server|pip|setuptools)[ =@]' > constraints.txt
 
 clean: ## remove the virtual environment (the data directory stays)
@@ -43,10 +47,10 @@ clean: ## remove the virtual environment (the data directory stays)
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Vireo needs Python 3.11 or newer; set PYTHON=…")'
 	@echo "Creating the virtual environment in $(VENV)"
-	@$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 $(VENV)/.run-ready: $(VENV)/bin/python pyproject.toml client/pyproject.toml constraints.txt
-	@echo "Installing what Vireo needs (about two minutes the first time; torch is large)"
+	@echo "Installing Vireo and its dependencies (about two minutes the first time; torch is large)"
 	@$(PIP) install --constraint constraints.txt --editable ./client --editable '.[offline]'
 	@touch $@
 

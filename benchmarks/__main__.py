@@ -1,8 +1,8 @@
-"""`make bench`: every benchmark whose claims the documentation makes, one after the other; or those that are named.
+"""`make bench`: runs the benchmarks behind the claims of the documentation, all of them or those that are named.
 
     python -m benchmarks [NAME…]
 
-All of them take about half an hour on two cores, most of it those of training.
+All of them take about half an hour on two cores, most of it for training.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ NAMES = (
 def main(names: list[str]) -> bool:
     """Whether every claim held."""
     if unknown := set(names) - set(NAMES):
-        print(f"no benchmark: {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
+        print(f"unknown benchmarks: {', '.join(sorted(unknown))}; known: {', '.join(NAMES)}")
         return False
-    del sys.argv[1:]  # some read options of their own there
+    del sys.argv[1:]  # some benchmarks read their own options from there
     missed: list[str] = []
     for name in names or NAMES:
         benchmark = import_module(f"benchmarks.{name}")

@@ -1,5 +1,5 @@
-"""Bad datasets: 200 archives that are broken or meant to do harm. Each must end in a clear report or a clear refusal,
-with nothing written outside of the store and nothing left behind.
+"""Bad datasets: 200 archives that are damaged or malicious. Each must end in a clear report or a clear refusal. No file
+may be written outside of the store, and none may be left behind.
 
     python -m benchmarks.bad_datasets [--count 200] [--seed 0]
 """
@@ -26,15 +26,15 @@ from core.datasets import DatasetRequest, archive_key
 from core.errors import InvalidArchive, InvalidDataset, InvalidRequest
 from core.settings import Settings
 from core.storage import Store
-from worker.datasets.preparation import prepare
+from worker.datasets.preparation import prepare_dataset
 from worker.decoding.pool import DecodePool
 from worker.jobs.cancellation import CancelToken
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """what: "archive refused", "dataset refused" or "reported". codes: reasons or findings. message: of the refusal.
-    stray: paths that should not be there."""
+    """what: "archive refused", "dataset refused" or "reported". codes: reasons of a refusal, or codes of findings.
+    message: of the refusal. stray: files that should not exist."""
 
     what: str
     codes: frozenset[str]
@@ -43,25 +43,25 @@ class Outcome:
     seconds: float
 
     def clear(self, hostile: Hostile) -> bool:
-        """Nothing stray, and what was said is to the point."""
-        said = bool(self.codes & hostile.codes) if hostile.codes else bool(self.codes)
-        return said and bool(self.message or self.what == "reported") and not self.stray
+        """Whether no stray files exist and the answer names the right reason."""
+        explained = bool(self.codes & hostile.codes) if hostile.codes else bool(self.codes)
+        return explained and bool(self.message or self.what == "reported") and not self.stray
 
 
 class Arena:
-    """A store with a canary beside it, in a folder that is empty otherwise."""
+    """A store with a canary file beside it, in a folder that is otherwise empty."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.settings = Settings(data_dir=folder / "data", max_dataset_bytes=8 << 20, max_dataset_files=200)
-        self.store = Store(self.settings.store_url, folder / "data" / "spool")
-        self.decoders = DecodePool(
-            self.settings.decode_processes,
-            10.0,
-            1 << 30,
-            self.settings.max_video_pixels,
-            self.settings.max_video_seconds,
+        self.settings = Settings(
+            data_dir=folder / "data",
+            max_dataset_bytes=8 << 20,
+            max_dataset_files=200,
+            decode_deadline=10.0,
+            decode_memory=1 << 30,
         )
+        self.store = Store(self.settings.store_url, folder / "data" / "spool")
+        self.decoders = DecodePool.from_settings(self.settings)
         (folder / "canary").mkdir()
         (folder / "canary" / "bird.txt").write_text("alive")
 
@@ -69,7 +69,7 @@ class Arena:
         self.decoders.close()
 
     def send(self, hostile: Hostile) -> Outcome:
-        """What becomes of it; the dataset that it became, if any, is deleted again."""
+        """Run the job. A dataset that it publishes is deleted again."""
         key = archive_key(hashlib.sha256(hostile.data).hexdigest())
         before = self._listing()
         with self.store.stage() as staged:
@@ -87,13 +87,13 @@ class Arena:
 
     def _prepare(self, key: str) -> tuple[str, list[str], str, str | None]:
         try:
-            made = prepare(
+            made = prepare_dataset(
                 DatasetRequest(archive=key, name="bad"),
                 store=self.store,
                 decoders=self.decoders,
                 settings=self.settings,
                 token=CancelToken(),
-                progress=lambda _: None,
+                report_progress=lambda _: None,
             )
         except InvalidArchive as error:
             return "archive refused", [error.details["reason"]], error.message, None
@@ -105,7 +105,7 @@ class Arena:
         return "reported", [finding["code"] for finding in made["report"]], "", made["dataset"]
 
     def _listing(self) -> set[str]:
-        """Every file and what is in it, but for the folders that a store always has."""
+        """Every file with its size, without the folders that a store always has."""
         usual = {"data", "data/store", "data/store/partial", "data/store/incoming", "data/store/datasets"}
         found = {
             str(path.relative_to(self.folder)) + (f" {path.stat().st_size}" if path.is_file() else "")
@@ -115,7 +115,7 @@ class Arena:
 
 
 def render(index: int) -> bytes:
-    """A small clip of its own colour."""
+    """A small clip with a brightness of its own."""
     with tempfile.NamedTemporaryFile(suffix=".mp4") as file:
         with av.open(file.name, "w") as container:
             stream = container.add_stream("libx264", rate=25, options={"preset": "ultrafast"})
@@ -154,7 +154,7 @@ def main() -> bool:
 
 
 def _sum_up(made: list[tuple[Outcome, bool]]) -> bool:
-    from benchmarks.report import Row, report  # brings torch, which no decode child should have to import
+    from benchmarks.report import Row, report  # imports torch, which no decode child should have to import
 
     clear, stray = sum(clear for _, clear in made), sum(bool(outcome.stray) for outcome, _ in made)
     return report(

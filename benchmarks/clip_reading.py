@@ -1,8 +1,8 @@
 """Clips per second that training reads with two decode children: decoded, and from frames cached on disk.
 
-10-s clips of 340×256 at 30 frames a second, one keyframe per 250 frames (decoding costs what real footage costs), 8
-frames of 224. Expected before it was built: 25 clips/s decoded, four times as many from the cache, and an optimiser
-whose step takes longer than decoding its batch waits for almost nothing.
+The clips last 10 s and have 340×256 pixels, 30 frames per second and one keyframe per 250 frames, so decoding costs
+as much as for real footage; 8 frames of 224 are read. Expectations before it was built: 25 clips/s decoded, four times
+as many from the cache, and almost no wait for an optimiser whose step takes longer than decoding its batch.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from worker.decoding.dataset_clips import ClipReader, Sample
 from worker.decoding.pool import DecodePool
 
 CHILDREN, FRAMES, BATCH, BATCHES = 2, 8, 16, 6
-VIDEOS = BATCH * BATCHES  # different files, as far as the cache can tell
+VIDEOS = BATCH * BATCHES  # files with different content, which the cache keeps apart
 
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """seconds: all in all; waited: for batches after the first; the rest is the caller's own."""
+    """seconds: in total; waited: for batches after the first; the caller spent the rest itself."""
 
     seconds: float
     waited: float
@@ -64,7 +64,7 @@ def main() -> bool:
         [
             Row("decoded, two children", rate, "/s"),
             Row("decoded, with RandAugment(2, 9)", operated.rate, "/s"),
-            Row("decoded, as evaluation looks", steady.rate, "/s"),
+            Row("decoded, frames of evaluation", steady.rate, "/s"),
             Row("first epoch with the cache", filling.rate, "/s"),
             Row("later epochs with the cache", cached.rate, "/s"),
             Row("cache on disk, per clip", megabytes, "MB"),
@@ -79,7 +79,7 @@ def pool() -> DecodePool:
 
 
 def copies(clip: Path, folder: Path) -> list[Path]:
-    """Files of other bytes and the same frames: a trailing box that players skip."""
+    """Files with the same frames and different bytes: each has a trailing box that players skip."""
     folder.mkdir()
     paths = [folder / f"{number}.mp4" for number in range(VIDEOS)]
     for number, path in enumerate(paths):

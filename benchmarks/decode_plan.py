@@ -2,7 +2,7 @@
 
     python -m benchmarks.decode_plan [--repeats 7] [--threads 1] [--keep DIR]
 
-All three convert and crop their frames alike. Repeats are interleaved, so that a busy machine hurts all three.
+All three convert and crop their frames in the same way. Repeats are interleaved, so a busy machine slows all three.
 Accepted: on each clip the plan takes at most 1.15 times as long as the better of the two.
 """
 
@@ -22,26 +22,24 @@ from pathlib import Path
 
 import av
 import numpy as np
-import numpy.typing as npt
 from av.codec.context import ThreadType
 from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
+from models.frames.arrays import UInt8Array
 from models.frames.sampling import Views, frame_indices
 from models.frames.transforms import crop_frame
 from models.profiles.profile import Profile
 from worker.video.clip import DecodeRequest, decode_clip
 from worker.video.colour import to_rgb
-from worker.video.container import Limits
+from worker.video.container import VideoLimits
 
 FRAMES = 8
 ACCEPTED = 1.15
 PROFILE = Profile("bench", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), 224, 256, ("{}",))
 RESULTS = Path(__file__).parent / "results" / "decode_plan.json"
-
-UInt8Array = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +105,7 @@ def measure(clip: Clip, folder: Path, repeats: int, threads: int) -> Row:
 
 
 def plan(path: Path, threads: int) -> list[UInt8Array]:
-    request = DecodeRequest(PROFILE, Views(), FRAMES, Limits(), threads)
+    request = DecodeRequest(PROFILE, Views(), FRAMES, VideoLimits(), threads)
     out = np.empty(request.shape, np.uint8)
     decode_clip(path, request, out)
     return list(out[0])
@@ -122,17 +120,17 @@ def sequential(path: Path, threads: int) -> list[UInt8Array]:
 
 
 def seek(path: Path, threads: int) -> list[UInt8Array]:
-    """For each wanted frame: back to its keyframe, and on from there."""
+    """For each wanted frame: seek to its keyframe and decode from there."""
     with av.open(str(path)) as container:
         stream = _stream(container, threads)
         assert stream.average_rate
         assert stream.time_base
         tick = 1 / (stream.average_rate * stream.time_base)
         wanted = [int(i * tick) for i in frame_indices(stream.frames, FRAMES, PROFILE.sampling)[0].tolist()]
-        return _crops(_sought(container, stream, pts) for pts in wanted)
+        return _crops(_seek_frame(container, stream, pts) for pts in wanted)
 
 
-def _sought(container: InputContainer, stream: VideoStream, pts: int) -> VideoFrame:
+def _seek_frame(container: InputContainer, stream: VideoStream, pts: int) -> VideoFrame:
     container.seek(pts, stream=stream)
     return next(frame for frame in container.decode(stream) if frame.pts is not None and frame.pts >= pts)
 
@@ -158,7 +156,7 @@ def _stream(container: InputContainer, threads: int) -> VideoStream:
 
 
 def render(clip: Clip, folder: Path) -> Path:
-    """A camera gliding over a textured plane: enough detail and motion that decoding costs what real footage costs."""
+    """A camera that moves over a textured plane. Decoding its detail and motion costs as much as real footage."""
     folder.mkdir(exist_ok=True)
     path = folder / f"{clip.width}x{clip.height}_{clip.seconds}s_gop{clip.gop}.mp4"
     if path.exists():

@@ -39,7 +39,7 @@ from models.classifier.inputs import TextInputs
 from models.classifier.rows import build_classifier
 from models.files.bases import open_base
 from models.recognition.base import Base
-from worker.datasets.preparation import prepare
+from worker.datasets.preparation import prepare_dataset
 from worker.decoding.dataset_clips import ClipReader, Sample
 from worker.decoding.pool import DecodePool
 from worker.jobs.cancellation import CancelToken
@@ -134,13 +134,13 @@ def imported(folder: Path, settings: Settings, pool: DecodePool) -> tuple[Datase
                 archive.writestr(name, data)
         key = archive_key(hashlib.sha256(staged.path.read_bytes()).hexdigest())
         store.publish(staged, key)
-    made = prepare(
+    made = prepare_dataset(
         DatasetRequest(archive=key, name=folder.name),
         store=store,
         decoders=pool,
         settings=settings,
         token=CancelToken(),
-        progress=lambda _: None,
+        report_progress=lambda _: None,
     )
     tree = store.local_tree(dataset_key(made["dataset"]), marker="dataset.json")
     return Dataset.model_validate_json((tree / "dataset.json").read_text(encoding="utf-8")), tree / "clips"

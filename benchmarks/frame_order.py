@@ -30,11 +30,12 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.scenes import UInt8Array, background, encode
+from benchmarks.scenes import background, encode
 from core.datasets import ClassCount, Dataset, Item, Split
 from core.settings import Settings
 from core.training_requests import TrainingRequest
 from core.vocabulary import TemporalKind
+from models.frames.arrays import UInt8Array
 from worker.decoding.pool import DecodePool
 from worker.training.run.stop import Stop
 from worker.training.spec import Spec

@@ -1,7 +1,7 @@
-"""Archives that are broken or meant to do harm, by kind: for the benchmark `bad_datasets` and for the tests.
+"""Archives that are damaged or malicious, by kind: for the benchmark `bad_datasets` and for the tests.
 
-`archives(clips)` makes the same ones for the same seed. `clips`: at least four encoded videos, which are the good part
-of each archive.
+`archives(clips)` makes the same archives for the same seed. `clips`: at least four encoded videos, the good part of
+each archive.
 """
 
 from __future__ import annotations
@@ -20,15 +20,17 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-ESCAPED = "vireo-escaped"  # every entry that tries to leave is named so: if such a file turns up, it did
+ESCAPED = (
+    "vireo-escaped"  # the name of every entry that tries to leave the archive: if such a file exists, it succeeded
+)
 
 Files = list[tuple[str, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
 class Hostile:
-    """One archive. codes: what may be said of it: reasons of a refusal, or findings of a report, of which at least one
-    must be; empty where anything clear will do."""
+    """One archive. codes: acceptable reasons of a refusal or codes of findings, of which the answer must give at least
+    one; empty if any clear answer is acceptable."""
 
     kind: str
     data: bytes = field(repr=False)
@@ -37,7 +39,7 @@ class Hostile:
 
 @dataclass(frozen=True, slots=True)
 class _Maker:
-    """clips: encoded videos, each a different one. turn: how many of its kind were made before."""
+    """clips: different encoded videos. turn: how many archives of the same kind were made before."""
 
     rng: random.Random
     clips: Sequence[bytes]
@@ -49,7 +51,7 @@ class _Maker:
         return list(zip(names, self.clips[:4], strict=True))
 
     def pack(self, files: Files) -> bytes:
-        """In a format by chance, sometimes below one folder."""
+        """In a random format, sometimes below one folder."""
         if self.rng.random() < 0.3:
             files = [(f"dataset/{name}", data) for name, data in files]
         return self.rng.choice((pack_zip, pack_tar, _pack_gz))(files)
@@ -65,10 +67,10 @@ def archives(clips: Sequence[bytes], count: int = 200, seed: int = 0) -> Iterato
 def pack_zip(files: Files, method: int = zipfile.ZIP_DEFLATED) -> bytes:
     out = io.BytesIO()
     with warnings.catch_warnings(), zipfile.ZipFile(out, "w", method) as archive:
-        warnings.simplefilter("ignore")  # names that are there twice are meant
+        warnings.simplefilter("ignore")  # duplicate names are intended
         for name, data in files:
             info = zipfile.ZipInfo("x")
-            info.filename = info.orig_filename = name  # ZipInfo's own constructor would mend it
+            info.filename = info.orig_filename = name  # the constructor of ZipInfo would correct it
             info.compress_type = method
             archive.writestr(info, data)
     return out.getvalue()
@@ -130,22 +132,22 @@ def _special(maker: _Maker) -> Made:
         for name, data in maker.good():
             archive.addfile(_member(name, len(data)), io.BytesIO(data))
         archive.addfile(_member("jump/device.mp4", kind=kinds[maker.turn % len(kinds)]))
-    # contiguous files and unknown types are read as plain ones: here an empty clip
+    # contiguous files and unknown types are read as plain files: here an empty clip
     return out.getvalue(), "special_file undecodable"
 
 
 def _sparse(maker: _Maker) -> Made:
     """Old GNU sparse: a few bytes that claim a large file."""
     header = bytearray(_member("jump/a.mp4", kind=tarfile.GNUTYPE_SPARSE).tobuf(tarfile.GNU_FORMAT))
-    header[386:398], header[398:410] = b"%011o\0" % (1 << 30), b"%011o\0" % 0  # one empty region, far out
-    header[483:495] = b"%011o\0" % (1 << (31 + maker.turn % 2))  # the size it will have
+    header[386:398], header[398:410] = b"%011o\0" % (1 << 30), b"%011o\0" % 0  # one empty region, at a large offset
+    header[483:495] = b"%011o\0" % (1 << (31 + maker.turn % 2))  # the size that it claims
     header[148:156] = b" " * 8
     header[148:156] = b"%06o\0 " % sum(header)
     return bytes(header) + pack_tar(maker.good()), "sparse"
 
 
 def _bomb(maker: _Maker) -> Made:
-    """16 MB of zeros, packed small."""
+    """16 MB of zeros, which compress well."""
     return maker.rng.choice(_bombs()), "bomb too_large"
 
 
@@ -162,7 +164,7 @@ _BOMBS: list[bytes] = []
 
 
 def _overlapping(times: int) -> bytes:
-    """A zip whose directory names one packed megabyte over and over."""
+    """A zip whose directory lists the same compressed megabyte many times."""
     one = pack_zip([("z", bytes(1 << 20))])
     directory = one.index(b"PK\x01\x02")
     end = one.index(b"PK\x05\x06")
@@ -177,7 +179,7 @@ def _many(maker: _Maker) -> Made:
 
 
 def _nested(maker: _Maker) -> Made:
-    """Archives in archives, as a quine or a bomb of many levels would be: they are files, and stay packed."""
+    """Archives in archives, as in a quine or a bomb of many levels. They are files and stay packed."""
     inner = pack_zip(maker.good())
     for _ in range(maker.rng.randrange(1, 5)):
         inner = pack_zip([("jump/inner.zip", inner), ("inner.tar.gz", _pack_gz([("x", b"x")]))])
@@ -194,7 +196,7 @@ def _encrypted(maker: _Maker) -> Made:
 
 
 def _lying(maker: _Maker) -> Made:
-    """Headers that promise another size than what is there."""
+    """Headers that declare a wrong size."""
     if maker.turn % 2:
         data = bytearray(pack_tar(maker.good()))
         data[124:136] = b"%011o\0" % maker.rng.choice((1 << 32, 7, 0))
@@ -208,7 +210,7 @@ def _lying(maker: _Maker) -> Made:
 
 
 def _truncated(maker: _Maker) -> Made:
-    data = maker.pack(maker.good()).rstrip(b"\0")  # a tar's padding is no loss
+    data = maker.pack(maker.good()).rstrip(b"\0")  # the padding of a tar is not needed
     return data[: int(len(data) * maker.rng.uniform(0.02, 0.97))], "truncated damaged not_an_archive"
 
 
@@ -230,7 +232,7 @@ def _no_archive(maker: _Maker) -> Made:
 
 
 def _columns(maker: _Maker) -> Made:
-    """Manifests that cannot be understood."""
+    """Manifests that cannot be read."""
     some = (
         "file,class\njump/a.mp4,jump\n", "", "path,label\n", "path;label,split\njump/a.mp4;jump,train\n",
         "path,label,label\njump/a.mp4,jump,jump\n", "path,label\njump/a.mp4,jump,high,train\n",
@@ -278,7 +280,7 @@ def _damaged_clips(maker: _Maker) -> Made:
 
 
 def _unicode(maker: _Maker) -> Made:
-    """One name in two compositions, right-to-left marks, emoji, and bytes that are no UTF-8."""
+    """One name in two Unicode forms, right-to-left marks, emoji, and bytes that are not UTF-8."""
     composed, apart = "Café", unicodedata.normalize("NFD", "Café")
     a, b, c, d = (data for _, data in maker.good())
     files = [(f"{composed}/x.mp4", a), (f"{apart}/x.mp4", b), ("\u202efdp/x.mp4", c), ("🕺 \u200d/x.mp4", d)]
@@ -292,7 +294,7 @@ def _unicode(maker: _Maker) -> Made:
 
 
 def _checksum_of_latin(tar: bytes) -> tuple[bytes, bytes]:
-    """The first header's checksum, and what it is once an `a` has become 0xe4."""
+    """The checksum of the first header, and its value after an `a` has become 0xe4."""
     old = tar[148:156]
     return old, b"%06o\0 " % (int(old[:6], 8) + 0xE4 - ord("a"))
 
@@ -334,7 +336,7 @@ def _names(maker: _Maker) -> Made:
         ("z/" * 60 + "a.mp4", "path_too_deep"),
         ("__MACOSX/jump/._a.mp4", "ignored_file"),
         ("jump/.DS_Store", "ignored_file"),
-        ("a.mp4", "unlisted_file conflicting_labels"),  # the second where all is in one folder
+        ("a.mp4", "unlisted_file conflicting_labels"),  # the second code if all files are in one folder
     )
     name, code = some[maker.turn % len(some)]
     return maker.pack([*maker.good(), (name, clip)]), code

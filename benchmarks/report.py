@@ -1,4 +1,4 @@
-"""How a benchmark reports: a table for people, JSON for programs, and whether its claim held."""
+"""Reports of benchmarks: a table for people, JSON for programs, and whether the claims held."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ RESULTS = Path(__file__).parent / "results"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """`claim`: what was promised of `value`, in words; `held`: whether it was kept in this run; `spread`: standard
-    deviation over seeds, where `value` is their mean."""
+    """One measured value. `claim`: what the documentation promises, in words; `held`: whether this run kept it;
+    `spread`: standard deviation over seeds if `value` is their mean."""
 
     what: str
     value: float
@@ -26,7 +26,7 @@ class Row:
 
 
 def report(name: str, rows: list[Row]) -> bool:
-    """Prints and writes; True if every claim held."""
+    """Print the table and write `results/<name>.json`. True if all claims held."""
     width = max(len(row.what) for row in rows)
     for row in rows:
         verdict = "" if row.held is None else ("  held" if row.held else "  MISSED")

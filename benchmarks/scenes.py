@@ -1,7 +1,7 @@
-"""Rendered clips for training: really encoded videos of which every frame stands for itself.
+"""Rendered clips for training: encoded videos whose frames are independent of each other.
 
-Each frame is a keyframe with a constant quantiser, so that a compressed frame knows nothing of its neighbours: no trail
-of what was there before tells the direction of a movement.
+Each frame is a keyframe with a constant quantiser, so a compressed frame holds nothing of its neighbours: no artefact
+of an earlier frame reveals the direction of a movement.
 """
 
 from __future__ import annotations
@@ -11,18 +11,16 @@ from pathlib import Path
 
 import av
 import numpy as np
-import numpy.typing as npt
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-UInt8Array = npt.NDArray[np.uint8]
-FloatArray = npt.NDArray[np.float64]
+from models.frames.arrays import FloatArray, UInt8Array
 
 _KEYFRAMES_ONLY = {"preset": "ultrafast", "qp": "18", "g": "1", "bf": "0"}
 
 
 def encode(path: Path, frames: Iterable[UInt8Array], fps: int = 24) -> None:
-    """frames: uint8 [H, W, 3] each, of one even size → an MP4 with H.264."""
+    """Write an MP4 with H.264. frames: uint8 [H, W, 3] each, all of one size, which is even."""
     with av.open(str(path), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=fps, options=_KEYFRAMES_ONLY)
         assert isinstance(stream, VideoStream)

@@ -18,7 +18,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
-from benchmarks.scenes import FloatArray, UInt8Array, background
+from benchmarks.scenes import background
+from models.frames.arrays import FloatArray, UInt8Array
 
 SIDE = 32
 COLOURS = {

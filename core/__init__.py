@@ -1,4 +1,4 @@
-"""What the gateway and the workers agree on: settings, errors, records, storage, the registry, metric names.
+"""What the gateway and the workers share: settings, errors, records, storage, the model registry, metrics.
 
 It imports no other room, no torch and no FastAPI.
 """

@@ -1,7 +1,7 @@
-"""A labelled dataset: what it holds, what was found wrong with it, and how it is divided.
+"""A labelled dataset: its clips, the findings of its check, and its splits.
 
-It lives in the store, whole and immutable: `datasets/<id>/dataset.json` beside `datasets/<id>/clips/<sha256>`. The id
-is content-addressed, so the same archive sent twice is one dataset.
+A dataset in the store never changes: `datasets/<id>/dataset.json` and `datasets/<id>/clips/<sha256>`. The id is made
+from the content, so an archive that is sent twice is one dataset.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from pydantic import BaseModel, ConfigDict, Field
 Split = Literal["train", "val", "test"]
 Severity = Literal["error", "warning", "info"]
 FindingCode = Literal[
-    "undecodable",  # files that are no video, or are damaged beyond use; left out
-    "missing_file",  # named in the manifest, not in the archive; left out
-    "unlisted_file",  # in the archive, not named in the manifest; left out
-    "ignored_file",  # not a video by its place or name (README, .DS_Store); left out
-    "thin_class",  # fewer clips than training can use
+    "undecodable",  # files that are not videos, or are too damaged; left out
+    "missing_file",  # in the manifest, not in the archive; left out
+    "unlisted_file",  # in the archive, not in the manifest; left out
+    "ignored_file",  # by its path or name not a video (README, .DS_Store); left out
+    "thin_class",  # too few clips to train on
     "imbalance",  # the largest class is many times the smallest
     "duplicate",  # the same bytes twice under one label; kept once
     "conflicting_labels",  # the same bytes under two labels; all left out
     "leak",  # the same bytes in train and in another split; left out of train
-    "unseen_class",  # classes in val or test without a train clip: held out, "novel"
-    "long_label",  # longer than a text tower reads
+    "unseen_class",  # classes in val or test without a train clip: "novel" classes
+    "long_label",  # longer than the input of a text tower
     "near_synonyms",  # two labels that differ in spelling only
-    "numeric_labels",  # ids instead of names: text says nothing about them, use `lda`
-    "no_split",  # one was made, with a seed, stratified
+    "numeric_labels",  # numbers instead of names: text says nothing about them, use `lda`
+    "no_split",  # the archive gives no split: one was made, seeded and stratified
 ]
 
 
@@ -35,13 +35,13 @@ class DatasetRecord(BaseModel):
 
 
 class Finding(DatasetRecord):
-    """One thing to know before training. `error`: nothing can be trained on this dataset."""
+    """A finding of the check. `error`: no model can be trained on this dataset."""
 
     severity: Severity
     code: FindingCode
-    message: str = Field(description="a sentence, with what to do")
-    paths: tuple[str, ...] = Field((), description="up to 20 of the files meant, as named in the archive")
-    count: int = Field(1, description="how many files, classes or pairs are meant in all")
+    message: str = Field(description="a sentence that says what is wrong and what to do")
+    paths: tuple[str, ...] = Field((), description="up to 20 of the files, as named in the archive")
+    count: int = Field(1, description="number of all files, classes or pairs that the finding is about")
 
 
 class Item(DatasetRecord):
@@ -66,11 +66,11 @@ class Dataset(DatasetRecord):
     digest: str = Field(description="sha256 over every clip's content, label and split")
     name: str
     created_at: float
-    classes: tuple[ClassCount, ...] = Field(description="in the order of the labels' indices: by name")
+    classes: tuple[ClassCount, ...] = Field(description="sorted by name, which is the order of the label indices")
     splits: dict[Split, int] = Field(description="clips per split")
     split_source: Literal["given", "made"]
-    split_seed: int | None = Field(None, description="of a split that was made")
-    seconds: float = Field(description="of video in all")
+    split_seed: int | None = Field(None, description="seed of a split that was made")
+    seconds: float = Field(description="duration of all clips together")
     bytes: int
     report: tuple[Finding, ...]
     items: tuple[Item, ...] = Field(description="sorted by path")
@@ -84,13 +84,13 @@ class Dataset(DatasetRecord):
 
 
 class DatasetRequest(DatasetRecord):
-    """The `request` of a job of kind `dataset`: an archive that the gateway has stored."""
+    """The `request` of a job of kind `dataset`: an archive in the store."""
 
     archive: str = Field(description="its key in the store")
     name: str
     split_seed: int = Field(0, ge=0)
     val_fraction: float = Field(
-        0.2, ge=0.05, le=0.5, description="Share of each class held out, where no split is given."
+        0.2, ge=0.05, le=0.5, description="Share of each class that goes to `val` where the archive gives no split."
     )
 
 
@@ -99,5 +99,5 @@ def dataset_key(dataset_id: str) -> str:
 
 
 def archive_key(sha256: str) -> str:
-    """Of an upload on its way to becoming a dataset or a model version; deleted once it was read."""
+    """The key of an uploaded archive or checkpoint, which is deleted when its job has read it."""
     return f"incoming/{sha256}"

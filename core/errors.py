@@ -1,4 +1,4 @@
-"""Every error a user can meet, in one tree. Errors are part of the interface.
+"""All errors that users can get, in one tree. They are part of the interface.
 
     VireoError                       500 internal_error
     ├── InvalidRequest               422 invalid_request
@@ -19,7 +19,7 @@
     ├── MethodNotAllowed             405 method_not_allowed
     ├── Conflict                     409 conflict
     ├── VideoTooLarge                413 video_too_large         (details.limit)
-    ├── RequestTooLarge              413 request_too_large       (what is not video: JSON bodies, form fields)
+    ├── RequestTooLarge              413 request_too_large       (archives, checkpoints, JSON bodies, form fields)
     ├── UnsupportedMedia             415 unsupported_media_type
     ├── Cancelled                    409 cancelled
     ├── TrainingFailed               500 training_failed         (details.step)
@@ -28,9 +28,9 @@
     ├── WorkerUnavailable            503 worker_unavailable      (Retry-After)
     └── StorageUnavailable           503 storage_unavailable     (Retry-After)
 
-Each class knows its HTTP `status`, a stable `code`, and carries a `message` that a user can act on, an optional
-`hint` and machine-readable `details`. Errors cross the queue as data (`to_dict` / `from_dict`), never as pickles,
-and wear one envelope everywhere: `{"error": {"code", "message", "hint", "request_id", "details"}}`.
+Each class has an HTTP `status` and a stable `code`. Each error has a `message` that says what is wrong, an optional
+`hint` that says what to do, and machine-readable `details`. Errors cross the queue as data (`to_dict`, `from_dict`),
+never as pickles, and have one envelope everywhere: `{"error": {"code", "message", "hint", "request_id", "details"}}`.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ from typing import Any, ClassVar
 
 
 class VireoError(Exception):
-    """Base of all errors that may reach a user. `message` is safe to show; a stack trace never is."""
+    """Base class of all errors that may reach a user. `message` is safe to show; a stack trace is not."""
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
     retry_after: ClassVar[int | None] = None
-    """Seconds for the `Retry-After` header; None where trying again does not help."""
+    """Seconds for the `Retry-After` header. None if a retry does not help."""
 
     def __init__(self, message: str, *, hint: str | None = None, **details: Any) -> None:
         super().__init__(message)
@@ -53,7 +53,7 @@ class VireoError(Exception):
         self.details = details
 
     def to_dict(self, request_id: str | None = None) -> dict[str, Any]:
-        """The inside of the envelope."""
+        """The content of the envelope."""
         return {
             "code": self.code,
             "message": self.message,
@@ -64,7 +64,7 @@ class VireoError(Exception):
 
     @staticmethod
     def from_dict(data: dict[str, Any]) -> VireoError:
-        """The error that `to_dict` described; an unknown code comes back as the base class."""
+        """The error that `to_dict` described. An unknown code gives the base class."""
         kind = BY_CODE.get(data.get("code", ""), VireoError)
         return kind(data.get("message", ""), hint=data.get("hint"), **data.get("details", {}))
 

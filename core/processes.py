@@ -1,6 +1,6 @@
-"""What all processes that Vireo starts have in common: how Python is called, what they may use, when they end.
+"""Starting and limiting Vireo's own processes: how Python is called, which resources they may use, when they end.
 
-The standard library is enough here: a child that reads untrusted bytes starts without site packages.
+This module imports only the standard library, because a child that reads untrusted bytes starts without site packages.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Final
 
 SAFE_PATH: Final = {"PYTHONSAFEPATH": "1"}
-"""Environment in which Python imports nothing from the current directory, in this process's children too."""
+"""With this environment, Python and every Python that it starts import nothing from the current directory."""
 
 _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 
@@ -32,16 +32,18 @@ def use_safe_path() -> None:
 def die_with_parent() -> None:
     """Call it in the child: on Linux the kernel then kills it when its parent ends.
 
-    SIGKILL is right, since nobody is left to stop the child in order: jobs have leases, and Redis has written what it
-    confirmed. Elsewhere Ctrl-C and SIGTERM end the children.
+    SIGKILL is right, because no process is left that could stop the child in order: jobs have leases, and Redis has
+    written what it confirmed. On other systems Ctrl-C and SIGTERM end the children.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def limit_resources(limits: Mapping[int, int]) -> None:
-    """Set soft and hard limits of this process for good. `limits`: resource (`resource.RLIMIT_…`) → highest value; a
-    lower hard limit that is set already stays."""
+    """Set the soft and hard limits of this process permanently. A lower hard limit that exists already stays.
+
+    limits: resource (`resource.RLIMIT_…`) → highest value.
+    """
     for what, wanted in limits.items():
         hard = resource.getrlimit(what)[1]
         limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)

@@ -1,4 +1,4 @@
-"""What can be asked about a video: labels and options, checked once at the gateway and understood by the worker."""
+"""Questions about a video: labels and options. The gateway checks them; the worker reads them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ VIEWS_PATTERN = r"^[1-4]x[13]$"
 
 
 class Label(BaseModel):
-    """One thing to look for: a name that is shown, and optionally the prompts that describe it."""
+    """One thing to look for: a name, which answers show, and optionally prompts that describe it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     prompts: tuple[str, ...] | None = Field(
-        None, description="Whole sentences that describe the label; they replace the templates for it."
+        None, description="Whole sentences that describe the label. They replace the templates for this label."
     )
 
 
@@ -32,32 +32,38 @@ LabelInput = Annotated[Label, BeforeValidator(_as_label)]
 
 
 class Options(BaseModel):
-    """How to look; every field has a default that the model's own profile decides."""
+    """Options of a question. The model's profile decides what is not given."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    model: str | None = Field(None, description="Model name; default: the server's.", examples=["lite"])
-    top_k: int | None = Field(None, ge=1, description="Return only the k best labels.")
+    model: str | None = Field(None, description="Model name; default: the server's default model.", examples=["lite"])
+    top_k: int | None = Field(None, ge=1, description="Return only the k labels with the highest scores; default: all.")
     templates: tuple[str, ...] | None = Field(
         None,
-        description="Prompt templates, each with one `{}`; several are averaged.",
+        description="Prompt templates, each with one `{}`. Several templates are averaged. Default: the model's.",
         examples=[["a video of a person {}."]],
     )
     normalize_labels: bool | None = Field(
         None,
-        description="Split CamelCase and underscores for the text encoder; names are shown as sent. Default: as a "
-        "fine-tuned model was trained, else no.",
+        description="Whether the text encoder reads `ApplyEyeMakeup` and `brush_hair` as separate words; the answer "
+        "shows the names as sent. Default: as a fine-tuned model was trained, else false.",
     )
-    frames: int | None = Field(None, ge=1, description="Frames per view; default: the model's.")
-    views: str = Field("1x1", pattern=VIEWS_PATTERN, description="clips × crops, `1x1` to `4x3`.")
-    aggregate: Aggregate | None = Field(None, description="How several views are merged; default: the model's.")
+    frames: int | None = Field(
+        None, ge=1, description="Frames per view, spread over the whole video; default: the model's."
+    )
+    views: str = Field(
+        "1x1",
+        pattern=VIEWS_PATTERN,
+        description="Clips × crops, `1x1` to `4x3`; 1 or 3 crops, along the longer side.",
+    )
+    aggregate: Aggregate | None = Field(None, description="What is averaged over several views; default: the model's.")
     threshold: float | None = Field(
-        None, ge=0, le=1, description="`abstained` is true when the best score is below it."
+        None, ge=0, le=1, description="`abstained` is true if the highest score is below this value."
     )
 
 
 class Question(Options):
-    """Labels plus options: all that a worker needs to know besides the video."""
+    """Labels and options: everything that a worker needs besides the video."""
 
     labels: tuple[Label, ...]
 
@@ -72,7 +78,7 @@ class ClassifyRequest(BaseModel):
 
 
 class EmbedRequest(BaseModel):
-    """The `request` of a job of kind `embed`: texts, or one video (one vector per question, views merged)."""
+    """The `request` of a job of kind `embed`: texts, or one video (one vector, averaged over its views)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -81,11 +87,11 @@ class EmbedRequest(BaseModel):
     model: str | None = None
     frames: int | None = Field(None, ge=1)
     views: str = Field("1x1", pattern=VIEWS_PATTERN)
-    normalize: bool = Field(True, description="Scale every vector to length 1.")
+    normalize: bool = Field(True, description="Scale each vector to length 1.")
 
 
-class Limits(BaseModel):
-    """The part of the settings that bounds a question."""
+class QuestionLimits(BaseModel):
+    """The settings that limit a question."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -94,15 +100,14 @@ class Limits(BaseModel):
     max_frames: int
 
 
-def check_labels(labels: tuple[Label, ...], limits: Limits) -> None:
+def check_labels(labels: tuple[Label, ...], limits: QuestionLimits) -> None:
     """Raises: InvalidLabels, naming the index of the first label that cannot be used."""
     if not labels:
         raise InvalidLabels("No labels were given.", hint='Send labels=["riding a bicycle","a cat"] or label_set=NAME.')
     if len(labels) > limits.max_labels:
         raise InvalidLabels(
-            f"{len(labels)} labels were given; at most {limits.max_labels} are allowed: "
-            f"labels[{limits.max_labels}] is the first too many.",
-            hint="Ask in several requests, or raise VIREO_MAX_LABELS.",
+            f"{len(labels)} labels were given; at most {limits.max_labels} are allowed.",
+            hint="Split the labels over several requests, or raise VIREO_MAX_LABELS.",
             index=limits.max_labels,
             limit=limits.max_labels,
         )
@@ -113,7 +118,7 @@ def check_labels(labels: tuple[Label, ...], limits: Limits) -> None:
         if key in seen:
             raise InvalidLabels(
                 f"labels[{index}] ({label.name!r}) repeats labels[{seen[key]}].",
-                hint="Each label may appear once; upper and lower case and spaces make no difference.",
+                hint="Each label may appear once. Case and spaces are ignored.",
                 index=index,
                 first_index=seen[key],
             )
@@ -124,7 +129,7 @@ def _folded(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
-def _check_label(index: int, label: Label, limits: Limits) -> None:
+def _check_label(index: int, label: Label, limits: QuestionLimits) -> None:
     texts = {"": label.name} | {f".prompts[{i}]": p for i, p in enumerate(label.prompts or ())}
     if label.prompts is not None and not label.prompts:
         raise InvalidLabels(
@@ -132,29 +137,29 @@ def _check_label(index: int, label: Label, limits: Limits) -> None:
         )
     for where, text in texts.items():
         if not _folded(text):
-            raise InvalidLabels(f"labels[{index}]{where} is empty.", hint="Every label needs some text.", index=index)
+            raise InvalidLabels(f"labels[{index}]{where} is empty.", hint="Every label needs text.", index=index)
         if len(text) > limits.max_label_chars:
             raise InvalidLabels(
                 f"labels[{index}]{where} has {len(text)} characters; at most {limits.max_label_chars} are allowed.",
-                hint="Say it shorter: text encoders read a few dozen words at most.",
+                hint="Shorten it: text encoders read a few dozen words at most.",
                 index=index,
                 limit=limits.max_label_chars,
             )
 
 
-def check_options(options: Options, limits: Limits) -> None:
+def check_options(options: Options, limits: QuestionLimits) -> None:
     """Raises: InvalidRequest for templates without exactly one `{}`, or more frames than allowed."""
     for index, template in enumerate(options.templates or ()):
         if template.count("{}") != 1 or "{" in template.replace("{}", "") or "}" in template.replace("{}", ""):
             raise InvalidRequest(
-                f"templates[{index}] ({template[:80]!r}) must hold {{}} exactly once and no other brace.",
+                f"templates[{index}] ({template[:80]!r}) must contain {{}} exactly once and no other brace.",
                 hint='For example "a video of a person {}."',
                 index=index,
             )
         if len(template) > limits.max_label_chars:
             raise InvalidRequest(f"templates[{index}] is longer than {limits.max_label_chars} characters.", index=index)
     if options.templates is not None and not options.templates:
-        raise InvalidRequest("templates is empty.", hint="Leave it out to use the model's own.")
+        raise InvalidRequest("templates is empty.", hint="Leave it out to use the model's templates.")
     if options.frames is not None and options.frames > limits.max_frames:
         raise InvalidRequest(
             f"frames is {options.frames}; at most {limits.max_frames} are allowed.", limit=limits.max_frames

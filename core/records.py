@@ -1,7 +1,7 @@
-"""Records that outlive a request: jobs, stored videos, label sets, workers; and the answers they carry.
+"""Records that outlive a request: jobs and their answers, stored videos, label sets, workers.
 
-They are the bodies of the HTTP contract as well, so a job read a day later says exactly what was answered then.
-Times are unix seconds (UTC) as float; durations are seconds unless the name says `_ms`.
+They are bodies of the HTTP contract as well, so a job that is read a day later has exactly the answer that was given
+then. Times are unix seconds (UTC) as float; durations are seconds unless the name says `_ms`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from core.questions import Label
-from core.state import keys
 
 
 class Record(BaseModel):
@@ -34,19 +33,9 @@ class JobState(StrEnum):
 
 JobKind = Literal["classify", "embed", "training", "evaluation", "dataset", "import"]
 
-QUEUES: dict[JobKind, str] = {
-    "classify": keys.INFERENCE,
-    "embed": keys.INFERENCE,
-    "training": keys.TRAINING,
-    "evaluation": keys.TRAINING,
-    "dataset": keys.DATASETS,
-    "import": keys.DATASETS,
-}
-"""Which kind of worker does it."""
-
 
 class Job(Record):
-    """One asynchronous thing. `request` is what the worker reads; `result` or `error` what it left."""
+    """One piece of work for a worker: its `request`, and the `result` or `error` that the worker wrote."""
 
     id: str
     kind: JobKind
@@ -54,25 +43,27 @@ class Job(Record):
     request: dict[str, Any] = Field(default_factory=dict)
     result: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
-    progress: dict[str, Any] | None = Field(None, description="`Progress` of a job that takes long")
-    attempts: int = Field(0, description="How many workers have started it; above 1 after a worker's death.")
+    progress: dict[str, Any] | None = Field(None, description="progress of a long job")
+    attempts: int = Field(0, description="number of workers that have started the job; above 1 after a worker has died")
     created_at: float
     started_at: float | None = None
     finished_at: float | None = None
 
 
 class Progress(Record):
-    """How far a training job is; in `GET /v1/jobs/{id}` and, once per step, in its event stream."""
+    """Progress of a training job, in `GET /v1/jobs/{id}` and, once per step, in the event stream."""
 
-    phase: Literal["preparing", "features", "training", "evaluating", "publishing"]
-    epoch: float = 0.0
-    epochs: float | None = None
-    step: int = 0
-    steps: int | None = None
-    loss: float | None = None
-    lr: float | None = Field(None, description="of new modules")
-    samples_per_s: float | None = None
-    eta_s: float | None = None
+    phase: Literal["preparing", "features", "training", "evaluating", "publishing"] = Field(
+        description="stage of the run"
+    )
+    epoch: float = Field(0.0, description="epochs done")
+    epochs: float | None = Field(None, description="epochs in all")
+    step: int = Field(0, description="optimiser steps done")
+    steps: int | None = Field(None, description="optimiser steps in all")
+    loss: float | None = Field(None, description="training loss of the last step")
+    lr: float | None = Field(None, description="learning rate of new modules")
+    samples_per_s: float | None = Field(None, description="clips trained on per second")
+    eta_s: float | None = Field(None, description="seconds left")
 
 
 def new_job_id() -> str:
@@ -84,7 +75,7 @@ def video_id(sha256: str) -> str:
 
 
 class VideoFacts(Record):
-    """What the container says, as shown: width and height after rotation."""
+    """Facts from the video container. Width and height are those after rotation."""
 
     duration: float = Field(description="seconds")
     width: int
@@ -100,7 +91,7 @@ class VideoRef(VideoFacts):
 
 class Prediction(Record):
     label: str
-    score: float = Field(description="softmax over the labels asked for, 0 to 1")
+    score: float = Field(description="softmax over the labels of the question, 0 to 1")
     similarity: float = Field(description="cosine of video and label, -1 to 1; comparable between questions")
 
 
@@ -121,28 +112,34 @@ class CacheUse(Record):
 
 
 class ModelRef(Record):
-    """Which recogniser spoke, and what that means for trust in it."""
+    """The model that gave an answer, and notes on its strength."""
 
     name: str
-    digest: str = Field(description="digest of the weights; enters every cache key")
-    reason: str | None = Field(None, description="why this model, when `auto` chose it")
-    note: str | None = Field(None, description="what to know about its strength, and how to get a better one")
+    digest: str = Field(description="digest of the weights, which is part of every cache key")
+    reason: str | None = Field(None, description="why `auto` chose this model")
+    note: str | None = Field(None, description="how strong the model is, and how to get a stronger one")
 
 
 class Classification(Record):
     """The answer to a question about a video."""
 
     id: str = Field(description="job id")
-    model: str
-    model_info: ModelRef
-    video: VideoRef
-    frames: list[float] = Field(description="timestamps of the frames looked at, in seconds")
-    views: str
-    predictions: list[Prediction]
-    abstained: bool
-    warnings: list[str] = Field(default_factory=list)
-    timings_ms: Timings
-    cache: CacheUse
+    model: str = Field(description="the model that answered; a fine-tuned one as `name:version`")
+    model_info: ModelRef = Field(description="`name`, `digest` of the weights, `reason` of an automatic choice, `note`")
+    video: VideoRef = Field(description="`id` for further questions, and what the container says")
+    frames: list[float] = Field(description="timestamps of the sampled frames, in seconds")
+    views: str = Field(description="clips × crops")
+    predictions: list[Prediction] = Field(
+        description="`label`, `score` and `similarity` of each label, the highest score first"
+    )
+    abstained: bool = Field(description="true if the highest score is below `threshold`")
+    warnings: list[str] = Field(
+        default_factory=list,
+        description="problems that did not prevent an answer: a truncated label, a damaged file of which some frames "
+        "could be read",
+    )
+    timings_ms: Timings = Field(description="milliseconds per stage, as the worker measured them")
+    cache: CacheUse = Field(description="whether the video's features and the classifier's rows came from a cache")
 
 
 class Embedding(Record):
@@ -160,15 +157,15 @@ class Embeddings(Record):
     warnings: list[str] = Field(default_factory=list)
 
 
-class Video(Record):
-    """A stored video. Its bytes are `blobs/<sha256>` in the store, once, however often it was sent."""
+class StoredVideo(Record):
+    """A stored video. Its bytes are in the store once, as `blobs/<sha256>`, even if it was sent several times."""
 
     sha256: str
     bytes: int
-    kept: bool = Field(description="true: until deleted; false: until `expires_at`")
+    kept: bool = Field(description="true: stored until it is deleted; false: stored until `expires_at`")
     created_at: float
     expires_at: float | None = None
-    facts: VideoFacts | None = Field(None, description="known once a worker has looked at it")
+    facts: VideoFacts | None = Field(None, description="null until a worker has decoded the video")
 
     @property
     def id(self) -> str:
@@ -187,15 +184,15 @@ class LabelSet(Record):
 
 
 class WorkerInfo(Record):
-    """What a worker says of itself with each heartbeat."""
+    """What a worker announces with each heartbeat."""
 
     id: str
     queue: str
     state: Literal["starting", "ready", "failed"]
-    detail: str = Field(description="in words: what it is doing, or why it cannot work")
+    detail: str = Field(description="what the worker is doing, or why it cannot work, in words")
     error: dict[str, Any] | None = None
     model: ModelRef | None = None
-    models: list[str] = Field(default_factory=list, description="names that it can serve")
+    models: list[str] = Field(default_factory=list, description="names of the models that it can serve")
     device: str | None = None
     precision: str | None = None
     started_at: float

@@ -1,11 +1,11 @@
-"""The registry: fine-tuned models by name and version, in the store, with no index beside them that could disagree.
+"""The registry: fine-tuned models by name and version, in the store. There is no index that could disagree with it.
 
     registry/<name>/<version>/model.safetensors, card.json, report.json, report.html, *.png
     registry/<name>/aliases.json            {"production": 3}
 
-A version is written elsewhere and appears by one rename (in a remote store: its card is written last, and what has no
-card is not there). It never changes afterwards. `name` means the newest version, `name:3` that one, `name@production`
-the one that the alias points to.
+A version is written elsewhere and published by one rename. In a remote store its card is written last, and a version
+without a card does not exist. A version never changes. `name` means the newest version, `name:3` the third,
+`name@production` the version that the alias points to.
 """
 
 from __future__ import annotations
@@ -28,42 +28,60 @@ _REF = re.compile(r"([A-Za-z0-9][A-Za-z0-9._\-]*)(?::([0-9]+)|@([a-z0-9][a-z0-9.
 
 
 class Card(BaseModel):
-    """Everything needed to serve a version and to make it again. docs/training.md documents the dictionaries."""
+    """Everything that is needed to serve a version and to train it again. docs/training.md explains the mappings."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    format: Literal[1] = 1
-    name: str
-    version: int
-    created_at: float
-    origin: Literal["trained", "imported"]
-    base: str = Field(description="model that it started from, as `name` or `name:version`")
+    format: Literal[1] = Field(1, description="version of the card's format")
+    name: str = Field(description="name of the model")
+    version: int = Field(description="number of the version")
+    created_at: float = Field(description="unix seconds")
+    origin: Literal["trained", "imported"] = Field(description="how the version was made")
+    base: str = Field(description="model that the version started from, as `name` or `name:version`")
     architecture: str = Field(description="`lite`, or open_clip's name")
-    method: str
-    recipe: str | None = None
-    temporal: dict[str, Any] = Field(description="kind, and what is needed to build it")
-    classifier: dict[str, Any] = Field(description="kind, text inputs, and what is needed to build it")
-    classes: tuple[str, ...] = Field(description="that it was trained on, in the order of W's rows")
-    open_labels: bool = Field(description="true: any labels can be asked; false: only those of `classes`")
+    method: str = Field(description="training method, `text4vis`")
+    recipe: str | None = Field(None, description="name of the recipe; null for an imported version")
+    temporal: dict[str, Any] = Field(
+        description="temporal head: `kind`, and what is needed to build it (`heads`, `layers`, `positions`, "
+        "`text_width`)"
+    )
+    classifier: dict[str, Any] = Field(description="classifier: `kind`, `text_inputs`, `templates`, `normalize_labels`")
+    classes: tuple[str, ...] = Field(description="classes of the training, in the order of W's rows")
+    open_labels: bool = Field(description="true: questions may have any labels; false: only `classes`")
     text: Literal["own", "base"] = Field("own", description="whether the text tower is in the file or is the base's")
-    profile: dict[str, Any]
-    dim: int
+    profile: dict[str, Any] = Field(
+        description="how the version was validated and is served: normalisation, crop, sampling, frames, templates"
+    )
+    dim: int = Field(description="d, width of the vectors")
     logit_scale: float = Field(description="exp(s)")
-    digest: str = Field(description="of the weights file's tensors")
-    text_digest: str
-    hyperparameters: dict[str, Any] = Field(default_factory=dict)
+    digest: str = Field(description="digest of the weights; it is in every answer and in every cache key")
+    text_digest: str = Field(description="digest of the text side")
+    hyperparameters: dict[str, Any] = Field(
+        default_factory=dict,
+        description="every number of the run: the recipe's, and `global_batch`, `micro_batch`, `lr`, `tune`, `frames`, "
+        "`precision`, `augment`, `repeats`",
+    )
     dataset: dict[str, Any] | None = Field(None, description="id, digest, name, clips per split")
-    shots: dict[str, Any] | None = Field(None, description="K, seed, and the clips drawn, by class")
-    seeds: dict[str, int] = Field(default_factory=dict)
-    metrics: dict[str, Any] = Field(default_factory=dict)
+    shots: dict[str, Any] | None = Field(
+        None, description="K, seed, and the drawn clips by class; null without few-shot"
+    )
+    seeds: dict[str, int] = Field(default_factory=dict, description="`run`; `split`, where a split was made")
+    metrics: dict[str, Any] = Field(
+        default_factory=dict,
+        description="`split` that was judged; `views`: the numbers of the version; `before`: those of the base model "
+        "on the same clips",
+    )
     base_to_novel: dict[str, Any] | None = Field(
         None,
-        description="accuracy on base and novel classes before and after, with harmonic means",
-        validation_alias=AliasChoices("base_to_novel", "freedom"),  # its name in the first cards
+        description="top-1 on base and novel classes before and after training, with harmonic means; null where the "
+        "dataset does not allow it",
+        validation_alias=AliasChoices("base_to_novel", "freedom"),  # the name in the first cards
     )
-    job: str | None = None
-    packages: dict[str, str] = Field(default_factory=dict)
-    note: str | None = None
+    job: str | None = Field(None, description="job that made the version")
+    packages: dict[str, str] = Field(
+        default_factory=dict, description="versions of Python and of the packages that computed it"
+    )
+    note: str | None = Field(None, description="what a user of the version should know")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +98,7 @@ class Version:
 
 
 class Registry:
-    """Reads are cheap (a few stats) on a local store."""
+    """Model versions in the store. On a local store a read costs a few `stat` calls."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -89,7 +107,7 @@ class Registry:
         return [name for name in self._store.children("registry") if self.versions(name)]
 
     def versions(self, name: str) -> list[int]:
-        """Published ones, ascending."""
+        """Numbers of the published versions, ascending."""
         numbers = sorted(int(child) for child in self._store.children(f"registry/{name}") if child.isdecimal())
         return [number for number in numbers if self._store.exists(f"registry/{name}/{number}/{CARD}")]
 
@@ -98,7 +116,7 @@ class Registry:
         return dict(json.loads(text)) if text else {}
 
     def knows(self, ref: str) -> bool:
-        """Whether the name in `ref` has a version at all."""
+        """Whether the name in `ref` has any version."""
         match = _REF.fullmatch(ref)
         return match is not None and bool(self.versions(match[1]))
 
@@ -106,11 +124,13 @@ class Registry:
         """Raises: UnknownModel."""
         match = _REF.fullmatch(ref)
         if match is None or not re.match(MODEL_REF_PATTERN, ref):
-            raise UnknownModel(f"{ref[:80]!r} is not a model's name.", hint="Write name, name:version or name@alias.")
+            raise UnknownModel(
+                f"{ref[:80]!r} is not a valid model name.", hint="Write name, name:version or name@alias."
+            )
         name, number, alias = match.groups()
         versions = self.versions(name)
         if not versions:
-            raise UnknownModel(f"There is no model {name!r}.", hint="GET /v1/models lists them.")
+            raise UnknownModel(f"There is no model {name!r}.", hint="GET /v1/models lists the models.")
         if alias is not None:
             aliases = self.aliases(name)
             if alias not in aliases:
@@ -122,14 +142,14 @@ class Registry:
         return Version(name, wanted)
 
     def card(self, version: Version) -> Card:
-        """Raises: UnknownModel where it has been deleted."""
+        """Raises: UnknownModel where the version has been deleted."""
         text = self._store.read_text(f"{version.key}/{CARD}")
         if text is None:
             raise UnknownModel(f"There is no model {version}.")
         return Card.model_validate_json(text)
 
     def directory(self, version: Version) -> Path:
-        """Its files on this machine; a remote store's are copied once. Raises: UnknownModel."""
+        """The directory of a version on this machine. From a remote store it is copied once. Raises: UnknownModel."""
         try:
             return self._store.local_tree(version.key, marker=CARD)
         except FileNotFoundError:
@@ -143,12 +163,12 @@ class Registry:
             raise NotFound(f"{version} has no file {name!r}.") from None
 
     def publish(self, directory: Path, version: Version) -> None:
-        """Make a finished directory visible as `version`; false steps leave nothing. Publishing what is there already
-        (by a worker that died just afterwards) changes nothing."""
+        """Make a finished directory visible as `version`, completely or not at all. A version that exists already (its
+        worker died just after publishing it) is not changed."""
         self._store.publish_tree(directory, version.key, marker=CARD)
 
     def set_alias(self, name: str, alias: str, version: int) -> None:
-        """Atomic: a reader sees the old or the new. Raises: UnknownModel."""
+        """Point an alias at a version. Atomic: readers see the old or the new one. Raises: UnknownModel."""
         self.resolve(f"{name}:{version}")
         self._store.write_text(f"registry/{name}/aliases.json", json.dumps(self.aliases(name) | {alias: version}))
 
@@ -157,7 +177,7 @@ class Registry:
         self._store.write_text(f"registry/{name}/aliases.json", json.dumps(kept))
 
     def delete(self, version: Version) -> None:
-        """Its aliases go with it. Raises: UnknownModel."""
+        """Delete a version and its aliases. Raises: UnknownModel."""
         if version.version not in self.versions(version.name):
             raise UnknownModel(f"There is no model {version}.")
         for alias, number in self.aliases(version.name).items():

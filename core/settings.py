@@ -1,6 +1,6 @@
-"""Every setting of Vireo, in one class: environment variables with the prefix `VIREO_`.
+"""All settings of Vireo: environment variables with the prefix `VIREO_`.
 
-`docs/configuration.md` is rendered from here. Byte sizes are bytes, durations are seconds, frame sizes are pixels.
+`docs/configuration.md` is rendered from this class. Sizes are bytes, durations are seconds, frame sizes are pixels.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ GIB = 1 << 30
 
 
 class Settings(BaseSettings):
-    """Read once at start; frozen, so nothing can change under a running process."""
+    """Read once at start, and frozen: settings do not change while a process runs."""
 
     model_config = SettingsConfigDict(env_prefix="VIREO_", frozen=True, extra="ignore", env_ignore_empty=True)
 
-    # where it listens and where it keeps things
+    # addresses and places
     host: str = Field("127.0.0.1", description="Address that the gateway listens on.")
     port: int = Field(8000, ge=1, le=65535, description="Port that the gateway listens on.")
     data_dir: Path = Field(
-        Path(".vireo"), description="Everything this copy keeps: Redis data, uploads, models, sockets."
+        Path(".vireo"), description="Directory for all data of this installation: Redis data, uploads, models, sockets."
     )
     store: str | None = Field(
         None,
@@ -36,79 +36,83 @@ class Settings(BaseSettings):
     )
     redis_cache_url: str | None = Field(
         None,
-        description="Redis for caches only (may evict anything). Default: the same as `VIREO_REDIS_URL`.",
+        description="Redis for caches only, which may evict anything. Default: the same as `VIREO_REDIS_URL`.",
     )
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="How much is logged.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Lowest level of the messages that are logged."
+    )
 
     # the recogniser
     model: str = Field(
         "auto",
-        description="Model for requests that name none. `auto`: `clip-b16` if it can be had, else `lite`.",
+        description="Model for requests that name none. `auto`: `clip-b16` if its weights are available, else `lite`.",
     )
     weights: Path | None = Field(
         None, description="Local weights file (.safetensors or .pt) for `VIREO_MODEL`, instead of a download."
     )
     device: str = Field("auto", description="`auto`, `cpu`, `cuda` or `cuda:N`.")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
-        "auto", description="`auto`: bf16 on GPUs and CPUs that compute it natively, else fp32."
+        "auto", description="`auto`: bf16 on GPUs and CPUs with native support, otherwise fp32."
     )
     model_memory: int = Field(
         6 * GIB,
         ge=1,
-        description="Memory for the models that one worker holds, in bytes; the least recently used goes first.",
+        description="Memory for the models of one worker, in bytes. The least recently used model is dropped first.",
     )
 
     # the worker
-    worker_threads: int = Field(8, ge=1, description="Requests that one worker handles at once.")
+    worker_threads: int = Field(8, ge=1, description="Requests that one worker handles at the same time.")
     batch_frames: int = Field(64, ge=1, description="Most frames in one forward pass of the image tower.")
     batch_wait_ms: float = Field(
         2.0, ge=0, description="Longest wait for other requests to share a forward pass, in milliseconds."
     )
-    decode_processes: int = Field(2, ge=1, description="Child processes that decode untrusted video.")
-    decode_deadline: float = Field(30.0, gt=0, description="Seconds after which one video's decoding is killed.")
-    decode_memory: int = Field(4 * GIB, ge=256 << 20, description="Memory that decoding one video may take, in bytes.")
+    decode_processes: int = Field(2, ge=1, description="Child processes of one worker that decode videos.")
+    decode_deadline: float = Field(30.0, gt=0, description="Seconds after which the decoding of a video is stopped.")
+    decode_memory: int = Field(4 * GIB, ge=256 << 20, description="Most memory for decoding one video, in bytes.")
     metrics_port: int | None = Field(
         None,
-        description="Port of the worker's own /metrics. Default: none; under `vireo up` the gateway's has it all.",
+        description="Port of the worker's own /metrics. Default: none; under `vireo up` the gateway exports them.",
     )
 
     # training
     training_processes: int = Field(
-        0, ge=0, description="Processes of one training run (DDP). 0: one per GPU, one where there is none."
+        0, ge=0, description="Processes of one training run (DDP). 0: one per GPU, or one process without a GPU."
     )
     max_archive_bytes: int = Field(
-        20 * GIB, ge=1, description="Largest dataset archive or checkpoint file that may be sent, in bytes."
+        20 * GIB, ge=1, description="Largest upload of a dataset archive or a checkpoint, in bytes."
     )
-    max_dataset_bytes: int = Field(100 * GIB, ge=1, description="Largest dataset once unpacked, in bytes.")
+    max_dataset_bytes: int = Field(100 * GIB, ge=1, description="Largest unpacked dataset, in bytes.")
     max_dataset_files: int = Field(200_000, ge=1, description="Most files in one dataset.")
 
-    # what a request may ask
-    max_upload_bytes: int = Field(2 * GIB, ge=1, description="Largest upload, in bytes.")
+    # limits of a request
+    max_upload_bytes: int = Field(2 * GIB, ge=1, description="Largest upload of a video, in bytes.")
     max_video_seconds: float = Field(3600.0, gt=0, description="Longest video, in seconds.")
     max_video_pixels: int = Field(8192 * 4352, ge=1, description="Largest frame, in pixels (width × height).")
     max_labels: int = Field(1000, ge=1, description="Most labels in one question.")
     max_label_chars: int = Field(500, ge=1, description="Longest label, prompt or template, in characters.")
-    max_frames: int = Field(64, ge=1, description="Most frames that a question may ask for per view.")
+    max_frames: int = Field(64, ge=1, description="Most frames per view in one question.")
     allowed_hosts: Annotated[frozenset[str], NoDecode] = Field(
         frozenset(),
-        description="Comma-separated hosts that `url` may name although their address is private.",
+        description="Hosts with private addresses that `video_url` may name, separated by commas.",
     )
 
-    # how long things take and last
+    # waiting times and times to live
     sync_deadline: float = Field(
-        60.0, gt=0, description="Seconds after which a waiting request is answered 202 with its job."
+        60.0,
+        gt=0,
+        description="Longest wait of a request for its job, in seconds. After it the answer is 202 with the job.",
     )
-    queue_limit: int = Field(256, ge=1, description="Most unfinished inference jobs; above it requests get 429.")
-    job_ttl: int = Field(24 * 3600, ge=60, description="Seconds that a finished job can be asked for.")
+    queue_limit: int = Field(256, ge=1, description="Most unfinished jobs in each queue. Requests beyond it get 429.")
+    job_ttl: int = Field(24 * 3600, ge=60, description="Seconds that a job is stored after it has finished.")
     video_ttl: int = Field(
         24 * 3600,
         ge=60,
-        description="Seconds that a video sent to /v1/classify is kept after its last use.",
+        description="Seconds that a video is stored after its last use, unless it is kept with POST /v1/videos.",
     )
     cache_ttl: int = Field(
         7 * 24 * 3600,
         ge=60,
-        description="Seconds that a classifier row or a video's features stay in Redis.",
+        description="Seconds that classifier rows and video features stay in the Redis cache.",
     )
 
     @field_validator("allowed_hosts", mode="before")
@@ -122,12 +126,12 @@ class Settings(BaseSettings):
 
     @property
     def training_dir(self) -> Path:
-        """Scratch of training runs on this machine; what must last is in the store."""
+        """Temporary files of training runs on this machine. Everything that must last is in the store."""
         return self.data_dir.absolute() / "training"
 
     @property
     def run_dir(self) -> Path:
-        """Sockets, pids and metric files of the running copy; emptied at start."""
+        """Sockets, pids and metric files of the running processes. It is emptied at start."""
         return self.data_dir.absolute() / "run"
 
     @property

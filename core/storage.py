@@ -1,7 +1,7 @@
-"""The artifact store: bytes under content addresses, written to a temporary name and published atomically.
+"""The artifact store: files under keys, written to a temporary name first and then published atomically.
 
-A directory by default, any fsspec URL otherwise. Whoever writes gets a `Staged` file on the local disk; `publish`
-makes it visible under its key in one step, or it never becomes visible at all.
+The store is a directory by default, or any fsspec URL. A writer gets a `Staged` file on the local disk; `publish` makes
+it visible under its key in one step. A file that is not published never becomes visible.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import fsspec
 
 from core.errors import StorageUnavailable
 
-STALE_AFTER = 6 * 3600.0  # seconds after which an abandoned partial file is swept
+STALE_AFTER = 6 * 3600.0  # seconds after which an abandoned partial file is deleted
 
 
 def blob_key(sha256: str) -> str:
@@ -30,7 +30,7 @@ def blob_key(sha256: str) -> str:
 
 @dataclass(slots=True)
 class Staged:
-    """A file being written: hashes as it goes. Leaving the `with` block unpublished deletes it."""
+    """A file that is being written and hashed. Leaving the `with` block deletes it unless it was published."""
 
     path: Path
     _file: BinaryIO
@@ -64,13 +64,13 @@ class Staged:
 
 
 class Store:
-    """Raises StorageUnavailable where the backing store cannot be reached or is full."""
+    """Raises StorageUnavailable while the backing store cannot be reached or is full."""
 
     def __init__(self, url: str, spool: Path) -> None:
-        """`spool`: local directory for partial files and, for a remote store, copies of what is read."""
+        """`spool`: local directory for partial files and, with a remote store, for copies of files that are read."""
         self._fs, self._root = fsspec.core.url_to_fs(url, use_listings_cache=False)
         self._local = "file" in self._fs.protocol
-        # Partial files must share a file system with a local store: a rename is atomic only there.
+        # Partial files must be on the file system of a local store, because only there a rename is atomic.
         self._spool = Path(self._root) / "partial" if self._local else spool
         self._spool.mkdir(parents=True, exist_ok=True)
 
@@ -79,7 +79,7 @@ class Store:
         return Staged(path, path.open("xb"))
 
     def publish(self, staged: Staged, key: str) -> None:
-        """Make a staged file visible under `key`; the same content twice is stored once."""
+        """Make a staged file visible under `key`, replacing what was there."""
         staged.close()
         try:
             if self._local:
@@ -108,7 +108,7 @@ class Store:
             part.unlink(missing_ok=True)
 
     def fetch(self, key: str, path: Path) -> bool:
-        """Copy `key` to a file of the caller's own; false where it is not there."""
+        """Copy `key` to the caller's file `path`. False if there is no such key."""
         try:
             self._fs.get_file(self._remote(key), str(path))
         except FileNotFoundError:
@@ -116,7 +116,7 @@ class Store:
         return True
 
     def local_path(self, key: str) -> Path:
-        """A file that can be opened here. Raises: FileNotFoundError."""
+        """The file on this machine; one from a remote store is copied first. Raises: FileNotFoundError."""
         if self._local:
             path = Path(self._root) / key
             if not path.exists():
@@ -144,7 +144,7 @@ class Store:
 
     @contextmanager
     def stage_tree(self) -> Iterator[Path]:
-        """An empty directory to write into, on the store's file system; what was not published by then goes."""
+        """An empty directory on the store's file system. It is deleted at the end unless it was published."""
         path = self._spool / f"{secrets.token_hex(12)}.part"
         path.mkdir()
         try:
@@ -153,8 +153,10 @@ class Store:
             shutil.rmtree(path, ignore_errors=True)
 
     def publish_tree(self, directory: Path, key: str, marker: str) -> None:
-        """Make a directory of `stage_tree` visible under `key` in one step. `marker`: the file that readers look for;
-        in a remote store it is written last. What stands under the key already stays as it is."""
+        """Make a directory of `stage_tree` visible under `key` in one step. A key that exists already is not changed.
+
+        `marker`: the file that readers look for. In a remote store it is written last.
+        """
         try:
             if self.exists(f"{key}/{marker}"):
                 return
@@ -162,13 +164,13 @@ class Store:
                 target = Path(self._root) / key
                 target.parent.mkdir(parents=True, exist_ok=True)
                 directory.replace(target)
-                directory.mkdir()  # stage_tree's own, which it will remove
+                directory.mkdir()  # `stage_tree` expects it and removes it
                 return
             files = sorted(path for path in directory.rglob("*") if path.is_file())
             for path in sorted(files, key=lambda path: path == directory / marker):
                 self._fs.put_file(str(path), self._remote(f"{key}/{path.relative_to(directory).as_posix()}"))
         except OSError as error:
-            if self.exists(f"{key}/{marker}"):  # somebody else was first
+            if self.exists(f"{key}/{marker}"):  # another process was first
                 return
             raise StorageUnavailable(f"The store refused {key}: {error}.") from error
 
@@ -190,7 +192,7 @@ class Store:
         return copy
 
     def delete_tree(self, key: str, marker: str) -> None:
-        """The marker goes first, so that no reader meets half of it."""
+        """Delete a published directory: the marker first, so that readers never see a part of it."""
         self.delete(f"{key}/{marker}")
         if self._fs.exists(self._remote(key)):
             self._fs.rm(self._remote(key), recursive=True)
@@ -198,7 +200,7 @@ class Store:
             shutil.rmtree(self._spool / "trees" / key, ignore_errors=True)
 
     def children(self, key: str) -> list[str]:
-        """Names directly below `key`, sorted; none where it is not there."""
+        """Names directly below `key`, sorted. Empty if there is no such key."""
         try:
             found = self._fs.ls(self._remote(key), detail=False)
         except FileNotFoundError:
@@ -206,7 +208,7 @@ class Store:
         return sorted(str(path).rstrip("/").rpartition("/")[2] for path in found)
 
     def read_text(self, key: str) -> str | None:
-        """None where it is not there. Not for large files."""
+        """The text under `key`; None if there is no such key. Not for large files."""
         try:
             text: str = self._fs.cat_file(self._remote(key)).decode()
         except FileNotFoundError:
@@ -214,13 +216,13 @@ class Store:
         return text
 
     def write_text(self, key: str, text: str) -> None:
-        """Replaces what was there in one step."""
+        """Write `text` under `key`, replacing what was there in one step."""
         with self.stage() as staged:
             staged.write(text.encode())
             self.publish(staged, key)
 
     def sweep(self) -> int:
-        """Delete partial files whose writer died; returns how many."""
+        """Delete partial files whose writer died. Returns their number."""
         stale = [p for p in self._spool.glob("*.part") if time.time() - p.stat().st_mtime > STALE_AFTER]
         for path in stale:
             if path.is_dir():

@@ -1,7 +1,4 @@
-"""What can be asked of the training worker: train, evaluate, import.
-
-Checked once at the gateway, understood by the worker.
-"""
+"""Requests to train, evaluate and import models. The gateway checks them; the workers read them."""
 
 from __future__ import annotations
 
@@ -25,81 +22,128 @@ class TrainingRecord(BaseModel):
 
 
 class TrainingRequest(TrainingRecord):
-    """Body of POST /v1/training-jobs, and the `request` of a job of kind `training`. Where a field is null, the recipe
-    decides; what it decided stands in the version's card."""
+    """Body of POST /v1/training-jobs, and the `request` of a job of kind `training`. The recipe decides the fields that
+    are null; the card of the version has its decisions."""
 
-    name: ModelName = Field(description="Name of the model that will get a new version.", examples=["my-gym"])
-    dataset: str = Field(pattern=r"^ds_[0-9a-f]{24}$", examples=["ds_0123456789abcdef01234567"])
-    base: ModelRefText | None = Field(
-        None, description="Model to start from; default: the server's.", examples=["lite"]
+    name: ModelName = Field(description="Name of the model that gets a new version.", examples=["my-gym"])
+    dataset: str = Field(
+        pattern=r"^ds_[0-9a-f]{24}$", description="Id of the dataset.", examples=["ds_0123456789abcdef01234567"]
     )
-    method: Literal["text4vis"] = "text4vis"
-    recipe: RecipeName = "default"
+    base: ModelRefText | None = Field(
+        None,
+        description="Model to start from: a model of the zoo or a version; default: the server's default model.",
+        examples=["lite"],
+    )
+    method: Literal["text4vis"] = Field("text4vis", description="Training method.")
+    recipe: RecipeName = Field("default", description="Recipe that decides every field that is null.")
     classifier: str = Field(
         "text",
         pattern=CLASSIFIER_PATTERN,
-        description="How W is filled: `text`, `text:<encoder>`, `lda`, `orthogonal`, `random` (frozen), or `learned`.",
+        description="How the rows of W are made: `text`, `text:<encoder>`, `lda`, `orthogonal`, `random` (all "
+        "frozen), or `learned`.",
     )
     text_inputs: TextInputKind | None = Field(None, description="What the text tower reads for each class.")
-    templates: tuple[str, ...] | None = Field(None, description="Prompt templates, each with one `{}`.")
-    normalize_labels: bool = Field(True, description="Split CamelCase and underscores for the text tower.")
+    templates: tuple[str, ...] | None = Field(
+        None,
+        description="Prompt templates, each with one `{}`: one for the text inputs `template`, several for "
+        "`templates`.",
+    )
+    normalize_labels: bool = Field(
+        True,
+        description="Whether the text tower reads `BrushHair` and `brush_hair` as separate words. Questions to the "
+        "version are read the same way unless they say otherwise.",
+    )
     temporal: TemporalKind | None = Field(None, description="Temporal head.")
-    temporal_init: TemporalInit | None = None
+    temporal_init: TemporalInit | None = Field(
+        None, description="How a new temporal head starts. `identity`: the head computes the mean at first."
+    )
     tune: TunedPart | None = Field(
-        None, description="`tower`: the whole image tower; `projection`: only its last projection, the rest is frozen."
+        None, description="Trained part of the image tower. `tower`: all of it; `projection`: only its last projection."
     )
     frames: int | None = Field(None, ge=1, le=77, description="T, frames per clip.")
-    epochs: float | None = Field(None, gt=0, le=1000)
-    batch_size: int | None = Field(None, ge=1, le=65536, description="Global batch: the same on any machine.")
+    epochs: float | None = Field(
+        None,
+        gt=0,
+        le=1000,
+        description="Length of the run. A shorter run keeps the warm-up's share, a longer run the warm-up's epochs.",
+    )
+    batch_size: int | None = Field(
+        None, ge=1, le=65536, description="Clips per step over all processes: the same on any machine."
+    )
     micro_batch: int | None = Field(
-        None, ge=1, le=4096, description="Clips in one forward pass; the rest is accumulated."
+        None,
+        ge=1,
+        le=4096,
+        description="Clips in one forward pass of one process; the gradients of a step are accumulated. Default: 2 on "
+        "a CPU, 32 on a GPU.",
     )
     learning_rate: float | None = Field(
-        None, gt=0, le=1.0, description="Of new modules; the tower's is in the recipe's ratio."
+        None, gt=0, le=1.0, description="Learning rate of new modules; the tower's follows in the recipe's ratio."
     )
-    shots: int | None = Field(None, ge=1, description="Few-shot: K clips per class, drawn with the seed.")
-    seed: int | None = Field(None, ge=0, lt=1 << 31, description="Of shots, order, crops and new weights.")
-    augment: bool | None = Field(None, description="Train augmentation on or off; default: the recipe's.")
-    precision: Precision = "auto"
-    gradient_checkpointing: bool = False
-    cache_frames: bool = Field(False, description="Keep decoded frames as uint8 on disk during the run.")
+    shots: int | None = Field(None, ge=1, description="Few-shot training: K clips per class, drawn with the seed.")
+    seed: int | None = Field(
+        None, ge=0, lt=1 << 31, description="Seed of shots, clip order, crops and new weights; default: the recipe's."
+    )
+    augment: bool | None = Field(
+        None, description="Training augmentation. Default: on, but off where only the projection is trained."
+    )
+    precision: Precision = Field(
+        "auto", description="Precision of the computation; the weights stay fp32. `auto`: what the device supports."
+    )
+    gradient_checkpointing: bool = Field(False, description="Use less memory and more time.")
+    cache_frames: bool = Field(False, description="Keep the decoded frames as uint8 on disk during the run.")
     novel: float | tuple[str, ...] | None = Field(
         None,
-        description="Classes to leave out of training, by name or as a share, to measure what it costs other labels.",
+        description="Classes to leave out of training, by name or as a share. The report compares the accuracy on them "
+        "before and after training.",
     )
-    views: str = Field("1x1", pattern=VIEWS_PATTERN, description="Multi-view evaluation beside the single view.")
+    views: str = Field(
+        "1x1",
+        pattern=VIEWS_PATTERN,
+        description="Views (clips × crops) of a second evaluation beside the single-view one.",
+    )
 
 
 class EvaluationRequest(TrainingRecord):
     """Body of POST /v1/evaluations, and the `request` of a job of kind `evaluation`."""
 
     model: ModelRefText | None = Field(
-        None, description="Model, `name:version` or `name@alias`; default: the server's."
+        None, description="Model: `name`, `name:version` or `name@alias`; default: the server's default model."
     )
-    dataset: str = Field(pattern=r"^ds_[0-9a-f]{24}$")
+    dataset: str = Field(pattern=r"^ds_[0-9a-f]{24}$", description="Id of the dataset.")
     split: Literal["train", "val", "test", "all"] = Field(
-        "val", description="`val` falls to `test` where there is none."
+        "val", description="Clips to judge. `val` means `test` where the dataset has no `val`."
     )
     protocol: Literal["standard", "half_class"] = Field(
         "standard",
-        description="`half_class`: ten seeded halves of the classes, mean and deviation (zero-shot, paper §4.3).",
+        description="`half_class`: mean and deviation over ten seeded halves of the classes (zero-shot, paper §4.3).",
     )
-    labels: tuple[str, ...] | None = Field(None, description="Other wordings, in the order of the dataset's classes.")
-    templates: tuple[str, ...] | None = None
-    normalize_labels: bool = True
-    frames: int | None = Field(None, ge=1, le=77)
-    views: str = Field("1x1", pattern=VIEWS_PATTERN)
-    aggregate: Aggregate | None = None
+    labels: tuple[str, ...] | None = Field(
+        None, description="Labels to use instead of the class names, in the order of the dataset's classes."
+    )
+    templates: tuple[str, ...] | None = Field(
+        None, description="Prompt templates, each with one `{}`; default: the model's."
+    )
+    normalize_labels: bool = Field(
+        True, description="Whether the text tower reads `BrushHair` and `brush_hair` as separate words."
+    )
+    frames: int | None = Field(None, ge=1, le=77, description="T, frames per clip; default: the model's.")
+    views: str = Field(
+        "1x1",
+        pattern=VIEWS_PATTERN,
+        description="Views (clips × crops) of a second evaluation beside the single-view one.",
+    )
+    aggregate: Aggregate | None = Field(None, description="What is averaged over several views; default: the model's.")
 
 
 class ImportRequest(TrainingRecord):
-    """The `request` of a job of kind `import`: a published checkpoint that the gateway has stored."""
+    """The `request` of a job of kind `import`: a published checkpoint in the store."""
 
     file: str = Field(description="its key in the store")
     filename: str
     name: ModelName
     base: ModelRefText | None = Field(
-        None, description="Zoo model whose architecture, text tower and tokenizer it has."
+        None, description="Zoo model that has the architecture, text tower and tokenizer of the checkpoint."
     )
     temporal: TemporalKind | None = None
     frames: int | None = Field(None, ge=1, le=77)

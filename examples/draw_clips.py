@@ -1,7 +1,7 @@
-"""`python examples/draw_clips.py FOLDER`: forty short clips of moving things, four classes, to try training with.
+"""`python examples/draw_clips.py FOLDER`: writes forty short clips in four classes, to try training with.
 
-Coloured balls and boxes drift over grey ground: easy enough to be learnt in a minute on a laptop, and nobody's footage.
-The same clips each time.
+Coloured balls and boxes drift over a grey background, which a model learns within a minute on a laptop. Every call
+writes the same clips.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ CLASSES = {
 
 
 def frames(label: str, rng: np.random.Generator) -> Iterator[UInt8Array]:
-    """uint8 [H, W, 3], sRGB, one after the other."""
-    ground, colour = rng.integers(60, 200), np.array(CLASSES[label]) + rng.integers(-15, 15, 3)
+    """The frames in order, uint8 [H, W, 3], sRGB."""
+    background, colour = rng.integers(60, 200), np.array(CLASSES[label]) + rng.integers(-15, 15, 3)
     x, y = rng.uniform(40, WIDTH - 40), rng.uniform(30, HEIGHT - 30)
     step_x, step_y = rng.uniform(-1.5, 1.5, 2)
     rows, columns = np.mgrid[:HEIGHT, :WIDTH]
     for index in range(FRAMES):
         right, down = columns - x - step_x * index, rows - y - step_y * index  # [H, W]
         inside = np.hypot(right, down) < 22 if "ball" in label else np.maximum(abs(right), abs(down)) < 20
-        frame = np.where(inside[..., None], colour, ground)  # [H, W, 3]
+        frame = np.where(inside[..., None], colour, background)  # [H, W, 3]
         yield np.clip(frame + rng.normal(0, 4, frame.shape), 0, 255).astype(np.uint8)
 
 

@@ -1,4 +1,5 @@
-"""`vireo up` and the operator's other commands: starting, watching and examining a copy of Vireo on one machine.
+"""The commands that run Vireo on one machine: `vireo up` starts and watches it, `vireo doctor` examines it, `vireo
+sample` writes a clip to try it with.
 
-It may import `core` and the client; it starts the other rooms as processes and never imports them.
+The launcher may import `core` and the client. It starts the other rooms as processes and never imports them.
 """

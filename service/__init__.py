@@ -1,1 +1,1 @@
-"""The FastAPI gateway. It imports `core` only: no torch, no models, no worker."""
+"""The FastAPI gateway. Of the other rooms it imports only `core`: no torch, no models, no worker."""

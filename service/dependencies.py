@@ -1,4 +1,4 @@
-"""What routes ask for by name."""
+"""The dependencies that routes declare by name."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Annotated
 
 from fastapi import Depends, Query, Request
 
-from service.checks.questions import Asking
+from service.checks.admission import Admission
 from service.gateway import Gateway
-from service.jobs.submit import Accepting
-from service.uploads.sink import ARCHIVE, CHECKPOINT, Incoming, incoming
+from service.http.preferences import Preferences, parse_preferences
+from service.uploads.sink import ARCHIVE, CHECKPOINT, Upload
 
 
 async def _gateway(request: Request) -> Gateway:
@@ -18,39 +18,39 @@ async def _gateway(request: Request) -> Gateway:
     return gateway
 
 
+async def _preferences(request: Request) -> Preferences:
+    return parse_preferences(request.headers)
+
+
 GatewayDep = Annotated[Gateway, Depends(_gateway)]
+PreferencesDep = Annotated[Preferences, Depends(_preferences)]
 
 
-async def _asking(request: Request, gateway: GatewayDep) -> Asking:
-    return Asking(gateway, request)
+async def _admission(gateway: GatewayDep, preferences: PreferencesDep) -> Admission:
+    return Admission(gateway, preferences)
 
 
-async def _place(gateway: GatewayDep) -> AsyncIterator[Incoming]:
-    with incoming(gateway.store, gateway.settings.max_upload_bytes) as place:
-        yield place
+async def _video_upload(gateway: GatewayDep) -> AsyncIterator[Upload]:
+    with Upload(gateway.store, gateway.settings.max_upload_bytes) as upload:
+        yield upload
 
 
-async def _archive(gateway: GatewayDep) -> AsyncIterator[Incoming]:
-    with incoming(gateway.store, gateway.settings.max_archive_bytes, ARCHIVE) as place:
-        yield place
+async def _archive_upload(gateway: GatewayDep) -> AsyncIterator[Upload]:
+    with Upload(gateway.store, gateway.settings.max_archive_bytes, ARCHIVE) as upload:
+        yield upload
 
 
-async def _checkpoint(gateway: GatewayDep) -> AsyncIterator[Incoming]:
-    with incoming(gateway.store, gateway.settings.max_archive_bytes, CHECKPOINT) as place:
-        yield place
+async def _checkpoint_upload(gateway: GatewayDep) -> AsyncIterator[Upload]:
+    with Upload(gateway.store, gateway.settings.max_archive_bytes, CHECKPOINT) as upload:
+        yield upload
 
 
-async def _accepting(request: Request, gateway: GatewayDep) -> Accepting:
-    return Accepting(gateway, request)
+AdmissionDep = Annotated[Admission, Depends(_admission)]
+VideoUploadDep = Annotated[Upload, Depends(_video_upload)]
+"""The video file of this request. It is deleted when the request ends, unless it was published."""
 
+ArchiveUploadDep = Annotated[Upload, Depends(_archive_upload)]
+CheckpointUploadDep = Annotated[Upload, Depends(_checkpoint_upload)]
 
-AskingDep = Annotated[Asking, Depends(_asking)]
-AcceptingDep = Annotated[Accepting, Depends(_accepting)]
-PlaceDep = Annotated[Incoming, Depends(_place)]
-"""Where this request's upload goes; what was not published is deleted when the request ends."""
-
-ArchiveDep = Annotated[Incoming, Depends(_archive)]
-CheckpointDep = Annotated[Incoming, Depends(_checkpoint)]
-
-CursorQuery = Annotated[str | None, Query(description="`next` of the page before.", max_length=200)]
-LimitQuery = Annotated[int, Query(ge=1, le=1000, description="Most entries on the page.")]
+CursorQuery = Annotated[str | None, Query(description="`next` of the previous page.", max_length=200)]
+LimitQuery = Annotated[int, Query(ge=1, le=1000, description="Most entries on a page.")]

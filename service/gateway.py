@@ -1,4 +1,4 @@
-"""What one gateway process holds open: connections, the store, the subscription; built once and closed once."""
+"""Everything that one gateway process holds open: connections, the store, the subscription. Built once, closed once."""
 
 from __future__ import annotations
 
@@ -9,22 +9,25 @@ from dataclasses import dataclass
 
 from redis.asyncio import BlockingConnectionPool, Redis
 
-from core.questions import Limits
+from core.questions import QuestionLimits
 from core.settings import Settings
 from core.storage import Store
 from service.catalog.datasets import Datasets
 from service.catalog.label_sets import LabelSets
 from service.catalog.models import Models
+from service.catalog.reports import EvaluationReports
+from service.catalog.sources import VideoSources
 from service.catalog.videos import Videos
 from service.jobs.events import Events
 from service.jobs.repository import Jobs
 from service.jobs.sender import Sender
+from service.jobs.submit import Submitter
 from service.jobs.waiter import Waiter
 from service.ops.workers import Workers
 from service.sweeper import Sweeper
 from service.uploads.fetch import Fetcher
 
-_CONNECTIONS = 32  # commands in flight at once; waiting requests hold none
+_CONNECTIONS = 32  # Redis commands in flight at the same time; requests that wait for a job hold no connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,21 +37,23 @@ class Gateway:
     store: Store
     jobs: Jobs
     events: Events
+    submitter: Submitter
     datasets: Datasets
     models: Models
     label_sets: LabelSets
     videos: Videos
+    sources: VideoSources
+    reports: EvaluationReports
     workers: Workers
     waiter: Waiter
-    fetcher: Fetcher
-    limits: Limits
+    limits: QuestionLimits
     stopping: asyncio.Event
-    """Set when the server is asked to stop: whoever waits for a job is answered soon, event streams end."""
+    """Set when the server has to stop: requests that wait for a job are answered soon, and event streams end."""
 
 
 @asynccontextmanager
 async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
-    """Redis need not be there yet, nor stay: requests are answered 503 while it is away."""
+    """Redis need not be reachable: requests are answered 503 while it is not."""
     pool = BlockingConnectionPool.from_url(
         settings.jobs_redis,
         decode_responses=True,
@@ -61,30 +66,8 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     sender = Sender(settings)
     listening = Redis.from_url(settings.jobs_redis, decode_responses=True, socket_connect_timeout=2.0)
     async with Redis.from_pool(pool) as redis, listening:
-        videos = Videos(redis, store, settings.video_ttl)
-        limits = Limits(
-            max_labels=settings.max_labels, max_label_chars=settings.max_label_chars, max_frames=settings.max_frames
-        )
-        stopping = asyncio.Event()
-        workers = Workers(redis)
-        jobs = Jobs(redis, sender, workers, settings.queue_limit)
-        gateway = Gateway(
-            settings=settings,
-            redis=redis,
-            store=store,
-            jobs=jobs,
-            events=Events(settings.jobs_redis, redis, stopping),
-            datasets=Datasets(store, jobs),
-            models=Models(store, workers),
-            label_sets=LabelSets(redis, limits),
-            videos=videos,
-            workers=workers,
-            waiter=Waiter(listening),
-            fetcher=Fetcher(settings.allowed_hosts),
-            limits=limits,
-            stopping=stopping,
-        )
-        sweeper = Sweeper(redis, store, videos, jobs, settings.job_ttl)
+        gateway = _assemble(settings, redis, store, sender, Waiter(listening))
+        sweeper = Sweeper(redis, store, gateway.videos, gateway.jobs, settings.job_ttl)
         gateway.waiter.start()
         sweeper.start()
         try:
@@ -94,3 +77,31 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             await sweeper.stop()
             await gateway.waiter.stop()
             await asyncio.to_thread(sender.close)
+
+
+def _assemble(settings: Settings, redis: Redis, store: Store, sender: Sender, waiter: Waiter) -> Gateway:
+    stopping = asyncio.Event()
+    limits = QuestionLimits(
+        max_labels=settings.max_labels, max_label_chars=settings.max_label_chars, max_frames=settings.max_frames
+    )
+    workers = Workers(redis)
+    jobs = Jobs(redis, sender, workers, settings.queue_limit)
+    videos = Videos(redis, store, settings.video_ttl)
+    return Gateway(
+        settings=settings,
+        redis=redis,
+        store=store,
+        jobs=jobs,
+        events=Events(settings.jobs_redis, redis, stopping),
+        submitter=Submitter(jobs, waiter, store, stopping, settings.sync_deadline, videos.drop),
+        datasets=Datasets(store, jobs),
+        models=Models(store, workers),
+        label_sets=LabelSets(redis, limits),
+        videos=videos,
+        sources=VideoSources(videos, Fetcher(settings.allowed_hosts)),
+        reports=EvaluationReports(store),
+        workers=workers,
+        waiter=waiter,
+        limits=limits,
+        stopping=stopping,
+    )

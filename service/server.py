@@ -1,7 +1,7 @@
-"""`vireo-gateway`: serve the gateway on the address of the settings until SIGTERM or Ctrl-C.
+"""`vireo-gateway`: serves the gateway on the address in the settings until SIGTERM or Ctrl-C.
 
-On a signal no new connection is accepted, waiting requests are answered (with their result, or 202 and their job),
-uploads get eight seconds.
+After the signal no new connection is accepted, waiting requests are answered (with their result, or 202 and their job),
+and uploads have eight seconds to finish.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from fastapi import FastAPI
 
 from core.settings import get_settings
 from service.app import create_app
-from service.ops import logs
+from service.ops.logs import configure_logs
 
-GRACE = 8  # seconds for requests in flight
+GRACE = 8  # seconds that requests in flight have to finish
 
 
-class Server(uvicorn.Server):
-    """Tells the application about a signal at once, so that waiting requests do not use up the grace."""
+class GatewayServer(uvicorn.Server):
+    """Tells the application about a signal at once, so that requests that wait for a job end before the grace does."""
 
     def __init__(self, app: FastAPI, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -39,15 +39,15 @@ class Server(uvicorn.Server):
             self._loop.call_soon_threadsafe(gateway.stopping.set)
 
 
-def _leave(_number: int, _frame: FrameType | None) -> NoReturn:
+def _exit(_number: int, _frame: FrameType | None) -> NoReturn:
     raise SystemExit(0)
 
 
 def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _leave)  # uvicorn repeats the signal when it has stopped: asked for, so no failure
+        signal.signal(number, _exit)  # uvicorn repeats the signal after it has stopped; a requested stop is exit code 0
     settings = get_settings()
-    logs.configure(settings.log_level)
+    configure_logs(settings.log_level)
     app = create_app(settings)
     config = uvicorn.Config(
         app,
@@ -61,4 +61,4 @@ def main() -> None:
         server_header=False,
         timeout_graceful_shutdown=GRACE,
     )
-    Server(app, config).run()
+    GatewayServer(app, config).run()

@@ -1,5 +1,5 @@
-"""Housekeeping, once a minute: finished jobs past their time, videos past theirs, partial files of dead writers, and
-archives that no job is going to read."""
+"""Deletes once a minute what is no longer needed: finished jobs and videos after their time to live, partial files of
+processes that died, and archives that no job will read."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from service.jobs.repository import Jobs
 
 log = logging.getLogger(__name__)
 
-INTERVAL = 60.0  # seconds
+SWEEP_INTERVAL = 60.0  # seconds
 _BATCH = 500
-_INCOMING = archive_key("").rstrip("/")
+_ARCHIVES = archive_key("").rstrip("/")
 
-# KEYS: FINISHED, JOBS    ARGV: due, job key prefix, events suffix, id, id, …    → how many were forgotten
-# One step, so that a run that somebody resumes at this moment is not forgotten.
-_FORGET = """
-local forgotten = 0
+# KEYS: FINISHED, JOBS    ARGV: due, job key prefix, events suffix, id, id, …    → how many were deleted
+# One step, so that a run that is resumed at this moment is not deleted.
+_DELETE_JOBS = """
+local deleted = 0
 for index = 4, #ARGV do
   local finished = redis.call('ZSCORE', KEYS[1], ARGV[index])
   if finished and tonumber(finished) <= tonumber(ARGV[1]) then
@@ -37,10 +37,10 @@ for index = 4, #ARGV do
     redis.call('DEL', job, job .. ARGV[3])
     redis.call('ZREM', KEYS[1], ARGV[index])
     redis.call('ZREM', KEYS[2], ARGV[index])
-    forgotten = forgotten + 1
+    deleted = deleted + 1
   end
 end
-return forgotten
+return deleted
 """
 
 
@@ -48,7 +48,7 @@ class Sweeper:
     def __init__(self, redis: Redis, store: Store, videos: Videos, jobs: Jobs, job_ttl: float) -> None:
         self._redis = redis
         self._jobs = jobs
-        self._forget = redis.register_script(_FORGET)
+        self._delete_jobs = redis.register_script(_DELETE_JOBS)
         self._unclaimed: set[str] = set()
         self._store = store
         self._videos = videos
@@ -56,7 +56,7 @@ class Sweeper:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """The first sweep is at once."""
+        """The first sweep starts at once."""
         self._task = asyncio.create_task(self._run(), name="sweeper")
 
     async def stop(self) -> None:
@@ -81,14 +81,14 @@ class Sweeper:
             if not ids:
                 return swept
             args = [str(due), keys.job(""), keys.events("").removeprefix(keys.job("")), *ids]
-            swept += int(await self._forget(keys=[keys.FINISHED, keys.JOBS], args=args))
+            swept += int(await self._delete_jobs(keys=[keys.FINISHED, keys.JOBS], args=args))
 
     async def _sweep_archives(self) -> int:
-        """An archive is published moments before its job is created: only what had no job twice is nobody's."""
+        """An archive is published shortly before its job is created: it is deleted if two sweeps find no job for it."""
         waiting = await self._jobs.unfinished(keys.DATASETS)
         owned = {job.request.get("archive") or job.request.get("file") for job in waiting}
-        there = await asyncio.to_thread(self._store.children, _INCOMING)
-        # A worker's own notes on an archive bear its name and a suffix.
+        there = await asyncio.to_thread(self._store.children, _ARCHIVES)
+        # A worker's notes on an archive have its name and a suffix.
         unclaimed = {name for name in there if archive_key(name.partition(".")[0]) not in owned}
         stale = unclaimed & self._unclaimed
         self._unclaimed = unclaimed - stale
@@ -101,5 +101,5 @@ class Sweeper:
             try:
                 await self.sweep()
             except (RedisError, StorageUnavailable, OSError) as error:
-                log.warning("the sweep failed, the next one tries again: %s", error)
-            await asyncio.sleep(INTERVAL)
+                log.warning("the sweep failed and is repeated at the next interval: %s", error)
+            await asyncio.sleep(SWEEP_INTERVAL)

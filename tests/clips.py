@@ -1,8 +1,8 @@
-"""Rendered test clips with known content, in every container and codec that a user may send.
+"""Rendered test clips with known content, in every supported container and codec.
 
 `render(path, spec)` writes one clip; `SPECS` names the specs that tests share; `rendered(name, folder)` keeps one file
 per name. Each frame shows its own index as nine light or dark cells, big enough to survive compression and resizing, so
-that a test can READ which frame was taken: `read_index(crop)`. Faults are made from good clips: `truncate`, `corrupt`.
+that a test can READ which frame was taken: `read_index(crop)`. `truncate` and `corrupt` damage good clips.
 """
 
 from __future__ import annotations
@@ -17,12 +17,11 @@ from typing import Any, Literal
 
 import av
 import numpy as np
-import numpy.typing as npt
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-UInt8Array = npt.NDArray[np.uint8]
+from models.frames.arrays import UInt8Array
 
 CELLS = 3  # 3 × 3 cells: indices 0 … 511
 DARK, LIGHT = 30, 220
@@ -54,7 +53,7 @@ class ClipSpec:
     bframes: int = 0
     pix_fmt: str = "yuv420p"
     content: Content = "index"
-    format: str | None = None  # muxer, where the suffix does not say it
+    format: str | None = None  # muxer, if the suffix does not give it
     options: tuple[tuple[str, str], ...] = ()  # of the encoder
     muxer: tuple[tuple[str, str], ...] = ()  # of the container
     times: tuple[int, ...] | None = None
@@ -64,7 +63,7 @@ class ClipSpec:
     aspect: Fraction | None = None  # of one pixel
     matrix: Matrix | None = None  # content "bars": which matrix the pixels and the tag use
     full_range: bool = False
-    tagged: bool = True  # False: the stream does not say its matrix
+    tagged: bool = True  # False: the stream declares no matrix
     bits: int = 8
     audio: bool = False
 
@@ -187,7 +186,7 @@ def render_audio(path: Path) -> Path:
 
 
 def render_cover(path: Path) -> Path:
-    """Music with a cover picture, which is a video stream by name only."""
+    """Music with a cover picture, which the container lists as a video stream."""
     with av.open(str(path), "w") as container:
         sound = container.add_stream("aac", rate=16000)
         cover = container.add_stream("mjpeg", rate=25)
@@ -202,7 +201,7 @@ def render_cover(path: Path) -> Path:
 
 
 def render_slow(path: Path, frames: int = 800) -> Path:
-    """A clip that takes a decoder many seconds although it is made in one: "no change" in 4K, over and over."""
+    """A clip that is made in one second and takes many seconds to decode: "no change" in 4K, many times."""
     picture = np.random.default_rng(0).integers(64, 192, (2160 * 3 // 2, 3840), dtype=np.uint8)
     with av.open(str(path), "w") as container:
         coarse = {"deadline": "realtime", "cpu-used": "8", "qmin": "60", "qmax": "63", "b": "100k"}
@@ -317,7 +316,7 @@ def _draw(spec: ClipSpec, index: int) -> VideoFrame:
 
 
 def _draw_alpha(spec: ClipSpec, gray: UInt8Array) -> VideoFrame:
-    """White everywhere; only the light cells are opaque. Who forgets alpha sees an all-white frame."""
+    """White everywhere; only the light cells are opaque. A decoder that ignores alpha gives an all-white frame."""
     opaque = gray == LIGHT
     if spec.pix_fmt == "pal8":
         palette = np.zeros((256, 4), np.uint8)

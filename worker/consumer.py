@@ -1,7 +1,8 @@
-"""`vireo-worker --queue inference|training|datasets`: one worker process, of one kind.
+"""`vireo-worker --queue inference|training|datasets`: one worker process, which serves one queue.
 
-Order of start: heartbeat (so that the gateway can say why it waits) ▸ what its kind needs (torch, a model) ▸ Celery.
-SIGTERM finishes the questions in hand, gives training runs back with a checkpoint, and leaves the rest in the queue.
+Order of start: heartbeat (so that the gateway can tell users what it waits for) ▸ what the queue's jobs need (torch, a
+model) ▸ Celery. On SIGTERM an inference worker finishes its running questions. The other workers put their running jobs
+back into the queue, a training run with a checkpoint. Messages that were not fetched stay in the queue.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ from core.state import keys
 from core.state.queues import TASKS, celery_app
 from worker.jobs.attempt import Handler, run_job
 from worker.jobs.book import JobBook
-from worker.jobs.cancellation import Cancellations
+from worker.jobs.cancellation import RunningJobs
 from worker.jobs.connection import connect
 from worker.jobs.heartbeat import Heartbeat
 from worker.jobs.reaper import Reaper
 
 
 class Role(Protocol):
-    """What a kind of worker can do."""
+    """The kinds of job that a worker can do."""
 
     concurrency: int
 
@@ -42,8 +43,28 @@ class Role(Protocol):
     def close(self) -> None: ...
 
 
+class JoinedRole:
+    """Several roles that serve one queue."""
+
+    def __init__(self, *roles: Role) -> None:
+        self._roles = roles
+        self.concurrency = min(role.concurrency for role in roles)
+
+    @property
+    def handlers(self) -> Mapping[str, Handler]:
+        return {kind: handler for role in self._roles for kind, handler in role.handlers.items()}
+
+    def announce(self) -> None:
+        for role in self._roles:
+            role.announce()
+
+    def close(self) -> None:
+        for role in self._roles:
+            role.close()
+
+
 def open_role(queue: str, settings: Settings, heartbeat: Heartbeat) -> Role:
-    """Here and not above: torch takes seconds to import, and the heartbeat should already tell of it."""
+    """The roles are imported here and not above: torch takes seconds to import, and the heartbeat must run by then."""
     if queue == keys.INFERENCE:
         from worker.inference.role import Inference
 
@@ -52,9 +73,10 @@ def open_role(queue: str, settings: Settings, heartbeat: Heartbeat) -> Role:
         from worker.training.job.role import Training
 
         return Training(settings, heartbeat)
-    from worker.datasets.role import Datasets
+    from worker.datasets.role import DatasetsRole
+    from worker.importing.role import ImportingRole
 
-    return Datasets(settings, heartbeat)
+    return JoinedRole(DatasetsRole(settings, heartbeat), ImportingRole(settings))
 
 
 def main() -> None:
@@ -69,10 +91,10 @@ def main() -> None:
     if settings.metrics_port:
         start_http_server(settings.metrics_port, addr=settings.host)
     client = connect(settings.jobs_redis, decode=True)
-    running = Cancellations()
+    running = RunningJobs()
     book = JobBook(client, queue)
     heartbeat = Heartbeat(client, book, running)
-    heartbeat.say(detail="importing torch" if queue == keys.INFERENCE else "starting")
+    heartbeat.update(detail="importing torch" if queue == keys.INFERENCE else "starting")
     heartbeat.start()
     try:
         serve(settings, book, running, heartbeat)
@@ -80,14 +102,15 @@ def main() -> None:
         heartbeat.stop()
 
 
-def serve(settings: Settings, book: JobBook, running: Cancellations, heartbeat: Heartbeat) -> None:
+def serve(settings: Settings, book: JobBook, running: RunningJobs, heartbeat: Heartbeat) -> None:
     role = open_role(book.queue, settings, heartbeat)
     stopped = threading.Event()
     try:
         app = celery_app(settings)
         handlers = role.handlers
 
-        # A question is acknowledged when it is answered, a run of hours when it starts: its lease keeps it safe.
+        # A question is acknowledged when it is answered. A run of hours is acknowledged when it starts: its lease
+        # protects it from then on.
         @app.task(name=TASKS[book.queue], acks_late=book.queue == keys.INFERENCE)
         def work(job_id: str) -> None:
             if run_job(handlers, book, running, job_id):
@@ -96,8 +119,8 @@ def serve(settings: Settings, book: JobBook, running: Cancellations, heartbeat: 
         def send(job_id: str) -> object:
             return app.send_task(TASKS[book.queue], [job_id], queue=book.queue)
 
-        start("cancellations", running.listen, connect(settings.jobs_redis, decode=True), stopped)
-        start("reaper", Reaper(book, send).run, stopped)
+        start_thread("cancellations", running.listen, connect(settings.jobs_redis, decode=True), stopped)
+        start_thread("reaper", Reaper(book, send).run, stopped)
         role.announce()
         consume(app, book.queue, role.concurrency, settings, running)
     finally:
@@ -105,18 +128,18 @@ def serve(settings: Settings, book: JobBook, running: Cancellations, heartbeat: 
         role.close()
 
 
-def start(name: str, target: Callable[..., None], *args: object) -> None:
+def start_thread(name: str, target: Callable[..., None], *args: object) -> None:
     threading.Thread(target=target, name=name, args=args, daemon=True).start()
 
 
-def consume(app: Celery, queue: str, concurrency: int, settings: Settings, running: Cancellations) -> None:
+def consume(app: Celery, queue: str, concurrency: int, settings: Settings, running: RunningJobs) -> None:
     """Blocks until SIGTERM or SIGINT."""
-    if queue != keys.INFERENCE:  # answers take a second to finish, runs do not
+    if queue != keys.INFERENCE:  # an answer takes a second to finish, a run takes hours
 
-        def leave(**_: Any) -> None:
-            start("leaving", running.leave)
+        def release_jobs(**_: Any) -> None:
+            start_thread("release", running.release_all)
 
-        worker_shutting_down.connect(leave, weak=False)
+        worker_shutting_down.connect(release_jobs, weak=False)
     options = ["--pool=threads", f"--concurrency={concurrency}", f"--queues={queue}"]
     quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat", f"--loglevel={settings.log_level}"]
     app.worker_main(["worker", *options, *quiet])

@@ -1,6 +1,6 @@
-"""Vireo from Python: `Client("http://127.0.0.1:8000").classify("clip.mp4", ["riding a bicycle", "a cat"])`.
+"""The Python client of Vireo: `Client("http://127.0.0.1:8000").classify("clip.mp4", ["riding a bicycle", "a cat"])`.
 
-The library speaks HTTP only and needs no part of the server.
+The client talks to a Vireo server over HTTP. It imports no part of the server, and neither torch nor numpy.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""A directory of videos as a zip that is made while it is sent: stored, not deflated, and nothing written to disk."""
+"""Streams a directory of videos as a zip archive: the files are stored without compression, and no temporary file is
+written."""
 
 from __future__ import annotations
 
@@ -12,67 +13,73 @@ from pathlib import Path
 from vireo.errors import InvalidRequest
 
 CHUNK = 1 << 20
-_DATE = (1980, 1, 1, 0, 0, 0)  # the same directory gives the same bytes
+_DATE = (1980, 1, 1, 0, 0, 0)  # a fixed date: the same directory always gives the same bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ArchiveFile:
+    """A file on disk and its name in the archive; `size` in bytes."""
+
     path: Path
     name: str
     size: int
 
 
-def entries(directory: Path) -> list[Entry]:
-    """Its files in a stable order, without those that are hidden. Links are followed, each directory once.
+def list_files(directory: Path) -> list[ArchiveFile]:
+    """The files below `directory` in a stable order, without hidden ones. Links are followed; each directory is visited
+    once.
 
-    Raises: InvalidRequest where there are none, or a name is not text.
+    Raises: InvalidRequest if there are no files, or a file name is not valid UTF-8.
     """
-    found: list[Entry] = []
-    seen: set[str] = set()
-    for root, folders, files in os.walk(directory, followlinks=True):
+    files: list[ArchiveFile] = []
+    visited: set[str] = set()
+    for root, folders, names in os.walk(directory, followlinks=True):
         real = os.path.realpath(root)
-        folders[:] = sorted(name for name in folders if not _hidden(name)) if real not in seen else []
-        seen.add(real)
-        for name in sorted(files):
+        folders[:] = sorted(name for name in folders if not _is_hidden(name)) if real not in visited else []
+        visited.add(real)
+        for name in sorted(names):
             path = Path(root) / name
-            if not _hidden(name) and path.is_file():
-                found.append(Entry(path, _text(path.relative_to(directory)), path.stat().st_size))
-    if not found:
+            if not _is_hidden(name) and path.is_file():
+                files.append(ArchiveFile(path, _archive_name(path.relative_to(directory)), path.stat().st_size))
+    if not files:
         raise InvalidRequest(
-            f"{directory} holds no files.", hint="A folder per class with videos inside, or manifest.csv beside them."
+            f"{directory} holds no files.",
+            hint="A dataset has one folder of videos per class, or a manifest.csv beside the videos.",
         )
-    return found
+    return files
 
 
-def stream(files: list[Entry]) -> Iterator[bytes]:
-    """The zip's bytes. Raises: OSError where a file cannot be read."""
-    pipe = _Pipe()
-    with zipfile.ZipFile(pipe, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
-        for entry in files:
-            info = zipfile.ZipInfo(entry.name, _DATE)
-            info.file_size = entry.size
-            with entry.path.open("rb") as source, archive.open(info, "w", force_zip64=entry.size > 1 << 30) as target:
+def stream(files: list[ArchiveFile]) -> Iterator[bytes]:
+    """The bytes of the zip archive. Raises: OSError if a file cannot be read."""
+    buffer = _DrainedBuffer()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+        for file in files:
+            info = zipfile.ZipInfo(file.name, _DATE)
+            info.file_size = file.size
+            with file.path.open("rb") as source, archive.open(info, "w", force_zip64=file.size > 1 << 30) as target:
                 while chunk := source.read(CHUNK):
                     target.write(chunk)
-                    yield pipe.take()
-    yield pipe.take()
+                    yield buffer.drain()
+    yield buffer.drain()
 
 
-def _hidden(name: str) -> bool:
+def _is_hidden(name: str) -> bool:
     return name.startswith(".") or name == "__MACOSX"
 
 
-def _text(path: Path) -> str:
+def _archive_name(path: Path) -> str:
     name = path.as_posix()
     try:
         name.encode()
     except UnicodeEncodeError:
-        raise InvalidRequest(f"The file name {os.fsencode(name)!r} is not UTF-8.", hint="Rename it.") from None
+        raise InvalidRequest(
+            f"The file name {os.fsencode(name)!r} is not valid UTF-8.", hint="Rename the file."
+        ) from None
     return name
 
 
-class _Pipe(io.RawIOBase):
-    """What is written can be taken out again; there is no going back in it."""
+class _DrainedBuffer(io.RawIOBase):
+    """A write-only stream without seek; `drain` takes out what was written since the last call."""
 
     def __init__(self) -> None:
         self._chunks: list[bytes] = []
@@ -85,6 +92,6 @@ class _Pipe(io.RawIOBase):
         self._chunks.append(chunk)
         return len(chunk)
 
-    def take(self) -> bytes:
-        taken, self._chunks = b"".join(self._chunks), []
-        return taken
+    def drain(self) -> bytes:
+        drained, self._chunks = b"".join(self._chunks), []
+        return drained

@@ -1,10 +1,12 @@
-"""Vireo over HTTP, for Python: `Client("http://127.0.0.1:8000").classify("clip.mp4", ["riding a bicycle", "a cat"])`.
+"""The client: one method per operation of the HTTP API.
 
+    client = Client("http://127.0.0.1:8000")
+    client.classify("clip.mp4", ["riding a bicycle", "a cat"])
     job = client.train(name="my-gym", dataset=client.upload_dataset("clips/")["dataset"], base="lite", epochs=5)
     for event in client.events(job["id"]): ...
     client.classify("clip.mp4", model="my-gym")
 
-Answers are the JSON of the HTTP contract as dictionaries; errors are the tree of `vireo.errors`, raised.
+Answers are dictionaries: the JSON that docs/api.md describes. Errors are raised as the exceptions of `vireo.errors`.
 """
 
 from __future__ import annotations
@@ -13,7 +15,6 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -21,19 +22,22 @@ from typing import Any, Self
 import httpx2
 
 from vireo import archive, export
-from vireo.errors import InvalidRequest, VireoError, WorkerUnavailable
-from vireo.events import FINAL, Event, parse
-from vireo.transfers import CountingFile, Progress, chunks, counted
+from vireo.answers import connection_errors, read_answer, result_of
+from vireo.errors import InvalidRequest, WorkerUnavailable
+from vireo.events import FINAL_STATES, Event, parse
+from vireo.transfers import CountingFile, TransferProgress, chunks, counted
 
 POLL_SECONDS = 0.5
-PATIENCE = 60.0  # seconds for which a broken event stream is tried again
-_LIVED = 10.0  # seconds after which an attempt to connect must have been a connection
-_EVENT_TIMEOUT = httpx2.Timeout(40.0, connect=5.0)  # the server breaks a silence every 15 seconds
+RECONNECT_SECONDS = 60.0  # how long a broken event stream is opened again before giving up
+_CONNECTED_AFTER = 10.0  # seconds: an attempt that took longer than the connect time-out was a connection that broke
+_EVENT_TIMEOUT = httpx2.Timeout(40.0, connect=5.0)  # the server sends a comment after every 15 seconds of silence
 
 
 class Client:
+    """A connection to one Vireo server. It can be used as a context manager, which closes it."""
+
     def __init__(self, url: str, *, timeout: float = 300.0) -> None:
-        """`timeout`: seconds for one answer; while an upload moves, it starts anew."""
+        """`timeout`: seconds to wait for the next bytes, sent or received."""
         self._http = httpx2.Client(base_url=url, timeout=httpx2.Timeout(timeout, connect=5.0), trust_env=False)
         self.url = url
 
@@ -42,40 +46,41 @@ class Client:
         video: str | Path,
         labels: Sequence[str] = (),
         *,
-        progress: Progress | None = None,
+        progress: TransferProgress | None = None,
         **options: Any,
     ) -> dict[str, Any]:
-        """`video`: a file, an http(s) URL, or the id of a stored video. `options`: as in POST /v1/classify.
+        """Score a video against labels; waits for as long as the job takes.
 
-        Waits for as long as the job takes. Raises: VireoError.
+        `video`: a file, an http(s) URL, or the id of a stored video. `options`: the fields of POST /v1/classify.
+        Raises: VireoError.
         """
-        fields = {"labels": list(labels)} if labels else {}
-        fields |= {name: value for name, value in options.items() if value is not None}
+        fields = ({"labels": list(labels)} if labels else {}) | _without_none(options)
         if str(video).startswith(("http://", "https://")):
-            return self._finished(self._post("/v1/classify", json=fields | {"url": str(video)}))
+            return self._wait(self._post("/v1/classify", json=fields | {"url": str(video)}))
         if str(video).startswith("vid_"):
-            return self._finished(self._post("/v1/classify", json=fields | {"video_id": str(video)}))
-        return self._finished(self._upload("/v1/classify", "video", Path(video), fields, progress))
+            return self._wait(self._post("/v1/classify", json=fields | {"video_id": str(video)}))
+        return self._wait(self._upload("/v1/classify", "video", Path(video), fields, progress))
 
     def upload_dataset(
-        self, path: str | Path, *, name: str | None = None, progress: Progress | None = None, **options: Any
+        self, path: str | Path, *, name: str | None = None, progress: TransferProgress | None = None, **options: Any
     ) -> dict[str, Any]:
-        """A directory (sent as a zip), a zip or a tar: the dataset's id, classes and findings, once it was checked.
+        """Send a dataset and wait until the server has checked it; returns its id, classes and findings.
 
-        `options`: `split_seed`, `val_fraction`. Raises: InvalidDataset, with what was found, and other VireoErrors.
+        `path`: a directory (sent as a zip archive), a zip or a tar. `options`: `split_seed`, `val_fraction`.
+        Raises: VireoError; InvalidDataset carries the findings.
         """
         job = self.send_dataset(path, name=name, progress=progress, **options)
         return self.result(job["id"])
 
     def send_dataset(
-        self, path: str | Path, *, name: str | None = None, progress: Progress | None = None, **options: Any
+        self, path: str | Path, *, name: str | None = None, progress: TransferProgress | None = None, **options: Any
     ) -> dict[str, Any]:
-        """Like `upload_dataset`, but returns the job that checks it. Raises: VireoError."""
+        """Send a dataset like `upload_dataset`, but return the job that checks it. Raises: VireoError."""
         path = Path(path)
-        params = {"name": name or path.resolve().stem} | {k: v for k, v in options.items() if v is not None}
+        params = {"name": name or path.resolve().stem} | _without_none(options)
         if path.is_dir():
-            files = archive.entries(path)
-            size = sum(entry.size for entry in files)
+            files = archive.list_files(path)
+            size = sum(file.size for file in files)
             content: Iterator[bytes] = counted(archive.stream(files), size, progress)
         elif path.is_file():
             size = path.stat().st_size
@@ -85,41 +90,46 @@ class Client:
         limit = self.info()["limits"]["max_archive_bytes"]
         if size > limit:
             raise InvalidRequest(
-                f"{path} has {size} bytes; this server takes {limit}.", hint="Raise VIREO_MAX_ARCHIVE_BYTES."
+                f"{path} has {size} bytes; this server accepts at most {limit}.",
+                hint="Send less, or raise VIREO_MAX_ARCHIVE_BYTES on the server.",
             )
         headers = {"content-type": "application/octet-stream"}
-        return self._body(self._post("/v1/datasets", params=params, content=content, headers=headers))
+        return read_answer(self._post("/v1/datasets", params=params, content=content, headers=headers))
 
     def train(self, **request: Any) -> dict[str, Any]:
-        """Start a training job; fields as in POST /v1/training-jobs, None means left out. Raises: VireoError."""
-        return self._body(self._post("/v1/training-jobs", json=_given(request)))
+        """Start a training job and return it. `request`: the fields of POST /v1/training-jobs; None leaves one out.
+        Raises: VireoError."""
+        return read_answer(self._post("/v1/training-jobs", json=_without_none(request)))
 
     def evaluate(self, **request: Any) -> dict[str, Any]:
-        """Start an evaluation; fields as in POST /v1/evaluations. Raises: VireoError."""
-        return self._body(self._post("/v1/evaluations", json=_given(request)))
+        """Start an evaluation job and return it. `request`: the fields of POST /v1/evaluations; None leaves one out.
+        Raises: VireoError."""
+        return read_answer(self._post("/v1/evaluations", json=_without_none(request)))
 
     def import_checkpoint(
-        self, path: str | Path, name: str, *, progress: Progress | None = None, **options: Any
+        self, path: str | Path, name: str, *, progress: TransferProgress | None = None, **options: Any
     ) -> dict[str, Any]:
-        """Send a published checkpoint; returns the job that imports it. `options`: `base`, `temporal`, `frames`,
-        `classes`. Raises: VireoError."""
-        fields = _given(options | {"name": name})
-        return self._body(self._upload("/v1/models", "file", Path(path), fields, progress))
+        """Send a published checkpoint and return the job that imports it as a new version of the model `name`.
 
-    def export(self, ref: str, target: str | Path, *, progress: Progress | None = None) -> dict[str, Any]:
-        """Write a version as a plain open_clip state dict (.safetensors), without what is ours.
-
-        → its `card`, how many `tensors` were written, which modules were `dropped`, and whether a `text` tower is among
-        what was written. Raises: VireoError.
+        `options`: `base`, `temporal`, `frames`, `classes`. Raises: VireoError.
         """
-        cards = self._body(self._get(f"/v1/models/{ref}"))["cards"]
+        fields = _without_none(options | {"name": name})
+        return read_answer(self._upload("/v1/models", "file", Path(path), fields, progress))
+
+    def export(self, ref: str, target: str | Path, *, progress: TransferProgress | None = None) -> dict[str, Any]:
+        """Write a version as a plain open_clip state dict (.safetensors), without the modules that only Vireo has.
+
+        Returns the version's `card`, the number of `tensors` written, the names of the modules `dropped`, and whether
+        a `text` tower was written. Raises: VireoError.
+        """
+        cards = read_answer(self._get(f"/v1/models/{ref}"))["cards"]
         if not cards:
-            raise InvalidRequest(f"{ref} is not fine-tuned: there is nothing to export.")
+            raise InvalidRequest(f"{ref} is not a fine-tuned model, so it has no version to export.")
         card, target = cards[0], Path(target)
         if card["architecture"] == "lite":
             raise InvalidRequest(
-                f"{card['name']}:{card['version']} is a lite, and that is no architecture of open_clip's.",
-                hint="Only what was trained from a CLIP can be exported.",
+                f"{card['name']}:{card['version']} was trained from lite, which is no architecture of open_clip.",
+                hint="Export a version that was trained from a CLIP model.",
             )
         with tempfile.NamedTemporaryFile(suffix=".safetensors", dir=target.resolve().parent) as weights:
             path = f"/v1/models/{card['name']}/versions/{card['version']}/files/model.safetensors"
@@ -128,56 +138,59 @@ class Client:
         return {"card": card, "tensors": stripped.tensors, "dropped": list(stripped.dropped), "text": stripped.text}
 
     def models(self) -> list[dict[str, Any]]:
-        """Raises: VireoError."""
-        data: list[dict[str, Any]] = self._body(self._get("/v1/models"))["data"]
+        """All models: those that need no training, and the fine-tuned ones. Raises: VireoError."""
+        data: list[dict[str, Any]] = read_answer(self._get("/v1/models"))["data"]
         return data
 
     def set_alias(self, name: str, alias: str, version: int) -> dict[str, Any]:
-        """Raises: VireoError."""
+        """Point an alias of a fine-tuned model at a version. Raises: VireoError."""
         answer = self._send(lambda: self._http.put(f"/v1/models/{name}/aliases/{alias}", json={"version": version}))
-        return self._body(answer)
+        return read_answer(answer)
 
     def job(self, job_id: str) -> dict[str, Any]:
-        """Raises: VireoError."""
-        return self._body(self._get(f"/v1/jobs/{job_id}"))
+        """A job's state, request, progress and result. Raises: VireoError."""
+        return read_answer(self._get(f"/v1/jobs/{job_id}"))
 
     def jobs(self, **filters: Any) -> list[dict[str, Any]]:
-        """The newest; `filters`: `state`, `kind`, `limit`. Raises: VireoError."""
-        answer = self._send(lambda: self._http.get("/v1/jobs", params=_given(filters)))
-        data: list[dict[str, Any]] = self._body(answer)["data"]
+        """The newest jobs, newest first. `filters`: `state`, `kind`, `limit`. Raises: VireoError."""
+        answer = self._send(lambda: self._http.get("/v1/jobs", params=_without_none(filters)))
+        data: list[dict[str, Any]] = read_answer(answer)["data"]
         return data
 
     def cancel(self, job_id: str) -> dict[str, Any]:
-        """Raises: VireoError."""
-        return self._body(self._post(f"/v1/jobs/{job_id}/cancel"))
+        """Cancel a job and return it; a running job ends a moment later. Raises: VireoError."""
+        return read_answer(self._post(f"/v1/jobs/{job_id}/cancel"))
 
     def resume(self, job_id: str) -> dict[str, Any]:
-        """Raises: VireoError."""
-        return self._body(self._post(f"/v1/training-jobs/{job_id}/resume"))
+        """Continue a failed or cancelled training job from its last checkpoint. Raises: VireoError."""
+        return read_answer(self._post(f"/v1/training-jobs/{job_id}/resume"))
 
     def result(self, job_id: str) -> dict[str, Any]:
-        """Wait for a job's result. Raises: VireoError, the job's own error included."""
+        """Wait until a job ends and return its result. Raises: VireoError, including the job's own error."""
         for _ in self.events(job_id):
             pass
-        return _result(self.job(job_id))
+        return result_of(self.job(job_id))
 
     def events(self, job_id: str, after: str | None = None) -> Iterator[Event]:
-        """A job's events until it ends, from the first on or after one's id. A connection that breaks is made anew, and
-        nothing is missed. Raises: VireoError where there is no such job, or nobody answers for a minute."""
-        give_up = time.monotonic() + PATIENCE
+        """A job's events until it ends: from the first one, or from the one that follows the event id `after`.
+
+        A broken connection is opened again, and no event is missed. Raises: VireoError if the job does not exist, or
+        the server does not answer for a minute.
+        """
+        deadline = time.monotonic() + RECONNECT_SECONDS
         while True:
             ended, began = False, time.monotonic()
             try:
                 for event in self._stream(job_id, after):
-                    after, ended = event.id, event.ends
+                    after, ended = event.id, event.is_final
                     yield event
             except WorkerUnavailable:
                 now = time.monotonic()
-                if now - began > _LIVED:
-                    give_up = now + PATIENCE
-                elif now > give_up:
+                if now - began > _CONNECTED_AFTER:
+                    deadline = now + RECONNECT_SECONDS
+                elif now > deadline:
                     raise
-            if ended or (after is not None and self._is_over(job_id)):
+            if ended or (after is not None and self._has_ended(job_id)):
                 return
             time.sleep(POLL_SECONDS)
 
@@ -185,30 +198,31 @@ class Client:
         headers = {"last-event-id": after} if after else {}
         path = f"/v1/jobs/{job_id}/events"
         with (
-            _connection(self.url),
+            connection_errors(self.url),
             self._http.stream("GET", path, headers=headers, timeout=_EVENT_TIMEOUT) as answer,
         ):
             if answer.status_code == 200:
                 yield from parse(answer.iter_lines())
             elif answer.status_code != 204:
                 answer.read()
-                self._body(answer)
+                read_answer(answer)
 
-    def _is_over(self, job_id: str) -> bool:
+    def _has_ended(self, job_id: str) -> bool:
         try:
-            return self.job(job_id)["state"] in FINAL
+            return self.job(job_id)["state"] in FINAL_STATES
         except WorkerUnavailable:
             return False
 
     def info(self) -> dict[str, Any]:
-        """Raises: VireoError."""
-        return self._body(self._get("/v1/info"))
+        """The server's version, model, limits and workers. Raises: VireoError."""
+        return read_answer(self._get("/v1/info"))
 
     def get(self, path: str) -> httpx2.Response:
-        """A plain GET, whatever its status. Raises: WorkerUnavailable where nothing listens."""
+        """A plain GET; an error status is not raised. Raises: WorkerUnavailable if nothing listens."""
         return self._get(path)
 
     def close(self) -> None:
+        """Close the connections to the server."""
         self._http.close()
 
     def __enter__(self) -> Self:
@@ -220,29 +234,29 @@ class Client:
         self.close()
 
     def _upload(
-        self, route: str, field: str, path: Path, fields: dict[str, Any], progress: Progress | None
+        self, route: str, field: str, path: Path, fields: dict[str, Any], progress: TransferProgress | None
     ) -> httpx2.Response:
         data = {name: value if isinstance(value, str) else json.dumps(value) for name, value in fields.items()}
         with CountingFile(path, progress) as file:
             return self._post(route, data=data, files={field: (path.name, file, "application/octet-stream")})
 
-    def _download(self, path: str, target: Path, progress: Progress | None) -> None:
-        with _connection(self.url), self._http.stream("GET", path) as answer, target.open("wb") as file:
+    def _download(self, path: str, target: Path, progress: TransferProgress | None) -> None:
+        with connection_errors(self.url), self._http.stream("GET", path) as answer, target.open("wb") as file:
             if answer.is_error:
                 answer.read()
-                self._body(answer)
+                read_answer(answer)
             size = int(answer.headers.get("content-length", 0))
             for chunk in counted(answer.iter_bytes(1 << 20), size, progress):
                 file.write(chunk)
 
-    def _finished(self, answer: httpx2.Response) -> dict[str, Any]:
-        body = self._body(answer)
+    def _wait(self, answer: httpx2.Response) -> dict[str, Any]:
+        body = read_answer(answer)
         if answer.status_code != 202:
             return body
-        while body["state"] not in FINAL:
+        while body["state"] not in FINAL_STATES:
             time.sleep(POLL_SECONDS)
             body = self.job(body["id"])
-        return _result(body)
+        return result_of(body)
 
     def _get(self, path: str) -> httpx2.Response:
         return self._send(lambda: self._http.get(path))
@@ -251,37 +265,9 @@ class Client:
         return self._send(lambda: self._http.post(path, **content))
 
     def _send(self, call: Callable[[], httpx2.Response]) -> httpx2.Response:
-        with _connection(self.url):
+        with connection_errors(self.url):
             return call()
 
-    @staticmethod
-    def _body(answer: httpx2.Response) -> dict[str, Any]:
-        try:
-            body: dict[str, Any] = answer.json()
-        except ValueError:
-            raise VireoError(f"The server answered {answer.status_code} without JSON. Is it Vireo?") from None
-        if answer.is_error:
-            raise VireoError.from_dict(body.get("error", {"message": f"The server answered {answer.status_code}."}))
-        return body
 
-
-@contextmanager
-def _connection(url: str) -> Iterator[None]:
-    """Raises: WorkerUnavailable where nothing listens, or the connection breaks."""
-    try:
-        yield
-    except httpx2.ConnectError as error:
-        raise WorkerUnavailable(f"Nothing answers at {url}.", hint="Start it with `make run` or `vireo up`.") from error
-    except httpx2.HTTPError as error:
-        raise WorkerUnavailable(f"The connection to {url} broke: {error}.") from error
-
-
-def _result(job: dict[str, Any]) -> dict[str, Any]:
-    if job["error"]:
-        raise VireoError.from_dict(job["error"])
-    result: dict[str, Any] = job["result"]
-    return result
-
-
-def _given(fields: dict[str, Any]) -> dict[str, Any]:
+def _without_none(fields: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}

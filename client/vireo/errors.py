@@ -1,4 +1,4 @@
-"""Every error that the server answers, as Python exceptions. The tree is that of the server's `core/errors.py`.
+"""Every error that the server can answer, as Python exceptions. The tree mirrors the server's `core/errors.py`.
 
     VireoError                       500 internal_error
     ├── InvalidRequest               422 invalid_request
@@ -19,7 +19,7 @@
     ├── MethodNotAllowed             405 method_not_allowed
     ├── Conflict                     409 conflict
     ├── VideoTooLarge                413 video_too_large         (details.limit)
-    ├── RequestTooLarge              413 request_too_large       (what is not video: JSON bodies, form fields)
+    ├── RequestTooLarge              413 request_too_large       (JSON bodies and form fields, not videos)
     ├── UnsupportedMedia             415 unsupported_media_type
     ├── Cancelled                    409 cancelled
     ├── TrainingFailed               500 training_failed         (details.step)
@@ -28,8 +28,8 @@
     ├── WorkerUnavailable            503 worker_unavailable      (Retry-After)
     └── StorageUnavailable           503 storage_unavailable     (Retry-After)
 
-A test in the server's repository holds the two trees together. An error code that this client does not know yet is
-raised as the base class, with the code in `error.code`.
+A test in the server's repository fails if the two trees differ. An error code that this client does not know is raised
+as the base class, with the code in `error.code`.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ from typing import Any, ClassVar
 
 
 class VireoError(Exception):
-    """Base of all errors. `message` says what is wrong, `hint` what to do about it, `details` the same for programs."""
+    """Base of all errors. `message` says what is wrong, `hint` what to do about it; `details` is for programs."""
 
     status: ClassVar[int] = 500
     code: str = "internal_error"
     retry_after: ClassVar[int | None] = None
-    """Seconds after which it makes sense to try again; None where trying again does not help."""
+    """Seconds to wait before trying again; None if trying again does not help."""
 
     def __init__(self, message: str, *, hint: str | None = None, request_id: str | None = None, **details: Any) -> None:
         super().__init__(message)

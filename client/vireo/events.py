@@ -1,4 +1,4 @@
-"""Server-sent events, read line by line."""
+"""A job's events, parsed from a stream of server-sent events."""
 
 from __future__ import annotations
 
@@ -7,24 +7,25 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-FINAL = ("succeeded", "failed", "cancelled")
+FINAL_STATES = ("succeeded", "failed", "cancelled")
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """`event`: `state`, `progress`, `metric`, `checkpoint` or `log`; `data`: as docs/api.md describes it."""
+    """`event`: `state`, `progress`, `metric`, `checkpoint` or `log`; `data`: see docs/api.md for its form."""
 
     id: str
     event: str
     data: Any
 
     @property
-    def ends(self) -> bool:
-        return self.event == "state" and self.data in FINAL
+    def is_final(self) -> bool:
+        """Whether the job has ended, and no other event follows."""
+        return self.event == "state" and self.data in FINAL_STATES
 
 
 def parse(lines: Iterable[str]) -> Iterator[Event]:
-    """An event that was cut off is not yielded."""
+    """The complete events in `lines`; an event that was cut off is dropped."""
     fields: dict[str, str] = {}
     for line in lines:
         if line == "":

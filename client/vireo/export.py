@@ -1,7 +1,7 @@
-"""From a version's weights to a plain open_clip state dict, which other programs can load.
+"""Turns a version's weights into a plain open_clip state dict, which other programs can load.
 
-A safetensors file is a length, a JSON header and raw bytes, so tensors are dropped by copying the byte ranges of the
-others. That needs no array library, and no more memory than one chunk.
+A safetensors file is a length, a JSON header and raw bytes. Tensors are dropped by copying only the byte ranges of the
+others, so no array library is needed, and no more memory than one chunk.
 """
 
 from __future__ import annotations
@@ -25,27 +25,29 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Stripped:
+    """What was written: the number of tensors, the modules that were left out, whether it has a text tower."""
+
     tensors: int
-    dropped: tuple[str, ...]  # those of VIREO_MODULES that were in the file
-    text: bool  # whether the file holds a text tower
+    dropped: tuple[str, ...]  # members of VIREO_MODULES that were in the file
+    text: bool
 
 
 def strip(weights: Path, target: Path) -> Stripped:
-    """Write the tensors that open_clip knows. Raises: InvalidCheckpoint where `weights` is not a safetensors file."""
+    """Write only the tensors that open_clip knows. Raises: InvalidCheckpoint if `weights` is not a safetensors file."""
     with weights.open("rb") as source, target.open("wb") as sink:
         header = _read_header(source)
         start = source.tell()
         modules = {name: name.partition(".")[0] for name in header}
-        kept = {name: entry for name, entry in header.items() if modules[name] not in VIREO_MODULES}
-        _write_header(sink, kept)
-        for entry in kept.values():
+        written = {name: entry for name, entry in header.items() if modules[name] not in VIREO_MODULES}
+        _write_header(sink, written)
+        for entry in written.values():
             first, end = entry["data_offsets"]
             source.seek(start + first)
             _copy(source, sink, end - first)
     return Stripped(
-        tensors=len(kept),
+        tensors=len(written),
         dropped=tuple(sorted(set(modules.values()) & set(VIREO_MODULES))),
-        text=any(modules[name] not in _NOT_TEXT for name in kept),
+        text=any(modules[name] not in _NOT_TEXT for name in written),
     )
 
 

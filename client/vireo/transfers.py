@@ -1,4 +1,4 @@
-"""Files on their way over HTTP, which tell how far they are."""
+"""Uploads and downloads that report their progress."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import io
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-Progress = Callable[[int, int], None]  # bytes done, bytes in all
+TransferProgress = Callable[[int, int], None]
+"""Called during a transfer with the bytes moved so far and the total number of bytes."""
+
 CHUNK = 1 << 20
 
 
 class CountingFile(io.FileIO):
-    """A file that tells how much of it has been read, so that an upload can show its progress."""
+    """A file that reports how much of it has been read, so that an upload can show its progress."""
 
-    def __init__(self, path: Path, progress: Progress | None) -> None:
+    def __init__(self, path: Path, progress: TransferProgress | None) -> None:
         super().__init__(path, "rb")
         self._size = path.stat().st_size
         self._progress = progress
@@ -26,13 +28,14 @@ class CountingFile(io.FileIO):
 
 
 def chunks(path: Path) -> Iterator[bytes]:
+    """The file's bytes, in pieces of at most `CHUNK` bytes. Raises: OSError."""
     with path.open("rb") as file:
         while chunk := file.read(CHUNK):
             yield chunk
 
 
-def counted(pieces: Iterable[bytes], size: int, progress: Progress | None) -> Iterator[bytes]:
-    """The same pieces; `progress` learns of each that was taken."""
+def counted(pieces: Iterable[bytes], size: int, progress: TransferProgress | None) -> Iterator[bytes]:
+    """The same pieces; `progress` is called after each one that was consumed. `size`: bytes in all."""
     done = 0
     for piece in pieces:
         yield piece

@@ -1,23 +1,23 @@
-"""Names of everything kept in Redis. One place, so that two rooms can never disagree.
+"""The names of all Redis keys, in one place, so that gateway and workers cannot disagree.
 
-Jobs, label sets and videos carry no TTL (a cache policy that evicts `volatile` keys cannot touch them; the sweeper
-deletes them when their time has come). Keys under `vireo:cache:` carry one and may vanish at any time.
+Jobs, label sets and videos have no TTL: an eviction policy for `volatile` keys cannot remove them, and the sweeper
+deletes them when they expire. Keys under `vireo:cache:` have a TTL and may vanish at any time.
 """
 
 from __future__ import annotations
 
-# Names of the Celery queues, and of the job sets that mirror them; each has a worker process of its own kind.
+# Names of the Celery queues and of the job sets that mirror them. Each queue has worker processes of its own.
 INFERENCE = "inference"
-TRAINING = "training"  # hours of GPU: training, evaluation
-DATASETS = "datasets"  # minutes of CPU: archives and checkpoints that somebody sent
+TRAINING = "training"  # hours on a GPU: training, evaluation
+DATASETS = "datasets"  # minutes on a CPU: uploaded archives and checkpoints
 
 JOBS = "vireo:jobs"  # zset: job id -> created_at
 FINISHED = "vireo:jobs:finished"  # zset: job id -> finished_at
 DONE_CHANNEL = "vireo:jobs:done"  # pub/sub: ids of jobs that reached a final state
-CANCEL_CHANNEL = "vireo:jobs:cancel"  # pub/sub: ids of jobs that somebody wants stopped
+CANCEL_CHANNEL = "vireo:jobs:cancel"  # pub/sub: ids of running jobs that are to stop
 VIDEOS = "vireo:videos"  # zset: sha256 -> unix time after which it may be deleted; +inf for those kept
 LABEL_SETS = "vireo:label-sets"  # set of names
-LABEL_SET_VERSIONS = "vireo:label-sets:versions"  # hash: name -> last version given out, so none is given twice
+LABEL_SET_VERSIONS = "vireo:label-sets:versions"  # hash: name -> last version number, so that none is used twice
 WORKERS = "vireo:workers"  # zset: worker id -> unix time of its last heartbeat
 
 
@@ -30,12 +30,12 @@ def events(job_id: str) -> str:
 
 
 def waiting(queue: str) -> str:
-    """Zset: job id -> the time it was queued. Its size is the queue's depth, its first score the oldest job."""
+    """Zset: job id -> the time it was queued. Its size is the depth of the queue; its first entry is the oldest job."""
     return f"vireo:queue:{queue}:waiting"
 
 
 def running(queue: str) -> str:
-    """Zset: job id -> the time its lease ends, pushed forward by the worker's heartbeat."""
+    """Zset: job id -> the time its lease ends. The worker's heartbeat renews it."""
     return f"vireo:queue:{queue}:running"
 
 
@@ -44,17 +44,17 @@ def idempotency(key_digest: str) -> str:
 
 
 def video(sha256: str) -> str:
-    """Hash: the fields of `core.records.Video`; `facts` is JSON."""
+    """Hash: the fields of `core.records.StoredVideo`; `facts` is JSON."""
     return f"vireo:video:{sha256}"
 
 
-def video_leaving(sha256: str) -> str:
-    """Stands, for seconds, while a video's bytes are being deleted: who brings them again waits until it is gone."""
+def video_deleting(sha256: str) -> str:
+    """Exists for seconds while a video's bytes are being deleted. An upload of the same video waits for its end."""
     return f"vireo:video:{sha256}:leaving"
 
 
 def label_set(name: str) -> str:
-    """Hash: version number -> JSON of that version; immutable once written."""
+    """Hash: version number -> JSON of that version, which never changes."""
     return f"vireo:label-set:{name}"
 
 
@@ -71,5 +71,5 @@ def cached_video(vector_key: str) -> str:
 
 
 def model_versions() -> str:
-    """Hash: model name -> last version number given out, so that none is given twice."""
+    """Hash: model name -> last version number, so that none is used twice."""
     return "vireo:models:versions"

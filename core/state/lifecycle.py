@@ -1,12 +1,12 @@
-"""The life of a job in Redis, as atomic steps that the gateway (async) and the workers (sync) both take.
+"""The life cycle of a job in Redis, as atomic steps that the gateway (async) and the workers (sync) both take.
 
     queued ──start──▶ running ──finish──▶ succeeded | failed | cancelled ──resume──▶ queued (training only)
        │                 │ lease expired (its worker died)
        │                 └──requeue──▶ queued
-       └──cancel──▶ cancelled            (a running job is told through CANCEL_CHANNEL and finishes itself)
+       └──cancel──▶ cancelled            (the worker of a running job hears of it on CANCEL_CHANNEL and finishes it)
 
-Every step is one Lua script, so two workers, a reaper and a cancelling user can meet on one job without harm: a step
-that comes too late returns 0 and changes nothing. A job is a Redis hash; values that are objects are JSON.
+Every step is one Lua script, so two workers, a reaper and a user who cancels can act on one job at the same time. A
+step that comes too late returns 0 and changes nothing. A job is a Redis hash; values that are objects are JSON.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from core.records import Job
 from core.state import keys
 
 LEASE_SECONDS: Final = 15.0
-"""A running job whose worker has not been heard for this long is given to another."""
+"""A running job whose worker has sent no heartbeat for this long is given to another worker."""
 
 MAX_ATTEMPTS: Final = 3
-"""A job that outlives this many workers is what kills them: it fails instead of starting again. A training run that
-has secured a checkpoint counts anew (`stuck`)."""
+"""A job whose worker died this many times fails instead of starting again, because it may be the cause. The field
+`stuck` counts the starts. A training run that has saved a checkpoint counts anew."""
 
 _JSON_FIELDS = ("request", "result", "error", "progress")
 
 # KEYS: job, waiting, running, JOBS[, idempotency]    ARGV: id, now, limit, field, value, field, value, …
-# → 1 created, 0 the queue is full, or the id of the job that already stands under the idempotency key
+# → 1 created, 0 the queue is full, or the id of the job that the idempotency key stands for already
 CREATE = """
 if KEYS[5] then
   local held = redis.call('GET', KEYS[5])
@@ -58,8 +58,8 @@ redis.call('HINCRBY', KEYS[1], 'stuck', 1)
 return redis.call('HINCRBY', KEYS[1], 'attempts', 1)
 """
 
-# KEYS: job, events    ARGV: attempt, event, JSON data, progress as JSON or '', 1 if something was secured
-# → 1, or 0 where the job is no longer this attempt's: it was taken over, or has ended.
+# KEYS: job, events    ARGV: attempt, event, JSON data, progress as JSON or '', 1 if a checkpoint was saved
+# → 1, or 0 if the job no longer belongs to this attempt: another worker has it, or it has ended.
 REPORT = """
 if redis.call('HGET', KEYS[1], 'state') ~= 'running' then return 0 end
 if redis.call('HGET', KEYS[1], 'attempts') ~= ARGV[1] then return 0 end
@@ -69,7 +69,7 @@ redis.call('XADD', KEYS[2], 'MAXLEN', '~', 20000, '*', 'event', ARGV[2], 'data',
 return 1
 """
 
-# KEYS: job, waiting, events, FINISHED    ARGV: id, now    → the state in which the wish met it, or false
+# KEYS: job, waiting, events, FINISHED    ARGV: id, now    → the state that the job was in, or false
 RESUME = """
 local state = redis.call('HGET', KEYS[1], 'state')
 if state == 'cancelled' or state == 'failed' then
@@ -82,8 +82,8 @@ end
 return state
 """
 
-# KEYS: job, waiting, running, events    ARGV: id, attempt, 1 to count its attempts anew
-# → 1 if it was this attempt's and now waits again
+# KEYS: job, waiting, running, events    ARGV: id, attempt, 1 to count its starts anew
+# → 1 if the job belonged to this attempt and now waits again
 RELEASE = """
 if redis.call('HGET', KEYS[1], 'state') ~= 'running' then return 0 end
 if redis.call('HGET', KEYS[1], 'attempts') ~= ARGV[2] then return 0 end
@@ -96,7 +96,7 @@ return 1
 """
 
 # KEYS: job, hash of versions    ARGV: model name, highest version seen in the store
-# → the version that this job publishes: given out once per job, however often it is started.
+# → the version that this job publishes: the same each time the job is started.
 CLAIM_VERSION = """
 local held = redis.call('HGET', KEYS[1], 'version')
 if held then return tonumber(held) end
@@ -121,7 +121,7 @@ return 1
 """
 
 # KEYS: job, waiting, running, events, FINISHED    ARGV: id, now, error as JSON, done channel, cancel channel
-# → the state in which the wish met it, or false. A queued job ends here; a running one is told.
+# → the state that the job was in, or false. A queued job ends here; the worker of a running job is told.
 CANCEL = """
 local state = redis.call('HGET', KEYS[1], 'state')
 if state == 'queued' then
@@ -137,7 +137,7 @@ end
 return state
 """
 
-# KEYS: job, waiting, running, events    ARGV: id, now    → 1 if it was orphaned and now waits again
+# KEYS: job, waiting, running, events    ARGV: id, now    → 1 if its lease had expired and it now waits again
 REQUEUE = """
 local lease = redis.call('ZSCORE', KEYS[3], ARGV[1])
 if redis.call('HGET', KEYS[1], 'state') ~= 'running' then redis.call('ZREM', KEYS[3], ARGV[1]) return 0 end
@@ -150,13 +150,13 @@ return 1
 """
 
 
-def to_fields(job: Job) -> dict[str, str]:
-    """The hash of a job; absent values are left out."""
+def job_to_fields(job: Job) -> dict[str, str]:
+    """The fields of a job's hash. Values that are None are left out."""
     data = job.model_dump(mode="json", exclude_none=True)
     return {name: json.dumps(value) if name in _JSON_FIELDS else str(value) for name, value in data.items()}
 
 
-def from_fields(fields: dict[str, str]) -> Job:
+def job_from_fields(fields: dict[str, str]) -> Job:
     values: dict[str, Any] = {
         name: json.loads(value) if name in _JSON_FIELDS else value
         for name, value in fields.items()
@@ -166,8 +166,8 @@ def from_fields(fields: dict[str, str]) -> Job:
 
 
 def create_args(job: Job, queue: str, limit: int, idempotency_key: str | None = None) -> tuple[list[str], list[str]]:
-    """`idempotency_key`: the Redis key under which the job's id is kept for repeats of the same request."""
-    fields = [part for pair in to_fields(job).items() for part in pair]
+    """`idempotency_key`: the Redis key that stores the job's id for repeats of the same request."""
+    fields = [part for pair in job_to_fields(job).items() for part in pair]
     return (
         [keys.job(job.id), keys.waiting(queue), keys.running(queue), keys.JOBS, *filter(None, [idempotency_key])],
         [job.id, str(job.created_at), str(limit), *fields],
@@ -198,20 +198,33 @@ def cancel_args(job_id: str, queue: str, now: float, error: dict[str, Any]) -> t
 
 
 def report_args(
-    job_id: str, attempt: int, event: str, data: Any, progress: dict[str, Any] | None = None, *, secured: bool = False
+    job_id: str,
+    attempt: int,
+    event: str,
+    data: Any,
+    progress: dict[str, Any] | None = None,
+    *,
+    checkpoint_saved: bool = False,
 ) -> tuple[list[str], list[str]]:
-    """`attempt`: what START returned, so that a worker that was believed dead cannot speak for its successor."""
+    """`attempt`: what START returned, so that a worker that was taken for dead cannot report for its successor.
+    `saved`: a checkpoint was saved, from which another worker can continue."""
     return (
         [keys.job(job_id), keys.events(job_id)],
-        [str(attempt), event, json.dumps(data), json.dumps(progress) if progress else "", "1" if secured else "0"],
+        [
+            str(attempt),
+            event,
+            json.dumps(data),
+            json.dumps(progress) if progress else "",
+            "1" if checkpoint_saved else "0",
+        ],
     )
 
 
-def release_args(job_id: str, queue: str, attempt: int, *, innocent: bool) -> tuple[list[str], list[str]]:
-    """`innocent`: the job is given back for the worker's reasons, not because it killed something."""
+def release_args(job_id: str, queue: str, attempt: int, *, reset_attempts: bool) -> tuple[list[str], list[str]]:
+    """`reset_attempts`: the worker puts the job back for its own reasons, so no earlier attempt counts as a failure."""
     return (
         [keys.job(job_id), keys.waiting(queue), keys.running(queue), keys.events(job_id)],
-        [job_id, str(attempt), "1" if innocent else "0"],
+        [job_id, str(attempt), "1" if reset_attempts else "0"],
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 
-from core.records import Video, VideoFacts
+from core.records import StoredVideo, VideoFacts
 from core.state import keys
 
 # KEYS: video    ARGV: facts as JSON    → 1, or 0 where the video has been deleted meanwhile
@@ -29,11 +29,11 @@ def facts_args(sha256: str, facts: VideoFacts) -> tuple[list[str], list[str]]:
     return [keys.video(sha256)], [facts.model_dump_json()]
 
 
-def from_fields(fields: dict[str, str], deletable_after: float | None) -> Video:
+def from_fields(fields: dict[str, str], deletable_after: float | None) -> StoredVideo:
     """`deletable_after`: the video's score in `keys.VIDEOS`."""
     kept = fields["kept"] == "1"
     expires = None if kept or deletable_after is None or math.isinf(deletable_after) else deletable_after
-    return Video(
+    return StoredVideo(
         sha256=fields["sha256"],
         bytes=int(fields["bytes"]),
         kept=kept,

@@ -1,6 +1,7 @@
-"""Multipart bodies, read as they arrive: text fields to memory (bounded), the one file to a sink.
+"""Multipart bodies, read as they arrive: text fields go to memory (limited in size), the one file goes to a sink.
 
-Nothing is spooled: a chunk from the socket is parsed and handed on, so memory does not depend on the body's size.
+Nothing is spooled: each chunk from the socket is parsed and passed on, so memory use does not depend on the size of the
+body.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from core.errors import InvalidRequest, RequestTooLarge
 from service.bodies.validation import unknown_field
-from service.uploads.sink import VIDEO, Cargo
+from service.uploads.sink import VIDEO, UploadKind
 
-MAX_TEXT_BYTES = 8 << 20  # of all text fields together: 1000 labels with prompts are far below
-PART_OVERHEAD = 64  # counted for each part, so that endless empty parts meet the limit too
+MAX_TEXT_BYTES = 8 << 20  # all text fields together; 1000 labels with prompts need far less
+PART_OVERHEAD = 64  # bytes counted for each part, so that endless empty parts reach the limit too
 
 Fields = dict[str, list[str]]
 
@@ -29,16 +30,16 @@ class FileSink(Protocol):
 
 
 @dataclass(slots=True)
-class Part:
-    """The head of one part, as its headers arrive."""
+class FormPart:
+    """The headers of one part."""
 
     headers: dict[bytes, bytes] = field(default_factory=dict)
     name: str = ""
     filename: str = ""
     is_file: bool = False
 
-    def settle(self) -> None:
-        """Read name and kind from the finished headers. Raises: InvalidRequest."""
+    def parse_headers(self) -> None:
+        """Set the name and the kind from the headers, which are complete by now. Raises: InvalidRequest."""
         disposition, options = parse_options_header(self.headers.get(b"content-disposition"))
         if disposition != b"form-data" or b"name" not in options:
             raise InvalidRequest("A part of the multipart body has no name.")
@@ -49,19 +50,19 @@ class Part:
 
 
 class _End:
-    """Marks the end of a part."""
+    """The end of a part."""
 
 
 _END = _End()
 
 
 class _Parser:
-    """python-multipart's callbacks, turned into a list of what one chunk brought."""
+    """Turns python-multipart's callbacks into a list of events for each chunk."""
 
     def __init__(self, boundary: bytes) -> None:
         self.complete = False
-        self._events: list[Part | bytes | _End] = []
-        self._part = Part()
+        self._events: list[FormPart | bytes | _End] = []
+        self._part = FormPart()
         self._header = [b"", b""]
         self._parser = MultipartParser(
             boundary,
@@ -78,17 +79,17 @@ class _Parser:
             },
         )
 
-    def feed(self, chunk: bytes) -> list[Part | bytes | _End]:
+    def feed(self, chunk: bytes) -> list[FormPart | bytes | _End]:
         """Raises: InvalidRequest."""
         self._events = []
         try:
             self._parser.write(chunk)
         except FormParserError as error:
-            raise malformed(str(error)) from None
+            raise malformed_form(str(error)) from None
         return self._events
 
     def _begin(self) -> None:
-        self._part = Part()
+        self._part = FormPart()
 
     def _grow(self, which: int, piece: bytes) -> None:
         self._header[which] += piece
@@ -97,9 +98,9 @@ class _Parser:
         self.complete = True
 
 
-def malformed(why: str) -> InvalidRequest:
+def malformed_form(why: str) -> InvalidRequest:
     return InvalidRequest(
-        f"The multipart body is malformed: {why}", hint="Let your HTTP library build it; curl does with -F."
+        f"The multipart body is malformed: {why}", hint="Let your HTTP library build the form; curl does so with -F."
     )
 
 
@@ -108,17 +109,17 @@ class FormReader:
         self,
         known: frozenset[str],
         open_sink: Callable[[Fields], Awaitable[FileSink]] | None,
-        cargo: Cargo = VIDEO,
+        kind: UploadKind = VIDEO,
     ) -> None:
-        """`known`: names of text fields; `open_sink`: called where the file begins, with the fields so far, and may
-        refuse by raising. None: no file is expected here. `cargo`: which file, in which field."""
+        """`known`: names of the text fields. `open_sink`: called where the file begins, with the fields before it; it
+        refuses the file by raising. None: no file is expected. `kind`: which file is expected, in which field."""
         self.fields: Fields = {}
         self.filename = ""
-        self._cargo = cargo
+        self._kind = kind
         self._known = known
         self._open_sink = open_sink
         self._sink: FileSink | None = None
-        self._part: Part | None = None
+        self._part: FormPart | None = None
         self._text = bytearray()
         self._budget = MAX_TEXT_BYTES
 
@@ -126,23 +127,23 @@ class FormReader:
         """Raises: InvalidRequest, RequestTooLarge, and whatever the sink raises."""
         boundary = parse_options_header(content_type)[1].get(b"boundary")
         if not boundary:
-            raise malformed("its Content-Type names no boundary.")
+            raise malformed_form("its Content-Type names no boundary.")
         try:
             parser = _Parser(boundary)
         except FormParserError as error:
-            raise malformed(str(error)) from None
+            raise malformed_form(str(error)) from None
         async for chunk in chunks:
             for event in parser.feed(chunk):
                 await self._take(event)
         if not parser.complete:
-            raise malformed("it ends before its closing boundary.")
+            raise malformed_form("it ends before its closing boundary.")
         if self._sink:
             await self._sink.flush()
         return self.fields
 
-    async def _take(self, event: Part | bytes | _End) -> None:
-        if isinstance(event, Part):
-            event.settle()
+    async def _take(self, event: FormPart | bytes | _End) -> None:
+        if isinstance(event, FormPart):
+            event.parse_headers()
             self._part = event
             self._spend(PART_OVERHEAD + len(event.name))
             await self._begin(event)
@@ -151,9 +152,9 @@ class FormReader:
         else:
             self._end()
 
-    async def _begin(self, part: Part) -> None:
+    async def _begin(self, part: FormPart) -> None:
         accepts_file = self._open_sink is not None
-        field, noun = self._cargo.field, self._cargo.noun
+        field, noun = self._kind.field, self._kind.noun
         if part.name != field or not accepts_file:
             if part.name not in self._known:
                 raise unknown_field(part.name, self._known | ({field} if accepts_file else set()))
@@ -161,29 +162,29 @@ class FormReader:
         if not part.is_file:
             raise InvalidRequest(
                 f"The field {field!r} must be a file.",
-                hint=f"With curl: -F {field}=@{self._cargo.example} (note the @).",
+                hint=f"With curl: -F {field}=@{self._kind.example} (note the @).",
                 field=field,
             )
         if self._sink or self._open_sink is None:
-            raise InvalidRequest(f"Two files were sent; one request takes one {noun}.", field=field)
+            raise InvalidRequest(f"The form has two files; a request takes one {noun}.", field=field)
         self.filename = part.filename
         self._sink = await self._open_sink(self.fields)
 
     async def _data(self, data: bytes) -> None:
-        if self._part and self._part.name == self._cargo.field and self._sink:
+        if self._part and self._part.name == self._kind.field and self._sink:
             await self._sink.write(data)
         else:
             self._spend(len(data))
             self._text += data
 
     def _end(self) -> None:
-        assert self._part is not None  # the parser ends only what it began
-        if self._part.name == self._cargo.field:
+        assert self._part is not None  # a part begins before it ends
+        if self._part.name == self._kind.field:
             return
         try:
             text = self._text.decode()
         except UnicodeDecodeError:
-            raise InvalidRequest(f"{self._part.name} is not UTF-8 text.", field=self._part.name) from None
+            raise InvalidRequest(f"The field {self._part.name!r} is not UTF-8 text.", field=self._part.name) from None
         self._text.clear()
         self.fields.setdefault(self._part.name, []).append(text)
 
@@ -192,6 +193,6 @@ class FormReader:
         if self._budget < 0:
             raise RequestTooLarge(
                 f"The text fields of the form exceed {MAX_TEXT_BYTES} bytes.",
-                hint=f"The {self._cargo.noun} belongs into the field `{self._cargo.field}`, sent as a file.",
+                hint=f"Send the {self._kind.noun} as a file in the field `{self._kind.field}`.",
                 limit=MAX_TEXT_BYTES,
             )

@@ -1,4 +1,4 @@
-"""From pydantic's words to ours: the first thing that is wrong, where it is, and what was probably meant."""
+"""Validates bodies and turns pydantic's errors into ours: what is wrong, in which field, and similar field names."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from rapidfuzz import process
 from core.errors import InvalidLabels, InvalidRequest
 
 BodyT = TypeVar("BodyT", bound=BaseModel)
+"""The pydantic model of a body."""
 
-MOST_ERRORS = 10  # listed in details; the first one is the message
+MOST_ERRORS = 10  # in the details; the message is about the first one
 
 
-def nearest(name: str, known: Iterable[str], score: float = 55.0) -> list[str]:
-    """Up to three known names that look like `name`, the closest first."""
+def similar_names(name: str, known: Iterable[str], score: float = 55.0) -> list[str]:
+    """Up to three known names that resemble `name`, the most similar first. `score`: lowest similarity, 0 to 100."""
     return [match for match, _, _ in process.extract(name, list(known), limit=3, score_cutoff=score)]
 
 
-def validate(model: type[BodyT], data: Mapping[str, Any]) -> BodyT:
+def validate_body(model: type[BodyT], data: Mapping[str, Any]) -> BodyT:
     """Raises: InvalidRequest, InvalidLabels."""
     try:
         return model.model_validate(dict(data))
@@ -31,9 +32,9 @@ def validate(model: type[BodyT], data: Mapping[str, Any]) -> BodyT:
 
 def unknown_field(name: str, known: Iterable[str]) -> InvalidRequest:
     known = sorted(known)
-    close = nearest(name, known)
+    close = similar_names(name, known)
     return InvalidRequest(
-        f"There is no field {name[:80]!r}." + (f" Was {close[0]!r} meant?" if close else ""),
+        f"There is no field {name[:80]!r}." + (f" Did you mean {close[0]!r}?" if close else ""),
         hint=f"Known fields: {', '.join(known)}.",
         field=name[:200],
         nearest=close,
@@ -41,7 +42,7 @@ def unknown_field(name: str, known: Iterable[str]) -> InvalidRequest:
 
 
 def explain(errors: Sequence[Mapping[str, Any]], known: Iterable[str] = ()) -> InvalidRequest:
-    """The error for what pydantic found; `known`: fields that the body may have."""
+    """The error for what pydantic found. `known`: the fields that the body may have."""
     for error in errors:
         if error["type"] == "extra_forbidden" and len(error["loc"]) == 1:
             return unknown_field(str(error["loc"][0]), known)
@@ -53,11 +54,11 @@ def explain(errors: Sequence[Mapping[str, Any]], known: Iterable[str] = ()) -> I
             message, hint='A label is a string, or {"name": …, "prompts": […]}.', field="labels", index=index
         )
     found = [{"field": _where(e["loc"]), "message": e["msg"]} for e in errors[:MOST_ERRORS]]
-    return InvalidRequest(message, hint=_meaning(first["loc"], known), field=_where(first["loc"]), errors=found)
+    return InvalidRequest(message, hint=_description(first["loc"], known), field=_where(first["loc"]), errors=found)
 
 
-def _meaning(loc: Sequence[str | int], known: Iterable[str]) -> str | None:
-    """What the field is for, where the model says so: the best help with a value that does not fit."""
+def _description(loc: Sequence[str | int], known: Iterable[str]) -> str | None:
+    """The description of the field, which is the best hint for a value that does not fit."""
     if isinstance(known, Mapping) and loc and isinstance(field := known.get(loc[0]), FieldInfo):
         return field.description
     return None

@@ -1,4 +1,4 @@
-"""Datasets as the gateway sees them: the store is the only truth, no index beside it could disagree."""
+"""Datasets in the store. There is no index, so nothing can disagree with the store."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from core.errors import Conflict, UnknownDataset
 from core.state import keys
 from core.storage import Store
 from service.bodies.schemas import DatasetPage, DatasetView, Links
-from service.bodies.validation import nearest
+from service.bodies.validation import similar_names
 from service.jobs.repository import Jobs
 
 RECORD = "dataset.json"
@@ -20,7 +20,7 @@ _ID = re.compile(r"ds_[0-9a-f]{24}")
 
 
 class Datasets:
-    """Raises StorageUnavailable where the store is gone."""
+    """Raises StorageUnavailable while the store cannot be reached."""
 
     def __init__(self, store: Store, jobs: Jobs) -> None:
         self._store = store
@@ -30,7 +30,7 @@ class Datasets:
         """Raises: UnknownDataset."""
         return await asyncio.to_thread(lambda: Dataset.model_validate_json(self._text(dataset_id)))
 
-    async def show(self, dataset_id: str, *, items: bool) -> DatasetView:
+    async def view(self, dataset_id: str, *, items: bool) -> DatasetView:
         """Raises: UnknownDataset."""
         return await asyncio.to_thread(lambda: _view(self._text(dataset_id), items=items))
 
@@ -44,7 +44,7 @@ class Datasets:
         users = [job.id for job in await self._jobs.unfinished(keys.TRAINING) if job.request["dataset"] == dataset_id]
         if users:
             raise Conflict(
-                f"{dataset_id} is used by {users[0]}, which has not finished.",
+                f"The job {users[0]} uses {dataset_id} and has not finished.",
                 hint="Cancel the job, or wait for it.",
                 jobs=users,
             )
@@ -58,8 +58,8 @@ class Datasets:
         if text is None:
             raise UnknownDataset(
                 f"There is no dataset {dataset_id[:80]!r}.",
-                hint="POST /v1/datasets makes one; GET /v1/datasets lists them.",
-                nearest=nearest(dataset_id, self._ids(), 80),
+                hint="GET /v1/datasets lists the datasets; POST /v1/datasets makes one.",
+                nearest=similar_names(dataset_id, self._ids(), 80),
             )
         return text
 
@@ -67,7 +67,7 @@ class Datasets:
         ids = [child for child in self._ids() if cursor is None or child > cursor]
         texts = [self._store.read_text(f"{dataset_key(child)}/{RECORD}") for child in ids[:limit]]
         return DatasetPage(
-            data=[_view(text, items=False) for text in texts if text],  # none where it was deleted meanwhile
+            data=[_view(text, items=False) for text in texts if text],  # None: the dataset has been deleted meanwhile
             next=ids[limit - 1] if len(ids) > limit else None,
         )
 

@@ -1,6 +1,6 @@
-"""Named label sets: every PUT of new content is a new version, and no version ever changes.
+"""Named label sets. Every PUT of new content makes a new version, and a version never changes.
 
-A version number is never given out twice, not even after a deletion, so `name:3` means one thing or nothing.
+A version number is never used twice, not even after a deletion, so `name:3` always means the same labels or nothing.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from redis.asyncio import Redis
 from redis.exceptions import WatchError
 
 from core.errors import InvalidRequest, UnknownLabelSet
-from core.questions import Limits, Options, check_labels, check_options
+from core.questions import Options, QuestionLimits, check_labels, check_options
 from core.records import LabelSet
 from core.state import keys
 from service.bodies.schemas import LabelSetBody, LabelSetPage
-from service.bodies.validation import nearest
+from service.bodies.validation import similar_names
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _REFERENCE = re.compile(r"([^:]*)(?::([0-9]{1,9}))?")
 
 
 class LabelSets:
-    def __init__(self, redis: Redis, limits: Limits) -> None:
+    def __init__(self, redis: Redis, limits: QuestionLimits) -> None:
         self._redis = redis
         self._limits = limits
 
@@ -63,10 +63,10 @@ class LabelSets:
             try:
                 return await self._try_to_put(name, body)
             except WatchError:
-                continue  # somebody else put at the same moment: look again
+                continue  # another request wrote at the same moment: try again
 
     async def delete(self, name: str) -> None:
-        """All its versions. Raises: UnknownLabelSet."""
+        """Delete all versions. Raises: UnknownLabelSet."""
         async with self._redis.pipeline() as pipe:
             pipe.delete(keys.label_set(name))
             pipe.srem(keys.LABEL_SETS, name)
@@ -89,13 +89,13 @@ class LabelSets:
                 if _content(latest) == _content(body):
                     return latest, False
             number = int(await self._redis.hget(keys.LABEL_SET_VERSIONS, name) or 0) + 1
-            made = LabelSet(name=name, version=number, created_at=time.time(), **dict(body))
+            written = LabelSet(name=name, version=number, created_at=time.time(), **dict(body))
             pipe.multi()  # type: ignore[no-untyped-call]
-            pipe.hset(keys.label_set(name), str(number), made.model_dump_json())
+            pipe.hset(keys.label_set(name), str(number), written.model_dump_json())
             pipe.hset(keys.LABEL_SET_VERSIONS, name, str(number))
             pipe.sadd(keys.LABEL_SETS, name)
             await pipe.execute()
-            return made, True
+            return written, True
 
     async def _versions(self, name: str) -> dict[int, LabelSet]:
         fields = cast(dict[str, str], await self._redis.hgetall(keys.label_set(name)))
@@ -107,8 +107,8 @@ class LabelSets:
     async def _unknown(self, reference: str) -> UnknownLabelSet:
         return UnknownLabelSet(
             f"There is no label set {reference[:120]!r}.",
-            hint="GET /v1/label-sets lists them.",
-            nearest=nearest(reference.partition(":")[0], await self._names()),
+            hint="GET /v1/label-sets lists the label sets.",
+            nearest=similar_names(reference.partition(":")[0], await self._names()),
         )
 
 

@@ -1,7 +1,7 @@
-"""Models as the gateway sees them: those that the workers announce (the zoo), and fine-tuned ones in the registry.
+"""Models: those that the workers announce (the zoo), and the fine-tuned ones in the registry.
 
-A reference (`name`, `name:3`, `name@production`) is resolved here, once: what goes into a job is the exact version, so
-that a job means one thing even if it waits while the alias moves.
+A reference (`name`, `name:3`, `name@production`) is resolved here, once. The job gets the exact version, so its meaning
+does not change if the alias moves while it waits.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from core.registry import CARD, REPORT, WEIGHTS, Card, Registry, Version
 from core.storage import Store
 from core.training_requests import MODEL_NAME_PATTERN
 from service.bodies.schemas import ModelDetail, ModelView
-from service.bodies.validation import nearest
+from service.bodies.validation import similar_names
 from service.ops import workers
 from service.ops.workers import Workers
 
@@ -33,63 +33,72 @@ _VERSION = re.compile(r"[a-z0-9][a-z0-9._\-]*:[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
-    """A model that a request named, resolved."""
+class ResolvedModel:
+    """The model that a reference means."""
 
     name: str | None
-    """What goes into the job: None for the server's default, `name:version` for a fine-tuned one."""
+    """The model in the job's request: None for the server's default, `name:version` for a fine-tuned model."""
 
     card: Card | None = None
+    """The card of a fine-tuned model."""
 
 
 class Models:
-    """Raises redis' RedisError where Redis is gone, StorageUnavailable where the store is."""
+    """Raises RedisError while Redis cannot be reached, StorageUnavailable while the store cannot."""
 
-    def __init__(self, store: Store, alive: Workers) -> None:
+    def __init__(self, store: Store, live_workers: Workers) -> None:
         self._store = store
         self._registry = Registry(store)
-        self._workers = alive
-        self._aliasing = asyncio.Lock()  # the aliases of a name are one file: read, changed, written
+        self._workers = live_workers
+        self._aliasing = asyncio.Lock()  # the aliases of a model are one file, which is read, changed and written
 
-    async def choose(self, ref: str | None, live: Sequence[WorkerInfo] | None = None) -> Chosen:
-        """`live`: inference workers, where they are known already. Raises: UnknownModel."""
+    async def resolve(self, ref: str | None, live: Sequence[WorkerInfo] | None = None) -> ResolvedModel:
+        """The model that `ref` means; None means the server's default. `live`: the live inference workers, if they are
+        known already. Raises: UnknownModel."""
         live = await self._workers.live() if live is None else live
-        zoo = workers.zoo(live)
+        served = workers.served_names(live)
         if ref is None:
-            # The server's own default may be a fine-tuned version as well.
+            # The server's default may be a fine-tuned version.
             default = next((worker.model.name for worker in live if worker.model), None)
-            return Chosen(None) if default is None or not _VERSION.fullmatch(default) else await self._read(default)
-        if ref in zoo:
-            return Chosen(ref)
+            return (
+                ResolvedModel(None) if default is None or not _VERSION.fullmatch(default) else await self._read(default)
+            )
+        if ref in served:
+            return ResolvedModel(ref)
         try:
             return await self._read(ref)
         except UnknownModel as error:
-            if not zoo and ":" not in ref and "@" not in ref and not await asyncio.to_thread(self._registry.knows, ref):
-                return Chosen(ref)  # perhaps of the zoo: no worker is there to say
-            raise await self._unknown(ref, zoo, error) from None
+            if (
+                not served
+                and ":" not in ref
+                and "@" not in ref
+                and not await asyncio.to_thread(self._registry.knows, ref)
+            ):
+                return ResolvedModel(ref)  # no worker is live to say whether it is a zoo model
+            raise await self._unknown(ref, served, error) from None
 
-    async def _read(self, ref: str) -> Chosen:
-        def read() -> Chosen:
+    async def _read(self, ref: str) -> ResolvedModel:
+        def read() -> ResolvedModel:
             version = self._registry.resolve(ref)
-            return Chosen(str(version), self._registry.card(version))
+            return ResolvedModel(str(version), self._registry.card(version))
 
         return await asyncio.to_thread(read)
 
-    async def _unknown(self, ref: str, zoo: set[str], error: UnknownModel) -> UnknownModel:
-        names = {*zoo, *await asyncio.to_thread(self._registry.names)}
-        if re.split("[:@]", ref)[0] in names:  # its version or alias is what is missing, and the error says so
+    async def _unknown(self, ref: str, served: set[str], error: UnknownModel) -> UnknownModel:
+        names = {*served, *await asyncio.to_thread(self._registry.names)}
+        if re.split("[:@]", ref)[0] in names:  # the error names the missing version or alias
             return error
         return UnknownModel(
             f"There is no model {ref[:80]!r}.",
-            hint=f"Models here: {', '.join(sorted(names)) or 'none'}.",
-            nearest=nearest(ref, names),
+            hint=f"The models are: {', '.join(sorted(names)) or 'none'}.",
+            nearest=similar_names(ref, names),
         )
 
     async def check_new_name(self, name: str) -> None:
-        """Raises: InvalidRequest where a version of that name could not be asked for."""
-        if name == "auto" or name in workers.zoo(await self._workers.live()):
+        """Raises: InvalidRequest for the name of a zoo model, which would hide the new model."""
+        if name == "auto" or name in workers.served_names(await self._workers.live()):
             raise InvalidRequest(
-                f"{name!r} is the name of a model that needs no training; take another.",
+                f"{name!r} is the name of a zoo model; choose another name.",
                 hint=f"For example 'my-{name}'.",
                 field="name",
             )
@@ -97,25 +106,25 @@ class Models:
     async def views(self) -> list[ModelView]:
         """The zoo, the default first; then fine-tuned models by name."""
         live = await self._workers.live()
-        zoo = [view for view in workers.models(live) if not _VERSION.fullmatch(view.name)]
+        zoo = [view for view in workers.served_models(live) if not _VERSION.fullmatch(view.name)]
         tuned: list[ModelView] = []
         for name in await asyncio.to_thread(self._registry.names):
-            with suppress(UnknownModel):  # deleted at this moment
+            with suppress(UnknownModel):  # deleted meanwhile
                 tuned.append(await self._view(name, live))
         return zoo + tuned
 
     async def detail(self, ref: str) -> ModelDetail:
-        """A model with the cards of all its versions, or of the one that `ref` names. Raises: UnknownModel."""
+        """A model with the cards of all its versions, or of the version that `ref` means. Raises: UnknownModel."""
         live = await self._workers.live()
-        for view in workers.models(live):
+        for view in workers.served_models(live):
             if view.name == ref and not _VERSION.fullmatch(ref):
                 return ModelDetail(**view.model_dump())
-        chosen = await self.choose(ref, live)
-        if chosen.card is None:
-            raise UnknownModel(f"There is no model {ref[:80]!r}.", hint="GET /v1/models lists them.")
-        name = chosen.card.name
+        resolved = await self.resolve(ref, live)
+        if resolved.card is None:
+            raise UnknownModel(f"There is no model {ref[:80]!r}.", hint="GET /v1/models lists the models.")
+        name = resolved.card.name
         view = await self._view(name, live)
-        cards = [chosen.card] if ref != name else await asyncio.to_thread(self._cards, name, view.versions)
+        cards = [resolved.card] if ref != name else await asyncio.to_thread(self._cards, name, view.versions)
         return ModelDetail(**view.model_dump(), cards=cards)
 
     def _cards(self, name: str, versions: Sequence[int]) -> list[Card]:
@@ -142,11 +151,11 @@ class Models:
         )
 
     async def set_alias(self, name: str, alias: str, version: int) -> ModelDetail:
-        """Raises: UnknownModel, InvalidRequest for an alias that cannot be written in a reference."""
+        """Raises: UnknownModel; InvalidRequest for a malformed alias."""
         if not _NAME.fullmatch(alias):
             raise InvalidRequest(
-                f"{alias[:80]!r} is no alias.",
-                hint="Small letters, digits, '.', '_' and '-'; at most 63.",
+                f"{alias[:80]!r} cannot be an alias.",
+                hint="An alias has at most 63 small letters, digits, '.', '_' and '-'.",
                 field="alias",
             )
         self._check_name(name)
@@ -161,13 +170,13 @@ class Models:
             await asyncio.to_thread(self._registry.resolve, name)
             aliases = await asyncio.to_thread(self._registry.aliases, name)
             if alias not in aliases:
-                raise NotFound(f"{name} has no alias {alias[:80]!r}.", nearest=nearest(alias, aliases))
+                raise NotFound(f"{name} has no alias {alias[:80]!r}.", nearest=similar_names(alias, aliases))
             await asyncio.to_thread(self._registry.drop_alias, name, alias)
 
     async def delete(self, name: str, number: int | None = None) -> None:
-        """One version, or all of them. Raises: UnknownModel, Conflict for a model of the zoo."""
-        if name in workers.zoo(await self._workers.live()):
-            raise Conflict(f"{name} is not fine-tuned: it cannot be deleted.")
+        """Delete one version, or all of them. Raises: UnknownModel; Conflict for a zoo model."""
+        if name in workers.served_names(await self._workers.live()):
+            raise Conflict(f"{name} is a zoo model and cannot be deleted.")
         self._check_name(name)
 
         def delete() -> None:
@@ -181,17 +190,17 @@ class Models:
             await asyncio.to_thread(delete)
 
     async def file(self, name: str, number: int, file: str) -> Path:
-        """One of a version's files, on this machine. Raises: UnknownModel, NotFound."""
+        """A file of a version, on this machine. Raises: UnknownModel, NotFound."""
         self._check_name(name)
         if not _FILE.fullmatch(file):
-            raise NotFound(f"A version has no file {file[:80]!r} to show.", hint=f"It has {CARD} and {WEIGHTS}.")
+            raise NotFound(f"A version has no file {file[:80]!r}.", hint=f"Every version has {CARD} and {WEIGHTS}.")
 
-        def find() -> Path:
+        def locate() -> Path:
             return self._registry.file(self._registry.resolve(f"{name}:{number}"), file)
 
-        return await asyncio.to_thread(find)
+        return await asyncio.to_thread(locate)
 
     @staticmethod
     def _check_name(name: str) -> None:
         if not _NAME.fullmatch(name):
-            raise UnknownModel(f"There is no model {name[:80]!r}.", hint="GET /v1/models lists them.")
+            raise UnknownModel(f"There is no model {name[:80]!r}.", hint="GET /v1/models lists the models.")

@@ -1,8 +1,8 @@
-"""Stored videos: bytes in the store under their hash, a record in Redis, a time after which they may go.
+"""Stored videos: bytes in the store under their hash, a record in Redis, and a time after which they may be deleted.
 
-Whoever brings a video writes the record first and the bytes second; whoever deletes one removes the record first and
-leaves the mark `keys.video_leaving` until the bytes are gone. So bytes that were just brought are never deleted by a
-sweep that began earlier.
+To add a video, the record is written first and the bytes second. To delete one, the record is removed first, and the
+mark `keys.video_deleting` stands until the bytes are gone. So a sweep never deletes bytes that were added after it
+began.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from typing import cast
 from redis.asyncio import Redis
 
 from core.errors import StorageUnavailable, UnknownVideo
-from core.records import Video, video_id
+from core.records import StoredVideo, video_id
 from core.state import keys
 from core.state.video_records import from_fields
 from core.storage import Staged, Store, blob_key
-from service.bodies.validation import nearest
+from service.bodies.validation import similar_names
 
 _ID = re.compile(r"vid_([0-9a-f]{64})")
-_LEAVING_SECONDS = 60  # a deleter that died with the mark set blocks the same video no longer than this
+_DELETING_SECONDS = 60  # lifetime of the mark, in case the process dies before it removes the mark
 _POLL = 0.05
 
-# KEYS: video, VIDEOS, leaving    ARGV: sha256, bytes, now, kept, deletable after    → 1 new, 0 known, -1 leaving
+# KEYS: video, VIDEOS, deleting    ARGV: sha256, bytes, now, kept, deletable after    → 1 new, 0 known, -1 deleting
 _RECORD = """
 if redis.call('EXISTS', KEYS[3]) == 1 then return -1 end
 local new = redis.call('HSETNX', KEYS[1], 'sha256', ARGV[1])
@@ -41,14 +41,15 @@ end
 return new
 """
 
-# KEYS: video, VIDEOS    ARGV: sha256, deletable after    → 1, or 0 where there is no such video
+# KEYS: video, VIDEOS    ARGV: sha256, deletable after    → 1, or 0 if there is no such video
 _USE = """
 if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
 if redis.call('HGET', KEYS[1], 'kept') == '0' then redis.call('ZADD', KEYS[2], ARGV[2], ARGV[1]) end
 return 1
 """
 
-# KEYS: video, VIDEOS, leaving    ARGV: sha256, delete only if deletable before, seconds    → 1 if the bytes may go now
+# KEYS: video, VIDEOS, deleting    ARGV: sha256, delete only if deletable before, seconds
+# → 1 if the bytes may be deleted now
 _REMOVE = """
 local after = redis.call('ZSCORE', KEYS[2], ARGV[1])
 if after and tonumber(after) > tonumber(ARGV[2]) then return 0 end
@@ -58,7 +59,7 @@ redis.call('SET', KEYS[3], '1', 'EX', ARGV[3])
 return 1
 """
 
-# KEYS: VIDEOS    ARGV: sha256, the score it was given when added, now
+# KEYS: VIDEOS    ARGV: sha256, its score when it was added, now
 _RELEASE = """
 local after = redis.call('ZSCORE', KEYS[1], ARGV[1])
 if after and tonumber(after) == tonumber(ARGV[2]) then redis.call('ZADD', KEYS[1], ARGV[3], ARGV[1]) end
@@ -66,7 +67,7 @@ if after and tonumber(after) == tonumber(ARGV[2]) then redis.call('ZADD', KEYS[1
 
 
 @dataclass(frozen=True, slots=True)
-class Added:
+class AddedVideo:
     sha256: str
     new: bool
     deletable_after: float
@@ -74,7 +75,7 @@ class Added:
 
 class Videos:
     def __init__(self, redis: Redis, store: Store, ttl: float) -> None:
-        """`ttl`: seconds that a video not kept stays after its last use."""
+        """`ttl`: seconds after its last use that a video stays, unless it is kept."""
         self._redis = redis
         self._store = store
         self._ttl = ttl
@@ -83,7 +84,7 @@ class Videos:
         self._remove = redis.register_script(_REMOVE)
         self._release = redis.register_script(_RELEASE)
 
-    async def add(self, staged: Staged, *, keep: bool = False) -> Added:
+    async def add(self, staged: Staged, *, keep: bool = False) -> AddedVideo:
         """Publish an upload. Raises: StorageUnavailable."""
         sha256 = staged.sha256
         new, deletable_after = await self._write_record(sha256, staged.size, keep)
@@ -93,10 +94,10 @@ class Videos:
             if new:
                 await self._delete(sha256, before=math.inf)
             raise
-        return Added(sha256, new, deletable_after)
+        return AddedVideo(sha256, new, deletable_after)
 
     async def use(self, video: str) -> str:
-        """The sha256 of a stored video, whose life is prolonged by this. Raises: UnknownVideo."""
+        """The sha256 of a stored video. Its time to live starts anew. Raises: UnknownVideo."""
         sha256 = await self._parse(video)
         now = time.time()
         if not await self._use(keys=[keys.video(sha256), keys.VIDEOS], args=[sha256, str(now + self._ttl)]):
@@ -104,19 +105,19 @@ class Videos:
         return sha256
 
     async def keep(self, video: str) -> str:
-        """Keep a video that was stored for a time. Raises: UnknownVideo."""
+        """Keep a stored video until it is deleted. Raises: UnknownVideo."""
         found = await self.get(video)
         await self._write_record(found.sha256, found.bytes, keep=True)
         return found.sha256
 
-    async def release(self, added: Added) -> None:
-        """Give up a video that was added in vain: it goes, unless somebody used it since."""
+    async def release(self, added: AddedVideo) -> None:
+        """Delete a video whose job was refused, unless it was known before or was used since."""
         if added.new:
             args = [added.sha256, str(added.deletable_after), str(time.time())]
             await self._release(keys=[keys.VIDEOS], args=args)
             await self.drop(added.sha256)
 
-    async def get(self, video: str) -> Video:
+    async def get(self, video: str) -> StoredVideo:
         """Raises: UnknownVideo."""
         sha256 = await self._parse(video)
         fields = cast(dict[str, str], await self._redis.hgetall(keys.video(sha256)))
@@ -131,32 +132,32 @@ class Videos:
             raise await self._unknown(video)
 
     async def drop(self, sha256: str) -> None:
-        """Delete it now if it may be deleted: what was released, or what a worker found to be of no use."""
+        """Delete a video now if it may be deleted: it was released, or a worker found it unusable."""
         await self._delete(sha256, before=time.time())
 
     async def sweep(self) -> int:
-        """Delete what may be deleted by now; returns how many."""
+        """Delete the videos that may be deleted by now. Returns how many there were."""
         now = time.time()
         expired = cast(list[str], await self._redis.zrangebyscore(keys.VIDEOS, "-inf", now))
         return sum([await self._delete(sha256, before=now) for sha256 in expired])
 
     async def _write_record(self, sha256: str, size: int, keep: bool) -> tuple[bool, float]:
-        """Whether it is new, and the time after which it may be deleted if it is not kept."""
-        script_keys = [keys.video(sha256), keys.VIDEOS, keys.video_leaving(sha256)]
+        """Whether the video is new, and the time after which it may be deleted unless it is kept."""
+        script_keys = [keys.video(sha256), keys.VIDEOS, keys.video_deleting(sha256)]
         while True:
             now = time.time()
             args = [sha256, str(size), str(now), "1" if keep else "0", str(now + self._ttl)]
             new = int(await self._record(keys=script_keys, args=args))
             if new >= 0:
                 return bool(new), now + self._ttl
-            await asyncio.sleep(_POLL)  # rare and short: its bytes are being deleted at this moment
+            await asyncio.sleep(_POLL)  # rare and short: its bytes are being deleted
 
     async def _delete(self, sha256: str, before: float) -> bool:
-        script_keys = [keys.video(sha256), keys.VIDEOS, keys.video_leaving(sha256)]
-        if not await self._remove(keys=script_keys, args=[sha256, str(before), str(_LEAVING_SECONDS)]):
+        script_keys = [keys.video(sha256), keys.VIDEOS, keys.video_deleting(sha256)]
+        if not await self._remove(keys=script_keys, args=[sha256, str(before), str(_DELETING_SECONDS)]):
             return False
         await asyncio.to_thread(self._store.delete, blob_key(sha256))
-        await self._redis.delete(keys.video_leaving(sha256))
+        await self._redis.delete(keys.video_deleting(sha256))
         return True
 
     async def _parse(self, video: str) -> str:
@@ -169,6 +170,6 @@ class Videos:
         known = cast(list[str], await self._redis.zrange(keys.VIDEOS, 0, 999))
         return UnknownVideo(
             f"There is no video {video[:80]!r}.",
-            hint="A video that was not kept is forgotten VIREO_VIDEO_TTL seconds after its last use: send it again.",
-            nearest=nearest(video, [video_id(sha256) for sha256 in known], 75),
+            hint="A video that is not kept is deleted VIREO_VIDEO_TTL seconds after its last use. Send it again.",
+            nearest=similar_names(video, [video_id(sha256) for sha256 in known], 75),
         )

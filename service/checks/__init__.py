@@ -1,4 +1,4 @@
-"""What can be refused without weights: questions and training requests.
+"""What can be refused without model weights: questions that no worker can answer, invalid labels, training requests.
 
-It may import the gateway's parts, but no route.
+It may import `gateway` and what lies below it.
 """

@@ -1,6 +1,6 @@
-"""What can be said about a training or evaluation request without torch: better now than after an hour in the queue.
+"""Checks of training and evaluation requests that need no torch, so that users see errors before the job waits.
 
-Everything that depends on weights (whether a tower can carry a head, how wide it is) is for the worker to say.
+The worker checks what depends on weights, for example which temporal heads fit a tower.
 """
 
 from __future__ import annotations
@@ -9,18 +9,18 @@ from collections.abc import Sequence
 
 from core.datasets import Dataset
 from core.errors import InvalidDataset, InvalidLabels, InvalidRequest, InvalidTraining
-from core.questions import Limits, Options, check_options
+from core.questions import Options, QuestionLimits, check_options
 from core.registry import Card
 from core.training_requests import EvaluationRequest, TrainingRequest
-from service.bodies.validation import nearest
+from service.bodies.validation import similar_names
 
 
-def check_training(request: TrainingRequest, dataset: Dataset, limits: Limits) -> None:
-    """Raises: InvalidTraining naming the field, InvalidDataset where nothing can be trained on it."""
+def check_training(request: TrainingRequest, dataset: Dataset, limits: QuestionLimits) -> None:
+    """Raises: InvalidTraining with the field; InvalidDataset if the dataset cannot be trained on."""
     errors = [finding for finding in dataset.report if finding.severity == "error"]
     if errors:
         raise InvalidDataset(
-            f"Nothing can be trained on {dataset.id}: {errors[0].message}",
+            f"{dataset.id} cannot be trained on: {errors[0].message}",
             report=[finding.model_dump(mode="json") for finding in errors],
         )
     _check_text(request, limits)
@@ -29,8 +29,8 @@ def check_training(request: TrainingRequest, dataset: Dataset, limits: Limits) -
     _check_counts(request, dataset, novel)
 
 
-def check_evaluation(request: EvaluationRequest, dataset: Dataset, card: Card | None, limits: Limits) -> None:
-    """`card`: of a fine-tuned model. Raises: InvalidRequest naming the field, InvalidLabels."""
+def check_evaluation(request: EvaluationRequest, dataset: Dataset, card: Card | None, limits: QuestionLimits) -> None:
+    """`card`: the card of a fine-tuned model. Raises: InvalidRequest with the field, InvalidLabels."""
     _check_templates(request.templates, limits, InvalidRequest)
     counts: dict[str, int] = {str(name): count for name, count in dataset.splits.items()}
     counts["all"] = sum(counts.values())
@@ -45,7 +45,7 @@ def check_evaluation(request: EvaluationRequest, dataset: Dataset, card: Card | 
     if request.labels is not None and len(request.labels) != len(dataset.classes):
         raise InvalidLabels(
             f"{len(request.labels)} labels were given for {len(dataset.classes)} classes.",
-            hint="One for each class of the dataset, in its order.",
+            hint="Give one label for each class, in the dataset's order.",
             field="labels",
         )
     if card is not None:
@@ -53,36 +53,36 @@ def check_evaluation(request: EvaluationRequest, dataset: Dataset, card: Card | 
 
 
 def check_open(card: Card, labels: Sequence[str]) -> None:
-    """Raises: InvalidLabels where a version that knows only its classes is asked for others."""
+    """Raises: InvalidLabels for a label that a model with a closed set of classes does not know."""
     if card.open_labels:
         return
     for index, label in enumerate(labels):
         if label not in card.classes:
             raise InvalidLabels(
-                f"{card.name}:{card.version} cannot be asked for {label[:80]!r}: its classifier "
-                f"({card.classifier.get('kind', 'closed')}) was not made of text and knows only its "
+                f"{card.name}:{card.version} does not know the label {label[:80]!r}: its classifier "
+                f"({card.classifier.get('kind', 'closed')}) is not made from text and knows only its "
                 f"{len(card.classes)} classes.",
-                hint="Leave the labels out to ask for all of them, or train with classifier=text to ask for anything.",
+                hint="Leave the labels out to get all its classes, or train with classifier=text for any labels.",
                 index=index,
-                nearest=nearest(label, card.classes),
+                nearest=similar_names(label, card.classes),
             )
 
 
-def _check_templates(templates: Sequence[str] | None, limits: Limits, kind: type[InvalidRequest]) -> None:
+def _check_templates(templates: Sequence[str] | None, limits: QuestionLimits, kind: type[InvalidRequest]) -> None:
     try:
         check_options(Options(templates=tuple(templates) if templates is not None else None), limits)
     except InvalidRequest as error:
         raise kind(error.message, hint=error.hint, **(error.details | {"field": "templates"})) from None
 
 
-def _check_text(request: TrainingRequest, limits: Limits) -> None:
+def _check_text(request: TrainingRequest, limits: QuestionLimits) -> None:
     _check_templates(request.templates, limits, InvalidTraining)
     if not request.classifier.startswith("text"):
         for field in ("text_inputs", "templates"):
             if getattr(request, field) is not None:
                 raise InvalidTraining(
-                    f"The classifier {request.classifier!r} reads no text, so {field} means nothing.",
-                    hint=f"Leave {field} out, or take classifier=text.",
+                    f"The classifier {request.classifier!r} reads no text, so {field} has no effect.",
+                    hint=f"Leave {field} out, or use classifier=text.",
                     field=field,
                 )
         return
@@ -93,7 +93,7 @@ def _check_text(request: TrainingRequest, limits: Limits) -> None:
     if request.text_inputs == "template" and len(request.templates or ()) > 1:
         raise InvalidTraining(
             f"text_inputs=template takes one template; {len(request.templates or ())} were given.",
-            hint="text_inputs=templates draws one per step.",
+            hint="With text_inputs=templates one of several is drawn in each step.",
             field="templates",
         )
 
@@ -101,23 +101,23 @@ def _check_text(request: TrainingRequest, limits: Limits) -> None:
 def _check_head(request: TrainingRequest) -> None:
     if request.temporal_init is not None and request.temporal not in (None, "transformer"):
         raise InvalidTraining(
-            f"temporal_init is for the transformer; the head is {request.temporal}.", field="temporal_init"
+            f"temporal_init is for the head `transformer`; the head is `{request.temporal}`.", field="temporal_init"
         )
 
 
 def _novel(request: TrainingRequest, dataset: Dataset) -> tuple[str, ...]:
-    """Names of the classes to leave out, where they are given by name."""
+    """The classes to leave out, if they are given by name."""
     if isinstance(request.novel, tuple):
         unknown = next((name for name in request.novel if name not in dataset.labels), None)
         if unknown is not None:
             raise InvalidTraining(
                 f"The dataset has no class {unknown[:80]!r} to leave out.",
                 field="novel",
-                nearest=nearest(unknown, dataset.labels),
+                nearest=similar_names(unknown, dataset.labels),
             )
         return request.novel
     if request.novel is not None and not 0 < request.novel < 1:
-        raise InvalidTraining(f"novel is {request.novel:g}; as a share it lies between 0 and 1.", field="novel")
+        raise InvalidTraining(f"novel is {request.novel:g}; a share must be between 0 and 1.", field="novel")
     return ()
 
 
@@ -125,7 +125,7 @@ def _check_counts(request: TrainingRequest, dataset: Dataset, novel: tuple[str, 
     trained = [counted for counted in dataset.classes if counted.train and counted.name not in novel]
     if len(trained) < 2:
         raise InvalidTraining(
-            f"{len(trained)} classes with clips to train on are left; at least 2 are needed.",
+            f"{len(trained)} classes have clips to train on; at least 2 are needed.",
             field="novel" if novel else "dataset",
         )
     if request.shots is None:

@@ -1,4 +1,4 @@
-"""What every HTTP answer has in common: the error envelope, middleware, OpenAPI, request headers.
+"""What all HTTP requests and answers share: error envelope, middleware, OpenAPI, preference headers, file downloads.
 
 It may import `ops`, `bodies` and `uploads`.
 """

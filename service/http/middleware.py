@@ -1,6 +1,6 @@
-"""What every request passes: an id, a log line, metrics, the last net for bugs, and a polite end to refused uploads.
+"""Middleware for every request: its id, a log line, metrics, the answer to bugs, and a clean end for refused uploads.
 
-Plain ASGI, so that bodies stream through untouched and a client's disconnect reaches the route.
+It is plain ASGI, so that bodies stream through unchanged and a client's disconnect reaches the route.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 
 
 class Exchange:
-    """One request and its answer, as far as they have come."""
+    """The state of one request and its response."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.scope = scope
@@ -58,8 +58,9 @@ class Exchange:
         await self._send(message)
 
     async def _linger(self, last: Message) -> None:
-        """Refused in the middle of an upload: closing at once would reset the connection, and many clients would
-        never see why. So the answer goes out first, and what still comes is thrown away for a moment."""
+        """Send the answer to a request that is refused in the middle of its upload, and discard the rest for a moment.
+
+        Closing at once would reset the connection, and many clients would never see the answer."""
         await self._send({**last, "more_body": True})
         seen = 0
         with suppress(TimeoutError):
@@ -69,7 +70,7 @@ class Exchange:
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-class Observed:
+class RequestObserver:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
@@ -87,9 +88,11 @@ class Observed:
         except Exception:
             log.exception("unhandled")
             if exchange.status:
-                raise  # half an answer is out: only a broken connection is honest now
-            error = VireoError("Something went wrong on our side.", hint="The log has the request id.")
-            await envelope.response(error)(scope, exchange.receive, exchange.send)
+                raise  # part of an answer has been sent: only a broken connection can signal the error
+            error = VireoError(
+                "The server failed to handle the request.", hint="Search the server's log for the request id."
+            )
+            await envelope.error_response(error)(scope, exchange.receive, exchange.send)
         finally:
             _record(scope, exchange.status, time.perf_counter() - started)
 

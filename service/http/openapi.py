@@ -1,57 +1,39 @@
-"""Request bodies for the OpenAPI document: those read by hand (multipart or JSON) are declared here, with examples."""
+"""The OpenAPI document: bodies that routes read by hand (multipart or JSON), error responses, the whole document."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
-_LABELS = ["riding a bicycle", "playing the guitar", "a cat"]
+from core.errors import VireoError
+from core.training_requests import EvaluationRequest, TrainingRequest
+from service.bodies.schemas import (
+    LIST_FIELDS,
+    AliasBody,
+    ClassifyBody,
+    EmbedBody,
+    ErrorEnvelope,
+    KeepBody,
+    LabelSetBody,
+    QuestionBody,
+)
 
-CLASSIFY: dict[str, dict[str, Any]] = {
-    "a URL": {"url": "https://example.org/clip.mp4", "labels": _LABELS, "top_k": 3},
-    "a stored video and a label set": {"video_id": "vid_6f3a…", "label_set": "sports:3"},
-    "prompts of your own": {
-        "video_id": "vid_6f3a…",
-        "labels": [{"name": "cat", "prompts": ["a video of a cat.", "a kitten playing."]}, "dog"],
-        "views": "4x3",
-        "threshold": 0.5,
-    },
-}
-ASK: dict[str, dict[str, Any]] = {"labels": {"labels": _LABELS}, "a label set": {"label_set": "sports", "top_k": 1}}
-KEEP: dict[str, dict[str, Any]] = {"a URL": {"url": "https://example.org/clip.mp4"}}
-LABEL_SET: dict[str, dict[str, Any]] = {
-    "names": {"labels": _LABELS, "description": "What happens in our clips."},
-    "prompts": {"labels": [{"name": "cat", "prompts": ["a video of a cat."]}], "templates": ["a video of {}."]},
-}
-EMBED: dict[str, dict[str, Any]] = {
-    "texts": {"texts": ["a person riding a bicycle"]},
-    "a stored video": {"video_id": "vid_6f3a…"},
-}
+Responses = dict[int | str, dict[str, Any]]
+"""The `responses` of a route, by status."""
 
-_DATASET_ID = "ds_0123456789abcdef01234567"
-TRAINING: dict[str, dict[str, Any]] = {
-    "on a laptop": {"name": "my-gym", "dataset": _DATASET_ID, "base": "lite", "epochs": 5},
-    "few-shot, and what it costs other labels": {
-        "name": "my-gym",
-        "dataset": _DATASET_ID,
-        "base": "clip-b16",
-        "temporal": "transformer",
-        "shots": 4,
-        "seed": 1,
-        "novel": 0.5,
-        "templates": ["a video of a person {}."],
-    },
-}
-EVALUATION: dict[str, dict[str, Any]] = {
-    "a version": {"model": "my-gym@production", "dataset": _DATASET_ID, "views": "4x3"},
-    "zero-shot, halves of the classes": {"dataset": _DATASET_ID, "split": "all", "protocol": "half_class"},
-}
-ALIAS: dict[str, dict[str, Any]] = {"the third version": {"version": 3}}
-DATASET: dict[str, Any] = {"archive": "@my-gym.zip", "name": "my-gym"}
-IMPORT: dict[str, Any] = {"file": "@vitb-16-f8.pt", "name": "k400", "base": "clip-b16"}
-
-_AS_JSON = ("labels", "templates", "texts", "classes")
+_READ_BY_HAND = (
+    ClassifyBody,
+    QuestionBody,
+    KeepBody,
+    EmbedBody,
+    LabelSetBody,
+    AliasBody,
+    TrainingRequest,
+    EvaluationRequest,
+)
 
 
 def json_body(model: type[BaseModel], examples: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -63,8 +45,8 @@ def json_body(model: type[BaseModel], examples: dict[str, dict[str, Any]]) -> di
     return {"requestBody": {"required": True, "content": {"application/json": content}}}
 
 
-def request_body(model: type[BaseModel], examples: dict[str, dict[str, Any]], *, file: bool) -> dict[str, Any]:
-    """`openapi_extra` for a body of `model`, as JSON or as a form; `file`: the form may hold the video."""
+def json_or_form_body(model: type[BaseModel], examples: dict[str, dict[str, Any]], *, file: bool) -> dict[str, Any]:
+    """`openapi_extra` for a body of `model`, as JSON or as a form. `file`: the form may have the file `video`."""
     first = next(iter(examples.values()))
     form = {name: schema for name, schema in _properties(model).items() if name != "base64"}
     if file:
@@ -87,14 +69,50 @@ def file_body(model: type[BaseModel], field: str, example: dict[str, Any]) -> di
         "application/octet-stream": raw,
     }
     query = [
-        {"name": name, "in": "query", "required": False, "schema": schema, "description": "Where the body is the file."}
+        {
+            "name": name,
+            "in": "query",
+            "required": False,
+            "schema": schema,
+            "description": "For requests whose body is the file.",
+        }
         for name, schema in _properties(model).items()
     ]
     return {"requestBody": {"required": True, "content": content}, "parameters": query}
 
 
-def components(*models: type[BaseModel]) -> dict[str, Any]:
-    """The schemas that `request_body` refers to."""
+def another_response(status: int, model: type[BaseModel], description: str) -> Responses:
+    """A response besides the one that the route declares."""
+    return {status: {"model": model, "description": description}}
+
+
+def documented_errors(*kinds: type[VireoError]) -> Responses:
+    """The errors that a route may answer, with an example for each code."""
+    answers: Responses = {}
+    for kind in kinds:
+        answer = answers.setdefault(kind.status, {"model": ErrorEnvelope, "description": "", "content": {}})
+        words = (kind.__doc__ or "").split("\n")[0] or kind.code.replace("_", " ")
+        answer["description"] = ", ".join(filter(None, [answer["description"], kind.code]))
+        examples = answer["content"].setdefault("application/json", {}).setdefault("examples", {})
+        body = kind(words).to_dict("req_4f1c…")
+        examples[kind.code] = {"value": {"error": body}}
+        if kind.retry_after is not None:
+            answer["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "seconds"}}
+    return answers
+
+
+def openapi_document(app: FastAPI) -> dict[str, Any]:
+    """The document of the application, built once. It includes the schemas of the bodies that routes read by hand."""
+    if app.openapi_schema is None:
+        schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        known = schema.setdefault("components", {}).setdefault("schemas", {})
+        for name, body in _schemas(*_READ_BY_HAND).items():
+            known.setdefault(name, body)
+        app.openapi_schema = schema
+    return app.openapi_schema
+
+
+def _schemas(*models: type[BaseModel]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for model in models:
         schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
@@ -104,15 +122,16 @@ def components(*models: type[BaseModel]) -> dict[str, Any]:
 
 
 def _properties(model: type[BaseModel]) -> dict[str, Any]:
+    """The fields of `model` as a form or a query has them."""
     schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
     properties: dict[str, Any] = schema["properties"]
-    for name in _AS_JSON:
+    for name in LIST_FIELDS:
         if name in properties:
             words = properties[name].get("description", "")
             properties[name] = {
                 "type": "array",
                 "items": {"type": "string"},
-                "description": f"{words} The field repeated, or one JSON array.",
+                "description": f"{words} Repeat the field, or send one JSON array.",
             }
     return properties
 

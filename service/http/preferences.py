@@ -1,4 +1,4 @@
-"""What a request's headers say about how it wants to be answered."""
+"""The request headers that say how the client wants to be answered: `Prefer` and `Idempotency-Key`."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ _MAX_KEY = 255
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
-    detached: bool = False
+class Preferences:
+    respond_async: bool = False
     """`Prefer: respond-async`: answer 202 with the job at once."""
 
     wait: float | None = None
-    """`Prefer: wait=N`: seconds that the client is willing to wait, if less than the server's deadline."""
+    """`Prefer: wait=N`: seconds to wait for the job to end; the server's deadline is the upper limit."""
 
-    key: str | None = None
-    """`Idempotency-Key`: repeats of the request are answered with the same job."""
+    idempotency_key: str | None = None
+    """`Idempotency-Key`: a repeated request with the same key is answered with the same job."""
 
 
-def read(headers: Headers) -> Wishes:
+def parse_preferences(headers: Headers) -> Preferences:
     """Raises: InvalidRequest."""
-    preferences = [p.strip().lower() for value in headers.getlist("prefer") for p in re.split("[,;]", value)]
-    waits = [int(match[1]) for match in map(_WAIT.fullmatch, preferences) if match]
+    tokens = [token.strip().lower() for value in headers.getlist("prefer") for token in re.split("[,;]", value)]
+    waits = [int(match[1]) for match in map(_WAIT.fullmatch, tokens) if match]
     key = headers.get("idempotency-key")
     if key is not None and not (0 < len(key) <= _MAX_KEY and key.isascii() and key.isprintable()):
         raise InvalidRequest(f"Idempotency-Key must be 1 to {_MAX_KEY} printable ASCII characters.")
-    return Wishes("respond-async" in preferences, float(min(waits)) if waits else None, key)
+    return Preferences("respond-async" in tokens, float(min(waits)) if waits else None, key)

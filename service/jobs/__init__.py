@@ -1,4 +1,4 @@
-"""Jobs as the gateway sees them: created, sent, waited for, followed, listed, cancelled.
+"""Jobs: submitted, sent to their queue, waited for, followed, listed, cancelled.
 
 It may import `http`, `ops`, `bodies` and `uploads`.
 """

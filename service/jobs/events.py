@@ -1,7 +1,7 @@
-"""A job's events as they happen: server-sent events from its Redis stream, each with an id to go on from.
+"""A job's events as they happen: server-sent events from its Redis stream, each with an id to continue from.
 
-Workers and gateways append to the stream; whoever reads holds one connection of its own and blocks on it. A stream ends
-after the event of a final state, or when the server stops: a reader that comes back with `Last-Event-ID` misses nothing
+Workers and gateways append to the stream. Each reader has a Redis connection of its own and blocks on it. A stream ends
+after the event of a final state, or when the server stops. A reader that reconnects with `Last-Event-ID` misses nothing
 and sees nothing twice.
 """
 
@@ -21,51 +21,52 @@ from core.errors import InvalidRequest, StorageUnavailable
 from core.records import JobState
 from core.state import keys
 
-HEARTBEAT = 15.0  # seconds of silence after which a comment shows that the connection lives
-MOST_STREAMS = 256  # open at once in one gateway; each holds a connection to Redis
-RETRY_MS = 2000  # that a browser waits before it comes back
+COMMENT_INTERVAL = 15.0  # seconds without an event after which a comment shows that the connection is alive
+MOST_STREAMS = 256  # open at the same time in one gateway; each has a connection to Redis
+RETRY_MS = 2000  # milliseconds that a browser waits before it reconnects
 _BATCH = 500
-_BLOCK = 1.0  # seconds of one blocking read: how long a stopping server is waited for. (Cancelling the read instead is
-# no way: redis-py can swallow a cancellation that meets it while it connects or sends.)
+_BLOCK = 1.0  # seconds of one blocking read, and so the longest delay of a stopping server. The read is not cancelled
+# instead, because redis-py can swallow a cancellation while it connects or sends.
 _ID = re.compile(r"[0-9]{1,19}(-[0-9]{1,19})?")
 _START = "0-0"
 _FINAL = {json.dumps(state) for state in JobState if state.final}
 
-Entry = tuple[str, dict[str, str]]
+StreamEntry = tuple[str, dict[str, str]]
+"""The id and the fields of a Redis stream entry."""
 
 
 class Events:
     def __init__(self, redis_url: str, redis: Redis, stopping: asyncio.Event) -> None:
-        """`redis`: for short commands; readers connect to `redis_url` themselves."""
+        """`redis`: for short commands. Each reader opens its own connection to `redis_url`."""
         self._url = redis_url
         self._redis = redis
         self._stopping = stopping
         self.readers = 0  # event streams that are open now
 
     async def is_over(self, job_id: str, after: str) -> bool:
-        """Whether the job has ended and nothing comes after the event `after`: there is nothing to wait for."""
+        """Whether the job has ended and no event comes after the event `after`."""
         state = await self._state(job_id)
         if state is not None and not state.final:
             return False
         return not await self._redis.xrange(keys.events(job_id), min=f"({after}", count=1)
 
     async def follow(self, job_id: str, after: str | None) -> AsyncIterator[bytes]:
-        """The stream's text from the first event on, or after `after`. A fresh reader of a job whose stream is empty is
-        told its state first. Raises: StorageUnavailable where too many read already."""
+        """The text of the stream, from the first event or from the one after `after`. A new reader of an empty stream
+        gets the job's state first. Raises: StorageUnavailable where too many streams are open."""
         if self.readers >= MOST_STREAMS:
             raise StorageUnavailable(
-                f"{MOST_STREAMS} event streams are open here, which is the limit.",
-                hint="Ask for the job itself from time to time, or try again soon.",
+                f"Too many event streams are open: the limit is {MOST_STREAMS}.",
+                hint="Poll the job instead, or try again soon.",
                 limit=MOST_STREAMS,
             )
         return self._text(job_id, after)
 
     async def metrics(self, job_id: str) -> list[dict[str, Any]]:
-        """What `metric` events said so far. An epoch that was run again after a worker's death counts once."""
+        """The data of all `metric` events so far. An epoch that ran again after a worker's death counts once."""
         found: dict[tuple[Any, ...], dict[str, Any]] = {}
         after = _START
         while entries := cast(
-            list[Entry], await self._redis.xrange(keys.events(job_id), min=f"({after}", count=_BATCH)
+            list[StreamEntry], await self._redis.xrange(keys.events(job_id), min=f"({after}", count=_BATCH)
         ):
             for _, fields in entries:
                 if fields["event"] == "metric":
@@ -82,7 +83,7 @@ class Events:
             async for text in self._entries(own, job_id, after):
                 yield text
         except RedisError:
-            return  # half an answer is out; the reader comes back and goes on
+            return  # part of the answer has been sent; the reader reconnects and continues
         finally:
             self.readers -= 1
             await own.aclose()
@@ -94,20 +95,20 @@ class Events:
             after = _START
             if state is not None and not await self._redis.exists(keys.events(job_id)):
                 yield _event(_START, {"event": "state", "data": json.dumps(state)})
-        said = time.monotonic()
+        last_sent = time.monotonic()
         while not self._stopping.is_set():
             entries = await _next(own, job_id, after, block=not over)
             for after, fields in entries:
                 yield _event(after, fields)
             if over and not entries:
                 return
-            silent = time.monotonic() - said > HEARTBEAT
+            silent = time.monotonic() - last_sent > COMMENT_INTERVAL
             if entries or silent:
-                said = time.monotonic()
+                last_sent = time.monotonic()
             if silent and not entries:
                 yield b": still here\n\n"
             if (silent and not entries) or (entries and _ends(entries[-1][1])):
-                # Its record decides: a cancelled run may have been resumed since, and a forgotten one ends nothing.
+                # The record decides: a cancelled run may have been resumed since, and a deleted job sends no event.
                 state = await self._state(job_id)
                 over = state is None or state.final
 
@@ -116,24 +117,27 @@ class Events:
         return JobState(state) if state else None
 
 
-async def _next(own: Redis, job_id: str, after: str, *, block: bool) -> list[Entry]:
-    """Entries after `after`; none where none came in time."""
-    wait = int(min(_BLOCK, HEARTBEAT) * 1000) if block else None
+async def _next(own: Redis, job_id: str, after: str, *, block: bool) -> list[StreamEntry]:
+    """Entries after `after`; empty if none came in time."""
+    wait = int(min(_BLOCK, COMMENT_INTERVAL) * 1000) if block else None
     streams = cast(
-        list[tuple[str, list[Entry]]], await own.xread({keys.events(job_id): after}, count=_BATCH, block=wait)
+        list[tuple[str, list[StreamEntry]]], await own.xread({keys.events(job_id): after}, count=_BATCH, block=wait)
     )
     return streams[0][1] if streams else []
 
 
-def position(last_event_id: str | None, after: str | None) -> str | None:
-    """Where a reader wants to go on. The header wins: a browser that comes back sends it with the first URL.
+def resume_after(last_event_id: str | None, after: str | None) -> str | None:
+    """The id of the event after which the stream starts. The header wins over the query, because a browser that
+    reconnects sends the header with its first URL.
 
     Raises: InvalidRequest.
     """
     wanted = last_event_id or after or None
     if wanted is not None and not _ID.fullmatch(wanted):
         name = "Last-Event-ID" if last_event_id else "after"
-        raise InvalidRequest(f"{name} is not the id of an event.", hint="Send one that was received.", field=name)
+        raise InvalidRequest(
+            f"{name} is not the id of an event.", hint="Send the id of an event that was received.", field=name
+        )
     return wanted
 
 

@@ -1,4 +1,4 @@
-"""Jobs as the gateway sees them: created, sent to the queue of their kind, looked up, listed, cancelled, resumed."""
+"""Jobs in Redis: created, sent to the queue of their kind, looked up, listed, cancelled, resumed."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from core.errors import Cancelled, Conflict, InvalidRequest, QueueFull, StorageUnavailable, UnknownJob
-from core.records import QUEUES, Job, JobKind, JobState, new_job_id
+from core.records import Job, JobKind, JobState, new_job_id
 from core.state import keys, lifecycle
-from service.bodies.schemas import ErrorBody, JobLinks, JobPage, JobView
-from service.bodies.validation import nearest
+from core.state.queues import QUEUES
+from service.bodies.schemas import JobPage, JobView
+from service.bodies.validation import similar_names
 from service.jobs.sender import Sender
+from service.jobs.views import job_view
 from service.ops.workers import Workers, why_waiting
 
-_SCAN = 200  # jobs read at once while a page is filled
-_MOST_SCANNED = 10_000  # jobs looked at for one page of a filtered list
-_MEANT = "meant"  # field of a job's hash: digest of the request that its idempotency key stands for
-_INTERNAL = ("archive", "file")  # of a request: keys in the store, which are nobody's business
+_SCAN = 200  # jobs read at once to fill a page
+_MOST_SCANNED = 10_000  # most jobs read for one page of a filtered list
+_REQUEST_DIGEST = "meant"  # field of a job's hash: digest of the request that its idempotency key stands for
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class Filters:
 
 class Jobs:
     def __init__(self, redis: Redis, sender: Sender, workers: Workers, limit: int) -> None:
-        """`limit`: most unfinished jobs of one queue. Every method raises redis' RedisError where Redis is gone."""
+        """`limit`: most unfinished jobs of one queue. Every method raises RedisError while Redis cannot be reached."""
         self._redis = redis
         self._sender = sender
         self._workers = workers
@@ -50,32 +51,34 @@ class Jobs:
         self._resume = redis.register_script(lifecycle.RESUME)
 
     async def create(
-        self, kind: JobKind, request: BaseModel, key: str | None = None, meant: BaseModel | None = None
+        self, kind: JobKind, request: BaseModel, key: str | None = None, as_requested: BaseModel | None = None
     ) -> tuple[Job, bool]:
-        """A new job, or the one that `key` stands for already; and whether it is new.
+        """A new job, or the job that the idempotency `key` stands for already; and whether it is new.
 
-        `meant`: the request before names in it were resolved, by which repeats are recognised: a name may mean
-        something newer by then. Raises: QueueFull; Conflict where the key stands for another request.
+        `as_requested`: the request before the names in it were resolved. Repeats are recognised by it, because a name
+        may mean a newer version by then. Raises: QueueFull; Conflict where the key stands for another request.
         """
         job = Job(id=new_job_id(), kind=kind, request=request.model_dump(mode="json"), created_at=time.time())
         script_keys, args = lifecycle.create_args(job, QUEUES[kind], self._limit, key and idempotency_key(key))
-        digest = _digest(kind, meant or request)
-        outcome = await self._create(keys=script_keys, args=[*args, _MEANT, digest] if key else args)
+        digest = _digest(kind, as_requested or request)
+        outcome = await self._create(keys=script_keys, args=[*args, _REQUEST_DIGEST, digest] if key else args)
         if outcome == 0:
-            raise queue_full(self._limit)
+            raise _queue_full(self._limit)
         if outcome == 1:
             return job, True
         earlier = await self.get(outcome)
-        if await self._redis.hget(keys.job(earlier.id), _MEANT) != digest:
-            raise Conflict("This Idempotency-Key was used for another request.", hint="Use a new key.", job=earlier.id)
+        if await self._redis.hget(keys.job(earlier.id), _REQUEST_DIGEST) != digest:
+            raise Conflict(
+                "This Idempotency-Key was already used for another request.", hint="Use a new key.", job=earlier.id
+            )
         return earlier, False
 
     async def send(self, job: Job, key: str | None = None) -> None:
-        """Put the job on its queue. Raises: StorageUnavailable; the job has failed then, and `key` is free again."""
+        """Put the job on its queue. Raises: StorageUnavailable; then the job has failed and `key` can be used again."""
         try:
             await self._sender.send(job)
         except StorageUnavailable as error:
-            with contextlib.suppress(RedisError):  # if Redis is gone the reaper finds the job once it is back
+            with contextlib.suppress(RedisError):  # without Redis, the reaper finds the job once Redis is back
                 await self.fail(job, error)
                 if key:
                     await self._redis.delete(idempotency_key(key))
@@ -89,29 +92,30 @@ class Jobs:
         return key is not None and bool(await self._redis.exists(idempotency_key(key)))
 
     async def check_room(self, kind: JobKind) -> None:
-        """Raises: QueueFull. Creating checks again; this spares an upload that has no chance."""
+        """Raises: QueueFull. `create` checks again; this check comes before an upload."""
         async with self._redis.pipeline(transaction=False) as pipe:
             pipe.zcard(keys.waiting(QUEUES[kind]))
             pipe.zcard(keys.running(QUEUES[kind]))
             if sum(await pipe.execute()) >= self._limit:
-                raise queue_full(self._limit)
+                raise _queue_full(self._limit)
 
     async def get(self, job_id: str, kind: JobKind | None = None) -> Job:
-        """`kind`: what it must be. Raises: UnknownJob."""
+        """`kind`: the kind that the job must have. Raises: UnknownJob."""
         fields = cast(dict[str, str], await self._redis.hgetall(keys.job(job_id)))
-        job = lifecycle.from_fields(fields) if fields else None
+        job = lifecycle.job_from_fields(fields) if fields else None
         if job is None or kind not in (None, job.kind):
             known = cast(list[str], await self._redis.zrevrange(keys.JOBS, 0, 999))
             raise UnknownJob(
                 f"There is no {f'{kind} ' if kind else ''}job {job_id[:80]!r}.",
-                hint=f"It is of kind {job.kind}: ask /v1/jobs/{job.id}."
+                hint=f"It is a job of kind {job.kind}: see /v1/jobs/{job.id}."
                 if job
-                else "Finished jobs are forgotten after VIREO_JOB_TTL seconds.",
-                nearest=nearest(job_id, known, 80),
+                else "Finished jobs are deleted after VIREO_JOB_TTL seconds.",
+                nearest=similar_names(job_id, known, 80),
             )
         return job
 
     async def unfinished(self, queue: str) -> list[Job]:
+        """Jobs of a queue that wait or run."""
         async with self._redis.pipeline(transaction=False) as pipe:
             for name in (keys.waiting(queue), keys.running(queue)):
                 pipe.zrange(name, 0, -1)
@@ -119,16 +123,16 @@ class Jobs:
         return [job for job in await self._fetch([*waiting, *running]) if job]
 
     async def cancel(self, job: Job) -> str | None:
-        """The state in which the wish met it: queued (it has ended now), running (its worker is told), or final."""
+        """The state that the job was in: queued (it has ended now), running (its worker is told), or a final state."""
         error = Cancelled("The job was cancelled before it started.").to_dict()
         script_keys, args = lifecycle.cancel_args(job.id, QUEUES[job.kind], time.time(), error)
         state: str | None = await self._cancel(keys=script_keys, args=args)
         return state
 
     async def resume(self, job: Job) -> Job:
-        """Queue a training run again that was cancelled or has failed; it goes on from its last checkpoint.
+        """Queue a cancelled or failed training run again. It continues from its last checkpoint.
 
-        Raises: Conflict for one that is in another state, UnknownJob, StorageUnavailable.
+        Raises: Conflict for a run in another state, UnknownJob, StorageUnavailable.
         """
         script_keys, args = lifecycle.resume_args(job.id, QUEUES[job.kind], time.time())
         state = await self._resume(keys=script_keys, args=args)
@@ -139,34 +143,34 @@ class Jobs:
         return resumed
 
     async def view(self, job: Job) -> JobView:
-        return show(job, await self._place(job) if job.state is JobState.QUEUED else job.progress)
+        return job_view(job, await self._queue_progress(job) if job.state is JobState.QUEUED else job.progress)
 
-    async def _place(self, job: Job) -> dict[str, Any] | None:
+    async def _queue_progress(self, job: Job) -> dict[str, Any] | None:
         queue = QUEUES[job.kind]
         rank = await self._redis.zrank(keys.waiting(queue), job.id)
         if rank is None:
             return job.progress
-        place: dict[str, Any] = (job.progress or {}) | {"jobs_before": rank}
-        # Who asks about a video has been told already if nobody is there; the other queues may wait for days.
+        progress: dict[str, Any] = (job.progress or {}) | {"jobs_before": rank}
+        # Questions are refused while no inference worker runs. Jobs of the other queues may wait for days.
         why = why_waiting(queue, await self._workers.live(queue)) if queue != keys.INFERENCE else None
-        return place | {"waiting_for": why} if why else place
+        return progress | {"waiting_for": why} if why else progress
 
     async def page(self, filters: Filters, cursor: str | None, limit: int) -> JobPage:
-        """Newest first. Raises: InvalidRequest for a cursor that is not ours."""
+        """Newest first. Raises: InvalidRequest for a malformed cursor."""
         found: list[Job] = []
         before = _read_cursor(cursor) if cursor else (float("inf"), "")
         for _ in range(0, _MOST_SCANNED, _SCAN):
             entries = await self._entries(before)
             fetched = await self._fetch([job_id for _, job_id in entries])
-            for position, job in zip(entries, fetched, strict=True):
-                before = position
+            for entry, job in zip(entries, fetched, strict=True):
+                before = entry
                 if job and filters.accept(job):
                     found.append(job)
                 if len(found) == limit:
-                    return JobPage(data=[show(job, job.progress) for job in found], next=_cursor(before))
+                    return JobPage(data=[job_view(job, job.progress) for job in found], next=_cursor(before))
             if len(entries) < _SCAN:
-                return JobPage(data=[show(job, job.progress) for job in found])
-        return JobPage(data=[show(job, job.progress) for job in found], next=_cursor(before))
+                return JobPage(data=[job_view(job, job.progress) for job in found])
+        return JobPage(data=[job_view(job, job.progress) for job in found], next=_cursor(before))
 
     async def _entries(self, before: tuple[float, str]) -> list[tuple[float, str]]:
         """The next jobs older than `before`, as (created_at, id)."""
@@ -180,27 +184,7 @@ class Jobs:
         async with self._redis.pipeline(transaction=False) as pipe:
             for job_id in ids:
                 pipe.hgetall(keys.job(job_id))
-            return [lifecycle.from_fields(fields) if fields else None for fields in await pipe.execute()]
-
-
-def show(job: Job, progress: dict[str, Any] | None = None) -> JobView:
-    asked = None
-    if QUEUES[job.kind] != keys.INFERENCE:
-        asked = {name: value for name, value in job.request.items() if name not in _INTERNAL}
-    return JobView(
-        id=job.id,
-        kind=job.kind,
-        state=job.state,
-        request=asked,
-        progress=progress,
-        result=job.result,
-        error=ErrorBody.model_validate(job.error) if job.error else None,
-        attempts=job.attempts,
-        links=JobLinks(self=f"/v1/jobs/{job.id}", events=f"/v1/jobs/{job.id}/events"),
-        created_at=job.created_at,
-        started_at=job.started_at,
-        finished_at=job.finished_at,
-    )
+            return [lifecycle.job_from_fields(fields) if fields else None for fields in await pipe.execute()]
 
 
 def idempotency_key(key: str) -> str:
@@ -211,12 +195,14 @@ def _digest(kind: JobKind, request: BaseModel) -> str:
     return hashlib.sha256(json.dumps([kind, request.model_dump(mode="json")]).encode()).hexdigest()
 
 
-def queue_full(limit: int) -> QueueFull:
-    return QueueFull(f"{limit} jobs are unfinished, which is the limit.", hint="Try again soon.", limit=limit)
+def _queue_full(limit: int) -> QueueFull:
+    return QueueFull(
+        f"The queue is full: {limit} jobs are unfinished, which is the limit.", hint="Try again soon.", limit=limit
+    )
 
 
-def _cursor(position: tuple[float, str]) -> str:
-    return f"{position[0]!r}:{position[1]}"
+def _cursor(entry: tuple[float, str]) -> str:
+    return f"{entry[0]!r}:{entry[1]}"
 
 
 def _read_cursor(cursor: str) -> tuple[float, str]:
@@ -226,5 +212,5 @@ def _read_cursor(cursor: str) -> tuple[float, str]:
     except ValueError:
         created_at = math.nan
     if not math.isfinite(created_at):
-        raise InvalidRequest("cursor is not one that was given out.", field="cursor")
+        raise InvalidRequest("cursor is not valid.", hint="Send the `next` of the page before.", field="cursor")
     return created_at, job_id

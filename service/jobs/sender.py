@@ -1,4 +1,4 @@
-"""Handing job ids to Celery, off the event loop: its publisher is synchronous."""
+"""Sends job ids to Celery from threads, because its publisher is synchronous."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from core.errors import StorageUnavailable
-from core.records import QUEUES, Job
+from core.records import Job
 from core.settings import Settings
-from core.state.queues import TASKS, celery_app
+from core.state.queues import QUEUES, TASKS, celery_app
 
 _RETRY = {"max_retries": 1, "interval_start": 0.0, "interval_step": 0.1, "interval_max": 0.1}
-"""One more try: a connection that Redis closed at its restart is noticed only by using it."""
+"""One more attempt: a connection that a restart of Redis closed is noticed only when it is used."""
 
 _TIMEOUTS = {"socket_connect_timeout": 2.0, "socket_timeout": 5.0}
 
@@ -23,7 +23,7 @@ class Sender:
     def __init__(self, settings: Settings) -> None:
         self._app = celery_app(settings)
         self._app.conf.broker_transport_options = self._app.conf.broker_transport_options | _TIMEOUTS
-        # Its own threads: a slow disk that holds up uploads must not hold up the queue.
+        # Threads of its own: uploads that wait for a slow disk must not delay the queue.
         self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="publish")
 
     async def send(self, job: Job) -> None:

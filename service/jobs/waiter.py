@@ -1,7 +1,8 @@
-"""Waiting for jobs to finish: one Redis subscription per process, however many requests wait.
+"""Waits for jobs to finish, over one Redis subscription per process for all requests.
 
-A finished job's id arrives on `keys.DONE_CHANNEL` and resolves the futures registered for it. A message lost while
-the connection was down is made good by looking at every awaited job's record each time the subscription stands again.
+The id of a finished job arrives on `keys.DONE_CHANNEL` and resolves the futures that are registered for it. Messages
+are lost while the connection is down, so the records of all awaited jobs are read each time the subscription is
+restored.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from core.state import keys
 
 log = logging.getLogger(__name__)
 
-HEARTBEAT = 10.0  # seconds of silence after which the connection must prove that it lives
-RETRY = 0.2  # seconds between attempts to subscribe again
+PING_AFTER = 10.0  # seconds without a message after which the connection is tested
+RETRY = 0.2  # seconds between attempts to subscribe
 
 
 class Waiter:
@@ -57,7 +58,7 @@ class Waiter:
 
     @property
     def waiting(self) -> int:
-        """How many jobs are awaited."""
+        """Number of awaited jobs."""
         return len(self._awaited)
 
     def _resolve(self, job_id: str) -> None:
@@ -70,8 +71,8 @@ class Waiter:
             try:
                 await self._listen()
             except RedisError as error:
-                if self._subscribed is not False:  # once per absence, not five times a second
-                    log.warning("the subscription broke, subscribing again: %s", error)
+                if self._subscribed is not False:  # once per outage, not five times a second
+                    log.warning("the Redis subscription was lost, subscribing again: %s", error)
                 self._subscribed = False
                 await asyncio.sleep(RETRY)
 
@@ -84,9 +85,9 @@ class Waiter:
     async def _handle(self, message: dict[str, Any]) -> None:
         if message["type"] == "message":
             self._resolve(message["data"])
-        elif message["type"] == "subscribe":  # the first time, and after each silent reconnect
+        elif message["type"] == "subscribe":  # the first time, and after each reconnect of redis-py
             if self._subscribed is False:
-                log.warning("the subscription stands again")
+                log.warning("the Redis subscription is restored")
             self._subscribed = True
             await self._catch_up()
 
@@ -102,11 +103,11 @@ class Waiter:
 
 
 async def _next_message(channel: PubSub) -> dict[str, Any]:
-    """Raises: RedisError where the connection has died without a word."""
-    message = await channel.get_message(timeout=HEARTBEAT)
+    """Raises: RedisError where the connection is dead but was not closed."""
+    message = await channel.get_message(timeout=PING_AFTER)
     if message is None:
         await channel.ping()
-        message = await channel.get_message(timeout=HEARTBEAT)
+        message = await channel.get_message(timeout=PING_AFTER)
     if message is None:
         raise RedisConnectionError("no answer to a ping")
     found: dict[str, Any] = message

@@ -1,4 +1,4 @@
-"""What an operator looks at: live workers, queue metrics, logs.
+"""What operators look at: live workers, queue metrics, logs.
 
 It may import `bodies`.
 """

@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object per line on stderr, each with the id of the request that it belongs to."""
+"""Structured logs: one JSON object per line on stderr, with the id of the request that it belongs to."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, ensure_ascii=False, default=str)
 
 
-def configure(level: str) -> None:
-    """Take over the root logger of this process."""
+def configure_logs(level: str) -> None:
+    """Replace the handlers of the root logger. `level`: `debug`, `info`, `warning` or `error`."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    for chatty in ("httpx2", "httpcore2", "python_multipart", "uvicorn.error"):  # they would log URLs and each step
-        logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLogger().level))
+    for verbose in ("httpx2", "httpcore2", "python_multipart", "uvicorn.error"):  # they log URLs and every step
+        logging.getLogger(verbose).setLevel(max(logging.WARNING, logging.getLogger().level))

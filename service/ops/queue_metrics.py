@@ -1,4 +1,4 @@
-"""Live numbers of the queues, read from Redis at the moment of a scrape."""
+"""The state of the queues, read from Redis at the moment of a scrape."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from core.records import WorkerInfo
 from core.state import keys
 from core.state.queues import TASKS
 from service.bodies.schemas import QueueView
-from service.gateway import Gateway
+from service.ops.workers import Workers
 
 
 @dataclass(frozen=True, eq=False)
-class Snapshot(Collector):
-    """What Redis said; `up` is False where it did not answer, and nothing else is shown then."""
+class QueueSnapshot(Collector):
+    """`up`: whether Redis answered; without an answer nothing else is shown. `finished`: number of finished jobs."""
 
     up: bool = False
     queues: dict[str, QueueView] = field(default_factory=dict)
@@ -33,7 +33,7 @@ class Snapshot(Collector):
         if not self.up:
             return
         depth = GaugeMetricFamily("vireo_queue_depth", "Jobs that wait for a worker.", labels=["queue"])
-        age = GaugeMetricFamily("vireo_queue_age_seconds", "Age of the job that waits longest.", labels=["queue"])
+        age = GaugeMetricFamily("vireo_queue_age_seconds", "Age of the oldest waiting job.", labels=["queue"])
         workers = GaugeMetricFamily("vireo_workers", "Workers with a heartbeat.", labels=["queue", "state"])
         for name, queue in self.queues.items():
             depth.add_metric([name], queue.depth)
@@ -48,17 +48,17 @@ class Snapshot(Collector):
         yield jobs
 
 
-async def snapshot(gateway: Gateway) -> Snapshot:
+async def queue_snapshot(redis: Redis, workers: Workers) -> QueueSnapshot:
     try:
-        found = await queues(gateway.redis, await gateway.workers.all())
-        finished = await gateway.redis.zcard(keys.FINISHED)
+        found = await queue_views(redis, await workers.all())
+        finished = await redis.zcard(keys.FINISHED)
     except RedisError:
-        return Snapshot()
-    return Snapshot(up=True, queues=found, finished=finished)
+        return QueueSnapshot()
+    return QueueSnapshot(up=True, queues=found, finished=finished)
 
 
-async def queues(redis: Redis, workers: Sequence[WorkerInfo]) -> dict[str, QueueView]:
-    """Every queue: what waits, what runs, who works."""
+async def queue_views(redis: Redis, workers: Sequence[WorkerInfo]) -> dict[str, QueueView]:
+    """Every queue by name: its waiting and running jobs and its workers."""
     async with redis.pipeline(transaction=False) as pipe:
         for name in TASKS:
             pipe.zrange(keys.waiting(name), 0, 0, withscores=True)

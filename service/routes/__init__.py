@@ -1,4 +1,7 @@
-"""The HTTP routes, one file per resource. They read like sentences; what they say is done elsewhere."""
+"""The HTTP routes, one module per resource. A route reads its request, calls the layers below, and answers.
+
+They may import `dependencies` and what lies below it.
+"""
 
 from __future__ import annotations
 

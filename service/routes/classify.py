@@ -1,8 +1,6 @@
-"""POST /v1/classify: a video and labels, scores back."""
+"""POST /v1/classify: scores a video against labels."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
@@ -26,13 +24,14 @@ from core.errors import (
 )
 from core.questions import ClassifyRequest
 from core.records import Classification
-from service.bodies import reader
+from service.bodies import examples, reader
 from service.bodies.schemas import ClassifyBody, JobView
-from service.dependencies import AskingDep, PlaceDep
-from service.http import openapi
-from service.http.envelope import documented
+from service.checks.questions import check_question
+from service.checks.resolution import resolve_question
+from service.dependencies import AdmissionDep, GatewayDep, PreferencesDep, VideoUploadDep
+from service.http.openapi import Responses, documented_errors, json_or_form_body
 
-ASKING_ERRORS = (
+QUESTION_ERRORS = (
     InvalidRequest,
     InvalidLabels,
     UnknownModel,
@@ -48,10 +47,10 @@ ASKING_ERRORS = (
 )
 VIDEO_ERRORS = (UndecodableVideo, VideoTooLarge, UrlNotAllowed, UrlUnreachable)
 
-ANSWERS: dict[int | str, dict[str, Any]] = {
+QUESTION_RESPONSES: Responses = {
     202: {
         "model": JobView,
-        "description": "Not finished yet: the job to ask for, at once (`Prefer: respond-async`) or after the deadline.",
+        "description": "The unfinished job: at once with `Prefer: respond-async`, otherwise after the deadline.",
         "headers": {"Location": {"schema": {"type": "string"}}, "Retry-After": {"schema": {"type": "integer"}}},
     }
 }
@@ -63,25 +62,29 @@ router = APIRouter(tags=["classify"])
     "/v1/classify",
     name="classify",
     response_model=Classification,
-    responses=ANSWERS | documented(*ASKING_ERRORS, *VIDEO_ERRORS),
-    openapi_extra=openapi.request_body(ClassifyBody, openapi.CLASSIFY, file=True),
+    responses=QUESTION_RESPONSES | documented_errors(*QUESTION_ERRORS, *VIDEO_ERRORS),
+    openapi_extra=json_or_form_body(ClassifyBody, examples.CLASSIFY_EXAMPLES, file=True),
 )
-async def classify(request: Request, asking: AskingDep, place: PlaceDep) -> Response:
+async def classify_upload(
+    request: Request, gateway: GatewayDep, preferences: PreferencesDep, admission: AdmissionDep, upload: VideoUploadDep
+) -> Response:
     """Score a video against your own labels.
 
-    Waits for the answer; after the server's deadline, or with `Prefer: respond-async`, it is 202 with the job. A
-    client that goes away cancels its job, unless it sent an `Idempotency-Key`.
+    The answer has the scores. After the server's deadline, or with `Prefer: respond-async`, it is 202 with the job. If
+    the client disconnects, the job is cancelled, unless the client sent an `Idempotency-Key`.
     """
 
     async def preview(body: ClassifyBody) -> None:
-        asking.check(body)
-        await asking.admit(body.model, before_upload=True)
+        check_question(body, gateway.limits)
+        await admission.admit(body.model, before_upload=True)
 
-    body = await reader.read(request, ClassifyBody, place, preview)
-    question, meant = await asking.question(body)
-    sha256 = await asking.video(body, place)
-    return await asking.answer(
-        "classify",
-        ClassifyRequest(sha256=sha256, question=question),
-        ClassifyRequest(sha256=sha256, question=meant),
-    )
+    body = await reader.read_body(request, ClassifyBody, upload, preview)
+    resolved = await resolve_question(body, gateway, admission)
+    async with gateway.sources.stored(body, upload) as sha256:
+        return await gateway.submitter.submit(
+            "classify",
+            ClassifyRequest(sha256=sha256, question=resolved.question),
+            preferences,
+            request,
+            as_requested=ClassifyRequest(sha256=sha256, question=resolved.as_requested),
+        )

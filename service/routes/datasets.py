@@ -1,4 +1,4 @@
-"""/v1/datasets: labelled videos to train and evaluate on, checked before anything is trained."""
+"""/v1/datasets: labelled videos to train and evaluate on. They are checked when they are uploaded."""
 
 from __future__ import annotations
 
@@ -18,15 +18,14 @@ from core.errors import (
     UnknownDataset,
     UnsupportedMedia,
 )
-from service.bodies import reader
+from service.bodies import examples, reader
 from service.bodies.schemas import DatasetBody, DatasetPage, DatasetView, JobView
-from service.dependencies import AcceptingDep, ArchiveDep, CursorQuery, GatewayDep, LimitQuery
-from service.http import openapi
-from service.http.envelope import documented
+from service.dependencies import ArchiveUploadDep, CursorQuery, GatewayDep, LimitQuery, PreferencesDep
+from service.http.openapi import documented_errors, file_body
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
-_MISSING = documented(UnknownDataset, StorageUnavailable)
+_MISSING = documented_errors(UnknownDataset, StorageUnavailable)
 
 
 @router.post(
@@ -34,42 +33,47 @@ _MISSING = documented(UnknownDataset, StorageUnavailable)
     name="create",
     status_code=202,
     response_model=JobView,
-    responses=documented(
+    responses=documented_errors(
         InvalidRequest, InvalidArchive, RequestTooLarge, UnsupportedMedia, Conflict, QueueFull, StorageUnavailable
     ),
-    openapi_extra=openapi.file_body(DatasetBody, "archive", openapi.DATASET),
+    openapi_extra=file_body(DatasetBody, "archive", examples.DATASET_UPLOAD_EXAMPLE),
 )
-async def create(request: Request, accepting: AcceptingDep, place: ArchiveDep) -> Response:
+async def create_dataset(
+    request: Request, gateway: GatewayDep, preferences: PreferencesDep, upload: ArchiveUploadDep
+) -> Response:
     """Send a zip or tar of labelled videos: a folder per class, or `manifest.csv`/`.jsonl` with `path,label[,split]`.
 
-    A form with the file `archive`, or the file itself as the body. It is checked by a job of kind `dataset`, whose
-    result names the dataset and what was found.
+    The body is a form with the file `archive`, or the file itself. A job of kind `dataset` checks the archive. Its
+    result names the dataset and the findings.
     """
 
     async def preview(_: DatasetBody) -> None:
-        await accepting.check_upload("dataset")
+        await gateway.submitter.check_room("dataset", preferences)
 
-    body = await reader.read_file(request, DatasetBody, place, preview)
-    name = body.name or PurePosixPath(place.filename.replace("\\", "/")).stem[:200] or "dataset"
-    asked = {"name": name, "split_seed": body.split_seed, "val_fraction": body.val_fraction}
-    return await accepting.accept_file("dataset", place, lambda key: DatasetRequest(archive=key, **asked))
+    body = await reader.read_file_body(request, DatasetBody, upload, preview)
+    name = body.name or PurePosixPath(upload.filename.replace("\\", "/")).stem[:200] or "dataset"
+
+    def request_for(key: str) -> DatasetRequest:
+        return DatasetRequest(archive=key, name=name, split_seed=body.split_seed, val_fraction=body.val_fraction)
+
+    return await gateway.submitter.submit_upload("dataset", upload, request_for, preferences, request)
 
 
-@router.get("", name="list", responses=documented(InvalidRequest, StorageUnavailable))
-async def list_datasets(gateway: GatewayDep, cursor: CursorQuery = None, limit: LimitQuery = 100) -> DatasetPage:
-    """Datasets by id, without their clips."""
+@router.get("", name="list", responses=documented_errors(InvalidRequest, StorageUnavailable))
+async def get_datasets(gateway: GatewayDep, cursor: CursorQuery = None, limit: LimitQuery = 100) -> DatasetPage:
+    """Datasets in the order of their ids, without their clips."""
     return await gateway.datasets.page(cursor, limit)
 
 
 @router.get("/{id}", name="get", responses=_MISSING)
 async def get_dataset(
-    id: str, gateway: GatewayDep, items: Annotated[bool, Query(description="Every clip as well.")] = False
+    id: str, gateway: GatewayDep, items: Annotated[bool, Query(description="Include all clips.")] = False
 ) -> DatasetView:
-    """Classes, splits, and the report of what was found."""
-    return await gateway.datasets.show(id, items=items)
+    """A dataset: its classes, its splits and the findings of its check."""
+    return await gateway.datasets.view(id, items=items)
 
 
-@router.delete("/{id}", name="delete", status_code=204, responses=_MISSING | documented(Conflict))
+@router.delete("/{id}", name="delete", status_code=204, responses=_MISSING | documented_errors(Conflict))
 async def delete_dataset(id: str, gateway: GatewayDep) -> None:
     """Delete a dataset and its clips. Models that were trained on it stay."""
     await gateway.datasets.delete(id)

@@ -1,17 +1,21 @@
-"""POST /v1/embeddings: the vectors that scores are made of."""
+"""POST /v1/embeddings: the vectors of texts and videos whose products are the scores."""
 
 from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager, nullcontext
 
 from fastapi import APIRouter, Request, Response
 
 from core.questions import EmbedRequest
 from core.records import Embeddings
-from service.bodies import reader
+from service.bodies import examples, reader
 from service.bodies.schemas import EmbedBody
-from service.dependencies import AskingDep, PlaceDep
-from service.http import openapi
-from service.http.envelope import documented
-from service.routes.classify import ANSWERS, ASKING_ERRORS, VIDEO_ERRORS
+from service.checks.questions import check_texts
+from service.dependencies import AdmissionDep, GatewayDep, PreferencesDep, VideoUploadDep
+from service.gateway import Gateway
+from service.http.openapi import documented_errors, json_or_form_body
+from service.routes.classify import QUESTION_ERRORS, QUESTION_RESPONSES, VIDEO_ERRORS
+from service.uploads.sink import Upload
 
 router = APIRouter(tags=["embeddings"])
 
@@ -20,20 +24,33 @@ router = APIRouter(tags=["embeddings"])
     "/v1/embeddings",
     name="create",
     response_model=Embeddings,
-    responses=ANSWERS | documented(*ASKING_ERRORS, *VIDEO_ERRORS),
-    openapi_extra=openapi.request_body(EmbedBody, openapi.EMBED, file=True),
+    responses=QUESTION_RESPONSES | documented_errors(*QUESTION_ERRORS, *VIDEO_ERRORS),
+    openapi_extra=json_or_form_body(EmbedBody, examples.EMBED_EXAMPLES, file=True),
 )
-async def embed(request: Request, asking: AskingDep, place: PlaceDep) -> Response:
-    """Vectors of texts, or of one video, in the space in which scores are cosines."""
+async def create_embeddings(
+    request: Request, gateway: GatewayDep, preferences: PreferencesDep, admission: AdmissionDep, upload: VideoUploadDep
+) -> Response:
+    """Vectors of texts, or of one video. The score of a label is a cosine in this space."""
 
     async def preview(body: EmbedBody) -> None:
-        asking.check_texts(body, place)
-        await asking.admit(body.model, before_upload=True)
+        check_texts(body, upload, gateway.limits)
+        await admission.admit(body.model, before_upload=True)
 
-    body = await reader.read(request, EmbedBody, place, preview)
-    asking.check_texts(body, place)
-    chosen = await asking.admit(body.model)
-    sha256 = await asking.video(body, place) if body.texts is None else None
-    asked = body.model_dump(include={"model", "frames", "views", "normalize"})
-    meant = EmbedRequest(texts=body.texts or (), sha256=sha256, **asked)
-    return await asking.answer("embed", meant.model_copy(update={"model": chosen.name}), meant)
+    body = await reader.read_body(request, EmbedBody, upload, preview)
+    check_texts(body, upload, gateway.limits)
+    model = await admission.admit(body.model)
+    async with _video(body, gateway, upload) as sha256:
+        options = body.model_dump(include={"model", "frames", "views", "normalize"})
+        as_requested = EmbedRequest(texts=body.texts or (), sha256=sha256, **options)
+        return await gateway.submitter.submit(
+            "embed",
+            as_requested.model_copy(update={"model": model.name}),
+            preferences,
+            request,
+            as_requested=as_requested,
+        )
+
+
+def _video(body: EmbedBody, gateway: Gateway, upload: Upload) -> AbstractAsyncContextManager[str | None]:
+    """The sha256 of the video; None for texts."""
+    return nullcontext() if body.texts is not None else gateway.sources.stored(body, upload)

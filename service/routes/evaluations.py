@@ -1,4 +1,4 @@
-"""/v1/evaluations: how well a model does on a dataset, by the papers' protocols."""
+"""/v1/evaluations: measure a model on a dataset by the protocols of the papers."""
 
 from __future__ import annotations
 
@@ -17,17 +17,16 @@ from core.errors import (
     UnsupportedMedia,
 )
 from core.training_requests import EvaluationRequest
-from service.bodies import reader
+from service.bodies import examples, reader
 from service.bodies.schemas import JobView
-from service.catalog import reports as evaluations
 from service.checks.training import check_evaluation
-from service.dependencies import AcceptingDep, GatewayDep
-from service.http import openapi, report_files
-from service.http.envelope import documented
+from service.dependencies import GatewayDep, PreferencesDep
+from service.http.downloads import FILE_RESPONSES, REPORT_RESPONSES, file_response
+from service.http.openapi import documented_errors, json_body
 
 router = APIRouter(prefix="/v1/evaluations", tags=["evaluations"])
 
-_MISSING = documented(NotFound, StorageUnavailable)
+_MISSING = documented_errors(NotFound, StorageUnavailable)
 
 
 @router.post(
@@ -35,7 +34,7 @@ _MISSING = documented(NotFound, StorageUnavailable)
     name="create",
     status_code=202,
     response_model=JobView,
-    responses=documented(
+    responses=documented_errors(
         InvalidRequest,
         InvalidLabels,
         UnknownDataset,
@@ -46,24 +45,25 @@ _MISSING = documented(NotFound, StorageUnavailable)
         QueueFull,
         StorageUnavailable,
     ),
-    openapi_extra=openapi.json_body(EvaluationRequest, openapi.EVALUATION),
+    openapi_extra=json_body(EvaluationRequest, examples.EVALUATION_EXAMPLES),
 )
-async def create(request: Request, gateway: GatewayDep, accepting: AcceptingDep) -> Response:
-    """Evaluate a model on a dataset. The job's result has the metrics, each named, and links the report."""
-    body = await reader.read_json(request, EvaluationRequest)
+async def create_evaluation(request: Request, gateway: GatewayDep, preferences: PreferencesDep) -> Response:
+    """Evaluate a model on a dataset. The job's result has the metrics by name and a link to the report."""
+    body = await reader.read_json_body(request, EvaluationRequest)
     dataset = await gateway.datasets.get(body.dataset)
-    chosen = await gateway.models.choose(body.model)
-    check_evaluation(body, dataset, chosen.card, gateway.limits)
-    return await accepting.accept("evaluation", body.model_copy(update={"model": chosen.name}), body)
+    model = await gateway.models.resolve(body.model)
+    check_evaluation(body, dataset, model.card, gateway.limits)
+    resolved = body.model_copy(update={"model": model.name})
+    return await gateway.submitter.submit("evaluation", resolved, preferences, request, as_requested=body)
 
 
-@router.get("/{id}/report", name="report", response_class=Response, responses=_MISSING | report_files.PAGE)
-async def report(id: str, gateway: GatewayDep) -> Response:
-    """The report as one page. It outlives the job."""
-    return report_files.answer(await evaluations.file(gateway.store, id, "report.html"))
+@router.get("/{id}/report", name="report", response_class=Response, responses=_MISSING | REPORT_RESPONSES)
+async def get_evaluation_report(id: str, gateway: GatewayDep) -> Response:
+    """The report as one HTML page. It stays after the job is deleted."""
+    return file_response(await gateway.reports.file(id, "report.html"))
 
 
-@router.get("/{id}/files/{file}", name="file", response_class=Response, responses=_MISSING | report_files.FILE)
-async def report_file(id: str, file: str, gateway: GatewayDep) -> Response:
+@router.get("/{id}/files/{file}", name="file", response_class=Response, responses=_MISSING | FILE_RESPONSES)
+async def get_evaluation_file(id: str, file: str, gateway: GatewayDep) -> Response:
     """A file of the report: `report.json`, `report.html`, or one of its pictures."""
-    return report_files.answer(await evaluations.file(gateway.store, id, file))
+    return file_response(await gateway.reports.file(id, file))

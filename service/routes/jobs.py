@@ -1,8 +1,8 @@
-"""/v1/jobs: every question is a job; here it is looked up, listed, watched, cancelled."""
+"""/v1/jobs: look up, list, follow and cancel jobs. Every question is a job, too."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import StreamingResponse
@@ -12,17 +12,17 @@ from core.records import Job, JobKind, JobState
 from service.bodies.schemas import JobPage, JobView
 from service.dependencies import CursorQuery, GatewayDep, LimitQuery
 from service.gateway import Gateway
-from service.http.envelope import documented
-from service.jobs.events import position
+from service.http.openapi import Responses, documented_errors
+from service.jobs.events import resume_after
 from service.jobs.repository import Filters
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 AfterQuery = Annotated[str | None, Query(description="Only events after the one with this id.", max_length=50)]
 LastEventHeader = Annotated[
-    str | None, Header(description="The same as `after`; browsers send it when they come back.", max_length=50)
+    str | None, Header(description="The same as `after`. Browsers send it when they reconnect.", max_length=50)
 ]
-EVENT_ANSWERS: Final[dict[int | str, dict[str, Any]]] = documented(InvalidRequest) | {
+EVENT_RESPONSES: Final[Responses] = documented_errors(InvalidRequest) | {
     200: {
         "description": "Server-sent events. The stream ends after the final state.",
         "content": {
@@ -32,13 +32,13 @@ EVENT_ANSWERS: Final[dict[int | str, dict[str, Any]]] = documented(InvalidReques
             }
         },
     },
-    204: {"description": "The job has ended and nothing comes after that event."},
+    204: {"description": "The job has ended, and no event comes after that one."},
 }
 _NO_BUFFER = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
-@router.get("", name="list", responses=documented(InvalidRequest, StorageUnavailable))
-async def list_jobs(
+@router.get("", name="list", responses=documented_errors(InvalidRequest, StorageUnavailable))
+async def get_jobs(
     gateway: GatewayDep,
     state: Annotated[JobState | None, Query(description="Only jobs in this state.")] = None,
     kind: Annotated[JobKind | None, Query(description="Only jobs of this kind.")] = None,
@@ -49,9 +49,9 @@ async def list_jobs(
     return await gateway.jobs.page(Filters(state, kind), cursor, limit)
 
 
-@router.get("/{id}", name="get", responses=documented(UnknownJob, StorageUnavailable))
+@router.get("/{id}", name="get", responses=documented_errors(UnknownJob, StorageUnavailable))
 async def get_job(id: str, gateway: GatewayDep) -> JobView:
-    """A job with its result or error."""
+    """A job with its progress, result or error."""
     return await gateway.jobs.view(await gateway.jobs.get(id))
 
 
@@ -59,37 +59,40 @@ async def get_job(id: str, gateway: GatewayDep) -> JobView:
     "/{id}/events",
     name="events",
     response_class=Response,
-    responses=documented(UnknownJob, StorageUnavailable) | EVENT_ANSWERS,
+    responses=documented_errors(UnknownJob, StorageUnavailable) | EVENT_RESPONSES,
 )
 async def follow_job(
     id: str, gateway: GatewayDep, after: AfterQuery = None, last_event_id: LastEventHeader = None
 ) -> Response:
-    """A job's events as they happen, from the first on or after `Last-Event-ID`; a comment every 15 s."""
+    """A job's events as they happen: all of them, or those after `Last-Event-ID`. A comment is sent every 15 s."""
     await gateway.jobs.get(id)
     return await event_stream(gateway, id, last_event_id, after)
 
 
 @router.post(
-    "/{id}/cancel", name="cancel", status_code=202, responses=documented(UnknownJob, Conflict, StorageUnavailable)
+    "/{id}/cancel",
+    name="cancel",
+    status_code=202,
+    responses=documented_errors(UnknownJob, Conflict, StorageUnavailable),
 )
 async def cancel_job(id: str, gateway: GatewayDep) -> JobView:
-    """Cancel a job: one that waits ends now, one that runs is told to stop."""
-    return await cancelled(gateway, await gateway.jobs.get(id))
+    """Cancel a job. A queued job ends at once; the worker of a running job is told to stop."""
+    return await cancel_and_view(gateway, await gateway.jobs.get(id))
 
 
-async def cancelled(gateway: Gateway, job: Job) -> JobView:
-    """Raises: Conflict where it has ended already."""
+async def cancel_and_view(gateway: Gateway, job: Job) -> JobView:
+    """Raises: Conflict where the job has ended already."""
     state = await gateway.jobs.cancel(job)
     job = await gateway.jobs.get(job.id)
     if state is not None and JobState(state).final:
-        raise Conflict(f"The job has ended already: it is {state}.", state=state)
+        raise Conflict(f"The job has already ended: it is {state}.", state=state)
     return await gateway.jobs.view(job)
 
 
 async def event_stream(gateway: Gateway, job_id: str, last_event_id: str | None, after: str | None) -> Response:
     """Raises: InvalidRequest, StorageUnavailable."""
-    start = position(last_event_id, after)
+    start = resume_after(last_event_id, after)
     if start is not None and await gateway.events.is_over(job_id, start):
-        return Response(status_code=204)  # tells a browser not to come back again
+        return Response(status_code=204)  # tells a browser not to reconnect
     text = await gateway.events.follow(job_id, start)
     return StreamingResponse(text, media_type="text/event-stream", headers=_NO_BUFFER)

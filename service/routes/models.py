@@ -1,4 +1,4 @@
-"""/v1/models: what can be asked, the versions of what was fine-tuned, and their aliases."""
+"""/v1/models: the models, the versions of the fine-tuned ones, and their aliases."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from core.errors import (
     UnsupportedMedia,
 )
 from core.training_requests import ImportRequest
-from service.bodies import reader
+from service.bodies import examples, reader
 from service.bodies.schemas import AliasBody, ImportBody, JobView, ModelDetail, ModelPage
 from service.catalog.models import REPORT_PAGE
-from service.dependencies import AcceptingDep, CheckpointDep, GatewayDep
-from service.http import openapi, report_files
-from service.http.envelope import documented
+from service.dependencies import CheckpointUploadDep, GatewayDep, PreferencesDep
+from service.http.downloads import FILE_RESPONSES, REPORT_RESPONSES, file_response
+from service.http.openapi import documented_errors, file_body, json_body
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
-_MISSING = documented(UnknownModel, StorageUnavailable)
-_NO_FILE = _MISSING | documented(NotFound, UnknownModel)
+_MISSING = documented_errors(UnknownModel, StorageUnavailable)
+_NO_FILE = _MISSING | documented_errors(NotFound, UnknownModel)
 
-Number = Annotated[int, Path(ge=1, le=999_999_999, description="The version's number.")]
+VersionNumber = Annotated[int, Path(ge=1, le=999_999_999, description="The version's number.")]
 
 
-@router.get("", name="list", responses=documented(StorageUnavailable))
-async def list_models(gateway: GatewayDep) -> ModelPage:
-    """Models that need no training, the default first (while a worker is there to say); then fine-tuned ones."""
+@router.get("", name="list", responses=documented_errors(StorageUnavailable))
+async def get_models(gateway: GatewayDep) -> ModelPage:
+    """Zoo models, the default first; then fine-tuned models. Zoo models are listed while a worker is live."""
     return ModelPage(data=await gateway.models.views())
 
 
@@ -44,7 +44,7 @@ async def list_models(gateway: GatewayDep) -> ModelPage:
     name="import",
     status_code=202,
     response_model=JobView,
-    responses=documented(
+    responses=documented_errors(
         InvalidRequest,
         InvalidCheckpoint,
         UnknownModel,
@@ -54,77 +54,81 @@ async def list_models(gateway: GatewayDep) -> ModelPage:
         QueueFull,
         StorageUnavailable,
     ),
-    openapi_extra=openapi.file_body(ImportBody, "file", openapi.IMPORT),
+    openapi_extra=file_body(ImportBody, "file", examples.IMPORT_UPLOAD_EXAMPLE),
 )
-async def import_checkpoint(
-    request: Request, gateway: GatewayDep, accepting: AcceptingDep, place: CheckpointDep
+async def import_model(
+    request: Request, gateway: GatewayDep, preferences: PreferencesDep, upload: CheckpointUploadDep
 ) -> Response:
     """Import a published checkpoint (Text4Vis `.pt`, an open_clip state dict) as a new version of the model `name`."""
 
     async def preview(body: ImportBody) -> None:
         if body.name is not None:
             await gateway.models.check_new_name(body.name)
-        await accepting.check_upload("import")
+        await gateway.submitter.check_room("import", preferences)
 
-    body = await reader.read_file(request, ImportBody, place, preview)
+    body = await reader.read_file_body(request, ImportBody, upload, preview)
     if body.name is None:
-        raise InvalidRequest("name is missing.", hint="The model's name, for example name=my-model.", field="name")
+        raise InvalidRequest("name is missing.", hint="Send the model's name, for example name=my-model.", field="name")
     await preview(body)
-    base = await gateway.models.choose(body.base) if body.base else None
-    asked = body.model_dump(include={"name", "temporal", "frames", "classes"}) | {"base": base and base.name}
-    filename = place.filename[-200:] or "checkpoint"
-    return await accepting.accept_file("import", place, lambda key: ImportRequest(file=key, filename=filename, **asked))
+    base = await gateway.models.resolve(body.base) if body.base else None
+    fields = body.model_dump(include={"name", "temporal", "frames", "classes"}) | {"base": base and base.name}
+    filename = upload.filename[-200:] or "checkpoint"
+
+    def request_for(key: str) -> ImportRequest:
+        return ImportRequest(file=key, filename=filename, **fields)
+
+    return await gateway.submitter.submit_upload("import", upload, request_for, preferences, request)
 
 
 @router.get("/{name}", name="get", responses=_MISSING)
 async def get_model(name: str, gateway: GatewayDep) -> ModelDetail:
-    """A model with the cards of its versions; with `name:3` or `name@alias` that one."""
+    """A model with the cards of all its versions, or of one version: `name:3`, `name@alias`."""
     return await gateway.models.detail(name)
 
 
-@router.delete("/{name}", name="delete", status_code=204, responses=_MISSING | documented(Conflict))
+@router.delete("/{name}", name="delete", status_code=204, responses=_MISSING | documented_errors(Conflict))
 async def delete_model(name: str, gateway: GatewayDep) -> None:
     """Delete all versions. Their numbers are never used again."""
     await gateway.models.delete(name)
 
 
 @router.delete(
-    "/{name}/versions/{n}", name="delete-version", status_code=204, responses=_MISSING | documented(Conflict)
+    "/{name}/versions/{n}", name="delete-version", status_code=204, responses=_MISSING | documented_errors(Conflict)
 )
-async def delete_version(name: str, n: Number, gateway: GatewayDep) -> None:
-    """Delete one version, and the aliases that point to it."""
+async def delete_version(name: str, n: VersionNumber, gateway: GatewayDep) -> None:
+    """Delete one version and the aliases that point to it."""
     await gateway.models.delete(name, n)
 
 
 @router.get(
-    "/{name}/versions/{n}/report", name="report", response_class=Response, responses=_NO_FILE | report_files.PAGE
+    "/{name}/versions/{n}/report", name="report", response_class=Response, responses=_NO_FILE | REPORT_RESPONSES
 )
-async def get_report(name: str, n: Number, gateway: GatewayDep) -> Response:
-    """What the version can do, as one page."""
-    return report_files.answer(await gateway.models.file(name, n, REPORT_PAGE))
+async def get_version_report(name: str, n: VersionNumber, gateway: GatewayDep) -> Response:
+    """The report of the version, as one HTML page."""
+    return file_response(await gateway.models.file(name, n, REPORT_PAGE))
 
 
 @router.get(
-    "/{name}/versions/{n}/files/{file}", name="file", response_class=Response, responses=_NO_FILE | report_files.FILE
+    "/{name}/versions/{n}/files/{file}", name="file", response_class=Response, responses=_NO_FILE | FILE_RESPONSES
 )
-async def get_file(name: str, n: Number, file: str, gateway: GatewayDep) -> Response:
+async def get_version_file(name: str, n: VersionNumber, file: str, gateway: GatewayDep) -> Response:
     """A version's file: `card.json`, `model.safetensors`, `report.json`, `report.html`, or one of its pictures."""
-    return report_files.answer(await gateway.models.file(name, n, file))
+    return file_response(await gateway.models.file(name, n, file))
 
 
 @router.put(
     "/{name}/aliases/{alias}",
     name="set-alias",
-    responses=_MISSING | documented(InvalidRequest, RequestTooLarge, UnsupportedMedia),
-    openapi_extra=openapi.json_body(AliasBody, openapi.ALIAS),
+    responses=_MISSING | documented_errors(InvalidRequest, RequestTooLarge, UnsupportedMedia),
+    openapi_extra=json_body(AliasBody, examples.ALIAS_EXAMPLES),
 )
 async def set_alias(name: str, alias: str, request: Request, gateway: GatewayDep) -> ModelDetail:
-    """Point an alias at a version: `model=name@alias` means it from now on."""
-    body = await reader.read_json(request, AliasBody)
+    """Point an alias at a version, which `model=name@alias` means from now on."""
+    body = await reader.read_json_body(request, AliasBody)
     return await gateway.models.set_alias(name, alias, body.version)
 
 
 @router.delete("/{name}/aliases/{alias}", name="drop-alias", status_code=204, responses=_NO_FILE)
 async def drop_alias(name: str, alias: str, gateway: GatewayDep) -> None:
-    """Remove an alias; the version stays."""
+    """Delete an alias. The version stays."""
     await gateway.models.drop_alias(name, alias)

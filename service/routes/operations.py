@@ -1,4 +1,4 @@
-"""For those who run it: liveness, readiness with reasons, metrics, and what runs here."""
+"""For operators: liveness, readiness with reasons, metrics, and what this server runs."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from core.state import keys
 from service.bodies.schemas import Check, Info, Readiness
 from service.dependencies import GatewayDep
 from service.gateway import Gateway
-from service.http.envelope import documented
+from service.http.openapi import documented_errors
 from service.ops import workers
-from service.ops.queue_metrics import queues, snapshot
+from service.ops.queue_metrics import queue_snapshot, queue_views
 
 router = APIRouter(tags=["operations"])
 
@@ -26,13 +26,13 @@ _STORE_SECONDS = 5.0
 
 @router.get("/livez", name="live")
 async def livez() -> dict[str, str]:
-    """200 while the process answers at all."""
+    """200 while the process answers."""
     return {"status": "alive"}
 
 
 @router.get("/readyz", name="ready", responses={503: {"model": Readiness, "description": "Not ready, and why."}})
 async def readyz(gateway: GatewayDep, response: Response) -> Readiness:
-    """200 where questions can be answered: Redis answers, the store can be written, a worker is ready."""
+    """200 if questions can be answered: Redis answers, the store can be written, and a worker is ready."""
     (redis, worker), store = await asyncio.gather(_check_redis(gateway), _check_store(gateway))
     checks = {"redis": redis, "store": store, "worker": worker}
     reasons = [check.detail for check in checks.values() if not check.ok]
@@ -47,16 +47,18 @@ async def readyz(gateway: GatewayDep, response: Response) -> Readiness:
     responses={200: {"content": {"text/plain": {}}, "description": "Prometheus text format."}},
 )
 async def scrape(gateway: GatewayDep) -> Response:
-    """Metrics of this process (and under `vireo up` of the workers), and the state of the queues."""
-    body, content_type = await asyncio.to_thread(prometheus.exposition, await snapshot(gateway))
+    """Metrics of this process (under `vireo up` also of the workers) and the state of the queues."""
+    body, content_type = await asyncio.to_thread(
+        prometheus.exposition, await queue_snapshot(gateway.redis, gateway.workers)
+    )
     return Response(body, media_type=content_type)
 
 
-@router.get("/v1/info", name="info", responses=documented(StorageUnavailable))
+@router.get("/v1/info", name="info", responses=documented_errors(StorageUnavailable))
 async def info(gateway: GatewayDep) -> Info:
-    """Version, model and why it is that one, limits, workers and queues."""
-    everybody = await gateway.workers.all()
-    live = [worker for worker in everybody if worker.queue == keys.INFERENCE]
+    """Version, default model and the reason for it, limits, workers and queues."""
+    announced = await gateway.workers.all()
+    live = [worker for worker in announced if worker.queue == keys.INFERENCE]
     ready = next((worker for worker in live if worker.state == "ready"), None)
     return Info(
         version=_version(),
@@ -66,13 +68,13 @@ async def info(gateway: GatewayDep) -> Info:
         limits=_limits(gateway),
         redis=_without_password(gateway.settings.jobs_redis),
         store=_without_password(gateway.settings.store_url),
-        workers=everybody,
-        queues=await queues(gateway.redis, everybody),
+        workers=announced,
+        queues=await queue_views(gateway.redis, announced),
     )
 
 
 async def _check_redis(gateway: Gateway) -> tuple[Check, Check]:
-    """Redis, and the workers that announce themselves there."""
+    """Whether Redis answers, and whether an inference worker is ready, which Redis knows."""
     try:
         live = await gateway.workers.live()
     except RedisError:
@@ -119,6 +121,6 @@ def _without_password(url: str) -> str:
 
 def _version() -> str:
     try:
-        return metadata.version("vireo")
-    except metadata.PackageNotFoundError:  # run from a checkout that is not installed
+        return metadata.version("vireo-server")
+    except metadata.PackageNotFoundError:  # run from a clone that is not installed
         return "0+unknown"

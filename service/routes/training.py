@@ -1,4 +1,4 @@
-"""/v1/training-jobs: train a model on a dataset, watch it, stop it, go on."""
+"""/v1/training-jobs: train a model on a dataset; follow, cancel and resume the run."""
 
 from __future__ import annotations
 
@@ -18,18 +18,17 @@ from core.errors import (
     UnsupportedMedia,
 )
 from core.training_requests import TrainingRequest
-from service.bodies import reader
+from service.bodies import examples, reader
 from service.bodies.schemas import JobPage, JobView, Metrics
 from service.checks.training import check_training
-from service.dependencies import AcceptingDep, CursorQuery, GatewayDep, LimitQuery
-from service.http import openapi
-from service.http.envelope import documented
+from service.dependencies import CursorQuery, GatewayDep, LimitQuery, PreferencesDep
+from service.http.openapi import documented_errors, json_body
 from service.jobs.repository import Filters
-from service.routes.jobs import EVENT_ANSWERS, AfterQuery, LastEventHeader, cancelled, event_stream
+from service.routes.jobs import EVENT_RESPONSES, AfterQuery, LastEventHeader, cancel_and_view, event_stream
 
 router = APIRouter(prefix="/v1/training-jobs", tags=["training"])
 
-_MISSING = documented(UnknownJob, StorageUnavailable)
+_MISSING = documented_errors(UnknownJob, StorageUnavailable)
 
 
 @router.post(
@@ -37,7 +36,7 @@ _MISSING = documented(UnknownJob, StorageUnavailable)
     name="create",
     status_code=202,
     response_model=JobView,
-    responses=documented(
+    responses=documented_errors(
         InvalidRequest,
         InvalidTraining,
         InvalidDataset,
@@ -49,33 +48,34 @@ _MISSING = documented(UnknownJob, StorageUnavailable)
         QueueFull,
         StorageUnavailable,
     ),
-    openapi_extra=openapi.json_body(TrainingRequest, openapi.TRAINING),
+    openapi_extra=json_body(TrainingRequest, examples.TRAINING_EXAMPLES),
 )
-async def create(request: Request, gateway: GatewayDep, accepting: AcceptingDep) -> Response:
-    """Train: the result is a new version of the model `name`, with a report.
+async def create_training_job(request: Request, gateway: GatewayDep, preferences: PreferencesDep) -> Response:
+    """Train a model. The result is a new version of the model `name`, with a report.
 
-    The job is accepted where no training worker is running as well; its `progress` says so.
+    The job is accepted even if no training worker is running; then its `progress` says so.
     """
-    body = await reader.read_json(request, TrainingRequest)
+    body = await reader.read_json_body(request, TrainingRequest)
     check_training(body, await gateway.datasets.get(body.dataset), gateway.limits)
     await gateway.models.check_new_name(body.name)
-    base = await gateway.models.choose(body.base)
-    return await accepting.accept("training", body.model_copy(update={"base": base.name}), body)
+    base = await gateway.models.resolve(body.base)
+    resolved = body.model_copy(update={"base": base.name})
+    return await gateway.submitter.submit("training", resolved, preferences, request, as_requested=body)
 
 
-@router.get("", name="list", responses=documented(InvalidRequest, StorageUnavailable))
-async def list_training_jobs(gateway: GatewayDep, cursor: CursorQuery = None, limit: LimitQuery = 50) -> JobPage:
+@router.get("", name="list", responses=documented_errors(InvalidRequest, StorageUnavailable))
+async def get_training_jobs(gateway: GatewayDep, cursor: CursorQuery = None, limit: LimitQuery = 50) -> JobPage:
     """Training jobs, newest first."""
     return await gateway.jobs.page(Filters(kind="training"), cursor, limit)
 
 
 @router.get("/{id}", name="get", responses=_MISSING)
 async def get_training_job(id: str, gateway: GatewayDep) -> JobView:
-    """A training job: how far it is, or its result."""
+    """A training job with its progress, or its result."""
     return await gateway.jobs.view(await gateway.jobs.get(id, "training"))
 
 
-@router.get("/{id}/events", name="events", response_class=Response, responses=_MISSING | EVENT_ANSWERS)
+@router.get("/{id}/events", name="events", response_class=Response, responses=_MISSING | EVENT_RESPONSES)
 async def follow_training_job(
     id: str, gateway: GatewayDep, after: AfterQuery = None, last_event_id: LastEventHeader = None
 ) -> Response:
@@ -91,14 +91,14 @@ async def get_metrics(id: str, gateway: GatewayDep) -> Metrics:
     return Metrics(data=await gateway.events.metrics(id))
 
 
-@router.post("/{id}/cancel", name="cancel", status_code=202, responses=_MISSING | documented(Conflict))
+@router.post("/{id}/cancel", name="cancel", status_code=202, responses=_MISSING | documented_errors(Conflict))
 async def cancel_training_job(id: str, gateway: GatewayDep) -> JobView:
-    """Stop a run: within seconds it leaves a checkpoint, from which it can be resumed."""
-    return await cancelled(gateway, await gateway.jobs.get(id, "training"))
+    """Stop a run. It saves a checkpoint within seconds, from which it can be resumed."""
+    return await cancel_and_view(gateway, await gateway.jobs.get(id, "training"))
 
 
-@router.post("/{id}/resume", name="resume", status_code=202, responses=_MISSING | documented(Conflict))
+@router.post("/{id}/resume", name="resume", status_code=202, responses=_MISSING | documented_errors(Conflict))
 async def resume_training_job(id: str, gateway: GatewayDep) -> JobView:
-    """Go on with a run that was cancelled or has failed, from its last checkpoint."""
+    """Continue a cancelled or failed run from its last checkpoint."""
     job = await gateway.jobs.resume(await gateway.jobs.get(id, "training"))
     return await gateway.jobs.view(job)

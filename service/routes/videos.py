@@ -1,4 +1,4 @@
-"""/v1/videos: keep a video, and ask it again with other words: no upload, no decoding."""
+"""/v1/videos: store a video, and ask about it again with other labels, without upload and decoding."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from fastapi.responses import JSONResponse
 
 from core.errors import InvalidRequest, RequestTooLarge, StorageUnavailable, UnknownVideo, UnsupportedMedia
 from core.questions import ClassifyRequest
-from core.records import Classification, Video, video_id
-from service.bodies import reader
-from service.bodies.schemas import Asked, KeepBody, Links, VideoView
-from service.dependencies import AskingDep, GatewayDep, PlaceDep
-from service.http import openapi
-from service.http.envelope import also, documented
-from service.routes.classify import ANSWERS, ASKING_ERRORS, VIDEO_ERRORS
+from core.records import Classification, StoredVideo, video_id
+from service.bodies import examples, reader
+from service.bodies.schemas import KeepBody, Links, QuestionBody, VideoView
+from service.checks.resolution import resolve_question
+from service.dependencies import AdmissionDep, GatewayDep, PreferencesDep, VideoUploadDep
+from service.http.openapi import another_response, documented_errors, json_or_form_body
+from service.routes.classify import QUESTION_ERRORS, QUESTION_RESPONSES, VIDEO_ERRORS
 
 router = APIRouter(prefix="/v1/videos", tags=["videos"])
 
@@ -23,31 +23,33 @@ router = APIRouter(prefix="/v1/videos", tags=["videos"])
     name="keep",
     status_code=201,
     response_model=VideoView,
-    responses=also(200, VideoView, "It was stored already; it is kept from now on.")
-    | documented(*VIDEO_ERRORS, InvalidRequest, RequestTooLarge, UnsupportedMedia, UnknownVideo, StorageUnavailable),
-    openapi_extra=openapi.request_body(KeepBody, openapi.KEEP, file=True),
+    responses=another_response(200, VideoView, "The video was stored already. It is kept from now on.")
+    | documented_errors(
+        *VIDEO_ERRORS, InvalidRequest, RequestTooLarge, UnsupportedMedia, UnknownVideo, StorageUnavailable
+    ),
+    openapi_extra=json_or_form_body(KeepBody, examples.KEEP_EXAMPLES, file=True),
 )
-async def keep(request: Request, gateway: GatewayDep, asking: AskingDep, place: PlaceDep) -> Response:
+async def keep_video(request: Request, gateway: GatewayDep, upload: VideoUploadDep) -> Response:
     """Store a video until it is deleted. The same bytes always get the same id."""
 
     async def preview(_: KeepBody) -> None:
-        await gateway.redis.ping()  # better to know before the upload than after it
+        await gateway.redis.ping()  # fails before the upload, not after it
 
-    body = await reader.read(request, KeepBody, place, preview)
-    sha256, new = await asking.keep(body, place)
-    view = show(await gateway.videos.get(video_id(sha256)))
+    body = await reader.read_body(request, KeepBody, upload, preview)
+    sha256, new = await gateway.sources.keep(body, upload)
+    view = _view(await gateway.videos.get(video_id(sha256)))
     return JSONResponse(view.model_dump(mode="json"), 201 if new else 200, {"Location": view.links.self})
 
 
-@router.get("/{id}", name="get", responses=documented(UnknownVideo, StorageUnavailable))
+@router.get("/{id}", name="get", responses=documented_errors(UnknownVideo, StorageUnavailable))
 async def get_video(id: str, gateway: GatewayDep) -> VideoView:
-    """What is known about a stored video."""
-    return show(await gateway.videos.get(id))
+    """A stored video: its size, its expiry, and its duration and codec once it has been decoded."""
+    return _view(await gateway.videos.get(id))
 
 
-@router.delete("/{id}", name="delete", status_code=204, responses=documented(UnknownVideo, StorageUnavailable))
+@router.delete("/{id}", name="delete", status_code=204, responses=documented_errors(UnknownVideo, StorageUnavailable))
 async def delete_video(id: str, gateway: GatewayDep) -> None:
-    """Delete a stored video, kept or not."""
+    """Delete a stored video, whether it is kept or not."""
     await gateway.videos.delete(id)
 
 
@@ -55,28 +57,35 @@ async def delete_video(id: str, gateway: GatewayDep) -> None:
     "/{id}/classify",
     name="classify",
     response_model=Classification,
-    responses=ANSWERS | documented(*ASKING_ERRORS),
-    openapi_extra=openapi.request_body(Asked, openapi.ASK, file=False),
+    responses=QUESTION_RESPONSES | documented_errors(*QUESTION_ERRORS),
+    openapi_extra=json_or_form_body(QuestionBody, examples.QUESTION_EXAMPLES, file=False),
 )
 async def classify_video(
-    id: str, request: Request, asking: AskingDep, place: PlaceDep, gateway: GatewayDep
+    id: str,
+    request: Request,
+    gateway: GatewayDep,
+    preferences: PreferencesDep,
+    admission: AdmissionDep,
+    upload: VideoUploadDep,
 ) -> Response:
-    """Score a stored video against labels. The same video with new labels is not decoded again."""
-    body = await reader.read(request, Asked, place, _nothing)
-    question, meant = await asking.question(body)
+    """Score a stored video against labels. A video that is asked about again is not decoded again."""
+    body = await reader.read_body(request, QuestionBody, upload, _no_preview)
+    resolved = await resolve_question(body, gateway, admission)
     sha256 = await gateway.videos.use(id)
-    return await asking.answer(
+    return await gateway.submitter.submit(
         "classify",
-        ClassifyRequest(sha256=sha256, question=question),
-        ClassifyRequest(sha256=sha256, question=meant),
+        ClassifyRequest(sha256=sha256, question=resolved.question),
+        preferences,
+        request,
+        as_requested=ClassifyRequest(sha256=sha256, question=resolved.as_requested),
     )
 
 
-async def _nothing(_: Asked) -> None:
-    """Without a file there is nothing to spare by looking early."""
+async def _no_preview(_: QuestionBody) -> None:
+    """The request has no file, so an early check would save nothing."""
 
 
-def show(video: Video) -> VideoView:
+def _view(video: StoredVideo) -> VideoView:
     return VideoView(
         id=video.id,
         bytes=video.bytes,

@@ -1,4 +1,4 @@
-"""Bytes on their way into the store: from a form, from base64 or from a URL.
+"""Uploads: hashed and staged while they arrive, decoded from base64, or fetched from URLs with public addresses.
 
-It imports no other room of the gateway.
+It imports no other folder of `service`.
 """

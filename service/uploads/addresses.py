@@ -1,6 +1,6 @@
-"""Which addresses a URL from outside may lead to: global unicast ones, whatever wrapping they come in.
+"""Tells whether an address is public: URLs that users send may lead only to global unicast addresses.
 
-An address that embeds another (IPv4-mapped, 6to4, NAT64) is as good as the one inside it.
+An address that embeds another (IPv4-mapped, 6to4, NAT64) is public if the embedded address is.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
 _NAT64 = IPv6Network("64:ff9b::/96")
-# Parts of 2000::/3 that are not the public internet, whatever a given Python version thinks of them.
+# Parts of 2000::/3 that are not the public internet. Python versions disagree about some of them.
 _NOT_PUBLIC_V6 = tuple(
     IPv6Network(block)
     for block in (
@@ -33,7 +33,7 @@ _NOT_PUBLIC_V4 = tuple(
 
 
 def is_public(address: str) -> bool:
-    """False as well for what is no address at all, or carries a zone (`fe80::1%eth0`)."""
+    """False as well for a text that is not an address, and for an address with a zone (`fe80::1%eth0`)."""
     try:
         parsed = ip_address(address)
     except ValueError:

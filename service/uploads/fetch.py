@@ -1,7 +1,7 @@
-"""Fetching a video from a URL that a stranger wrote, without becoming that stranger's way into the network.
+"""Fetches videos from URLs that users send, without letting them reach the private network (SSRF).
 
-The host is resolved once, every address it has must be public, and the connection goes to an address that was checked
-(no second look-up that could answer differently). TLS still verifies the name. Redirects are followed by hand, each
+The host is resolved once. Every address it has must be public, and the connection goes to an address that was checked,
+because a second look-up could answer differently. TLS still verifies the name. Redirects are followed by hand, each
 under the same rules. Proxies of the environment are not used: they would resolve the name a second time.
 """
 
@@ -20,7 +20,7 @@ import httpx2
 from core.errors import UrlNotAllowed, UrlUnreachable
 from core.prometheus import STAGE_SECONDS
 from service.uploads.addresses import is_public
-from service.uploads.sink import Incoming
+from service.uploads.sink import Upload
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ async def system_resolve(host: str, port: int) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A URL that may be fetched, and the address to connect to."""
+    """A URL that passed the checks, and the address to connect to."""
 
     url: httpx2.URL
     address: str
@@ -60,20 +60,20 @@ class Target:
 
 class Fetcher:
     def __init__(self, allowed_hosts: frozenset[str], resolve: Resolve = system_resolve) -> None:
-        """`allowed_hosts`: names exempt from the rule that addresses must be public."""
+        """`allowed_hosts`: names whose addresses need not be public."""
         self._allowed_hosts = allowed_hosts
         self._resolve = resolve
 
-    async def fetch(self, url: str, place: Incoming) -> None:
-        """Write what `url` answers into `place`. Raises: UrlNotAllowed, UrlUnreachable, VideoTooLarge."""
+    async def fetch(self, url: str, upload: Upload) -> None:
+        """Write the file at `url` into `upload`. Raises: UrlNotAllowed, UrlUnreachable, VideoTooLarge."""
         target = await self.check(url)
-        shown = printable(target.url)
+        shown = without_secrets(target.url)
         try:
             with STAGE_SECONDS.labels("fetch").time():
                 async with asyncio.timeout(TOTAL_SECONDS):
-                    await self._follow(target, place)
+                    await self._follow(target, upload)
         except TimeoutError:
-            raise UrlUnreachable(f"{shown} did not finish within {TOTAL_SECONDS:g} seconds.") from None
+            raise UrlUnreachable(f"{shown} could not be fetched within {TOTAL_SECONDS:g} seconds.") from None
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             why = str(error) or type(error).__name__
             raise UrlUnreachable(f"{shown} could not be fetched: {why}.") from None
@@ -93,25 +93,25 @@ class Fetcher:
         if host not in self._allowed_hosts and not all(is_public(address) for address in addresses):
             raise UrlNotAllowed(
                 f"The host {host!r} has an address that is not public.",
-                hint="Upload the file instead, or let the operator name the host in VIREO_ALLOWED_HOSTS.",
+                hint="Upload the file instead, or ask the operator to add the host to VIREO_ALLOWED_HOSTS.",
                 host=host,
             )
         return Target(parsed, addresses[0])
 
-    async def _follow(self, target: Target, place: Incoming) -> None:
+    async def _follow(self, target: Target, upload: Upload) -> None:
         timeout = httpx2.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
-        # One client per fetch: no cookie and no pooled connection of one user's URL meets another's.
+        # One client per fetch: users share no cookies and no pooled connections.
         async with httpx2.AsyncClient(verify=self._tls, timeout=timeout, trust_env=False) as client:
             for _ in range(MAX_REDIRECTS + 1):
                 response = await client.send(target.request(client), stream=True)
                 try:
                     if response.status_code not in _REDIRECTS:
-                        await _store(response, place)
+                        await _store(response, upload)
                         return
                     target = await self.check(_join(target.url, response.headers.get("location", "")))
                 finally:
                     await response.aclose()
-        raise UrlUnreachable(f"More than {MAX_REDIRECTS} redirects were answered.")
+        raise UrlUnreachable(f"The URL redirects more than {MAX_REDIRECTS} times.")
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:
@@ -119,16 +119,16 @@ class Fetcher:
         return httpx2.create_ssl_context(trust_env=False)
 
 
-async def _store(response: httpx2.Response, place: Incoming) -> None:
+async def _store(response: httpx2.Response, upload: Upload) -> None:
     if response.status_code != 200:
         raise UrlUnreachable(
             f"The server answered {response.status_code} instead of the video.", status=response.status_code
         )
     if response.headers.get("content-encoding", "identity").lower() != "identity":
-        raise UrlUnreachable("The server answered with a compressed body although none was asked for.")
+        raise UrlUnreachable("The server sent a compressed body, which was not requested.")
     length = response.headers.get("content-length", "")
-    place.refuse_early(int(length) if length.isascii() and length.isdigit() else None)
-    sink = await place.open()
+    upload.refuse_early(int(length) if length.isascii() and length.isdigit() else None)
+    sink = await upload.open()
     async for chunk in response.aiter_raw():
         await sink.write(chunk)
     await sink.flush()
@@ -141,16 +141,18 @@ def _parse(url: str | httpx2.URL) -> httpx2.URL:
         parsed = httpx2.URL(url)
         host = parsed.raw_host
     except (httpx2.InvalidURL, ValueError) as error:
-        raise UrlNotAllowed(f"This is not a URL: {error}.") from None
+        raise UrlNotAllowed(f"This is not a valid URL: {error}.") from None
     if parsed.scheme not in ("http", "https"):
         raise UrlNotAllowed(
-            f"Only http and https URLs are fetched, not {parsed.scheme or 'one without a scheme'!r}.",
+            f"The URL has the scheme {parsed.scheme!r}; only http and https URLs are fetched."
+            if parsed.scheme
+            else "The URL has no scheme; only http and https URLs are fetched.",
             hint="Upload the file instead.",
         )
     if not host:
-        raise UrlNotAllowed("The URL names no host.")
+        raise UrlNotAllowed("The URL has no host.")
     if parsed.port is not None and not 1 <= parsed.port <= 65535:
-        raise UrlNotAllowed(f"There is no port {parsed.port}.")
+        raise UrlNotAllowed(f"{parsed.port} is not a port number.")
     if parsed.userinfo:
         raise UrlNotAllowed("URLs with a user name or password are not fetched.")
     return parsed.copy_with(fragment=None)
@@ -158,10 +160,10 @@ def _parse(url: str | httpx2.URL) -> httpx2.URL:
 
 def _join(base: httpx2.URL, location: str) -> httpx2.URL:
     if not location:
-        raise UrlUnreachable("The server answered a redirect without a Location.")
+        raise UrlUnreachable("The server answered with a redirect that has no Location.")
     return base.join(location)
 
 
-def printable(url: httpx2.URL) -> str:
-    """For messages and logs: without the query, which may hold a secret."""
+def without_secrets(url: httpx2.URL) -> str:
+    """The URL for messages and logs: without the query, user name and password, which may be secret."""
     return str(url.copy_with(query=None, fragment=None, username=None, password=None))

@@ -1,4 +1,4 @@
-"""A gateway that really listens, for the client to talk to."""
+"""A gateway that listens on a real port, and a client connected to it."""
 
 from __future__ import annotations
 

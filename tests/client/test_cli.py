@@ -1,17 +1,21 @@
-"""How the command line is understood, before anything is sent."""
+"""How arguments are parsed, before anything is sent."""
 
 from __future__ import annotations
 
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
-from vireo.cli.app import spread_labels
+from vireo.cli import app
+from vireo.cli.app import build, spread_labels
 from vireo.cli.commands.classify import parse_labels
+from vireo.cli.console import program
 
 
-def test_words_behind_labels_are_labels_until_a_file_or_an_option(tmp_path: Path) -> None:
+def test_labels_end_at_a_file_or_an_option(tmp_path: Path) -> None:
     clip = tmp_path / "clip.mp4"
     clip.touch()
     arguments = ["classify", "--labels", "a cat", "a dog", str(clip), "other.mp4", "--json"]
@@ -46,6 +50,39 @@ def test_labels_from_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", ['["a"', "[1, 2]", "@/no/such/file"])
-def test_unreadable_labels_are_said_to_be_so(value: str) -> None:
+def test_unreadable_labels_are_refused(value: str) -> None:
     with pytest.raises(typer.BadParameter):
         parse_labels(value)
+
+
+def test_a_server_command_that_cannot_be_loaded_leaves_the_others_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = EntryPoint("up", "no_such_package.commands:up", app.SERVER_COMMANDS)
+    monkeypatch.setattr(app, "entry_points", lambda **_: [broken])
+    listed = CliRunner().invoke(build(), ["--help"])
+    assert listed.exit_code == 0, listed.output
+    assert "classify" in listed.stdout
+    assert "no_such_package" in CliRunner().invoke(build(), ["up", "--help"]).stdout
+    refused = CliRunner().invoke(build(), ["up"])
+    assert refused.exit_code == 1
+    assert "No module named 'no_such_package'" in " ".join(refused.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("typed", "on_path", "shown"),
+    [
+        (".venv/bin/vireo", False, ".venv/bin/vireo"),
+        (".venv/bin/vireo", True, "vireo"),
+        ("my dir (1)/bin/vireo", False, "'my dir (1)/bin/vireo'"),
+        ("/usr/bin/pytest", False, "vireo"),
+    ],
+)
+def test_suggested_commands_can_be_typed_as_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, typed: str, on_path: bool, shown: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if not typed.startswith("/"):
+        (tmp_path / typed).parent.mkdir(parents=True)
+        (tmp_path / typed).touch(mode=0o755)
+    monkeypatch.setattr("sys.argv", [typed])
+    monkeypatch.setenv("PATH", str((tmp_path / typed).parent) if on_path else "/nowhere")
+    assert program() == shown

@@ -1,4 +1,4 @@
-"""The client against a real gateway, whose workers are doubles."""
+"""The client against a real gateway with test doubles as workers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def folder(root: Path) -> Path:
 
 
 def prepared(site: Site, seen: list[list[str]]) -> Any:
-    """A datasets worker that only looks at the archive's names."""
+    """A datasets worker that only lists the names in the archive."""
 
     def prepare(job: Job) -> dict[str, Any]:
         data = (site.store / job.request["archive"]).read_bytes()
@@ -58,7 +58,7 @@ def test_a_folder_or_an_archive_becomes_a_dataset(client: Client, site: Site, re
     assert [request["split_seed"] for request in asked] == [7, 0]
 
 
-def test_what_cannot_be_sent(redis_url: str, tmp_path: Path) -> None:
+def test_a_dataset_that_is_too_large_or_missing_is_not_sent(redis_url: str, tmp_path: Path) -> None:
     with serving(redis_url, tmp_path / "data", max_archive_bytes=1000) as site, Client(site.url) as client:
         with pytest.raises(InvalidRequest, match="13000 bytes"):
             client.upload_dataset(folder(tmp_path / "gym"))
@@ -67,7 +67,7 @@ def test_what_cannot_be_sent(redis_url: str, tmp_path: Path) -> None:
         assert client.jobs() == []
 
 
-def test_a_dataset_of_no_use_says_why(client: Client, redis_url: str, tmp_path: Path) -> None:
+def test_a_refused_dataset_carries_its_findings(client: Client, redis_url: str, tmp_path: Path) -> None:
     report = [{"severity": "error", "code": "thin_class", "message": "m"}]
     error = errors.InvalidDataset("Nothing to train on.", report=report)
     with answering(redis_url, lambda _: error, keys.DATASETS), pytest.raises(InvalidDataset) as raised:
@@ -96,7 +96,9 @@ def test_train_follow_cancel_resume(client: Client, library: Library, redis_url:
         next(client.events("job_1"))
 
 
-def test_events_go_on_where_a_connection_broke(redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_events_continue_after_a_broken_connection(
+    redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(api, "POLL_SECONDS", 0.01)
     with serving(redis_url, tmp_path / "data") as site, answering(redis_url, lambda _: None, keys.TRAINING) as worker:
         Library(site.gateway.store).dataset()
@@ -114,8 +116,8 @@ def test_events_go_on_where_a_connection_broke(redis_url: str, tmp_path: Path, m
             assert [event.data for event in stream] == ["succeeded"]
 
 
-def test_nobody_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "PATIENCE", 0.1)
+def test_a_server_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "RECONNECT_SECONDS", 0.1)
     monkeypatch.setattr(api, "POLL_SECONDS", 0.05)
     with Client("http://127.0.0.1:9") as client:
         for call in (client.models, lambda: list(client.events("job_1"))):

@@ -1,4 +1,4 @@
-"""The commands as a person types them, against a real gateway whose workers are doubles."""
+"""The commands as a user types them, against a real gateway with test doubles as workers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.service.library import DATASET, Library
 from tests.service.sites import Site
 from vireo.cli.app import build
 from vireo.cli.commands.training import parse_novel, slug
-from vireo.cli.follow import detail, said
+from vireo.cli.follow import detail, event_line
 from vireo.events import Event
 
 Run = Callable[..., Result]
@@ -84,7 +84,7 @@ def test_from_a_folder_to_a_model(run: Run, library: Library, redis_url: str, tm
     assert (asked[0]["novel"], asked[0]["dataset"]) == (["swimming"], DATASET)
 
 
-def test_a_dataset_that_is_there_needs_a_name_for_its_model(run: Run, library: Library, redis_url: str) -> None:
+def test_training_on_a_dataset_id_needs_a_name_for_the_model(run: Run, library: Library, redis_url: str) -> None:
     library.dataset()
     assert run("train", DATASET).exit_code == 2
     with answering(redis_url, lambda _: TRAINED | {"base_to_novel": None, "open_labels": False}, keys.TRAINING):
@@ -93,7 +93,7 @@ def test_a_dataset_that_is_there_needs_a_name_for_its_model(run: Run, library: L
     assert json.loads(done.stdout)["model"] == "my-gym:1"
 
 
-def test_a_dataset_of_no_use_is_reported_and_nothing_is_trained(run: Run, redis_url: str, tmp_path: Path) -> None:
+def test_a_refused_dataset_is_reported_and_nothing_is_trained(run: Run, redis_url: str, tmp_path: Path) -> None:
     error = errors.InvalidDataset("Nothing can be trained on it.", report=FINDINGS)
     with answering(redis_url, lambda _: error, keys.DATASETS):
         done = run("train", str(folder(tmp_path / "gym")))
@@ -103,7 +103,7 @@ def test_a_dataset_of_no_use_is_reported_and_nothing_is_trained(run: Run, redis_
     assert done.stdout == ""
 
 
-def test_a_run_that_fails_says_how_to_go_on(run: Run, library: Library, redis_url: str) -> None:
+def test_a_failed_run_says_how_to_continue(run: Run, library: Library, redis_url: str) -> None:
     library.dataset()
     outcomes: list[dict[str, Any] | errors.VireoError] = [
         errors.TrainingFailed("The loss is not a number.", step=3),
@@ -117,7 +117,7 @@ def test_a_run_that_fails_says_how_to_go_on(run: Run, library: Library, redis_ur
         assert run("resume", worker.seen[0]).exit_code == 0
 
 
-def test_ctrl_c_cancels_the_job_and_says_how_to_go_on(
+def test_ctrl_c_cancels_the_job_and_says_how_to_continue(
     run: Run, library: Library, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(*_: object, **__: object) -> None:
@@ -159,7 +159,7 @@ def test_models_aliases_jobs(run: Run, library: Library) -> None:
     assert run("export", "gym", "weights.pt").exit_code == 2
 
 
-def test_exporting_says_what_is_lost(
+def test_export_says_what_is_left_out(
     run: Run, library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     weights = dict.fromkeys(("visual.proj", "temporal.w", "context"), np.ones((2, 2)))
@@ -168,9 +168,14 @@ def test_exporting_says_what_is_lost(
     library.version("k400", 1, **head, text="base", open_labels=False)
     done = run("export", "k400", str(tmp_path / "a.safetensors"))
     assert done.exit_code == 0, done.output
-    said = " ".join(done.stderr.split())
-    for words in ("head (transformer) is left out", "context vectors", "classifier is left out", "that of clip-b16"):
-        assert words in said
+    printed = " ".join(done.stderr.split())
+    for words in (
+        "head (transformer) is left out",
+        "context vectors",
+        "classifier is left out",
+        "the text tower of clip-b16",
+    ):
+        assert words in printed
     assert "create_model" not in done.stdout
     monkeypatch.setattr(
         "tests.service.library.WEIGHTS", save({"visual.proj": np.ones(2), "text_projection": np.ones(2)})
@@ -192,7 +197,7 @@ def test_importing(run: Run, redis_url: str, tmp_path: Path) -> None:
     with answering(redis_url, lambda _: {"model": "k400:1", "note": "8 frames."}, keys.DATASETS) as worker:
         done = run("import", str(tmp_path / "k400.pt"), "--as", "k400", "--classes", "a,b")
         assert done.exit_code == 0, done.output
-        assert "k400:1 is there." in done.stdout
+        assert "k400:1 is imported." in done.stdout
         assert worker.job(worker.seen[0]).request["classes"] == ["a", "b"]
 
 
@@ -218,11 +223,11 @@ def test_classify_with_a_fine_tuned_model(run: Run, library: Library, redis_url:
         ("a" * 90, "a" * 63),
     ],
 )
-def test_names_from_files(source: str, name: str) -> None:
+def test_model_names_from_file_names(source: str, name: str) -> None:
     assert slug(source) == name
 
 
-def test_small_words() -> None:
+def test_parsing_and_formatting() -> None:
     assert parse_novel("0.5") == 0.5
     assert parse_novel("a, b") == ["a", "b"]
     assert parse_novel(None) is None
@@ -230,5 +235,8 @@ def test_small_words() -> None:
         "epoch 1.5/5 · loss 0.812 · lr 4.0e-05 · 12.1 clips/s · 5 min left"
     )
     assert detail({"phase": "preparing", "step": 3, "steps": 9}) == "3/9"
-    assert said(Event("1-0", "metric", {"epoch": 2, "split": "val", "top1": 0.5})) == "epoch 2: validation top1 50.0%"
-    assert said(Event("1-0", "metric", {"epoch": 2, "split": "train", "loss": 0.5})) is None
+    assert (
+        event_line(Event("1-0", "metric", {"epoch": 2, "split": "val", "top1": 0.5}))
+        == "epoch 2: validation top1 50.0%"
+    )
+    assert event_line(Event("1-0", "metric", {"epoch": 2, "split": "train", "loss": 0.5})) is None

@@ -13,7 +13,7 @@ DATA = st.recursive(
 
 
 @given(st.lists(st.tuples(st.sampled_from(["state", "progress", "log"]), DATA)))
-def test_what_was_sent_is_what_is_read(sent: list[tuple[str, object]]) -> None:
+def test_every_event_is_parsed_as_it_was_sent(sent: list[tuple[str, object]]) -> None:
     text = "retry: 2000\n\n: still here\n\n"
     for index, (event, data) in enumerate(sent):
         text += f"id: {index}-0\nevent: {event}\ndata: {json.dumps(data)}\n\n"
@@ -26,7 +26,7 @@ def test_data_in_several_lines_and_an_event_that_was_cut_off() -> None:
     assert list(parse(lines)) == [Event("1-0", "log", {"a": 1})]
 
 
-def test_which_events_end_a_job() -> None:
-    assert Event("1-0", "state", "cancelled").ends
-    assert not Event("1-0", "state", "running").ends
-    assert not Event("1-0", "log", "failed").ends
+def test_only_a_final_state_ends_a_job() -> None:
+    assert Event("1-0", "state", "cancelled").is_final
+    assert not Event("1-0", "state", "running").is_final
+    assert not Event("1-0", "log", "failed").is_final

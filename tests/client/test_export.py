@@ -13,7 +13,7 @@ CLIP = ["visual.conv1.weight", "logit_scale", "token_embedding.weight", "tempora
 OURS = ["temporal.layers.0.w", "time_blocks.0.weight", "classifier.rows", "context"]
 
 
-def test_only_what_open_clip_knows_is_left(tmp_path: Path) -> None:
+def test_only_tensors_that_open_clip_knows_are_written(tmp_path: Path) -> None:
     tensors = {name: np.full((2, 3), index, np.float32) for index, name in enumerate(CLIP + OURS)}
     save_file(tensors, tmp_path / "model.safetensors")
     done = export.strip(tmp_path / "model.safetensors", tmp_path / "plain.safetensors")
@@ -24,6 +24,6 @@ def test_only_what_open_clip_knows_is_left(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "text"), [("visual.x", False), ("logit_bias", False), ("transformer.x", True)])
-def test_a_text_tower_is_told_by_its_names(tmp_path: Path, name: str, text: bool) -> None:
+def test_a_text_tower_is_recognised_by_its_tensor_names(tmp_path: Path, name: str, text: bool) -> None:
     save_file({name: np.ones(2), "visual.proj": np.ones(2)}, tmp_path / "a")
     assert export.strip(tmp_path / "a", tmp_path / "b").text == text

@@ -1,4 +1,4 @@
-"""The error tree is an interface: codes are stable and distinct, and errors survive the trip through the queue."""
+"""The error tree is an interface: codes are stable and distinct, and errors cross the queue unchanged."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def test_an_unknown_code_is_the_base_error() -> None:
 
 
 @pytest.mark.parametrize("kind", BY_CODE.values(), ids=lambda kind: kind.code)
-def test_the_drawn_tree_is_the_real_one(kind: type[VireoError]) -> None:
+def test_the_tree_in_the_docstring_is_the_class_tree(kind: type[VireoError]) -> None:
     assert re.search(rf"{kind.__name__}\s+{kind.status} {kind.code}\b", errors.__doc__ or "")
 
 
 @pytest.mark.parametrize("kind", BY_CODE.values(), ids=lambda kind: kind.code)
-def test_overload_says_when_to_come_back(kind: type[VireoError]) -> None:
+def test_overload_errors_have_retry_after(kind: type[VireoError]) -> None:
     assert (kind.retry_after is not None) == (kind.status in (429, 503))
 
 
-def test_details_hold_the_nearest_names() -> None:
+def test_details_hold_similar_names() -> None:
     assert UnknownModel("?", nearest=["lite"]).to_dict()["details"] == {"nearest": ["lite"]}

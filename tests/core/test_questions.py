@@ -1,4 +1,4 @@
-"""Labels and options are checked once, at the door; what is wrong is named by its index."""
+"""Labels and options are checked once, in the gateway. Errors name the index of what is wrong."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import InvalidLabels, InvalidRequest
-from core.questions import Label, Limits, Options, check_labels, check_options
+from core.questions import Label, Options, QuestionLimits, check_labels, check_options
 
-LIMITS = Limits(max_labels=5, max_label_chars=20, max_frames=16)
+LIMITS = QuestionLimits(max_labels=5, max_label_chars=20, max_frames=16)
 
 
 def labels(*names: str) -> tuple[Label, ...]:
@@ -34,7 +34,7 @@ def labels(*names: str) -> tuple[Label, ...]:
         ((Label(name="a", prompts=("x" * 21,)),), 0, "prompts[0]"),
     ],
 )
-def test_bad_labels_are_named(given_labels: tuple[Label, ...], index: int | None, word: str) -> None:
+def test_the_error_names_the_first_bad_label(given_labels: tuple[Label, ...], index: int | None, word: str) -> None:
     with pytest.raises(InvalidLabels) as caught:
         check_labels(given_labels, LIMITS)
     assert caught.value.details.get("index") == index

@@ -1,4 +1,4 @@
-"""The registry: versions appear whole, names mean what they say, aliases move in one step."""
+"""The registry: versions appear completely, references resolve, aliases change in one step."""
 
 from __future__ import annotations
 
@@ -66,15 +66,15 @@ def test_names_versions_and_aliases(registry: Registry, store: Store) -> None:
 
 
 @pytest.mark.parametrize("ref", ["gym:3", "gym@nobody", "no", "../gym", "gym:0", "gym:1/2", ""])
-def test_what_is_not_there_is_said(registry: Registry, store: Store, ref: str) -> None:
+def test_unknown_models_versions_and_aliases(registry: Registry, store: Store, ref: str) -> None:
     publish(store, "gym", 1)
     with pytest.raises(UnknownModel) as caught:
         registry.resolve(ref)
     assert caught.value.hint
 
 
-def test_half_a_version_is_none(registry: Registry, tmp_path: Path) -> None:
-    """Its card is what makes it one."""
+def test_a_version_without_its_card_does_not_exist(registry: Registry, tmp_path: Path) -> None:
+    """A version exists only with its card."""
     half = tmp_path / "store" / "registry" / "gym" / "1"
     half.mkdir(parents=True)
     (half / "model.safetensors").write_bytes(b"half")
@@ -90,7 +90,7 @@ def test_a_version_never_changes(registry: Registry, store: Store) -> None:
     assert registry.file(Version("gym", 1), "model.safetensors").read_bytes() == b"first"
 
 
-def test_deleting_takes_the_aliases_along(registry: Registry, store: Store) -> None:
+def test_deleting_a_version_deletes_its_aliases(registry: Registry, store: Store) -> None:
     for version in (1, 2):
         publish(store, "gym", version)
     registry.set_alias("gym", "production", 2)
@@ -104,7 +104,7 @@ def test_deleting_takes_the_aliases_along(registry: Registry, store: Store) -> N
 
 
 def test_a_reader_of_an_alias_sees_the_old_or_the_new(tmp_path: Path) -> None:
-    """In a directory. Object stores replace an object in one step as well; fsspec's in-memory one does not."""
+    """With a local store. Object stores replace an object in one step as well; fsspec's in-memory store does not."""
     store = Store((tmp_path / "store").as_uri(), tmp_path / "spool")
     registry = Registry(store)
     for version in (1, 2):

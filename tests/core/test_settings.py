@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from core.settings import Settings
 
 
-def test_the_environment_steers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VIREO_PORT", "8001")
     monkeypatch.setenv("VIREO_ALLOWED_HOSTS", "Files.intern, media.intern")
     monkeypatch.setenv("VIREO_REDIS_URL", "")
@@ -18,7 +18,7 @@ def test_the_environment_steers(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.redis_url is None
 
 
-def test_nonsense_is_refused_at_start(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_settings_are_refused_at_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VIREO_PORT", "99999")
     with pytest.raises(ValidationError, match="port"):
         Settings()
@@ -29,11 +29,11 @@ def test_nothing_changes_under_a_running_process() -> None:
         setattr(Settings(), "port", 1)  # noqa: B010 - the assignment that types already refuse
 
 
-def test_every_setting_says_what_it_does() -> None:
+def test_every_setting_has_a_description() -> None:
     assert all(field.description for field in Settings.model_fields.values())
 
 
-def test_derived_places(tmp_path: Path) -> None:
+def test_derived_paths_and_urls(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path, redis_url="redis://here/1")
     assert settings.store_url == (tmp_path / "store").as_uri()
     assert settings.cache_redis == "redis://here/1"

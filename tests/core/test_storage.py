@@ -1,4 +1,4 @@
-"""The store: what is published is whole and under its content's name; what is not leaves nothing behind."""
+"""The store: published files are complete and have the key of their content; other files leave nothing behind."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from core.storage import STALE_AFTER, Store, blob_key
 
 @pytest.fixture(params=["directory", "remote"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    """A directory, and fsspec's in-memory file system in the part of a remote store."""
+    """A directory, and the in-memory file system of fsspec as a remote store."""
     url = (tmp_path / "store").as_uri() if request.param == "directory" else f"memory://{tmp_path}"
     return Store(url, tmp_path / "spool")
 
 
-def test_bytes_come_back_under_their_digest(store: Store) -> None:
+def test_bytes_are_found_under_their_digest(store: Store) -> None:
     content = os.urandom(3 << 20)
     with store.stage() as staged:
         for start in range(0, len(content), 70_000):
@@ -34,7 +34,7 @@ def test_bytes_come_back_under_their_digest(store: Store) -> None:
     assert not store.exists(key)
 
 
-def test_an_abandoned_upload_leaves_nothing(store: Store) -> None:
+def test_an_abandoned_upload_leaves_no_file(store: Store) -> None:
     staged = store.stage()
     with suppress(ConnectionError), staged:
         staged.write(b"half of it")
@@ -48,7 +48,7 @@ def test_a_missing_blob_is_a_file_not_found(store: Store) -> None:
         store.local_path(blob_key("0" * 64))
 
 
-def test_partial_files_of_dead_writers_are_swept(tmp_path: Path) -> None:
+def test_partial_files_of_dead_writers_are_deleted(tmp_path: Path) -> None:
     store = Store((tmp_path / "store").as_uri(), tmp_path / "spool")
     old, young = store.stage(), store.stage()
     for staged in (old, young):

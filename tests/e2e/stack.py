@@ -1,4 +1,4 @@
-"""The product as its user starts it: `vireo up` as a process, with Redis, worker and gateway as its children."""
+"""The product as a user starts it: `vireo up` as a process, with Redis, workers and gateway as its children."""
 
 from __future__ import annotations
 
@@ -28,6 +28,8 @@ def free_port() -> int:
 
 @dataclass(slots=True)
 class Stack:
+    """A running copy; `output` is the file that `vireo up` prints to."""
+
     url: str
     data_dir: Path
     process: subprocess.Popen[str]
@@ -37,15 +39,15 @@ class Stack:
         return httpx2.Client(base_url=self.url, timeout=timeout, trust_env=False)
 
     def children(self, name: str) -> list[int]:
-        """Pids of `python -m <name>` or of the redis-server, among the supervisor's own children."""
-        return [pid for pid in _children_of(self.process.pid) if name in _command_line(pid)]
+        """Pids of the supervisor's children whose command line contains `name`."""
+        return [pid for pid in _children_of(self.process.pid) if name in command_line(pid)]
 
     def family(self) -> set[int]:
-        """The supervisor and everything below it."""
-        members, fresh = {self.process.pid}, [self.process.pid]
-        while fresh:
-            fresh = [child for parent in fresh for child in _children_of(parent)]
-            members.update(fresh)
+        """Pids of the supervisor and all its descendants."""
+        members, generation = {self.process.pid}, [self.process.pid]
+        while generation:
+            generation = [child for parent in generation for child in _children_of(parent)]
+            members.update(generation)
         return members
 
     def wait_ready(self, seconds: float = START_SECONDS) -> None:
@@ -59,7 +61,7 @@ class Stack:
         raise AssertionError(f"not ready after {seconds} s:\n{self.output.read_text()}\n{self._logs()}")
 
     def stop(self, number: int = signal.SIGTERM) -> int:
-        """Ask it to stop, and return its exit status."""
+        """Send the signal, wait, and return the exit status."""
         self.process.send_signal(number)
         return self.process.wait(45)
 
@@ -68,8 +70,17 @@ class Stack:
 
 
 @contextmanager
-def running(data_dir: Path, environment: Mapping[str, str] | None = None, *, wait: bool = True) -> Iterator[Stack]:
-    """A copy of the product on `data_dir`, on a port of its own; stopped at the end, whatever happened."""
+def running(
+    data_dir: Path,
+    environment: Mapping[str, str] | None = None,
+    *,
+    wait: bool = True,
+    directory: Path | None = None,
+) -> Iterator[Stack]:
+    """A copy of the product on `data_dir`, on a port of its own; it is always stopped at the end.
+
+    `directory`: where `vireo up` is started; by default the current directory.
+    """
     port = free_port()
     settings = {"VIREO_PORT": str(port), "VIREO_DATA_DIR": str(data_dir), "VIREO_MODEL": "lite"} | dict(
         environment or {}
@@ -77,7 +88,12 @@ def running(data_dir: Path, environment: Mapping[str, str] | None = None, *, wai
     output = data_dir.parent / f"{data_dir.name}.out"
     with output.open("w") as sink:
         process = subprocess.Popen(
-            [str(BIN / "vireo"), "up"], env=os.environ | settings, stdout=sink, stderr=subprocess.STDOUT, text=True
+            [str(BIN / "vireo"), "up"],
+            env=os.environ | settings,
+            cwd=directory,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
     stack = Stack(f"http://127.0.0.1:{port}", data_dir, process, output)
     try:
@@ -95,7 +111,7 @@ def running(data_dir: Path, environment: Mapping[str, str] | None = None, *, wai
 
 
 def alive(pids: set[int]) -> set[int]:
-    """Which of them still run (a zombie does not)."""
+    """Those that still run; a zombie does not."""
     return {pid for pid in pids if Path(f"/proc/{pid}/stat").exists() and _state(pid) not in "ZX"}
 
 
@@ -116,7 +132,7 @@ def _children_of(pid: int) -> list[int]:
     return found
 
 
-def _command_line(pid: int) -> str:
+def command_line(pid: int) -> str:
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
     except OSError:

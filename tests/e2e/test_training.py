@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 
 from tests import tiny
 from tests.clips import SPECS, render
-from tests.e2e.stack import Stack, _command_line, running
+from tests.e2e.stack import Stack, command_line, running
 
 CLASSES = ("colour_bars", "counting cells")
 LONG = {"epochs": 90, "batch_size": 4, "recipe": "default", "temporal": "transformer", "seed": 3}
@@ -112,7 +112,7 @@ def secured(http: httpx2.Client, job_id: str) -> int:
 
 
 def training_children(stack: Stack) -> list[int]:
-    return [pid for pid in stack.family() if "worker.training.process.training_child" in _command_line(pid)]
+    return [pid for pid in stack.family() if "worker.training.process.training_child" in command_line(pid)]
 
 
 def weights(stack: Stack, model: str) -> dict[str, torch.Tensor]:

@@ -10,22 +10,22 @@ from launcher import embedded_redis
 
 def test_a_long_data_directory_gets_a_short_socket(tmp_path: Path) -> None:
     short, long = Path("/run/vireo"), tmp_path / ("x" * 120)
-    assert embedded_redis.socket_path(short) == short / "redis.sock"
-    path = embedded_redis.socket_path(long)
+    assert embedded_redis.choose_socket_path(short) == short / "redis.sock"
+    path = embedded_redis.choose_socket_path(long)
     assert len(str(path)) <= embedded_redis.LONGEST_SOCKET_PATH
     assert path.parent.is_dir()
-    embedded_redis.forget_socket(path, long)
+    embedded_redis.remove_socket(path, long)
     assert not path.parent.exists()
 
 
-def test_without_any_server_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_server_is_an_error_that_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda _: None)
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(embedded_redis.RedisMissing, match="VIREO_REDIS_URL"):
         embedded_redis.find_server()
 
 
-def test_it_keeps_what_it_was_told_and_evicts_only_caches(redis_url: str) -> None:
+def test_it_writes_an_append_only_file_and_evicts_only_caches(redis_url: str) -> None:
     client = redis.Redis.from_url(redis_url, decode_responses=True)
     assert client.config_get("appendonly")["appendonly"] == "yes"
     assert client.config_get("maxmemory-policy")["maxmemory-policy"] == "volatile-lru"

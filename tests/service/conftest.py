@@ -1,4 +1,4 @@
-"""One gateway for most tests (each on an emptied Redis), others on request with settings of their own."""
+"""One gateway for most tests (Redis and the stored videos are emptied before each), others with their own settings."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ def shared_site(redis_socket: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture
 def site(shared_site: Site, redis_url: str) -> Site:
-    """The shared gateway; Redis is empty, and no worker is there."""
+    """The shared gateway. Redis is empty, no video is stored, and no worker is running."""
+    for name in shared_site.blobs():
+        (shared_site.store / "blobs" / name).unlink()
     return shared_site
 
 
@@ -42,7 +44,7 @@ def worker(site: Site, redis_url: str) -> Iterator[AnsweringWorker]:
 
 @pytest.fixture
 def library(site: Site) -> Iterator[Library]:
-    """The shared gateway's datasets and models; gone after the test."""
+    """Datasets and models in the store of the shared gateway. They are deleted after the test."""
     shelves = Library(site.gateway.store)
     yield shelves
     shelves.clear()
@@ -50,5 +52,5 @@ def library(site: Site) -> Iterator[Library]:
 
 @pytest.fixture
 def serve(redis_url: str, tmp_path: Path) -> Callable[..., AbstractContextManager[Site]]:
-    """A gateway of one's own: `with serve(sync_deadline=0.2) as site`."""
+    """Starts a gateway with settings of its own: `with serve(sync_deadline=0.2) as site`."""
     return partial(serving, redis_url, tmp_path / "data")

@@ -1,6 +1,6 @@
-"""A double at the queue's edge: takes Celery messages as a worker would and finishes jobs through core's own scripts.
+"""A test double for workers: it takes Celery messages and finishes jobs through the scripts of `core`.
 
-It decodes nothing. What a true worker does with a job is for the end-to-end suite.
+It decodes nothing. The end-to-end tests run real workers.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from core.records import (
 from core.state import keys, lifecycle
 
 Answer = Callable[[Job], "dict[str, Any] | VireoError | None"]
-"""What to make of a job: its result, its error, or None to leave it running."""
+"""What the double does with a job: returns its result or its error, or None to leave it running."""
 
 LITE = ModelRef(name="lite", digest="d1", reason="no hub can be reached", note="small")
 
@@ -66,7 +66,7 @@ def answer_all(job: Job) -> dict[str, Any]:
 
 
 class AnsweringWorker:
-    """Announces itself and answers jobs, in a thread, one after the other."""
+    """Announces itself and answers jobs one after the other, in a thread."""
 
     def __init__(self, url: str, answer: Answer = answer_all, queue: str = keys.INFERENCE) -> None:
         self.answer = answer
@@ -114,7 +114,7 @@ class AnsweringWorker:
         return bool(self._redis.register_script(lifecycle.REPORT)(keys=script_keys, args=args))
 
     def job(self, job_id: str) -> Job:
-        return lifecycle.from_fields(cast(dict[str, str], self._redis.hgetall(keys.job(job_id))))
+        return lifecycle.job_from_fields(cast(dict[str, str], self._redis.hgetall(keys.job(job_id))))
 
     def start(self) -> None:
         self.announce()

@@ -1,4 +1,4 @@
-"""What workers leave in the store, written by the same code that they publish with: datasets and model versions."""
+"""Datasets and model versions in the store, written by the code that the workers publish with."""
 
 from __future__ import annotations
 

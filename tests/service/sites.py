@@ -1,4 +1,4 @@
-"""A gateway that really listens: uvicorn in a thread, on a port of its own."""
+"""A gateway that listens on a port of its own: uvicorn in a thread."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from service.gateway import Gateway
 
 ResultT = TypeVar("ResultT")
 
-VIDEO = b"\x00\x00\x00\x18ftypmp42 not a real clip, but nobody here decodes it"
+VIDEO = b"\x00\x00\x00\x18ftypmp42 not a real clip, but no test decodes it"
 SHA = hashlib.sha256(VIDEO).hexdigest()
 BASE64 = base64.b64encode(VIDEO).decode()
 FILE = {"video": ("clip.mp4", VIDEO, "video/mp4")}
@@ -80,7 +80,7 @@ def serving(redis_url: str, data_dir: Path, **changes: Any) -> Iterator[Site]:
 def wait_until(condition: Any, seconds: float = 5.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
+        assert time.monotonic() < end, "the condition was not met in time"
         time.sleep(0.01)
 
 

@@ -16,7 +16,7 @@ from tests.service.sites import FILE, Site, serving, wait_until
 Serve = Callable[..., AbstractContextManager[Site]]
 
 
-def test_finished_jobs_are_forgotten_with_all_that_is_theirs(site: Site, redis_url: str) -> None:
+def test_finished_jobs_are_deleted_with_their_events_and_keys(site: Site, redis_url: str) -> None:
     with answering(redis_url), site.client() as http:
         old = http.post("/v1/classify", data={"labels": "a"}, files=FILE, headers={"idempotency-key": "k"}).json()["id"]
         new = http.post("/v1/classify", data={"labels": "b"}, files=FILE).json()["id"]
@@ -30,7 +30,7 @@ def test_finished_jobs_are_forgotten_with_all_that_is_theirs(site: Site, redis_u
     assert site.redis.zscore(keys.FINISHED, old) is None
 
 
-def test_partial_files_of_the_dead_are_swept_at_start(redis_url: str, tmp_path: Path) -> None:
+def test_partial_files_of_dead_processes_are_deleted_at_start(redis_url: str, tmp_path: Path) -> None:
     partial = tmp_path / "store" / "partial"
     partial.mkdir(parents=True)
     stale, fresh = partial / "a.part", partial / "b.part"

@@ -1,4 +1,4 @@
-"""What the worker's tests share: a tiny random CLIP that remembers the texts it was asked for, and a bytes Redis."""
+"""Fixtures for the tests of the worker: a tiny random CLIP that records the texts it encodes, and Redis connections."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def tiny() -> Recognizer:
 
 
 class Counting:
-    """A recogniser and the texts that its text tower was asked for."""
+    """A recogniser, and the texts that its text tower has encoded."""
 
     def __init__(self, recognizer: Recognizer) -> None:
         self.texts: list[str] = []
@@ -46,5 +46,5 @@ def cache_redis(redis_url: str) -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def dead_redis() -> redis.Redis:
-    """Nothing listens there."""
+    """A Redis that does not answer."""
     return connect("unix:///nowhere/redis.sock", decode=False, patient=False)

@@ -1,4 +1,4 @@
-"""Child processes of a worker: how they are started and what they say on standard output.
+"""What a worker and its child processes share: messages on standard output, and the list of installed packages.
 
 It imports `core` only.
 """

@@ -1,4 +1,4 @@
-"""What a training child says to the worker: one JSON object per line on its standard output."""
+"""What a child process tells the worker: one JSON object per line on its standard output."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import json
 import sys
 from typing import Any, Literal, TypedDict, cast
 
-Name = Literal["progress", "metric", "log", "checkpoint", "ready", "result", "error"]
+MessageName = Literal["progress", "metric", "log", "checkpoint", "ready", "result", "error"]
 
 
 class Message(TypedDict):
-    name: Name
+    name: MessageName
     data: dict[str, Any]
 
 
-def say(name: Name, **data: Any) -> None:
+def send_message(name: MessageName, **data: Any) -> None:
     sys.stdout.write(json.dumps({"name": name, "data": data}) + "\n")
     sys.stdout.flush()
 
 
-def hear(line: str) -> Message | None:
-    """None for a line that is not ours: a library may print."""
+def parse_message(line: str) -> Message | None:
+    """None for any other line: a library may print too."""
     try:
         message = json.loads(line)
     except ValueError:

@@ -1,5 +1,4 @@
-"""From an uploaded archive to a labelled dataset in the store: unpack, list, inspect, report, split, publish. No
-torch.
+"""From an uploaded archive to a labelled dataset in the store: unpack, list, inspect, report, split, publish.
 
-It may import `decoding` and `jobs`, never `training`.
+It imports no torch. It may import `decoding` and `jobs`, never `inference`, `training` or `importing`.
 """

@@ -1,7 +1,7 @@
-"""What is wrong with a dataset, found before any training: clips that cannot count, and classes that cannot be learnt.
+"""Problems of a dataset, found before any training: clips that cannot be used, and classes that cannot be learnt.
 
-Identical content may count once, under one label, on one side of the split. What breaks that is left out here, so that
-no later step needs to know.
+The same content may appear once, under one label and in one split. Clips that break this rule are left out here, so
+that no later step needs to check it.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.datasets import ClassCount, Finding, Split
-from worker.datasets.inspection import Verdict
+from worker.datasets.inspection import InspectionResult
 from worker.datasets.labels import examples, label_findings
-from worker.datasets.manifests.manifest import Listed, finding
+from worker.datasets.manifests.manifest import ListedClip, make_finding
 
-THIN = 2  # train clips
-IMBALANCED = 10  # times
+MIN_TRAIN_CLIPS = 2
+IMBALANCE_RATIO = 10  # clips of the largest class per clip of the smallest
 
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """A clip that can be used. split: None until one is made."""
+    """A clip that can be used. split: None until one is assigned."""
 
     path: str
     file: Path
@@ -33,28 +33,30 @@ class Clip:
     seconds: float
 
 
-def usable(clips: Sequence[Listed], verdicts: Mapping[str, Verdict]) -> tuple[list[Clip], list[Finding]]:
-    """Those that can be decoded. The others are reported by what is wrong with them."""
+def select_decodable(
+    clips: Sequence[ListedClip], results: Mapping[str, InspectionResult]
+) -> tuple[list[Clip], list[Finding]]:
+    """The clips that can be decoded, and findings about the others, by reason. `results`: by sha256."""
     kept: list[Clip] = []
     broken: dict[str, list[str]] = defaultdict(list)
     sentences: dict[str, str] = {}
     for clip in clips:
-        entry, verdict = clip.entry, verdicts[clip.entry.sha256]
-        if verdict.problem is None:
-            kept.append(Clip(entry.path, entry.file, entry.size, entry.sha256, clip.label, clip.split, verdict.seconds))
+        file, result = clip.file, results[clip.file.sha256]
+        if result.problem is None:
+            kept.append(Clip(file.path, file.location, file.size, file.sha256, clip.label, clip.split, result.seconds))
         else:
-            reason, sentence = verdict.problem
-            broken[reason].append(entry.path)
+            reason, sentence = result.problem
+            broken[reason].append(file.path)
             sentences.setdefault(reason, sentence)
     findings = [
-        finding("warning", "undecodable", f"{sentences[reason]} Left out ({reason}).", paths)
+        make_finding("warning", "undecodable", f"{sentences[reason]} These files are left out ({reason}).", paths)
         for reason, paths in sorted(broken.items())
     ]
     return kept, findings
 
 
-def settle_copies(clips: Sequence[Clip]) -> tuple[list[Clip], list[Finding]]:
-    """Identical content counts once. The result does not depend on the order of the clips; it is sorted by path."""
+def remove_duplicates(clips: Sequence[Clip]) -> tuple[list[Clip], list[Finding]]:
+    """Keep one clip of each content. The result does not depend on the order of the clips; it is sorted by path."""
     copies: dict[str, list[Clip]] = defaultdict(list)
     for clip in sorted(clips, key=lambda clip: (clip.path, clip.label, clip.split or "", clip.sha256)):
         copies[clip.sha256].append(clip)
@@ -66,38 +68,42 @@ def settle_copies(clips: Sequence[Clip]) -> tuple[list[Clip], list[Finding]]:
         if len({clip.label for clip in same}) > 1:
             conflicting += [clip.path for clip in same]
             continue
-        # a copy that is tested on must be in nothing that is learnt or chosen by: test goes before val before train
-        side = min((clip.split for clip in same), key=_STRICTEST.index)
-        first, *others = (clip for clip in same if clip.split == side)
+        # a test clip must not be used for training or model selection: test takes precedence over val, val over train
+        split = min((clip.split for clip in same), key=_PRECEDENCE.index)
+        first, *others = (clip for clip in same if clip.split == split)
         kept.append(first)
         repeated += [clip.path for clip in others]
-        leaking += [clip.path for clip in same if clip.split != side]
-    return sorted(kept, key=lambda clip: (clip.path, clip.sha256)), [*_copies(conflicting, leaking, repeated)]
+        leaking += [clip.path for clip in same if clip.split != split]
+    return sorted(kept, key=lambda clip: (clip.path, clip.sha256)), [
+        *_duplicate_findings(conflicting, leaking, repeated)
+    ]
 
 
-_STRICTEST: tuple[Split | None, ...] = ("test", "val", "train", None)
+_PRECEDENCE: tuple[Split | None, ...] = ("test", "val", "train", None)
 
 
-def _copies(conflicting: list[str], leaking: list[str], repeated: list[str]) -> Iterable[Finding]:
+def _duplicate_findings(conflicting: list[str], leaking: list[str], repeated: list[str]) -> Iterable[Finding]:
     if conflicting:
         message = (
-            "These files have the same content as another under a different label: all of them are left out. Keep "
-            "each clip under one label."
+            "Each of these files has the same content as a file with a different label. All of them are left out. "
+            "Keep each clip under one label."
         )
-        yield finding("warning", "conflicting_labels", message, conflicting)
+        yield make_finding("warning", "conflicting_labels", message, conflicting)
     if leaking:
         message = (
-            "The content of these files is in a split that is tested on as well: they are left out, so that nothing "
-            "is tested on that was learnt."
+            "The content of these files is also in a held-out split. They are left out, so that no model is tested on "
+            "clips that it was trained on."
         )
-        yield finding("warning", "leak", message, leaking)
+        yield make_finding("warning", "leak", message, leaking)
     if repeated:
-        message = "These files have the same content as another of their label: it counts once."
-        yield finding("warning", "duplicate", message, repeated)
+        message = (
+            "Each of these files has the same content as another file with the same label. The content counts once."
+        )
+        yield make_finding("warning", "duplicate", message, repeated)
 
 
 def count_classes(clips: Iterable[Clip]) -> tuple[ClassCount, ...]:
-    """By name."""
+    """Clips per class and split, sorted by class name."""
     counts: dict[str, Counter[Split]] = defaultdict(Counter)
     for clip in clips:
         if clip.split is not None:
@@ -109,39 +115,39 @@ def count_classes(clips: Iterable[Clip]) -> tuple[ClassCount, ...]:
 
 
 def class_findings(classes: Sequence[ClassCount], listed: Iterable[str]) -> list[Finding]:
-    """`listed`: every label that the user named, also of clips that were left out."""
+    """`listed`: every label that the user named, including labels of clips that were left out."""
     findings = [*label_findings([counted.name for counted in classes])]
     lost = sorted(set(listed) - {counted.name for counted in classes})
-    thin = [counted.name for counted in classes if 0 < counted.train < THIN]
+    thin = [counted.name for counted in classes if 0 < counted.train < MIN_TRAIN_CLIPS]
     unseen = [counted.name for counted in classes if not counted.train]
     untested = [counted.name for counted in classes if not counted.val + counted.test]
     if lost:
-        message = f"{examples(lost)}: no clip of it can be used, so it is no class of this dataset."
-        findings.append(finding("warning", "thin_class", message, (), len(lost)))
+        message = f"{examples(lost)}: no clip of it can be used, so the dataset has no such class."
+        findings.append(make_finding("warning", "thin_class", message, (), len(lost)))
     if thin:
-        message = f"{examples(thin)}: fewer than {THIN} clips to train on. Add some."
-        findings.append(finding("warning", "thin_class", message, (), len(thin)))
+        message = f"{examples(thin)}: fewer than {MIN_TRAIN_CLIPS} training clips. Add some."
+        findings.append(make_finding("warning", "thin_class", message, (), len(thin)))
     if untested:
-        message = f"{examples(untested)}: no clip in val or test, so nothing will be measured of it."
-        findings.append(finding("info", "thin_class", message, (), len(untested)))
+        message = f"{examples(untested)}: no clip in val or test, so the accuracy on this class cannot be measured."
+        findings.append(make_finding("info", "thin_class", message, (), len(untested)))
     if unseen:
-        message = f"{examples(unseen)}: in val or test only. Not trained on, but measured as labels that are new."
-        findings.append(finding("info", "unseen_class", message, (), len(unseen)))
+        message = f"{examples(unseen)}: clips in val or test only. It is measured as a label that was not trained."
+        findings.append(make_finding("info", "unseen_class", message, (), len(unseen)))
     return [*findings, *_imbalance([counted for counted in classes if counted.train])]
 
 
-def untrainable(classes: Sequence[ClassCount]) -> Finding | None:
-    """Why nothing can be trained on it, if so."""
+def find_untrainable(classes: Sequence[ClassCount]) -> Finding | None:
+    """Why nothing can be trained on this dataset; None if it can be trained on."""
     trained = [counted.name for counted in classes if counted.train]
     if len(trained) >= 2:
         return None
     if not classes:
-        message = "No clip with a label is left. Put each clip into a folder named by its label, or send a manifest."
+        message = "No labelled clip is left. Put each clip into a folder named after its label, or add a manifest."
     elif not trained:
-        message = "No clip is in train. Name that split train, or give none and have one made."
+        message = "No clip is in the split train. Name a split train, or give no split at all: then one is made."
     else:
-        message = f"Only one class has a clip to train on, {examples(trained)}. At least two are needed."
-    return finding("error", "thin_class", message, (), max(len(trained), 1))
+        message = f"Only one class has training clips: {examples(trained)}. At least two classes are needed."
+    return make_finding("error", "thin_class", message, (), max(len(trained), 1))
 
 
 def _imbalance(classes: Sequence[ClassCount]) -> Iterable[Finding]:
@@ -149,12 +155,12 @@ def _imbalance(classes: Sequence[ClassCount]) -> Iterable[Finding]:
         return
     most = max(classes, key=lambda counted: counted.train)
     least = min(classes, key=lambda counted: counted.train)
-    if most.train >= IMBALANCED * least.train:
-        yield finding(
+    if most.train >= IMBALANCE_RATIO * least.train:
+        yield make_finding(
             "warning",
             "imbalance",
-            f'"{most.name}" has {most.train} clips to train on, "{least.name}" has {least.train}: the large class '
-            "will be favoured. Balance them, or train with a number of shots.",
+            f'"{most.name}" has {most.train} training clips, "{least.name}" has {least.train}: the model will favour '
+            "the larger class. Balance them, or train with a fixed number of shots.",
             (),
-            sum(counted.train * IMBALANCED <= most.train for counted in classes),
+            sum(counted.train * IMBALANCE_RATIO <= most.train for counted in classes),
         )

@@ -1,4 +1,4 @@
-"""Whether each clip can be decoded, and how long it lasts: a few frames of each, in the decode children."""
+"""Checks whether each clip can be decoded and how long it lasts: the decode children decode a few frames of each."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from core.errors import UndecodableVideo, VideoTooLarge, VireoError
 from models.frames.sampling import Views
 from models.profiles.profile import Profile
-from worker.datasets.archives.extraction import Entry
-from worker.decoding.pool import DecodePool, Decoding
+from worker.datasets.archives.extraction import UnpackedFile
+from worker.decoding.pool import DecodePool, DecodeTask
 from worker.jobs.cancellation import CancelToken
 
-FRAMES = 3  # of the beginning, and of a third and two thirds of the way
-PROFILE = Profile("inspection", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), 64, 64, ("{}",))  # small: nobody looks at them
+FRAMES = 3  # at the beginning, at one third and at two thirds of the clip
+PROFILE = Profile("inspection", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), 64, 64, ("{}",))  # small: the pixels are not used
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class InspectionResult:
     """seconds: duration. problem: (reason, sentence) where the clip cannot be used."""
 
     seconds: float = 0.0
@@ -26,46 +26,53 @@ class Verdict:
 
 
 def inspect_clips(
-    entries: Sequence[Entry], decoders: DecodePool, ahead: int, token: CancelToken, progress: Callable[[int], None]
-) -> dict[str, Verdict]:
-    """By content (sha256), each looked at once. At most `ahead` are under way. Raises: Cancelled, WorkerUnavailable."""
-    unique = list({entry.sha256: entry for entry in entries}.values())
-    under_way: deque[tuple[str, Decoding]] = deque()
-    verdicts: dict[str, Verdict] = {}
+    files: Sequence[UnpackedFile],
+    decoders: DecodePool,
+    ahead: int,
+    token: CancelToken,
+    report_progress: Callable[[int], None],
+) -> dict[str, InspectionResult]:
+    """Results by sha256. Each content is decoded once, at most `ahead` at a time.
 
-    def settle() -> None:
-        sha256, decoding = under_way[0]
-        verdicts[sha256] = _verdict(decoding)
-        under_way.popleft()
-        progress(len(verdicts))
+    Raises: Cancelled, WorkerUnavailable.
+    """
+    unique = list({file.sha256: file for file in files}.values())
+    running: deque[tuple[str, DecodeTask]] = deque()
+    results: dict[str, InspectionResult] = {}
 
-    def give_up() -> None:
-        for _, decoding in list(under_way):
+    def collect_first() -> None:
+        sha256, decoding = running[0]
+        results[sha256] = _result_of(decoding)
+        running.popleft()
+        report_progress(len(results))
+
+    def cancel_all() -> None:
+        for _, decoding in list(running):
             decoding.cancel()
 
     try:
-        with token.stopping(give_up):
-            for entry in unique:
-                if len(under_way) >= ahead:
-                    settle()
+        with token.on_cancel(cancel_all):
+            for file in unique:
+                if len(running) >= ahead:
+                    collect_first()
                 token.check()
-                decoding = decoders.submit(entry.file, profile=PROFILE, views=Views(), frames=FRAMES)
-                under_way.append((entry.sha256, decoding))
-                token.check()  # tripped between the two, this one was not given up
-            while under_way:
-                settle()
+                decoding = decoders.submit(file.location, profile=PROFILE, views=Views(), frames=FRAMES)
+                running.append((file.sha256, decoding))
+                token.check()  # a cancellation between the two lines has missed this task
+            while running:
+                collect_first()
     finally:
-        give_up()
-    return verdicts
+        cancel_all()
+    return results
 
 
-def _verdict(decoding: Decoding) -> Verdict:
+def _result_of(decoding: DecodeTask) -> InspectionResult:
     try:
         report = decoding.result().report
     except (UndecodableVideo, VideoTooLarge) as error:
-        return Verdict(problem=(str(error.details.get("reason", error.code)), error.message))
+        return InspectionResult(problem=(str(error.details.get("reason", error.code)), error.message))
     except VireoError as error:
-        if type(error) is not VireoError:  # not the clip's fault
+        if type(error) is not VireoError:  # the clip is not the cause
             raise
-        return Verdict(problem=("decoder_failed", "The decoder failed."))
-    return Verdict(seconds=report.info.duration)
+        return InspectionResult(problem=("decoder_failed", "The decoder failed on these files."))
+    return InspectionResult(seconds=report.info.duration)

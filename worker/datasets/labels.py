@@ -1,4 +1,4 @@
-"""What can be said about labels as words: how they are spelt alike, what a text tower makes of them."""
+"""Labels as text: their normal form, labels that are spelt alike, and labels that a text tower cannot use."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from core.datasets import Finding
 from models.profiles.prompts import normalise_label
 
 MAX_WORDS, MAX_CHARS = 60, 300
-"""About what CLIP's 77 tokens hold beside a template. Only an estimate: each model has its own tokenizer, and the
-training job says which labels its own cuts off."""
+"""About as much as CLIP's 77 tokens hold together with a template. This is an estimate, because each model has its own
+tokenizer; the training job lists the labels that its tokenizer truncates."""
 
-ALIKE = 90.0  # of rapidfuzz's ratio, 0 … 100
-MAX_COMPARED = 2000  # classes: every pair is compared
+MIN_SIMILARITY = 90.0  # rapidfuzz's ratio, 0 … 100
+MAX_COMPARED = 2000  # classes, because every pair is compared
 SHOWN = 8  # examples in one sentence
 
 _NUMBER = re.compile(r"(class|label|category|cat|id|c|n)?[\W_]*\d+[\W_]*", re.IGNORECASE)
@@ -25,7 +25,7 @@ _DIGITS = re.compile(r"\d+")
 
 
 def clean_label(text: str) -> str:
-    """NFC, one blank between words, no control characters: labels that look the same are the same."""
+    """NFC, one space between words, no control characters: labels that look the same become the same."""
     text = text.encode("utf-8", "replace").decode()
     text = "".join(c for c in text if c.isspace() or unicodedata.category(c) != "Cc")
     return " ".join(unicodedata.normalize("NFC", text).split())
@@ -39,7 +39,7 @@ def label_findings(labels: Sequence[str]) -> Iterator[Finding]:
 
 
 def examples(words: Sequence[str]) -> str:
-    """The first few, quoted, and how many more there are."""
+    """The first few words, quoted, and the number of the others."""
     shown = ", ".join(f'"{word[:80]}"' for word in words[:SHOWN])
     return shown + (f" and {len(words) - SHOWN} more" if len(words) > SHOWN else "")
 
@@ -50,8 +50,8 @@ def _numeric(labels: Sequence[str]) -> Iterator[Finding]:
         yield Finding(
             severity="warning",
             code="numeric_labels",
-            message=f"{examples(numbers)}: numbers tell a text tower nothing. Name the classes in words, or train with "
-            'classifier "lda".',
+            message=f"{examples(numbers)}: numbers mean nothing to a text tower. Name the classes in words, or train "
+            'with classifier "lda".',
             count=len(numbers),
         )
 
@@ -62,8 +62,8 @@ def _long(labels: Sequence[str]) -> Iterator[Finding]:
         yield Finding(
             severity="warning",
             code="long_label",
-            message=f"{examples(long)}: longer than a text tower reads (about {MAX_WORDS} words); only the beginning "
-            "will count. Shorten them.",
+            message=f"{examples(long)}: longer than a text tower reads (about {MAX_WORDS} words). Only the beginning "
+            "counts. Shorten these labels.",
             count=len(long),
         )
 
@@ -77,8 +77,8 @@ def _synonyms(labels: Sequence[str]) -> Iterator[Finding]:
         yield Finding(
             severity="warning",
             code="near_synonyms",
-            message=f"{_pairs(same)}: spelt differently, but the same to a text tower, so no training can tell them "
-            "apart. Merge them, or reword one.",
+            message=f"{_pairs(same)}: a text tower reads these spellings as the same label, so no training can tell "
+            "them apart. Merge the classes, or reword one of them.",
             count=len(same),
         )
     alike = list(_alike({spelling: group[0] for spelling, group in groups.items() if spelling}))
@@ -86,18 +86,18 @@ def _synonyms(labels: Sequence[str]) -> Iterator[Finding]:
         yield Finding(
             severity="info",
             code="near_synonyms",
-            message=f"{_pairs(alike)}: nearly the same words. If they mean the same, merge them.",
+            message=f"{_pairs(alike)}: nearly the same words. Merge the classes if they mean the same.",
             count=len(alike),
         )
 
 
 def _alike(spellings: dict[str, str]) -> Iterator[tuple[str, str]]:
-    """Pairs of labels. Those that differ in a number ("lane 1", "lane 2") mean different things."""
+    """Pairs of similar labels. Labels that differ in a number ("lane 1", "lane 2") mean different things."""
     words = list(spellings)
     if len(words) > MAX_COMPARED:
         return
     for i, word in enumerate(words):
-        found = process.extract(word, words[i + 1 :], scorer=fuzz.ratio, score_cutoff=ALIKE, limit=None)
+        found = process.extract(word, words[i + 1 :], scorer=fuzz.ratio, score_cutoff=MIN_SIMILARITY, limit=None)
         for other, _, _ in found:
             if _DIGITS.findall(word) == _DIGITS.findall(other):
                 yield spellings[word], spellings[other]
@@ -109,5 +109,5 @@ def _pairs(groups: Sequence[Sequence[str]]) -> str:
 
 
 def _spelling(label: str) -> str:
-    """What is left of a label without case, blanks between words of one name, and punctuation."""
+    """The label without case, camel case and punctuation: labels with the same result are the same to a text tower."""
     return " ".join(re.sub(r"[\W_]+", " ", normalise_label(label).casefold()).split())

@@ -1,8 +1,8 @@
-"""A job of kind `dataset`, whole: from the archive that the gateway stored to a published dataset.
+"""A whole job of kind `dataset`: from the archive that the gateway stored to a published dataset.
 
-All is written into staged directories that go when the job ends, however it ends; the one step that others can see is
-the publishing of the finished tree. So a worker may die at any moment, and another repeats the job: the id follows
-from the content, what is published already stays, and a receipt says what became of an archive that is gone.
+All files are written into staged directories, which are deleted however the job ends. Publishing the finished tree is
+the only step that others can see. So a worker may die at any moment and another repeats the job: the id follows from
+the content, a dataset that was published stays, and a receipt records which dataset a deleted archive became.
 """
 
 from __future__ import annotations
@@ -19,56 +19,62 @@ from core.datasets import Dataset, DatasetRequest, Finding, Item, Split, dataset
 from core.errors import Cancelled, InvalidArchive, InvalidDataset, InvalidRequest
 from core.settings import Settings
 from core.storage import Store
-from worker.datasets.archives.extraction import unpack
+from worker.datasets.archives.extraction import unpack_archive
 from worker.datasets.archives.folder import UnpackLimits
-from worker.datasets.findings import Clip, class_findings, count_classes, settle_copies, untrainable, usable
+from worker.datasets.findings import (
+    Clip,
+    class_findings,
+    count_classes,
+    find_untrainable,
+    remove_duplicates,
+    select_decodable,
+)
 from worker.datasets.inspection import inspect_clips
 from worker.datasets.manifests.manifest import list_clips
-from worker.datasets.splits import Division, divide
+from worker.datasets.splits import SplitResult, assign_splits
 from worker.decoding.pool import DecodePool
 from worker.jobs.cancellation import CancelToken
 
 MARKER = "dataset.json"
-_TELL_SECONDS = 0.5
-
-Progress = Callable[[dict[str, Any]], None]
+_PROGRESS_SECONDS = 0.5  # between two reports
 
 
-def prepare(
+def prepare_dataset(
     request: DatasetRequest,
     *,
     store: Store,
     decoders: DecodePool,
     settings: Settings,
     token: CancelToken,
-    progress: Progress,
+    report_progress: Callable[[dict[str, Any]], None],
 ) -> dict[str, Any]:
-    """→ {"dataset": id, "name", "classes": n, "clips": n, "report": […]}. `progress` gets {"step"} while files are
-    unpacked, then {"step", "steps"} while clips are looked at.
+    """Returns {"dataset": id, "name", "classes": n, "clips": n, "report": […]}.
 
-    Raises: InvalidArchive, InvalidDataset, Cancelled (and the archive is deleted); StorageUnavailable,
-    WorkerUnavailable, or Cancelled because the worker leaves (and it is kept for another try).
+    `report_progress` gets {"step"} while files are unpacked, then {"step", "steps"} while clips are inspected.
+    Raises: InvalidArchive, InvalidDataset or Cancelled (the archive is deleted); StorageUnavailable, WorkerUnavailable,
+    or Cancelled because the worker stops (the archive stays for another attempt).
     """
     token.check()
     try:
         archive = store.local_path(request.archive)
     except FileNotFoundError:
-        return _done_before(request, store)
+        return _find_earlier_result(request, store)
     try:
         with store.stage_tree() as scratch:
-            dataset, clips = _build(archive, request, scratch, decoders, settings, token, progress)
+            dataset, clips = _build(archive, request, scratch, decoders, settings, token, report_progress)
             token.check()
             _publish(dataset, clips, store)
     except InvalidRequest:
-        _drop(request, store, archive)
+        _delete_archive(request, store, archive)
         raise
     except Cancelled:
         if _cancelled_by_user(token):
-            _drop(request, store, archive)
+            _delete_archive(request, store, archive)
         raise
-    store.write_text(_receipt_key(request), dataset.id)  # before the archive goes: a repetition needs one of the two
-    _drop(request, store, archive)
-    return _answer(_stored(dataset.id, store) or dataset, dataset.report)
+    # before the archive is deleted, because a repeated job needs one of the two
+    store.write_text(_receipt_key(request), dataset.id)
+    _delete_archive(request, store, archive)
+    return _result(_stored(dataset.id, store) or dataset, dataset.report)
 
 
 def _build(
@@ -78,86 +84,85 @@ def _build(
     decoders: DecodePool,
     settings: Settings,
     token: CancelToken,
-    progress: Progress,
+    report_progress: Callable[[dict[str, Any]], None],
 ) -> tuple[Dataset, Sequence[Clip]]:
-    """The dataset and where its clips are now."""
-
-    tell = _paced(progress, scratch)
+    """The dataset, and its clips with the paths of their files."""
+    report = _throttled(report_progress, scratch)
     limits = UnpackLimits(max_bytes=settings.max_dataset_bytes, max_files=settings.max_dataset_files)
-    unpacked = unpack(archive, scratch, limits, token, lambda files: tell(files, None))
-    listing = list_clips(unpacked.entries, unpacked.ignored)
-    entries = [clip.entry for clip in listing.clips]
-    total = len({entry.sha256 for entry in entries})
-    verdicts = inspect_clips(entries, decoders, settings.decode_processes + 1, token, lambda clips: tell(clips, total))
-    decodable, broken = usable(listing.clips, verdicts)
-    settled, copies = settle_copies(decodable)
-    division = divide(settled, request.split_seed, request.val_fraction, listing.unread)
-    classes = count_classes(division.clips)
+    unpacked = unpack_archive(archive, scratch, limits, token, lambda count: report(count, None))
+    listing = list_clips(unpacked.files, unpacked.ignored)
+    files = [clip.file for clip in listing.clips]
+    total = len({file.sha256 for file in files})
+    results = inspect_clips(files, decoders, settings.decode_processes + 1, token, lambda count: report(count, total))
+    decodable, broken = select_decodable(listing.clips, results)
+    unique, duplicates = remove_duplicates(decodable)
+    split = assign_splits(unique, request.split_seed, request.val_fraction, listing.unread)
+    classes = count_classes(split.clips)
     labels = class_findings(classes, (clip.label for clip in listing.clips))
-    report = _ordered([*listing.findings, *broken, *copies, *division.findings, *labels])
-    if reason := untrainable(classes):
-        _refuse(reason, report)
-    return _describe(request, division, report), division.clips
+    findings = _by_severity([*listing.findings, *broken, *duplicates, *split.findings, *labels])
+    if reason := find_untrainable(classes):
+        _refuse(reason, findings)
+    return _describe(request, split, findings), split.clips
 
 
-def _paced(progress: Progress, scratch: Path) -> Callable[[int, int | None], None]:
-    """Often enough to watch, and seldom enough to cost nothing."""
-    told_at = 0.0
+def _throttled(report_progress: Callable[[dict[str, Any]], None], scratch: Path) -> Callable[[int, int | None], None]:
+    """Reports at most every `_PROGRESS_SECONDS`, so that reporting costs next to nothing."""
+    reported_at = 0.0
 
-    def tell(step: int, steps: int | None) -> None:
-        nonlocal told_at
-        if time.monotonic() - told_at < _TELL_SECONDS and step != steps:
+    def report(step: int, steps: int | None) -> None:
+        nonlocal reported_at
+        if time.monotonic() - reported_at < _PROGRESS_SECONDS and step != steps:
             return
-        told_at = time.monotonic()
-        os.utime(scratch)  # not abandoned, however long it takes
-        progress({"step": step} | ({} if steps is None else {"steps": steps}))
+        reported_at = time.monotonic()
+        os.utime(scratch)  # the store sweeps directories that look abandoned
+        report_progress({"step": step} | ({} if steps is None else {"steps": steps}))
 
-    return tell
+    return report
 
 
 def _refuse(reason: Finding, report: Sequence[Finding]) -> NoReturn:
     """Raises: InvalidDataset."""
     raise InvalidDataset(
-        f"Nothing can be trained on this dataset. {reason.message}",
-        hint="details.report says what was found in the archive.",
+        f"No model can be trained on this dataset. {reason.message}",
+        hint="details.report lists what was found in the archive.",
         report=[finding.model_dump(mode="json") for finding in (reason, *report)],
     )
 
 
-def _describe(request: DatasetRequest, division: Division, report: Sequence[Finding]) -> Dataset:
+def _describe(request: DatasetRequest, split: SplitResult, report: Sequence[Finding]) -> Dataset:
     items = tuple(
         Item(path=clip.path, sha256=clip.sha256, label=clip.label, split=clip.split, seconds=round(clip.seconds, 6))
-        for clip in division.clips
+        for clip in split.clips
         if clip.split is not None
     )
     digest = _digest(items)
     counts = Counter(item.split for item in items)
-    splits: tuple[Split, ...] = ("train", "val", "test")
+    names: tuple[Split, ...] = ("train", "val", "test")
     return Dataset(
         id=f"ds_{digest[:24]}",
         digest=digest,
         name=request.name,
         created_at=time.time(),
-        classes=count_classes(division.clips),
-        splits={split: counts[split] for split in splits},
-        split_source=division.source,
-        split_seed=request.split_seed if division.source == "made" else None,
+        classes=count_classes(split.clips),
+        splits={name: counts[name] for name in names},
+        split_source=split.source,
+        split_seed=request.split_seed if split.source == "made" else None,
         seconds=round(sum(item.seconds for item in items), 3),
-        bytes=sum(clip.size for clip in division.clips),
+        bytes=sum(clip.size for clip in split.clips),
         report=tuple(report),
         items=items,
     )
 
 
 def _digest(items: Sequence[Item]) -> str:
-    """Of what is learnt from and tested on. Labels hold no tabs or line feeds (`clean_label`); where a clip lay in the
-    archive, what the dataset is called and what was left out changes nothing."""
+    """sha256 of the content: clips, labels and splits. Labels hold no tabs or line feeds (`clean_label`). Paths in the
+    archive, the name of the dataset and files that were left out do not change it."""
     lines = sorted(f"{item.sha256}\t{item.label}\t{item.split}\n" for item in items)
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def _ordered(findings: Sequence[Finding]) -> list[Finding]:
-    """The worst first."""
+def _by_severity(findings: Sequence[Finding]) -> list[Finding]:
+    """The most severe first."""
     return sorted(findings, key=lambda finding: ("error", "warning", "info").index(finding.severity))
 
 
@@ -174,41 +179,43 @@ def _publish(dataset: Dataset, clips: Sequence[Clip], store: Store) -> None:
 
 
 def _stored(dataset_id: str, store: Store) -> Dataset | None:
-    """What stands under that id; its name is that of whoever came first."""
+    """The dataset that is stored under this id. Its name is the one that the first upload gave it."""
     text = store.read_text(f"{dataset_key(dataset_id)}/{MARKER}")
     return Dataset.model_validate_json(text) if text else None
 
 
-def _done_before(request: DatasetRequest, store: Store) -> dict[str, Any]:
-    """The archive is gone: another attempt, or another job with the same archive, may have made the dataset.
-    Raises: InvalidArchive."""
+def _find_earlier_result(request: DatasetRequest, store: Store) -> dict[str, Any]:
+    """The archive is gone. An earlier attempt, or another job with the same archive, may have made the dataset.
+
+    Raises: InvalidArchive.
+    """
     dataset = _stored(store.read_text(_receipt_key(request)) or "none", store)
     if dataset is None:
-        raise InvalidArchive("The archive is not stored (any more).", hint="Send it again.", reason="gone", path=None)
-    return _answer(dataset, dataset.report)
+        raise InvalidArchive("The archive is no longer stored.", hint="Upload it again.", reason="gone", path=None)
+    return _result(dataset, dataset.report)
 
 
 def _receipt_key(request: DatasetRequest) -> str:
-    """What an archive became depends on these."""
+    """The dataset that an archive becomes depends on these three."""
     return f"{request.archive}.{request.split_seed}.{request.val_fraction:g}.receipt"
 
 
-def _drop(request: DatasetRequest, store: Store, archive: Path) -> None:
+def _delete_archive(request: DatasetRequest, store: Store, archive: Path) -> None:
     store.delete(request.archive)
-    archive.unlink(missing_ok=True)  # of a remote store, the copy on this machine
+    archive.unlink(missing_ok=True)  # the local copy, if the store is remote
 
 
 def _cancelled_by_user(token: CancelToken) -> bool:
-    """And not because this worker leaves, or its decoders have left already."""
+    """Whether a user cancelled the job. Otherwise this worker stops, or its decode pool is closed already."""
     try:
         token.check()
     except Cancelled:
-        return not token.leaving
+        return not token.worker_stopping
     return False
 
 
-def _answer(dataset: Dataset, report: Sequence[Finding]) -> dict[str, Any]:
-    """`report`: on the archive that was sent, which may have held more than what became of it."""
+def _result(dataset: Dataset, report: Sequence[Finding]) -> dict[str, Any]:
+    """`report`: the findings about the uploaded archive, which may hold more than the stored dataset."""
     return {
         "dataset": dataset.id,
         "name": dataset.name,

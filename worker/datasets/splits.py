@@ -1,4 +1,4 @@
-"""Which clips are trained on and which are held out: as given, or made: stratified, by the content and a seed."""
+"""Which clips are for training and which are held out: the given split, or a stratified one drawn with a seed."""
 
 from __future__ import annotations
 
@@ -13,36 +13,37 @@ from worker.datasets.findings import Clip
 
 
 @dataclass(frozen=True, slots=True)
-class Division:
-    """clips: each with its split."""
+class SplitResult:
+    """clips: each with its split. source: whether the user gave the split."""
 
     clips: tuple[Clip, ...]
     source: Literal["given", "made"]
     findings: tuple[Finding, ...]
 
 
-def divide(clips: Sequence[Clip], seed: int, val_fraction: float, unread: Sequence[str] = ()) -> Division:
-    """Contents must be unique. Where nothing, or nothing but train is given, val is made from it.
+def assign_splits(clips: Sequence[Clip], seed: int, val_fraction: float, unread: Sequence[str] = ()) -> SplitResult:
+    """Keep a given split that holds out clips; otherwise hold out a part of each class as val.
 
-    unread: columns of the manifest, one of which may have been meant."""
+    clips: each content once. unread: columns of the manifest that were not read; one of them may hold the split.
+    """
     if {clip.split for clip in clips} & {"val", "test"}:
-        return Division(tuple(clips), "given", ())
+        return SplitResult(tuple(clips), "given", ())
     held_out = _held_out(clips, seed, val_fraction)
     divided = tuple(replace(clip, split="val" if clip.sha256 in held_out else "train") for clip in clips)
-    given = "train only" if any(clip.split for clip in clips) else "no split"
+    given = "only the split train" if any(clip.split for clip in clips) else "no split"
     message = (
-        f"The dataset gives {given}: {val_fraction:.0%} of each class, {len(held_out)} clips, are held out as val, "
-        f"drawn with seed {seed}. Clips cut from one video may be on both sides; give a split if that matters."
+        f"The dataset has {given}. {val_fraction:.0%} of each class ({len(held_out)} clips) are held out as val, drawn "
+        f"with seed {seed}. Clips cut from the same video may be in both splits. If that matters, give a split."
     )
     if unread:
         columns = ", ".join(f'"{column[:40]}"' for column in unread[:8])
-        message += f" Not read: {columns}. A column that is the split must be named split."
+        message += f" These columns were not read: {columns}. The column with the split must be named split."
     finding = Finding(severity="info", code="no_split", message=message, count=len(held_out))
-    return Division(divided, "made", (finding,))
+    return SplitResult(divided, "made", (finding,))
 
 
 def _held_out(clips: Sequence[Clip], seed: int, fraction: float) -> set[str]:
-    """Contents. Of a class of n clips round(n · fraction), at least one and at most n - 1; of a single clip none."""
+    """sha256 of the held-out clips: of n clips of a class round(n · fraction), at least 1 and at most n - 1."""
     classes: dict[str, list[str]] = defaultdict(list)
     for clip in clips:
         classes[clip.label].append(clip.sha256)
@@ -55,5 +56,5 @@ def _held_out(clips: Sequence[Clip], seed: int, fraction: float) -> set[str]:
 
 
 def _rank(seed: int, sha256: str) -> bytes:
-    """A place in the draw that depends on nothing but the seed and the content."""
+    """The position in the draw. It depends only on the seed and the content."""
     return hashlib.sha256(f"{seed}:{sha256}".encode()).digest()

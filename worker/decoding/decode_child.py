@@ -1,4 +1,4 @@
-"""The inside of a decode child: what it may use, when it dies, and how its errors leave it: as data, not as pickles."""
+"""The code that runs in a decode child: its limits, its death with the worker, and its errors, returned as data."""
 
 from __future__ import annotations
 
@@ -17,64 +17,64 @@ from av.error import FFmpegError
 from core.errors import Cancelled, UndecodableVideo, VireoError
 from core.processes import die_with_parent, limit_resources
 from worker.decoding.frame_cache import decode_cached
-from worker.decoding.memory import Ticket, attach
+from worker.decoding.memory import SegmentHandle, map_segment
 from worker.video.clip import DecodeReport, DecodeRequest, decode_clip
-from worker.video.container import in_words
+from worker.video.container import describe_error
 
 log = logging.getLogger(__name__)
 
 _OPEN_FILES = 64
 
 
-def confine(memory_bytes: int) -> None:
-    """Run once when the child starts. memory_bytes: address space beyond what the libraries map on this machine."""
-    # the pool library sets a handler, which Python would run only after the C call in hand: a kill must not wait
+def limit_decode_child(memory_bytes: int) -> None:
+    """Called once when the child starts. memory_bytes: address space beyond what the libraries map on this machine."""
+    # Python would run the pool library's handler only after the current C call, but a kill must not wait
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _die_with_worker()
     limit_resources(
         {
-            resource.RLIMIT_AS: _mapped() + memory_bytes,
+            resource.RLIMIT_AS: _mapped_bytes() + memory_bytes,
             resource.RLIMIT_CORE: 0,
             resource.RLIMIT_NOFILE: _OPEN_FILES,
         }
     )
 
 
-def decode_into(path: str, request: DecodeRequest, ticket: Ticket) -> DecodeReport | dict[str, Any]:
-    """Fills the parent's segment; an error comes back as `VireoError.to_dict` has it."""
+def decode_into(path: str, request: DecodeRequest, handle: SegmentHandle) -> DecodeReport | dict[str, Any]:
+    """Fill the parent's segment. An error is returned as `VireoError.to_dict`."""
     try:
-        out = attach(ticket)
+        out = map_segment(handle)
         if request.cache is None:
             return decode_clip(Path(path), request, out)
         return decode_cached(Path(path), request, request.cache, out)
     except VireoError as error:
         return error.to_dict()
     except FileNotFoundError:
-        return Cancelled("Decoding was given up.").to_dict()
+        return Cancelled("Decoding was cancelled.").to_dict()
     except MemoryError:
         return _out_of_memory().to_dict()
     except FFmpegError as error:
         return UndecodableVideo(
-            f"The video cannot be decoded: {in_words(error)}.", reason="undecodable", stream=None
+            f"The video cannot be decoded: {describe_error(error)}.", reason="undecodable", stream=None
         ).to_dict()
     except Exception as error:
         if isinstance(error, OSError) and error.errno == errno.ENOMEM:
             return _out_of_memory().to_dict()
-        log.exception("the decoder failed on %s", Path(path).name)
-        return VireoError("the decoder failed on this video; the worker's log has the reason").to_dict()
+        log.exception("the decoder failed on %s with an unexpected error", Path(path).name)
+        return VireoError("The decoder failed on this video.", hint="The worker's log has the reason.").to_dict()
 
 
 def _out_of_memory() -> UndecodableVideo:
     return UndecodableVideo(
         "Decoding this video needs more memory than one decoder may use.",
-        hint="Send it in a smaller size.",
+        hint="Scale the video down before sending it.",
         reason="out_of_memory",
         stream=None,
     )
 
 
-def _mapped() -> int:
-    """Bytes of address space in use; 0 where the system does not say."""
+def _mapped_bytes() -> int:
+    """Bytes of address space in use; 0 if the system does not report it."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[0])
     except OSError:
@@ -83,10 +83,10 @@ def _mapped() -> int:
 
 
 def _die_with_worker() -> None:
-    """No child outlives the worker, not even one that is stuck in a C call when the worker gets kill -9.
+    """Ensure that no child outlives the worker, even if it is in a C call when the worker gets kill -9.
 
-    The kernel watches the direct parent, the fork server. That one leaves when the last holder of its "alive" pipe is
-    gone, so the children let go of it: the worker is the only holder then.
+    The kernel watches the child's direct parent, which is the fork server. The fork server ends when nobody holds its
+    "alive" pipe any more. Each child closes its copy of the pipe, so that only the worker holds it.
     """
     if sys.platform != "linux":
         return

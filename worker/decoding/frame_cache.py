@@ -1,13 +1,14 @@
 """Clips kept on disk as raw frames, so that only the first epoch decodes video. Runs in a decode child; no torch.
 
-One file per clip and way of looking, written to a temporary name and moved into place; its name is the address of all
-that made it. Of a clip in training the file holds `candidate_indices`: four frames of each segment, whole and with the
-profile's short side (4·T·h·w·3 bytes: 11 MB for 8 frames of a 16:9 video at 256). An epoch then draws among these four
-instead of among all frames of the segment, the one difference from decoding; clips of at most 4·T frames have none.
-Of a clip in evaluation it holds the very crops that decoding would give.
+There is one file per clip and kind of request. It is written under a temporary name and moved into place; its name is
+the digest of everything that its content depends on.
+For training the file holds `candidate_indices`: four frames of each segment, uncropped and with the profile's short
+side (4·T·h·w·3 bytes: 11 MB for 8 frames of a 16:9 video at 256). An epoch then draws among these four instead of among
+all frames of the segment. This is the only difference from decoding; clips of at most 4·T frames have none.
+For evaluation it holds exactly the crops that decoding gives.
 
-A cache only ever saves time: an entry that is absent, torn or damaged is made anew, and where nothing can be written
-frames are used and forgotten.
+The cache only saves time: an entry that is missing, incomplete or damaged is made again. If an entry cannot be written,
+the frames are used and not kept.
 """
 
 from __future__ import annotations
@@ -27,59 +28,57 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
+from models.frames.arrays import UInt8Array
 from models.frames.augmentation import Draw
 from models.frames.sampling import CANDIDATES, candidate_indices, train_indices
 from models.frames.transforms import shrink_frame
 from models.weights.digests import digest
-from worker.video.clip import DecodeReport, DecodeRequest, decode_clip, gather
+from worker.video.clip import DecodeReport, DecodeRequest, decode_clip, decode_frames
 from worker.video.container import VideoInfo
-
-UInt8Array = npt.NDArray[np.uint8]
 
 log = logging.getLogger(__name__)
 
 _FORMAT = 1  # raised when what an entry holds changes
 _ENTRY, _PART = ".frames", ".part"
-_RESERVE = 1 << 30
-"""Bytes of the disk that the cache leaves to everyone else."""
-_ABANDONED = 3600.0  # seconds after which a part belongs to a child that was killed
+_RESERVED_BYTES = 1 << 30
+"""Bytes of free disk space that the cache leaves for other uses."""
+_ABANDONED_SECONDS = 3600.0  # a part that is older was left behind by a child that was killed
 
 
 def decode_cached(path: Path, request: DecodeRequest, directory: Path, out: UInt8Array) -> DecodeReport:
-    """`decode_clip` through the cache in `directory`, which exists. Raises: as decode_clip."""
+    """`decode_clip` through the cache in `directory`, which must exist. Raises: as `decode_clip`."""
     file = directory / f"{_address(path, request)}{_ENTRY}"
     try:
-        entry = _Entry.open(file)
+        entry = _CachedEntry.open(file)
         return replace(_fill(entry, request, out), source="cache", decoded=0)
     except FileNotFoundError:
         pass
     except (OSError, ValueError, KeyError, TypeError) as error:
-        log.warning("a cached clip cannot be used and is made anew: %s", error)
+        log.warning("a cached clip cannot be used and is decoded again: %s", error)
     if request.draw is None:
         report = decode_clip(path, request, out)
         _write(file, list(out.reshape(-1, *out.shape[2:])), report)  # [V · T, S, S, 3]
         return report
-    fresh = _candidates(path, request)
-    _write(file, fresh.frames, fresh.report)
-    return _draw(fresh, request, request.draw, out)
+    decoded = _decode_candidates(path, request)
+    _write(file, decoded.frames, decoded.report)
+    return _draw(decoded, request, request.draw, out)
 
 
-def prepare(directory: Path) -> None:
-    """Makes the directory, and clears it of what killed children left half written."""
+def open_frame_cache(directory: Path) -> None:
+    """Create the directory, and delete incomplete files that killed children left in it."""
     directory.mkdir(parents=True, exist_ok=True)
     for part in directory.glob(f"*{_PART}"):
         try:
-            if time.time() - part.stat().st_mtime > _ABANDONED:
+            if time.time() - part.stat().st_mtime > _ABANDONED_SECONDS:
                 part.unlink()
-        except OSError:  # another process was faster
+        except OSError:  # another process has deleted it
             continue
 
 
 @dataclass(frozen=True, slots=True)
-class _Fresh:
+class _DecodedEntry:
     """frames: uint8 [h, w, 3] each, in the order of the report's timestamps."""
 
     frames: Sequence[UInt8Array]
@@ -93,8 +92,8 @@ class _Fresh:
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
-    """A file: a line of JSON, then the frames as raw bytes. sums: crc32 of each frame."""
+class _CachedEntry:
+    """A file: one line of JSON, then the frames as raw bytes. sums: crc32 of each frame."""
 
     file: Path
     start: int
@@ -103,8 +102,8 @@ class _Entry:
     report: DecodeReport
 
     @classmethod
-    def open(cls, file: Path) -> _Entry:
-        """Raises: OSError, ValueError, KeyError, TypeError where there is no such entry, or not a whole one."""
+    def open(cls, file: Path) -> _CachedEntry:
+        """Raises: OSError, ValueError, KeyError, TypeError if the entry is missing or incomplete."""
         with file.open("rb") as stream:
             line = stream.readline()
         header = json.loads(line)
@@ -115,7 +114,7 @@ class _Entry:
         return len(self.sums)
 
     def frame(self, number: int) -> UInt8Array:
-        """uint8 [h, w, 3]. Raises: OSError, ValueError where it is not what was written."""
+        """uint8 [h, w, 3]. Raises: OSError, ValueError if it is not what was written."""
         size = int(np.prod(self.shape))
         with self.file.open("rb") as stream:
             stream.seek(self.start + number * size)
@@ -125,7 +124,7 @@ class _Entry:
         return np.frombuffer(data, np.uint8).reshape(self.shape)
 
 
-def _fill(entry: _Entry, request: DecodeRequest, out: UInt8Array) -> DecodeReport:
+def _fill(entry: _CachedEntry, request: DecodeRequest, out: UInt8Array) -> DecodeReport:
     if request.draw is not None:
         return _draw(entry, request, request.draw, out)
     by_frame = out.reshape(-1, *out.shape[2:])  # [V · T, S, S, 3]
@@ -134,7 +133,7 @@ def _fill(entry: _Entry, request: DecodeRequest, out: UInt8Array) -> DecodeRepor
     return entry.report
 
 
-def _draw(clip: _Fresh | _Entry, request: DecodeRequest, draw: Draw, out: UInt8Array) -> DecodeReport:
+def _draw(clip: _DecodedEntry | _CachedEntry, request: DecodeRequest, draw: Draw, out: UInt8Array) -> DecodeReport:
     chosen = train_indices(len(clip), request.frames, draw.for_frames())  # [T]
     for slot, number in enumerate(chosen):
         out[0, slot] = draw.frame(Image.fromarray(clip.frame(int(number))), request.profile, slot)
@@ -142,18 +141,18 @@ def _draw(clip: _Fresh | _Entry, request: DecodeRequest, draw: Draw, out: UInt8A
     return replace(clip.report, timestamps=(tuple(times[number] for number in chosen),))
 
 
-def _candidates(path: Path, request: DecodeRequest) -> _Fresh:
-    size: list[tuple[int, int]] = []
+def _decode_candidates(path: Path, request: DecodeRequest) -> _DecodedEntry:
+    sizes: list[tuple[int, int]] = []
 
-    def look(rgb: UInt8Array) -> UInt8Array:
+    def shrink(rgb: UInt8Array) -> UInt8Array:
         small = shrink_frame(rgb, request.profile)
-        size.append((small.shape[1], small.shape[0]))
-        if size[-1] != size[0]:  # a stream may change its size; an entry may not
-            small = np.asarray(Image.fromarray(small).resize(size[0]))
+        sizes.append((small.shape[1], small.shape[0]))
+        if sizes[-1] != sizes[0]:  # a stream may change its size, but all frames of an entry have one size
+            small = np.asarray(Image.fromarray(small).resize(sizes[0]))
         return small
 
-    footage = gather(path, request, lambda n: candidate_indices(n, request.frames)[None], look)
-    return _Fresh(footage.frames[0], footage.report)
+    decoded = decode_frames(path, request, lambda n: candidate_indices(n, request.frames)[None], shrink)
+    return _DecodedEntry(decoded.frames[0], decoded.report)
 
 
 def _write(file: Path, frames: Sequence[UInt8Array], report: DecodeReport) -> None:
@@ -162,8 +161,8 @@ def _write(file: Path, frames: Sequence[UInt8Array], report: DecodeReport) -> No
     pixels = [frame.tobytes() for frame in frames]
     header = {"shape": frames[0].shape, "sums": [zlib.crc32(data) for data in pixels], "report": asdict(report)}
     try:
-        if shutil.disk_usage(file.parent).free < len(pixels) * len(pixels[0]) + _RESERVE:
-            _complain(f"the disk has less than {_RESERVE >> 20} MB left")
+        if shutil.disk_usage(file.parent).free < len(pixels) * len(pixels[0]) + _RESERVED_BYTES:
+            _warn_once(f"the disk has less than {_RESERVED_BYTES >> 20} MB of free space")
             return
         try:
             with part.open("xb") as stream:
@@ -173,13 +172,13 @@ def _write(file: Path, frames: Sequence[UInt8Array], report: DecodeReport) -> No
         finally:
             part.unlink(missing_ok=True)
     except OSError as error:
-        _complain(error.strerror or type(error).__name__)
+        _warn_once(error.strerror or type(error).__name__)
 
 
 @cache
-def _complain(why: str) -> None:
-    """Once per child."""
-    log.warning("decoded frames are not kept: %s", why)
+def _warn_once(why: str) -> None:
+    """Each reason is logged once per child."""
+    log.warning("decoded frames are not cached: %s", why)
 
 
 def _address(path: Path, request: DecodeRequest) -> str:
@@ -191,18 +190,20 @@ def _address(path: Path, request: DecodeRequest) -> str:
 
 
 def _content(path: Path) -> str:
-    """sha256 of the file. The clips of a dataset bear it as their name, and nobody writes into a dataset."""
+    """sha256 of the file. The clips of a dataset are named by it, and a dataset never changes."""
     if re.fullmatch(r"[0-9a-f]{64}", path.name):
         return path.name
     try:
         status = path.stat()
     except FileNotFoundError:
-        return ""  # decoding will say it
+        return ""  # decoding reports the error
     return _sha256(path, status.st_size, status.st_mtime_ns)
 
 
 @lru_cache(maxsize=4096)
-def _sha256(path: Path, _size: int, _mtime_ns: int) -> str:  # size and time tell when to look again
+def _sha256(
+    path: Path, _size: int, _mtime_ns: int
+) -> str:  # a change of size or time means that the content must be read again
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

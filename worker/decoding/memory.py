@@ -1,9 +1,9 @@
 """Memory that a decode child fills and the parent reads without a copy.
 
-On Linux it is an anonymous file (memfd) that the child opens through the parent's /proc entry: it has no name that
-could be left behind, it is not bounded by the size of /dev/shm (64 MB in a container), and it is gone as soon as nobody
-maps it, even after kill -9. Elsewhere it is a temporary file. Its space is reserved when it is made, so that a lack of
-memory is an error here and not a SIGBUS in the child.
+On Linux a segment is an anonymous file (memfd), which the child opens through the parent's /proc entry. It leaves no
+name behind, it is not limited by the size of /dev/shm (64 MB in a container), and the kernel frees it as soon as no
+process maps it, even after kill -9. Elsewhere it is a temporary file. The space is reserved when the segment is
+created, so that a lack of memory is an error in the parent and not a SIGBUS in the child.
 """
 
 from __future__ import annotations
@@ -17,18 +17,16 @@ from math import prod
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from core.errors import WorkerUnavailable
-
-UInt8Array = npt.NDArray[np.uint8]
+from models.frames.arrays import UInt8Array
 
 _PREFIX = "vireo-frames-"
 
 
 @dataclass(frozen=True, slots=True)
-class Ticket:
-    """What a child needs to map the segment. `name` proves that `path` still is this segment and no newer file."""
+class SegmentHandle:
+    """What a child needs to map the segment. `name` proves that `path` still is this segment and not a newer file."""
 
     path: str
     name: str
@@ -36,9 +34,9 @@ class Ticket:
 
 
 class Segment:
-    """uint8 of a given shape. `close` ends the child's way in; what was mapped stays valid as long as it is referenced.
+    """A uint8 array of a given shape. After `close` no child can open it; arrays that are mapped stay valid.
 
-    Raises: WorkerUnavailable where the machine has not that much memory left.
+    Raises: WorkerUnavailable if the machine does not have enough free memory.
     """
 
     def __init__(self, shape: tuple[int, ...]) -> None:
@@ -55,13 +53,14 @@ class Segment:
         except OSError as error:
             self.close()
             raise WorkerUnavailable(
-                f"there is no memory for {size / 2**20:.0f} MB of frames", hint="Try again, with fewer views or frames."
+                f"The worker has no memory for {size / 2**20:.0f} MB of frames.",
+                hint="Try again, or ask for fewer views or frames.",
             ) from error
-        self.ticket = Ticket(path, name, shape)
+        self.handle = SegmentHandle(path, name, shape)
 
     def map(self) -> UInt8Array:
-        """The array. The segment keeps no hold on it, so that it goes when its reader drops it."""
-        return _map(self._fd, self.ticket.shape)
+        """The array. The segment keeps no reference to it, so its memory is freed when the reader drops it."""
+        return _map(self._fd, self.handle.shape)
 
     def close(self) -> None:
         """Safe to call twice."""
@@ -72,14 +71,14 @@ class Segment:
             self._named.unlink(missing_ok=True)
 
 
-def attach(ticket: Ticket) -> UInt8Array:
-    """In the child: the parent's array. Raises: FileNotFoundError once the parent has closed it and so given up."""
-    fd = os.open(ticket.path, os.O_RDWR)
+def map_segment(handle: SegmentHandle) -> UInt8Array:
+    """In the child: the parent's array. Raises: FileNotFoundError if the parent has closed the segment."""
+    fd = os.open(handle.path, os.O_RDWR)
     try:
-        # the number may meanwhile be another file of the parent's; nothing was written, so just leave
-        if ticket.name not in _true_name(fd, ticket.path):
-            raise FileNotFoundError(ticket.name)
-        return _map(fd, ticket.shape)
+        # the parent may have reused the number for another file; nothing is written to it
+        if handle.name not in _file_name(fd, handle.path):
+            raise FileNotFoundError(handle.name)
+        return _map(fd, handle.shape)
     finally:
         os.close(fd)
 
@@ -88,7 +87,7 @@ def _map(fd: int, shape: tuple[int, ...]) -> UInt8Array:
     return np.frombuffer(mmap.mmap(fd, max(prod(shape), 1)), np.uint8)[: prod(shape)].reshape(shape)
 
 
-def _true_name(fd: int, path: str) -> str:
+def _file_name(fd: int, path: str) -> str:
     return str(Path(f"/proc/self/fd/{fd}").readlink()) if path.startswith("/proc/") else path
 
 

@@ -1,7 +1,7 @@
-"""Decoding untrusted video in child processes that can be killed one by one, without hurting the worker or each other.
+"""Decoding untrusted video in child processes that can be killed one by one without harm to the worker or each other.
 
-A child that crashes, hangs or eats too much costs its own video and nothing else: the fork server replaces it in
-milliseconds. Frames come back through memory that the parent owns and the child only fills (`worker.decoding.memory`).
+A child that crashes, hangs or uses too much memory loses only its own video. The fork server replaces it in
+milliseconds. Frames come back through memory that the parent owns and the child fills (`worker.decoding.memory`).
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 from pebble import ProcessExpired, ProcessPool
 
 from core.errors import Cancelled, InvalidRequest, UndecodableVideo, VireoError, WorkerUnavailable
+from core.settings import Settings
+from models.frames.arrays import UInt8Array
 from models.frames.augmentation import Draw
 from models.frames.sampling import Views
 from models.profiles.profile import Profile
-from worker.decoding.decode_child import confine, decode_into
+from worker.decoding.decode_child import decode_into, limit_decode_child
 from worker.decoding.memory import Segment
 from worker.video.clip import DecodeReport, DecodeRequest
-from worker.video.container import Limits
-
-UInt8Array = npt.NDArray[np.uint8]
+from worker.video.container import VideoLimits
 
 log = logging.getLogger(__name__)
 
-MAX_BYTES = 1 << 31
-"""Frames of one video, all views. Above it no answer could be computed in time anyway."""
+MAX_FRAME_BYTES = 1 << 31
+"""Limit for the frames of one video, all views together. No larger request could be answered in time."""
 
-_TASKS_PER_CHILD = 500  # then a fresh one: codecs fragment memory
-_WEDGED_SECONDS = 10.0
-"""Past the deadline, a pool in which nothing ends is wedged: a child died while it held the library's lock."""
+_TASKS_PER_CHILD = 500  # then a new child replaces it, because codecs fragment memory
+_STALL_SECONDS = 10.0
+"""A pool in which nothing ends for this long after the deadline is stuck: a child died while it held a lock of the
+library."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,21 +52,33 @@ class DecodedClip:
 
 
 class DecodePool:
-    """Threads may share it. Start it from any thread; `close` it, or use it as a context manager."""
+    """Threads may share it, and any thread may create it. `close` it, or use it as a context manager."""
 
     def __init__(
         self, processes: int, deadline_s: float, memory_bytes: int, max_pixels: int, max_seconds: float
     ) -> None:
-        """deadline_s: for one video, not counting the wait for a free child; memory_bytes: per child, see `confine`."""
+        """deadline_s: for one video, without the wait for a free child; memory_bytes: of each child, see
+        `limit_decode_child`."""
         self._processes, self.deadline_s, self._memory = processes, deadline_s, memory_bytes
-        self._limits = Limits(max_pixels, max_seconds)
-        # one decoder thread per core that no other child claims
+        self._limits = VideoLimits(max_pixels, max_seconds)
+        # each child gets an equal share of the cores
         self._threads = max(_cores() // processes, 1)
         self._lock = threading.Lock()
         self._closed = False
-        self._under_way = 0
+        self._running = 0
         self._ended_at = time.monotonic()
         self._children = self._start()
+
+    @classmethod
+    def from_settings(cls, settings: Settings, processes: int | None = None) -> Self:
+        """`processes`: the number of children where it differs from `settings.decode_processes`."""
+        return cls(
+            processes=processes or settings.decode_processes,
+            deadline_s=settings.decode_deadline,
+            memory_bytes=settings.decode_memory,
+            max_pixels=settings.max_video_pixels,
+            max_seconds=settings.max_video_seconds,
+        )
 
     def submit(
         self,
@@ -77,18 +89,18 @@ class DecodePool:
         frames: int,
         draw: Draw | None = None,
         cache: Path | None = None,
-    ) -> Decoding:
-        """Starts at once if a child is free. draw: a look in training; cache: the directory of a frame cache.
-        Raises: InvalidRequest, WorkerUnavailable."""
+    ) -> DecodeTask:
+        """The task starts at once if a child is free. draw: random frames and crops, for training; cache: the directory
+        of a frame cache. Raises: InvalidRequest, WorkerUnavailable."""
         request = DecodeRequest(profile, views, frames, self._limits, self._threads, draw, cache)
-        if np.prod(request.shape, dtype=np.int64) > MAX_BYTES:
+        if np.prod(request.shape, dtype=np.int64) > MAX_FRAME_BYTES:
             raise InvalidRequest(
-                f"{views} views of {frames} frames are more than fit in memory.", hint="Ask for fewer views or frames."
+                f"{views} views of {frames} frames do not fit into memory.", hint="Ask for fewer views or frames."
             )
-        return Decoding(self, path, request)
+        return DecodeTask(self, path, request)
 
     def close(self) -> None:
-        """Kills what runs. Safe to call twice."""
+        """Kill all children. Safe to call twice."""
         with self._lock:
             closed, self._closed = self._closed, True
         if not closed:
@@ -103,56 +115,56 @@ class DecodePool:
         self.close()
 
     def _start(self) -> ProcessPool:
-        # The fork server has this worker's decoding modules loaded and nothing else, so a new child is there in
-        # milliseconds; "spawn" would import them anew each time.
+        # The fork server has only the decoding modules loaded, so a new child starts in milliseconds; "spawn" would
+        # import them again for each child.
         methods = multiprocessing.get_all_start_methods()
         context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
         context.set_forkserver_preload(["worker.decoding.decode_child"])
         children = ProcessPool(
-            self._processes, _TASKS_PER_CHILD, initializer=confine, initargs=(self._memory,), context=context
+            self._processes, _TASKS_PER_CHILD, initializer=limit_decode_child, initargs=(self._memory,), context=context
         )
-        assert children.active  # asking is what starts it, so that the first video does not wait for it
+        assert children.active  # reading `active` starts the pool, so that the first video does not wait for it
         return children
 
-    def _schedule(self, task: Decoding, segment: Segment) -> tuple[ProcessPool, Any]:
-        """(the children it runs in, its future)."""
+    def _schedule(self, task: DecodeTask, segment: Segment) -> tuple[ProcessPool, Any]:
+        """Returns the children that the task runs in, and its future."""
         with self._lock:
             if self._closed:
                 raise WorkerUnavailable("The worker is shutting down.")
             if not self._children.active:
                 self._replace()
-            if not self._under_way:
+            if not self._running:
                 self._ended_at = time.monotonic()
             future = self._children.schedule(
-                decode_into, args=(str(task.path), task.request, segment.ticket), timeout=self.deadline_s
+                decode_into, args=(str(task.path), task.request, segment.handle), timeout=self.deadline_s
             )
-            self._under_way += 1
+            self._running += 1
             return self._children, future
 
-    def _ended(self) -> None:
+    def _task_ended(self) -> None:
         with self._lock:
-            self._under_way -= 1
+            self._running -= 1
             self._ended_at = time.monotonic()
 
-    def _given_up(self, children: ProcessPool) -> bool:
-        """Whether `children` will never answer again."""
+    def _is_abandoned(self, children: ProcessPool) -> bool:
+        """Whether `children` were replaced or stopped, so that they will never answer."""
         with self._lock:
             if self._closed or children is not self._children:
                 return True
-            if time.monotonic() - self._ended_at > self.deadline_s + _WEDGED_SECONDS:
+            if time.monotonic() - self._ended_at > self.deadline_s + _STALL_SECONDS:
                 self._replace()
                 return True
             return False
 
     def _replace(self) -> None:
-        log.warning("the decode children are replaced")
+        log.warning("the pool of decode children is stuck or dead: it is replaced")
         threading.Thread(target=_stop, args=(self._children,), name="decode-stop", daemon=True).start()
         self._children = self._start()
         self._ended_at = time.monotonic()
 
 
-class Decoding:
-    """One video under way."""
+class DecodeTask:
+    """The decoding of one video."""
 
     def __init__(self, pool: DecodePool, path: Path, request: DecodeRequest) -> None:
         self.path, self.request = path, request
@@ -161,11 +173,14 @@ class Decoding:
         self._begin()
 
     def result(self) -> DecodedClip:
-        """Waits. Raises: UndecodableVideo (also reason "decoder_crashed", "deadline"), VideoTooLarge, Cancelled,
-        WorkerUnavailable."""
+        """Waits for the frames.
+
+        Raises: UndecodableVideo (also with reason "decoder_crashed" or "deadline"), VideoTooLarge, Cancelled,
+        WorkerUnavailable.
+        """
         try:
             answer = self._wait()
-        except BrokenProcessPool:  # another child took the whole pool down: once more, among fresh ones
+        except BrokenProcessPool:  # another child broke the whole pool: try once more with new children
             self._begin()
             try:
                 answer = self._wait()
@@ -176,7 +191,7 @@ class Decoding:
         raise VireoError.from_dict(answer)
 
     def cancel(self) -> None:
-        """Whoever waits gets Cancelled at once; a child at work is killed within a fraction of a second."""
+        """A thread in `result` gets Cancelled at once. A child at work is killed within a fraction of a second."""
         self._cancelled.set()
         self._future.cancel()
 
@@ -184,11 +199,13 @@ class Decoding:
         segment = Segment(self.request.shape)
         self._frames = segment.map()
         self._done = done = threading.Event()
-        ended = self._pool._ended
+        task_ended = self._pool._task_ended
 
-        def finish(_: object) -> None:  # without `self`: a cycle would keep the frames until the collector comes by
+        def finish(
+            _: object,
+        ) -> None:  # without `self`: a reference cycle would keep the frames until the next garbage collection
             segment.close()
-            ended()
+            task_ended()
             done.set()
 
         try:
@@ -200,7 +217,7 @@ class Decoding:
 
     def _wait(self) -> DecodeReport | dict[str, Any]:
         while not self._done.wait(1.0):
-            if self._pool._given_up(self._children):
+            if self._pool._is_abandoned(self._children):
                 self._future.cancel()
                 if self._pool._closed:
                     raise Cancelled("The worker is shutting down.")
@@ -208,7 +225,7 @@ class Decoding:
         if self._cancelled.is_set():
             raise Cancelled("Decoding was cancelled.")
         try:
-            # asked for and not raised: a raised error would hold this call's frames, and the future holds the error
+            # not raised by the future: a raised error would keep this call's frames, and the future keeps the error
             error = self._future.exception()
         except CancelledError:
             raise Cancelled("Decoding was cancelled.") from None
@@ -229,7 +246,10 @@ class Decoding:
 
 def _crashed() -> UndecodableVideo:
     return UndecodableVideo(
-        "The decoder crashed on this video.", hint="The file is damaged.", reason="decoder_crashed", stream=None
+        "The decoder crashed on this video.",
+        hint="The file is probably damaged. Convert it and try again.",
+        reason="decoder_crashed",
+        stream=None,
     )
 
 
@@ -239,5 +259,5 @@ def _stop(children: ProcessPool) -> None:
 
 
 def _cores() -> int:
-    """Cores that this process may use; a container's share may be smaller than the machine."""
+    """Number of cores that this process may use. A container may have fewer than the machine."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

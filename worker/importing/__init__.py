@@ -1,4 +1,4 @@
-"""Published checkpoints: read in a confined child process, published as a new version.
+"""Importing published checkpoints: a confined child process reads the file, and the worker publishes a new version.
 
-It may import `jobs` and `children`; torch only in the child.
+It may import `jobs` and `children`. Only the child imports torch.
 """

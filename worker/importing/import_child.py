@@ -1,18 +1,16 @@
-"""`python -m worker.importing.import_child SPEC`: the process that meets a checkpoint somebody sent.
+"""`python -m worker.importing.import_child SPEC`: the process that reads an uploaded checkpoint.
 
-torch is imported here and not in the worker, so that a file can kill or bloat nothing but this. No code of the file is
-run, memory and file size are bounded, and it dies with the worker. `worker.importing.importer` is the other end.
+torch is imported here and not in the worker, so that a bad file can crash only this process. It runs no code from the
+file, its memory and file size are limited, and it dies with the worker. `worker.importing.importer` starts it.
 """
 
 from __future__ import annotations
 
 import errno
 import logging
-import platform
 import resource
 import sys
 import traceback
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -21,20 +19,21 @@ from pydantic import BaseModel, ConfigDict
 from core.errors import InvalidCheckpoint, StorageUnavailable, VireoError
 from core.processes import die_with_parent, limit_resources
 from core.vocabulary import TemporalKind
-from worker.children.messages import say
+from worker.children.messages import send_message
+from worker.children.packages import installed_packages
 
-FAILED = 70  # exit status: not 1, which is an interpreter's that could not even import this
-_PACKAGES = ("vireo", "torch", "open_clip_torch", "safetensors")
+_FAILED = 70  # exit status; 1 is that of an interpreter that could not import this module
+_PACKAGES = ("vireo-server", "torch", "open_clip_torch", "safetensors")
 _OPEN_FILES = 256
-_TORCH_BYTES = 8 << 30  # address space that torch takes by itself, its CUDA libraries included
-_PER_BYTE = 8  # address space per byte of the file: half precision becomes single, and stands in three copies at most
+_TORCH_BYTES = 8 << 30  # address space of torch itself, with its CUDA libraries
+_PER_BYTE = 8  # address space per byte of the file: half precision becomes single, in at most three copies
 
 
-class Spec(BaseModel):
+class ImportSpec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     file: Path
-    filename: str  # as the user called it
+    filename: str  # the user's name for it
     output: Path  # an empty directory
     base: str | None
     temporal: TemporalKind | None
@@ -44,23 +43,27 @@ class Spec(BaseModel):
 
 def main() -> int:
     die_with_parent()
-    logging.disable(logging.WARNING)  # open_clip warns of weights that it was told not to load
-    spec = Spec.model_validate_json(sys.argv[1])
-    _confine(spec.file.stat().st_size)
-    import models.files.published.checkpoint  # noqa: F401 -- where torch is missing, this must end before the file is blamed
+    logging.disable(logging.WARNING)  # open_clip warns about weights that it was told not to load
+    spec = ImportSpec.model_validate_json(sys.argv[1])
+    _limit_process(spec.file.stat().st_size)
+    # where torch is missing, the process must end here, before it blames the file
+    import models.files.published.checkpoint  # noqa: F401
 
     try:
-        say("result", **_read(spec))
+        send_message("result", **_read(spec))
     except VireoError as error:
-        say("error", **error.to_dict())
+        send_message("error", **error.to_dict())
     except Exception:
         traceback.print_exc()  # to the worker's log
-        return FAILED
+        return _FAILED
     return 0
 
 
-def _read(spec: Spec) -> dict[str, Any]:
-    """Writes `spec.output`; → what the card must say. Raises: InvalidCheckpoint, StorageUnavailable."""
+def _read(spec: ImportSpec) -> dict[str, Any]:
+    """Writes the version into `spec.output` and returns the facts for its card.
+
+    Raises: InvalidCheckpoint, StorageUnavailable.
+    """
     from models.files.published import checkpoint
     from models.weights.errors import WeightsUnavailable
 
@@ -77,21 +80,21 @@ def _read(spec: Spec) -> dict[str, Any]:
     except MemoryError as error:
         raise _too_big() from error
     except RuntimeError as error:
-        if "allocate memory" in str(error):  # torch's own word for it
+        if "allocate memory" in str(error):  # torch's own message
             raise _too_big() from error
         raise
-    return facts | {"packages": _packages()}
+    return facts | {"packages": installed_packages(_PACKAGES)}
 
 
 def _too_big() -> InvalidCheckpoint:
     return InvalidCheckpoint(
         "Reading the file takes more memory than a checkpoint of its size can need.",
-        hint="Save the state dict alone, in torch's usual format or as safetensors.",
+        hint="Save only the state dict, in torch's usual format or as safetensors.",
     )
 
 
-def _confine(size: int) -> None:
-    """`size`: of the file, bytes."""
+def _limit_process(size: int) -> None:
+    """`size`: bytes of the file."""
     limit_resources(
         {
             resource.RLIMIT_AS: _TORCH_BYTES + _PER_BYTE * size,
@@ -100,18 +103,6 @@ def _confine(size: int) -> None:
             resource.RLIMIT_NOFILE: _OPEN_FILES,
         }
     )
-
-
-def _packages() -> dict[str, str]:
-    return {"python": platform.python_version()} | {name: metadata.version(name) for name in _PACKAGES if _there(name)}
-
-
-def _there(name: str) -> bool:
-    try:
-        metadata.version(name)
-    except metadata.PackageNotFoundError:  # Vireo itself, run from its sources
-        return False
-    return True
 
 
 if __name__ == "__main__":

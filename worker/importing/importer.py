@@ -1,8 +1,8 @@
-"""A job of kind `import`, whole: from the checkpoint that the gateway stored to a version in the registry.
+"""A whole job of kind `import`: from the checkpoint that the gateway stored to a version in the registry.
 
-A child process reads the file and writes the version's tensors into a staged directory; the card is written here, and
-the one step that others can see is the publishing. So the child may die and the worker too: the job is done again, and
-has the same version number.
+A child process reads the file and writes the version's tensors into a staged directory. This process writes the card
+and publishes the directory, which is the only step that others can see. So the child and the worker may both die: the
+job is then repeated and gets the same version number.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from core.registry import CARD, Card, Registry, Version
 from core.settings import Settings
 from core.storage import Store
 from core.training_requests import ImportRequest
-from worker.children.messages import hear
-from worker.importing.import_child import Spec
+from worker.children.messages import parse_message
+from worker.importing.import_child import ImportSpec
 from worker.jobs.attempt import Interrupted
 from worker.jobs.cancellation import CancelToken
 
 _PROJECT = Path(__file__).resolve().parents[2]
-_PASSED_ON = (  # of the environment, which may hold secrets: what Python needs to start, and where the hub's cache is
+_INHERITED_VARIABLES = (  # what Python needs to start, and where the hub's cache is; the others may hold secrets
     "PATH",
     "HOME",
     "TMPDIR",
@@ -44,16 +44,16 @@ _PASSED_ON = (  # of the environment, which may hold secrets: what Python needs 
 )
 _CHILD_ENVIRONMENT = SAFE_PATH | {
     "PYTHONPATH": str(_PROJECT),
-    "OMP_WAIT_POLICY": "PASSIVE",  # it shares the cores with decoders
+    "OMP_WAIT_POLICY": "PASSIVE",  # the child shares the cores with decoders
     "HF_HUB_OFFLINE": "1",
     "CUDA_VISIBLE_DEVICES": "",
 }
-_PATIENCE = 180.0  # seconds for whatever the size: importing torch takes most of them on a busy machine
-_SLOWEST = 4 << 20  # bytes per second that any machine reads, checks and writes
-_NEVER_STARTED = 1  # exit status of an interpreter that could not import the child
+_BASE_SECONDS = 180.0  # for a file of any size: importing torch takes most of it on a busy machine
+_MIN_BYTES_PER_SECOND = 4 << 20  # every machine reads, checks and writes at least as fast
+_IMPORT_FAILED = 1  # exit status of an interpreter that could not import the child
 
 
-def import_checkpoint(
+def run_import(
     request: ImportRequest,
     job: str,
     *,
@@ -62,39 +62,39 @@ def import_checkpoint(
     claim: Callable[[], int],
     settings: Settings,
     token: CancelToken,
-    progress: Callable[[Progress], None],
+    report_progress: Callable[[Progress], None],
 ) -> dict[str, Any]:
-    """`claim`: the number of the version that this job publishes, the same each time it is asked.
+    """`claim`: returns the number of the version that this job publishes, the same number on every call.
 
-    → {"model", "version", "architecture", "temporal", "frames", "text", "note"}. Raises: InvalidCheckpoint, Cancelled
-    (and the file is deleted); StorageUnavailable, WorkerUnavailable, Interrupted, or Cancelled because the worker
-    leaves (and it is kept for another try).
+    Returns {"model", "version", "architecture", "temporal", "frames", "text", "note"}.
+    Raises: InvalidCheckpoint or Cancelled (the file is deleted); StorageUnavailable, WorkerUnavailable, Interrupted, or
+    Cancelled because the worker stops (the file stays for another attempt).
     """
     token.check()
     try:
         file = store.local_path(request.file)
     except FileNotFoundError:
-        return _done_before(request, job, registry, claim)
+        return _find_earlier_result(request, job, registry, claim)
     try:
         _check_classes(request.classes)
-        progress(Progress(phase="preparing"))
+        report_progress(Progress(phase="preparing"))
         with store.stage_tree() as directory:
             facts = _read(file, directory, request, settings, token)
             token.check()
-            progress(Progress(phase="publishing"))
+            report_progress(Progress(phase="publishing"))
             version = Version(request.name, claim())
             card = _card(request, job, version, facts)
             (directory / CARD).write_text(card.model_dump_json(indent=1), encoding="utf-8")
             registry.publish(directory, version)
     except InvalidRequest:
-        _drop(request, store, file)
+        _delete_file(request, store, file)
         raise
     except Cancelled:
-        if not token.leaving:
-            _drop(request, store, file)
+        if not token.worker_stopping:
+            _delete_file(request, store, file)
         raise
-    _drop(request, store, file)
-    return _answer(registry.card(version))
+    _delete_file(request, store, file)
+    return _result(registry.card(version))
 
 
 def _check_classes(classes: tuple[str, ...]) -> None:
@@ -102,9 +102,9 @@ def _check_classes(classes: tuple[str, ...]) -> None:
     seen: set[str] = set()
     for index, name in enumerate(classes):
         if not name.strip() or name in seen:
-            what = "stands there twice" if name in seen else "is empty"
+            what = "is listed twice" if name in seen else "is empty"
             raise InvalidCheckpoint(
-                f"classes[{index}] {what}.", hint="One name per class.", field="classes", index=index
+                f"classes[{index}] {what}.", hint="Give each class one name, once.", field="classes", index=index
             )
         seen.add(name)
 
@@ -112,9 +112,11 @@ def _check_classes(classes: tuple[str, ...]) -> None:
 def _read(
     file: Path, directory: Path, request: ImportRequest, settings: Settings, token: CancelToken
 ) -> dict[str, Any]:
-    """What the child says of the file. Raises: InvalidCheckpoint, StorageUnavailable, WorkerUnavailable, Interrupted,
-    Cancelled."""
-    spec = Spec(
+    """What the child found out about the file, for the card.
+
+    Raises: InvalidCheckpoint, StorageUnavailable, WorkerUnavailable, Interrupted, Cancelled.
+    """
+    spec = ImportSpec(
         file=file.absolute(),
         filename=request.filename,
         output=directory.absolute(),
@@ -123,10 +125,10 @@ def _read(
         frames=request.frames,
         data_dir=settings.data_dir.absolute(),
     )
-    deadline = time.monotonic() + _PATIENCE + file.stat().st_size / _SLOWEST
+    deadline = time.monotonic() + _BASE_SECONDS + file.stat().st_size / _MIN_BYTES_PER_SECOND
     with subprocess.Popen(
         python_module("worker.importing.import_child", spec.model_dump_json()),
-        env=_CHILD_ENVIRONMENT | {name: os.environ[name] for name in _PASSED_ON if name in os.environ},
+        env=_CHILD_ENVIRONMENT | {name: os.environ[name] for name in _INHERITED_VARIABLES if name in os.environ},
         cwd=directory,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -138,7 +140,7 @@ def _read(
         alarm.daemon = True
         alarm.start()
         try:
-            with token.stopping(child.kill):
+            with token.on_cancel(child.kill):
                 facts = _listen(child)
                 status = child.wait()
         finally:
@@ -150,11 +152,11 @@ def _read(
 
 
 def _listen(child: subprocess.Popen[str]) -> dict[str, Any] | None:
-    """Until it ends; None where it did not say what it found. Raises: VireoError, the child's."""
+    """Read messages until the child ends. None if it sent no result. Raises: VireoError that the child sent."""
     assert child.stdout is not None
     facts = None
     for line in child.stdout:
-        message = hear(line)
+        message = parse_message(line)
         if message and message["name"] == "error":
             raise VireoError.from_dict(message["data"])
         if message and message["name"] == "result":
@@ -163,15 +165,17 @@ def _listen(child: subprocess.Popen[str]) -> dict[str, Any] | None:
 
 
 def _explain(status: int, *, late: bool) -> NoReturn:
-    """Why a child ended without a word. Raises: always one of them."""
+    """Raises: the error that explains why the child ended without a result."""
     if late:
-        raise InvalidCheckpoint("Reading the file takes too long.", hint="Save the state dict alone.")
-    if status == -signal.SIGKILL:  # by a person, or by the kernel for its memory: the next attempt may fare better
+        raise InvalidCheckpoint(
+            "Reading the file takes too long.", hint="Save only the state dict, and import that file."
+        )
+    if status == -signal.SIGKILL:  # by a person, or by the kernel for lack of memory: the next attempt may succeed
         raise Interrupted("the child that reads the checkpoint was killed")
-    if status == _NEVER_STARTED:
-        raise WorkerUnavailable("The worker cannot read checkpoints; its log has the reason.")
+    if status == _IMPORT_FAILED:
+        raise WorkerUnavailable("The worker cannot read checkpoints.", hint="The worker's log has the reason.")
     raise InvalidCheckpoint(
-        "Reading the file crashed.", hint="Save the state dict alone, in torch's usual format or as safetensors."
+        "Reading the file crashed.", hint="Save only the state dict, in torch's usual format or as safetensors."
     )
 
 
@@ -192,20 +196,22 @@ def _card(request: ImportRequest, job: str, version: Version, facts: dict[str, A
     )
 
 
-def _done_before(request: ImportRequest, job: str, registry: Registry, claim: Callable[[], int]) -> dict[str, Any]:
-    """The file is gone: an attempt that died afterwards may have published the version. Raises: InvalidCheckpoint."""
+def _find_earlier_result(
+    request: ImportRequest, job: str, registry: Registry, claim: Callable[[], int]
+) -> dict[str, Any]:
+    """The file is gone. An earlier attempt may have published the version before it died. Raises: InvalidCheckpoint."""
     version = Version(request.name, claim())
     if version.version in registry.versions(version.name) and (card := registry.card(version)).job == job:
-        return _answer(card)
-    raise InvalidCheckpoint("The file is not stored (any more).", hint="Send it again.")
+        return _result(card)
+    raise InvalidCheckpoint("The file is no longer stored.", hint="Upload it again.")
 
 
-def _drop(request: ImportRequest, store: Store, file: Path) -> None:
+def _delete_file(request: ImportRequest, store: Store, file: Path) -> None:
     store.delete(request.file)
-    file.unlink(missing_ok=True)  # of a remote store, the copy on this machine
+    file.unlink(missing_ok=True)  # the local copy, if the store is remote
 
 
-def _answer(card: Card) -> dict[str, Any]:
+def _result(card: Card) -> dict[str, Any]:
     return {
         "model": f"{card.name}:{card.version}",
         "version": card.version,

@@ -58,7 +58,7 @@ class Batcher:
             for entry in slices:
                 entry.done.cancel()
 
-        with token.stopping(withdraw):
+        with token.on_cancel(withdraw):
             with self._closing:
                 alone = self._closed
                 if not alone:

@@ -151,7 +151,7 @@ def _decode(
         raise UnknownVideo(f"The video {video_id(sha256)} is not stored (any more).", hint="Upload it again.") from None
     decoding = runtime.decoders.submit(path, profile=loaded.recognizer.profile, views=views, frames=frames)
     try:
-        with token.stopping(decoding.cancel):
+        with token.on_cancel(decoding.cancel):
             return decoding.result()
     except (UndecodableVideo, VideoTooLarge) as error:
         DECODE_FAILURES.labels(error.details.get("reason", "unknown")).inc()

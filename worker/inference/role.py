@@ -21,7 +21,7 @@ class Inference:
         self._settings = settings
         self._heartbeat = heartbeat
         self._stopped = threading.Event()
-        self._runtime = Runtime.open(settings, lambda detail: heartbeat.say(detail=detail))
+        self._runtime = Runtime.open(settings, lambda detail: heartbeat.update(detail=detail))
         self.concurrency = settings.worker_threads
 
     @property
@@ -51,9 +51,9 @@ class Inference:
         try:
             loaded = self._runtime.shelf.get(None)
         except VireoError as error:
-            self._heartbeat.say(state="failed", detail=error.message, error=error.to_dict(), models=names)
+            self._heartbeat.update(state="failed", detail=error.message, error=error.to_dict(), models=names)
             return False
-        self._heartbeat.say(
+        self._heartbeat.update(
             state="ready",
             detail=f"{loaded.ref.name} is loaded",
             error=None,

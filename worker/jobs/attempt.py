@@ -1,5 +1,6 @@
-"""The task that a queue delivers: a job id in, a finished job record out. It never raises: a job that cannot be
-answered carries its error as data.
+"""One attempt at a job: `run_job` gets a job id from the queue and leaves a finished job record.
+
+It never raises: a job that cannot be answered carries its error as data.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from core.errors import Cancelled, VireoError
 from core.records import Job
 from core.state import lifecycle
 from worker.jobs.book import JobBook
-from worker.jobs.cancellation import Cancellations, CancelToken
+from worker.jobs.cancellation import CancelToken, RunningJobs
 from worker.jobs.reporter import Reporter, Superseded
 
 log = logging.getLogger(__name__)
@@ -22,13 +23,13 @@ Handler = Callable[[Job, CancelToken, Reporter], dict[str, Any]]
 
 
 class Interrupted(Exception):
-    """What the job ran in died under it. It is to be started again, from what it had secured."""
+    """The child process that ran the job died. The job is started again, from its last checkpoint if it has one."""
 
 
-def run_job(handlers: Mapping[str, Handler], book: JobBook, running: Cancellations, job_id: str) -> bool:
-    """Do a job, once: a second delivery of a message that was already served changes nothing.
+def run_job(handlers: Mapping[str, Handler], book: JobBook, running: RunningJobs, job_id: str) -> bool:
+    """Run a job once. A second delivery of a message that was already handled changes nothing.
 
-    True if the job was given back, and its message is to be sent again.
+    Returns True if the job was put back into the queue, so that the caller must send its message again.
     """
     with running.token(job_id) as token:
         attempt = book.start(job_id)
@@ -36,33 +37,37 @@ def run_job(handlers: Mapping[str, Handler], book: JobBook, running: Cancellatio
         if job is None:
             return False
         try:
-            _refuse_killers(book.stuck(job_id))
+            _check_attempts(book.attempts_since_checkpoint(job_id))
             if book.cancel_requested(job_id):
-                token.trip()
+                token.cancel()
             token.check()
             book.succeed(job, handlers[job.kind](job, token, Reporter(book, job_id, attempt)))
         except Superseded:
-            log.warning("%s belongs to another worker by now", job_id)
+            log.warning("%s now belongs to another worker", job_id)
         except Cancelled as error:
-            if token.leaving:
-                log.info("%s is given back, because this worker stops", job_id)
-                return book.release(job_id, attempt, innocent=True)
+            if token.worker_stopping:
+                log.info("%s goes back into the queue because this worker stops", job_id)
+                return book.release(job_id, attempt, counts_as_failure=False)
             book.fail(job, error)
         except Interrupted as error:
             log.warning("%s is started again: %s", job_id, error)
-            return book.release(job_id, attempt, innocent=False)
+            return book.release(job_id, attempt, counts_as_failure=True)
         except VireoError as error:
             log.info("%s: %s (%s)", job_id, error.code, error.message)
             book.fail(job, error)
         except Exception:
-            log.exception("%s failed for a reason that nobody foresaw", job_id)
-            book.fail(job, VireoError("Something went wrong inside the worker.", hint=f"Its log names {job_id}."))
+            log.exception("%s failed with an unexpected error", job_id)
+            book.fail(
+                job,
+                VireoError("Something went wrong inside the worker.", hint=f"Look for {job_id} in the worker's log."),
+            )
     return False
 
 
-def _refuse_killers(stuck: int) -> None:
-    if stuck > lifecycle.MAX_ATTEMPTS:
+def _check_attempts(attempts: int) -> None:
+    """Raises: VireoError where the job has failed too often without saving a checkpoint."""
+    if attempts > lifecycle.MAX_ATTEMPTS:
         raise VireoError(
-            f"This job was given up: {lifecycle.MAX_ATTEMPTS} workers died while they had it.",
-            hint="The worker's log has the last words of each. Too little memory is the usual cause.",
+            f"This job was given up: {lifecycle.MAX_ATTEMPTS} workers died while they ran it.",
+            hint="The workers' logs show why each of them died. Too little memory is the usual cause.",
         )

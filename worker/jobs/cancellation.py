@@ -1,7 +1,7 @@
-"""Cancelling what runs: a token per job, and one listener that trips tokens when somebody asks.
+"""Cancelling running jobs: a token per job, and one listener that cancels tokens when a user asks for it.
 
-A token is checked between stages and calls back into whatever is under way (the decode child is killed, a waiting
-batch entry withdrawn), so a client that goes away stops costing within a second.
+A job checks its token between stages. The token also stops whatever is running at that moment (it kills the decode
+child or withdraws a waiting batch entry), so a job costs nothing more within a second after its client disconnects.
 """
 
 from __future__ import annotations
@@ -22,32 +22,35 @@ log = logging.getLogger(__name__)
 class CancelToken:
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._tripped = False
+        self._cancelled = False
         self._stop: Callable[[], object] | None = None
-        self.leaving = False
-        """Tripped because this worker stops, not because somebody cancelled: another one can go on with the job."""
+        self.worker_stopping = False
+        """The token was cancelled because this worker stops and not by a user: another worker can continue the job."""
 
-    def trip(self, *, leaving: bool = False) -> None:
+    def cancel(self, *, worker_stopping: bool = False) -> None:
         with self._lock:
-            if not self._tripped:  # the first reason counts; a worker may be told to stop twice
-                self.leaving = leaving
-            self._tripped = True
+            if not self._cancelled:  # the first reason counts; a worker may be told to stop twice
+                self.worker_stopping = worker_stopping
+            self._cancelled = True
             stop = self._stop
         if stop:
             stop()
 
     def check(self) -> None:
         """Raises: Cancelled."""
-        if self._tripped:
-            raise Cancelled("The job was cancelled.", hint="Send it again if that was not meant.")
+        if self._cancelled:
+            raise Cancelled("The job was cancelled.", hint="Send the request again if you still need the answer.")
 
     @contextmanager
-    def stopping(self, stop: Callable[[], object]) -> Iterator[None]:
-        """While the block runs, a trip also calls `stop`. Raises: Cancelled if tripped before or meanwhile."""
+    def on_cancel(self, stop: Callable[[], object]) -> Iterator[None]:
+        """While the block runs, `cancel` also calls `stop`.
+
+        Raises: Cancelled, if `cancel` was called before or during the block.
+        """
         with self._lock:
             self._stop = stop
         try:
-            self.check()  # after `stop` is in place, so that no trip falls between the two
+            self.check()  # after `stop` is in place, so that no cancellation is lost between the two
             yield
         finally:
             with self._lock:
@@ -55,8 +58,8 @@ class CancelToken:
         self.check()
 
 
-class Cancellations:
-    """The tokens of the jobs that run in this process."""
+class RunningJobs:
+    """The jobs that run in this process, each with its cancel token."""
 
     def __init__(self) -> None:
         self._tokens: dict[str, CancelToken] = {}
@@ -70,27 +73,27 @@ class Cancellations:
             self._tokens.pop(job_id, None)
 
     @property
-    def running(self) -> list[str]:
+    def ids(self) -> list[str]:
         return list(self._tokens)
 
-    def trip(self, job_id: str) -> None:
+    def cancel(self, job_id: str) -> None:
         if token := self._tokens.get(job_id):
             log.info("cancelling %s", job_id)
-            token.trip()
+            token.cancel()
 
-    def leave(self) -> None:
-        """Trip every token, because this worker is asked to stop."""
+    def release_all(self) -> None:
+        """Stop every job because this worker stops: another worker continues them."""
         for token in list(self._tokens.values()):
-            token.trip(leaving=True)
+            token.cancel(worker_stopping=True)
 
     def listen(self, client: redis.Redis, stopped: threading.Event) -> None:
-        """Trip tokens as cancel messages arrive, until `stopped`. A lost connection is taken up again."""
+        """Cancel tokens as cancel messages arrive, until `stopped` is set. A lost connection is opened again."""
         while not stopped.is_set():
             try:
                 with client.pubsub(ignore_subscribe_messages=True) as channel:  # type: ignore[no-untyped-call]
                     channel.subscribe(keys.CANCEL_CHANNEL)
                     while not stopped.is_set():
                         if message := channel.get_message(timeout=1.0):
-                            self.trip(message["data"])
+                            self.cancel(message["data"])
             except redis.RedisError:
                 stopped.wait(1.0)

@@ -1,4 +1,4 @@
-"""Connections to Redis for a worker: those that must not lose a job are patient, those for caches give up at once."""
+"""Connections of a worker to Redis: a connection for jobs retries, a connection for caches fails at once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from redis.retry import Retry
 
 
 def connect(url: str, *, decode: bool, patient: bool = True) -> redis.Redis:
-    """`decode`: answers as str; `patient`: ride out a restart of Redis (about 20 seconds) instead of failing."""
+    """`decode`: replies are str instead of bytes; `patient`: retry through a restart of Redis (about 20 seconds)."""
     retry = Retry(ExponentialBackoff(cap=2.0, base=0.05), 15 if patient else 0)
     return redis.Redis.from_url(
         url, decode_responses=decode, retry=retry, socket_connect_timeout=5, health_check_interval=30

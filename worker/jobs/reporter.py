@@ -1,7 +1,7 @@
-"""What a job that takes long says while it runs: progress into its record, events into its stream.
+"""What a long job reports while it runs: progress goes into its record, events go into its stream.
 
-A worker that was believed dead (its lease ran out) may still be alive. Its job then belongs to another attempt, and
-whatever it says is refused: it must stop, and must not end the job.
+A worker whose lease ran out may still be alive. Its job then belongs to another attempt and its reports are refused: it
+must stop, and it must not finish the job.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from worker.jobs.book import JobBook
 
 
 class Superseded(Exception):
-    """The job has been given to another worker, or has ended."""
+    """The job belongs to another attempt, or has ended."""
 
 
 class Reporter:
@@ -25,12 +25,12 @@ class Reporter:
     def progress(self, progress: Progress) -> None:
         """Raises: Superseded."""
         data = progress.model_dump(mode="json", exclude_none=True)
-        self._say("progress", data, data)
+        self._report("progress", data, data)
 
-    def event(self, name: str, data: Any, *, secured: bool = False) -> None:
-        """`secured`: what was done so far survives a worker's death. Raises: Superseded."""
-        self._say(name, data, None, secured=secured)
+    def event(self, name: str, data: Any, *, checkpoint_saved: bool = False) -> None:
+        """`checkpoint_saved`: the work done so far survives a worker's death. Raises: Superseded."""
+        self._report(name, data, None, checkpoint_saved=checkpoint_saved)
 
-    def _say(self, name: str, data: Any, progress: dict[str, Any] | None, *, secured: bool = False) -> None:
-        if not self._book.report(self._job_id, self.attempt, name, data, progress, secured=secured):
+    def _report(self, name: str, data: Any, progress: dict[str, Any] | None, *, checkpoint_saved: bool = False) -> None:
+        if not self._book.report(self._job_id, self.attempt, name, data, progress, checkpoint_saved=checkpoint_saved):
             raise Superseded(self._job_id)

@@ -1,4 +1,4 @@
-"""A decoded frame → the sRGB pixels a player would show: colour matrix and range, alpha, pixel aspect, orientation."""
+"""From a decoded frame to the sRGB pixels of a player: colour matrix and range, alpha, pixel aspect, orientation."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from av.sidedata.sidedata import Type as SideDataType
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
-UInt8Array = npt.NDArray[np.uint8]
+from models.frames.arrays import UInt8Array
 
 _UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED
 _RGB = 0  # AVCOL_SPC_RGB
-_HD_HEIGHT = 577  # PAL has 576 lines: above that, an untagged stream is HD and so BT.709, as players assume
+_HD_HEIGHT = 577  # PAL has 576 lines; players assume that an untagged stream with more lines is HD and so BT.709
 _MATRICES = {
     1: Colorspace.ITU709,
     4: Colorspace.FCC,
@@ -25,8 +24,8 @@ _MATRICES = {
     7: Colorspace.SMPTE240M,
     9: Colorspace.BT2020,
     10: Colorspace.BT2020,
-}  # AVColorSpace → swscale's own numbering, which PyAV hands through unmapped
-_MAX_ASPECT = 4.0  # a pixel more oblong than this is a broken header, not a lens
+}  # AVColorSpace → the numbers of swscale, to which PyAV does not map
+_MAX_ASPECT = 4.0  # a more oblong pixel means a broken header, not a lens
 _QUALITY = Interpolation.BILINEAR  # 0.6 ms for a 1080p frame; with ACCURATE_RND 5 to 15 ms, for 2 levels at most
 
 
@@ -47,7 +46,7 @@ class _Orientation:
 
     @property
     def rotation(self) -> int:
-        """Degrees clockwise; a mirrored frame counts as its rotation after mirroring left and right."""
+        """Degrees clockwise. For a mirrored frame: the rotation after mirroring left and right."""
         return (90 if self.flip_x else 270) if self.transpose else (180 if self.flip_y else 0)
 
 

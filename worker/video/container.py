@@ -1,7 +1,7 @@
-"""What a file is, before any of its frames is wanted: its video stream, size and length, or why not, in words.
+"""Opening a video file: its video stream, size and length, or an error that says why it has none.
 
-A hostile file may only ever be read itself: the demuxer must be on our list (a playlist, a concat script or an SVG
-would open other files or addresses) and the only protocol is `file`. Nothing here shows a path or a stack trace.
+A hostile file must not open other files or addresses, as a playlist, a concat script or an SVG would. So the demuxer
+must be on our list, and `file` is the only protocol. No error message contains a path or a stack trace.
 """
 
 from __future__ import annotations
@@ -41,16 +41,16 @@ DEMUXERS = (
     "dv",
     "rm",
 )
-"""Self-contained formats only. hls, dash, concat, image2, sdp, lavfi … are absent on purpose."""
+"""Only self-contained formats. hls, dash, concat, image2, sdp, lavfi and others are left out on purpose."""
 
-_FORMATS = "MP4, MOV, MKV, WebM, AVI, GIF and MPEG-TS files are understood. Is the upload complete?"
+_FORMATS = "MP4, MOV, MKV, WebM, AVI, GIF and MPEG-TS files are supported. Check that the upload is complete."
 _SIGNATURES = ((4, b"ftyp", "MP4"), (0, b"\x1aE\xdf\xa3", "WebM or MKV"), (0, b"RIFF", "AVI"), (0, b"GIF8", "GIF"))
-_NOT_THE_VIDEO = Disposition.attached_pic | Disposition.still_image | Disposition.timed_thumbnails
+_STILL_PICTURES = Disposition.attached_pic | Disposition.still_image | Disposition.timed_thumbnails
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """Above these a video is refused, not decoded."""
+class VideoLimits:
+    """A video above these limits is refused without decoding it."""
 
     max_pixels: int = 4096 * 2304  # of one frame
     max_seconds: float = 3600.0
@@ -71,38 +71,38 @@ class VideoInfo:
     has_audio: bool
 
     def with_geometry(self, geometry: Geometry) -> VideoInfo:
-        """The same, with the size and rotation of a really decoded frame."""
+        """The same facts, with the size and rotation of a decoded frame."""
         return replace(self, width=geometry.width, height=geometry.height, rotation=geometry.rotation)
 
     def with_timing(self, duration: float, frames: int) -> VideoInfo:
-        """The same, with what the packets really hold."""
+        """The same facts, with the duration and number of frames that the packets have."""
         return replace(self, duration=duration, frames=frames, fps=self.fps or round(frames / duration, 3))
 
 
-class Video:
-    """An open file and its one video stream; every other stream is told to stay unread. Use as a context manager:
-    containers that stay open grow (SlowFast#626).
+class VideoFile:
+    """An open file and its video stream. The other streams are not read. Use it as a context manager, because
+    containers that stay open leak memory (SlowFast#626).
 
-    Raises: UndecodableVideo, VideoTooLarge (by the header alone, before any frame is decoded).
+    Raises: UndecodableVideo, VideoTooLarge (from the header, before any frame is decoded).
     """
 
-    def __init__(self, path: Path, limits: Limits) -> None:
+    def __init__(self, path: Path, limits: VideoLimits) -> None:
         self.path, self.limits = path, limits
         self.container = _open(path)
         try:
             self.stream = _video_stream(self.container)
             _check_limits(self, limits)
-            self._ignore_others()
+            self._discard_others()
         except BaseException:
             self.container.close()
             raise
 
     def reopen(self) -> None:
-        """Back to the first packet, for formats where seeking is no better than a guess."""
+        """Go back to the first packet, for formats where seeking is unreliable."""
         self.container.close()
         self.container = _open(self.path)
-        self.stream = self.container.streams.video[self._rank]
-        self._ignore_others()
+        self.stream = self.container.streams.video[self._stream_number]
+        self._discard_others()
 
     def __enter__(self) -> Self:
         return self
@@ -116,13 +116,13 @@ class Video:
 
     @property
     def seconds(self) -> float | None:
-        """Length that the header promises; None where it is silent."""
+        """The length that the header declares; None if it declares none."""
         if self.stream.duration and self.stream.time_base:
             return float(self.stream.duration * self.stream.time_base)
         return self.container.duration / av.time_base if self.container.duration else None
 
     def describe(self) -> VideoInfo:
-        """What the header says; `duration` is 0.0 and `frames` None where it is silent."""
+        """The facts in the header; `duration` is 0.0 and `frames` None if it does not declare them."""
         codec, rate = self.stream.codec_context, self.stream.average_rate or self.stream.guessed_rate
         return VideoInfo(
             duration=round(self.seconds or 0.0, 6),
@@ -137,29 +137,29 @@ class Video:
         )
 
     def undecodable(self, what: str, reason: str, hint: str | None = None) -> UndecodableVideo:
-        """The error that names this stream."""
+        """An error that names this stream."""
         return UndecodableVideo(
             f"{self.label.capitalize()} cannot be decoded: {what}.", hint=hint, reason=reason, stream=self.stream.index
         )
 
-    def _ignore_others(self) -> None:
-        self._rank = self.container.streams.video.index(self.stream)
+    def _discard_others(self) -> None:
+        self._stream_number = self.container.streams.video.index(self.stream)
         for other in self.container.streams:
             if other.index != self.stream.index:
                 other.discard = Discard.all
 
 
-def probe(path: Path, limits: Limits) -> VideoInfo:
-    """What the header says, without decoding: the size is that of the stored frames.
+def read_video_info(path: Path, limits: VideoLimits) -> VideoInfo:
+    """The facts in the header, without decoding. The size is that of the stored frames.
 
     Raises: UndecodableVideo, VideoTooLarge.
     """
-    with Video(path, limits) as video:
+    with VideoFile(path, limits) as video:
         return video.describe()
 
 
 def container_name(container: InputContainer) -> str:
-    """One name of the format; the MOV family goes by MP4 unless its brand is QuickTime's."""
+    """One name for the format. The MOV family is called MP4 unless its brand is QuickTime's."""
     name = container.format.name.split(",")[0]
     if name == "mov" and not container.metadata.get("major_brand", "").startswith("qt"):
         return "mp4"
@@ -167,19 +167,19 @@ def container_name(container: InputContainer) -> str:
 
 
 def codec_name(stream: VideoStream) -> str:
-    """The format's name, not the library's that decodes it."""
+    """The name of the coding format, not that of the library that decodes it."""
     name = stream.codec_context.name
     return {"libdav1d": "av1", "libvpx-vp9": "vp9", "libvpx": "vp8"}.get(name, name)
 
 
-def in_words(error: FFmpegError) -> str:
-    """What the library says, without the file's path, which `str(error)` would show."""
+def describe_error(error: FFmpegError) -> str:
+    """The library's message without the file's path, which `str(error)` contains."""
     return (error.strerror or "unknown error").strip().rstrip(".").lower()
 
 
-def too_many_pixels(width: int, height: int, limits: Limits) -> VideoTooLarge:
+def too_many_pixels(width: int, height: int, limits: VideoLimits) -> VideoTooLarge:
     return VideoTooLarge(
-        f"Frames of {width}×{height} pixels are above the limit of {limits.max_pixels} pixels.",
+        f"The frames have {width}×{height} pixels, above the limit of {limits.max_pixels} pixels.",
         hint="Scale the video down before sending it.",
         limit=limits.max_pixels,
         reason="too_many_pixels",
@@ -188,7 +188,7 @@ def too_many_pixels(width: int, height: int, limits: Limits) -> VideoTooLarge:
     )
 
 
-def too_long(seconds: float, limits: Limits) -> VideoTooLarge:
+def too_long(seconds: float, limits: VideoLimits) -> VideoTooLarge:
     return VideoTooLarge(
         f"The video lasts {seconds:.1f} s, above the limit of {limits.max_seconds:g} s.",
         hint="Cut the video into shorter parts.",
@@ -200,35 +200,35 @@ def too_long(seconds: float, limits: Limits) -> VideoTooLarge:
 
 def _open(path: Path) -> InputContainer:
     if not path.is_file():
-        raise StorageUnavailable("The stored video is gone.", hint="Upload it again.")
+        raise StorageUnavailable("The video is no longer stored.", hint="Upload it again.")
     if path.stat().st_size == 0:
         raise UndecodableVideo("The file is empty.", reason="empty_file", stream=None)
     options = {"format_whitelist": ",".join(DEMUXERS), "protocol_whitelist": "file"}
     try:
-        # "file:" keeps a name such as "concat:a|b" from being read as a protocol
+        # with "file:", a name such as "concat:a|b" is not read as a protocol
         return av.open(f"file:{path}", "r", container_options=options, metadata_errors="replace")
     except FFmpegError as error:
-        # an ArgumentError is how the library says: known, but not on the list
-        kind = None if isinstance(error, ArgumentError) else _begins_like(path)
+        # an ArgumentError means: the library knows the format, but it is not on our list
+        kind = None if isinstance(error, ArgumentError) else _guess_format(path)
         if kind is None:
-            message, reason = "This is not a video in a format that is understood.", "not_a_video"
+            message, reason = "This is not a video in a supported format.", "not_a_video"
         else:
-            message, reason = f"The file begins like {kind}, but it is damaged or was cut off.", "corrupt_container"
+            message, reason = f"The file begins like {kind}, but it is damaged or incomplete.", "corrupt_container"
         raise UndecodableVideo(message, hint=_FORMATS, reason=reason, stream=None) from error
 
 
-def _begins_like(path: Path) -> str | None:
+def _guess_format(path: Path) -> str | None:
     with path.open("rb") as file:
         head = file.read(16)
     return next((kind for at, magic, kind in _SIGNATURES if head[at:].startswith(magic)), None)
 
 
 def _video_stream(container: InputContainer) -> VideoStream:
-    streams = [s for s in container.streams.video if not s.disposition & _NOT_THE_VIDEO]
+    streams = [s for s in container.streams.video if not s.disposition & _STILL_PICTURES]
     if not streams:
-        has = "only sound" if container.streams.audio else "no moving picture"
+        found = "only sound" if container.streams.audio else "no moving picture"
         raise UndecodableVideo(
-            f"The file has no video stream, {has}.",
+            f"The file has no video stream but {found}.",
             reason="no_video_stream",
             stream=None,
             streams=[s.type for s in container.streams],
@@ -237,7 +237,7 @@ def _video_stream(container: InputContainer) -> VideoStream:
     if not decodable:
         raise UndecodableVideo(
             f"There is no decoder for video stream {streams[0].index}.",
-            hint="H.264, HEVC, VP8, VP9, AV1 and MPEG-4 are understood.",
+            hint="H.264, HEVC, VP8, VP9, AV1 and MPEG-4 are supported. Convert the video to one of them.",
             reason="unsupported_codec",
             stream=streams[0].index,
         )
@@ -247,9 +247,9 @@ def _video_stream(container: InputContainer) -> VideoStream:
     )
 
 
-def _check_limits(video: Video, limits: Limits) -> None:
+def _check_limits(video: VideoFile, limits: VideoLimits) -> None:
     width, height = video.stream.codec_context.width, video.stream.codec_context.height
-    if width * height == 0:  # also what the library makes of a size that it could not even address
+    if width * height == 0:  # the library also reports 0 for a size that it cannot address
         raise video.undecodable("it has no usable frame size", "no_frame_size")
     if width * height > limits.max_pixels:
         raise too_many_pixels(width, height, limits)

@@ -1,9 +1,9 @@
-"""Which frames, and the least decoding that yields them.
+"""When each frame is displayed, and the fewest packets that must be decoded for the wanted frames.
 
-A video is laid on a virtual grid of n equal steps, n its number of frames; step i asks for the frame on display at
-start + (i + ½)·D/n. At a constant rate that is frame i, exactly what the papers' index rules mean; at a variable rate
-it is uniform in time. Where the frames are is read without decoding: from the container's index (MP4, MOV), else from
-the packets. Only the groups of pictures that hold a wanted frame are decoded, each up to its last wanted frame.
+A video of n frames and duration D is divided into n equal steps. Step i stands for the frame that is displayed at
+start + (i + ½)·D/n. At a constant frame rate this is frame i, as the papers' index rules assume; at a variable rate the
+steps are uniform in time. The times are read without decoding: from the container's index (MP4, MOV), else from the
+packets. Only the groups of pictures with a wanted frame are decoded, each up to its last wanted frame.
 """
 
 from __future__ import annotations
@@ -14,34 +14,30 @@ from fractions import Fraction
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 from av.error import FFmpegError
 
-from worker.video.container import Video, in_words, too_long
-from worker.video.packets import PacketReader, data
+from models.frames.arrays import BoolArray, FloatArray, IntArray
+from worker.video.container import VideoFile, describe_error, too_long
+from worker.video.packets import PacketReader, demux_packets
 
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
-
-REORDER = 16  # frames: the most that H.264 and HEVC may hold back to sort them for display
-_JUMP_SECONDS = 1.0  # a decode time that falls back further than this is a clock that starts anew, as in joined files
+REORDER = 16  # frames: the most that H.264 and HEVC may hold back for display order
+_JUMP_SECONDS = 1.0  # a decode time that jumps back further means a restarted clock, as in joined files
 
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """All packets of a stream in decode order, each one frame. Times are in ticks of `tick` seconds."""
+    """All packets of a stream in decode order, one frame each. Times are in ticks of `tick` seconds."""
 
-    source: Literal["index", "packets", "count"]  # "count": no usable times, frames are counted as they come out
+    source: Literal["index", "packets", "count"]  # "count": the times are unusable, so decoded frames are counted
     tick: Fraction
     pts: IntArray  # [N]
     dts: IntArray  # [N]
     key: BoolArray  # [N]
-    shown: BoolArray  # [N]: not cut away by an edit list, and decodable
-    positions: IntArray | None  # [N], bytes; None where they do not tell packets apart
+    shown: BoolArray  # [N]: decodable, and not removed by an edit list
+    positions: IntArray | None  # [N], bytes; None if they do not identify packets
     start: int
     end: int
-    exact: bool = True  # False: pts are those of a steady rate and near the wanted frames must be read
+    exact: bool = True  # False: pts assume display in decode order, and must be read near the wanted frames
 
     @property
     def frames(self) -> int:
@@ -52,12 +48,12 @@ class Timeline:
         return float((self.end - self.start) * self.tick)
 
     def times(self, indices: IntArray) -> FloatArray:
-        """Ticks asked for by grid steps, same shape."""
+        """Ticks of the steps `indices`, same shape."""
         grid: FloatArray = indices.astype(np.float64) + 0.5
         return self.start + grid * ((self.end - self.start) / self.frames)
 
     def targets(self, times: FloatArray) -> IntArray:
-        """Ordinals of the packets whose frames are on display at `times`, same shape."""
+        """Ordinals of the packets whose frames are displayed at `times`, same shape."""
         ordinals = np.flatnonzero(self.shown)
         ordinals = ordinals[np.argsort(self.pts[ordinals], kind="stable")]  # in display order
         rank = np.searchsorted(self.pts[ordinals], times, side="right") - 1
@@ -65,31 +61,31 @@ class Timeline:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """Packets first … last are decoded in one go; `wanted` are the ordinals among them whose frames are taken."""
+class PacketRun:
+    """Packets first … last are decoded without a gap; `wanted` are the ordinals among them whose frames are used."""
 
     first: int
     last: int
     wanted: tuple[int, ...]
 
 
-def read_timeline(video: Video) -> Timeline:
-    """From the index where it is complete, else from the packets. Raises: UndecodableVideo, VideoTooLarge."""
+def read_timeline(video: VideoFile) -> Timeline:
+    """Read the index if it is complete, else the packets. Raises: UndecodableVideo, VideoTooLarge."""
     timeline = _from_index(video) or _from_packets(video)
     if timeline.seconds > video.limits.max_seconds:
         raise too_long(timeline.seconds, video.limits)
     return timeline
 
 
-def reader(video: Video, timeline: Timeline) -> PacketReader:
+def packet_reader(video: VideoFile, timeline: Timeline) -> PacketReader:
     # MP4 and Matroska are indexed by display time, the others by decode time
     by_pts = video.container.format.name.startswith(("mov", "matroska"))
     seek_to = timeline.pts if by_pts else timeline.dts
     return PacketReader(video, timeline.positions, seek_to, started=timeline.source != "index")
 
 
-def refine(timeline: Timeline, packets: PacketReader, times: FloatArray) -> Timeline:
-    """The same with exact pts around `times`: an index holds decode times, and B-frames are shown in another order."""
+def with_exact_pts(timeline: Timeline, packets: PacketReader, times: FloatArray) -> Timeline:
+    """The same timeline with exact pts around `times`: an index holds decode times, and B-frames change the order."""
     if timeline.exact:
         return timeline
     pts = timeline.pts.copy()
@@ -103,19 +99,19 @@ def refine(timeline: Timeline, packets: PacketReader, times: FloatArray) -> Time
     return replace(timeline, pts=pts, exact=True)
 
 
-def runs(timeline: Timeline, targets: IntArray) -> list[Run]:
-    """The least runs from keyframes that hold all targets, in decode order."""
+def packet_runs(timeline: Timeline, targets: IntArray) -> list[PacketRun]:
+    """The shortest runs that begin at keyframes and contain all targets, in decode order."""
     wanted = _unique(targets)
     if timeline.source == "count":
-        return [Run(0, len(timeline.pts) - 1, tuple(wanted))]
+        return [PacketRun(0, len(timeline.pts) - 1, tuple(wanted))]
     spans = _merge([(_decode_from(timeline, k), k) for k in wanted])
-    return [Run(a, b, tuple(k for k in wanted if a <= k <= b)) for a, b in spans]
+    return [PacketRun(a, b, tuple(k for k in wanted if a <= k <= b)) for a, b in spans]
 
 
 def _decode_from(timeline: Timeline, ordinal: int) -> int:
     key = _key_before(timeline, ordinal)
     if key > 0 and timeline.pts[ordinal] < timeline.pts[key]:
-        # an open group: shown before its keyframe, so it also leans on the group before
+        # an open group: a frame displayed before its keyframe also references the previous group
         return _key_before(timeline, key - 1)
     return key
 
@@ -139,8 +135,8 @@ def _unique(ordinals: IntArray) -> list[int]:
     return [int(k) for k in np.unique(ordinals)]
 
 
-def _from_index(video: Video) -> Timeline | None:
-    """None where the index is absent, partial (fragments), edited or not to be trusted."""
+def _from_index(video: VideoFile) -> Timeline | None:
+    """None if the index is missing, partial (fragments), edited or implausible."""
     stream, entries = video.stream, video.stream.index_entries
     count, tick = len(entries), stream.time_base
     if not video.container.format.name.startswith("mov") or tick is None or stream.start_time is None:
@@ -150,13 +146,13 @@ def _from_index(video: Video) -> Timeline | None:
     rows = [(e.timestamp, e.pos, e.size, e.is_keyframe, e.is_discard) for e in entries]
     table = np.array(rows, dtype=np.int64)  # [N, 5]
     dts, positions, sizes = table[:, 0], table[:, 1], table[:, 2]
-    there = positions + sizes <= video.path.stat().st_size  # the rest was cut off
-    if table[:, 4].any() or not there[0] or (np.diff(dts) < 0).any() or len(np.unique(positions)) != count:
+    present = positions + sizes <= video.path.stat().st_size  # the other packets were cut off
+    if table[:, 4].any() or not present[0] or (np.diff(dts) < 0).any() or len(np.unique(positions)) != count:
         return None
-    count = count if there.all() else int(np.argmin(there))
+    count = count if present.all() else int(np.argmin(present))
     dts, positions, key = dts[:count], positions[:count], table[:count, 3].astype(bool)
     delay = stream.start_time - int(dts[0])
-    end = stream.start_time + stream.duration if there.all() else int(dts[-1]) + delay + _step(dts)
+    end = stream.start_time + stream.duration if present.all() else int(dts[-1]) + delay + _step(dts)
     return Timeline(
         source="index",
         tick=tick,
@@ -171,31 +167,31 @@ def _from_index(video: Video) -> Timeline | None:
     )
 
 
-def _from_packets(video: Video) -> Timeline:
-    """One pass over the packets, nothing decoded."""
+def _from_packets(video: VideoFile) -> Timeline:
+    """Read all packets once, without decoding."""
     rows: list[tuple[int | None, int | None, int, int, bool, bool]] = []
     try:
-        for packet in data(video):
+        for packet in demux_packets(video):
             position = -1 if packet.pos is None else packet.pos
             flags = packet.is_keyframe, packet.is_discard
             rows.append((packet.pts, packet.dts, packet.duration or 0, position, *flags))
     except FFmpegError as error:
         if not rows:
-            raise video.undecodable(f"no packet could be read: {in_words(error)}", "no_packets") from error
+            raise video.undecodable(f"no packet could be read: {describe_error(error)}", "no_packets") from error
     tick = video.stream.time_base
     if not rows:
-        raise video.undecodable("it holds no data", "no_packets", "Is the upload complete?")
+        raise video.undecodable("it holds no data", "no_packets", "Check that the upload is complete.")
     if tick is None or any(row[0] is None for row in rows):
-        return _counted(len(rows), _frame_seconds(video))
+        return _counted_timeline(len(rows), _frame_seconds(video))
     table = np.array([(p, p if d is None else d, *rest) for p, d, *rest in rows], dtype=np.int64)  # [N, 6]
     pts, key = table[:, 0], table[:, 4].astype(bool)
     ordered = np.sort(pts)
     step = _step(ordered)
     dts = np.array([row[1] for row in rows if row[1] is not None], dtype=np.int64)
-    fallen = len(dts) > 1 and -np.diff(dts).min() * tick > _JUMP_SECONDS
-    far = (ordered[-1] - ordered[0]) * tick > video.limits.max_seconds >= len(rows) * step * tick
-    if fallen or far:
-        return _counted(len(rows), _frame_seconds(video))
+    clock_restarts = len(dts) > 1 and -np.diff(dts).min() * tick > _JUMP_SECONDS
+    implausible = (ordered[-1] - ordered[0]) * tick > video.limits.max_seconds >= len(rows) * step * tick
+    if clock_restarts or implausible:
+        return _counted_timeline(len(rows), _frame_seconds(video))
     shown = _decodable(pts, key) & ~table[:, 5].astype(bool)
     if not shown.any():
         shown = np.ones(len(rows), dtype=bool)
@@ -215,7 +211,7 @@ def _from_packets(video: Video) -> Timeline:
 
 
 def _decodable(pts: IntArray, key: BoolArray) -> BoolArray:
-    """False for what comes before the first keyframe: a stream that was cut out of a longer one."""
+    """False before the first keyframe: the stream was cut out of a longer one."""
     if not key.any():
         return np.ones(len(pts), dtype=bool)
     first = int(np.argmax(key))
@@ -223,18 +219,18 @@ def _decodable(pts: IntArray, key: BoolArray) -> BoolArray:
     return decodable
 
 
-def _counted(count: int, seconds: Fraction) -> Timeline:
-    """No usable times: frame i is the i-th that comes out, `seconds` apart."""
+def _counted_timeline(count: int, seconds: Fraction) -> Timeline:
+    """A timeline without usable times: frame i is the i-th decoded frame, and frames are `seconds` apart."""
     ordinals = np.arange(count, dtype=np.int64)
     key = ordinals == 0
     return Timeline("count", seconds, ordinals, ordinals, key, np.ones(count, dtype=bool), None, start=0, end=count)
 
 
-def _frame_seconds(video: Video) -> Fraction:
+def _frame_seconds(video: VideoFile) -> Fraction:
     rate = video.stream.guessed_rate or video.stream.average_rate
     return 1 / rate if rate else Fraction(1, 25)
 
 
 def _step(ordered: IntArray) -> int:
-    """The usual distance between frames, ticks."""
+    """The median distance between frames, ticks."""
     return max(int(np.median(np.diff(ordered))), 1) if len(ordered) > 1 else 1

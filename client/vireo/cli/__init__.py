@@ -1,1 +1,1 @@
-"""The `vireo` command. It may import the client library."""
+"""The `vireo` command line. It may import the client library, and nothing of the server."""

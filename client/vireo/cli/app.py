@@ -1,21 +1,23 @@
-"""The `vireo` command. Errors are one sentence and a hint, never a stack trace."""
+"""The `vireo` command. An error is printed as one sentence and a hint, never as a stack trace."""
 
 from __future__ import annotations
 
 import sys
-from importlib.metadata import entry_points
+from collections.abc import Callable
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 import typer
 
 from vireo.cli.commands import classify, jobs, models, training, version
+from vireo.cli.console import err
 
 SERVER_COMMANDS = "vireo.commands"
-"""Entry-point group of the commands that `vireo-server` adds, such as `vireo up`."""
+"""Entry-point group of the commands that the distribution `vireo-server` adds, such as `vireo up`."""
 
 
 def build() -> typer.Typer:
-    """The command with everything that is installed here."""
+    """The command line: the client's commands, and those of the server if it is installed."""
     cli = typer.Typer(
         add_completion=False,
         no_args_is_help=True,
@@ -23,7 +25,7 @@ def build() -> typer.Typer:
         help="Tells you what happens in a video, in your own words.",
     )
     for command in entry_points(group=SERVER_COMMANDS):
-        cli.command(command.name)(command.load())
+        _add_server_command(cli, command)
     cli.command("classify")(classify.classify)
     cli.command("train")(training.train)
     cli.command("eval")(training.evaluate)
@@ -38,21 +40,39 @@ def build() -> typer.Typer:
     return cli
 
 
+def _add_server_command(cli: typer.Typer, command: EntryPoint) -> None:
+    """A server that is damaged, or lacks a dependency, must not take the client's commands with it."""
+    try:
+        cli.command(command.name)(command.load())
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        cli.command(command.name, help=f"(cannot be loaded: {reason})")(_unavailable(command.name, reason))
+
+
+def _unavailable(name: str, reason: str) -> Callable[[], None]:
+    def fail() -> None:
+        err.print(f"`vireo {name}` cannot be loaded: {reason}", style="red", highlight=False, markup=False)
+        err.print("  Install the server again, for example with `make run`.", style="dim", markup=False)
+        raise typer.Exit(1)
+
+    return fail
+
+
 def main() -> None:
-    """The entry point: `--labels a b c` is understood as well as `--labels a --labels b`."""
+    """The entry point. It accepts `--labels a b c` as well as `--labels a --labels b --labels c`."""
     build()(spread_labels(sys.argv[1:]))
 
 
 def spread_labels(arguments: list[str]) -> list[str]:
-    """Words behind `--labels VALUE` are labels too, up to the next option or the first that is a file or a URL."""
+    """Repeat `--labels` before each label. The labels end at the next option, file or URL."""
     spread: list[str] = []
-    greedy = False
+    in_labels = False
     for argument in arguments:
         if spread and spread[-1] == "--labels":
-            greedy = True
-        elif greedy and (argument.startswith("-") or "://" in argument or Path(argument).exists()):
-            greedy = False
-        elif greedy:
+            in_labels = True
+        elif in_labels and (argument.startswith("-") or "://" in argument or Path(argument).exists()):
+            in_labels = False
+        elif in_labels:
             spread.append("--labels")
         spread.append(argument)
     return spread

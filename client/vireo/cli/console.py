@@ -1,11 +1,13 @@
-"""How the commands speak: answers on stdout, everything else on stderr, errors as one sentence and a hint."""
+"""What the commands print: answers on stdout; progress and errors on stderr, an error as one sentence and a hint."""
 
 from __future__ import annotations
 
 import json
 import os
+import shlex
+import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,6 +18,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 from vireo.client import Client
 from vireo.errors import VireoError
+from vireo.transfers import TransferProgress
 
 out = Console()
 err = Console(stderr=True)
@@ -29,12 +32,12 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON, 
 
 @contextmanager
 def connected(url: str | None, *, timeout: float = 300.0) -> Iterator[Client]:
-    """A client; an error ends the command with its sentence and status 1."""
+    """A client; an error in the block is printed and ends the command with status 1."""
     try:
         with Client(url or default_url(), timeout=timeout) as client:
             yield client
     except VireoError as error:
-        complain(error)
+        print_error(error)
         raise typer.Exit(1) from None
     except OSError as error:
         err.print(f"{error.filename or 'A file'}: {error.strerror}", style="red", highlight=False, markup=False)
@@ -42,40 +45,55 @@ def connected(url: str | None, *, timeout: float = 300.0) -> Iterator[Client]:
 
 
 def default_url() -> str:
-    """Where `vireo up` would listen here: the address in VIREO_HOST and VIREO_PORT."""
+    """The address on which `vireo up` listens here: VIREO_HOST and VIREO_PORT."""
     host = os.environ.get("VIREO_HOST") or "127.0.0.1"
-    if host in ("0.0.0.0", "::"):  # noqa: S104 -- a server listens there; a client connects to one of its addresses
+    if host in ("0.0.0.0", "::"):  # noqa: S104 -- means "all addresses" to a server; a client needs one
         host = "127.0.0.1"
     return f"http://{f'[{host}]' if ':' in host else host}:{os.environ.get('VIREO_PORT') or 8000}"
 
 
-def complain(error: VireoError, about: str | None = None) -> None:
-    err.print(f"{about}: {error.message}" if about else error.message, style="red", highlight=False, markup=False)
+def program() -> str:
+    """How the user calls this command: `vireo` if it is on PATH, else as it was typed, such as `.venv/bin/vireo`."""
+    typed = Path(sys.argv[0])
+    on_path = shutil.which("vireo")
+    if typed.name != "vireo" or (on_path and Path(on_path).resolve() == typed.resolve()):
+        return "vireo"
+    return shlex.quote(str(typed))
+
+
+def print_error(error: VireoError, subject: str | None = None) -> None:
+    """The message and the hint. `subject`: the file that the error is about."""
+    message = f"{subject}: {error.message}" if subject else error.message
+    err.print(message, style="red", highlight=False, markup=False)
     if error.hint:
         err.print(f"  {error.hint}", style="dim", highlight=False, markup=False)
 
 
 def print_json(value: Any) -> None:
+    """One line of JSON on stdout."""
     sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
 
 
 @contextmanager
-def moving(
+def transfer_bar(
     path: Path | str, *, then: str, verb: str = "uploading", quiet: bool = False
-) -> Iterator[Callable[..., None]]:
-    """A bar for bytes on their way. `then`: what happens once they have all been sent."""
+) -> Iterator[TransferProgress]:
+    """A progress bar for an upload or download; yields the function that moves it.
+
+    `then`: the verb for what happens after the last byte.
+    """
     columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
     name = Path(path).name or str(path)
     with Progress(*columns, console=err, transient=True, disable=quiet) as bar:
         task = bar.add_task(f"{verb} {name}", total=1.0)
 
-        def moved(done: int, size: int) -> None:
-            waiting = done >= size
+        def update(done: int, size: int) -> None:
+            complete = done >= size
             bar.update(
                 task,
                 completed=done,
-                total=None if waiting else size,  # a bar that only moves: nobody knows how long thinking takes
-                description=f"{then if waiting else verb} {name}",
+                total=None if complete else size,  # no total, no percentage: what follows takes an unknown time
+                description=f"{then if complete else verb} {name}",
             )
 
-        yield moved
+        yield update

@@ -1,4 +1,4 @@
-"""A job before your eyes: its event stream as a progress bar, and what it says as lines."""
+"""Follows a job in the terminal: its progress as a bar, its log and validation results as lines."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
+from vireo.answers import result_of
 from vireo.client import Client
-from vireo.errors import VireoError
 from vireo.events import Event
 
 _PHASES = {
@@ -21,7 +21,7 @@ _PHASES = {
 
 
 def follow(client: Client, job_id: str, console: Console, *, quiet: bool = False) -> dict[str, Any]:
-    """The job's result, once it has one. Raises: VireoError, the job's own included; KeyboardInterrupt."""
+    """Show a job until it ends; returns its result. Raises: VireoError, the job's own included; KeyboardInterrupt."""
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False),
@@ -31,16 +31,12 @@ def follow(client: Client, job_id: str, console: Console, *, quiet: bool = False
     )
     with Progress(*columns, console=console, transient=True, disable=quiet) as bar:
         task = bar.add_task("waiting", total=None, detail="")
-        why = (client.job(job_id)["progress"] or {}).get("waiting_for")
-        if why and not quiet:
-            console.print(f"Waiting: {why}.", style="yellow", highlight=False, markup=False)
+        waiting_for = (client.job(job_id)["progress"] or {}).get("waiting_for")
+        if waiting_for and not quiet:
+            console.print(f"Waiting: {waiting_for}.", style="yellow", highlight=False, markup=False)
         for event in client.events(job_id):
             _show(bar, task, event, console, quiet)
-    job = client.job(job_id)
-    if job["error"]:
-        raise VireoError.from_dict(job["error"])
-    result: dict[str, Any] = job["result"]
-    return result
+    return result_of(client.job(job_id))
 
 
 def _show(bar: Progress, task: TaskID, event: Event, console: Console, quiet: bool) -> None:
@@ -52,12 +48,12 @@ def _show(bar: Progress, task: TaskID, event: Event, console: Console, quiet: bo
         bar.update(task, description=_PHASES.get(phase, phase), total=total, completed=done, detail=detail(event.data))
     elif event.event == "state":
         bar.update(task, description="running" if event.data == "running" else str(event.data))
-    elif not quiet and (line := said(event)):
+    elif not quiet and (line := event_line(event)):
         console.print(line, style="dim", highlight=False, markup=False)
 
 
 def detail(progress: dict[str, Any]) -> str:
-    """`epoch 1.5/5 · loss 0.812 · lr 4.0e-05 · 12.1 clips/s · 5 min left`, as far as it is known."""
+    """`epoch 1.5/5 · loss 0.812 · lr 4.0e-05 · 12.1 clips/s · 5 min left`, without the parts that are not known."""
     parts: list[str] = []
     if progress.get("epochs"):
         parts.append(f"epoch {progress.get('epoch', 0):.1f}/{progress['epochs']:g}")
@@ -71,8 +67,8 @@ def detail(progress: dict[str, Any]) -> str:
     return " · ".join(parts)
 
 
-def said(event: Event) -> str | None:
-    """A line for what should stay on the screen."""
+def event_line(event: Event) -> str | None:
+    """The line that an event leaves on the screen; None if it leaves none."""
     if event.event == "log":
         return str(event.data.get("message", ""))
     if event.event == "metric" and event.data.get("split") == "val":
@@ -82,6 +78,7 @@ def said(event: Event) -> str | None:
 
 
 def duration(seconds: float) -> str:
+    """`45 s`, `12 min` or `1.5 h`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,4 +1,4 @@
-"""What a dataset's report, a training's and an evaluation's result look like in a terminal."""
+"""Prints a dataset's findings, and the results of training and evaluation, in the terminal."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _BASE_TO_NOVEL = {"base": "trained classes", "novel": "classes left out", "harmo
 _STYLES = {"error": "red", "warning": "yellow", "info": "dim"}
 
 
-def findings(found: Sequence[Mapping[str, Any]], console: Console) -> None:
-    """One line each; paths only of what is wrong."""
-    for finding in found:
+def print_findings(findings: Sequence[Mapping[str, Any]], console: Console) -> None:
+    """One line per finding; warnings and errors also name the first five paths."""
+    for finding in findings:
         style = _STYLES.get(finding["severity"], "")
         console.print(f"{finding['severity']}: {finding['message']}", style=style, highlight=False, markup=False)
         paths = finding.get("paths") or ()
@@ -25,32 +25,32 @@ def findings(found: Sequence[Mapping[str, Any]], console: Console) -> None:
             console.print(f"    {names}", style="dim", highlight=False, markup=False)
 
 
-def metrics(title: str, columns: Mapping[str, Mapping[str, Any] | None], console: Console) -> None:
-    """`columns`: heading to metrics; those that are None are left out."""
+def print_metrics(title: str, columns: Mapping[str, Mapping[str, Any] | None], console: Console) -> None:
+    """`columns`: heading → metrics; a column that is None is left out."""
     shown = {heading: values for heading, values in columns.items() if values}
-    rows = [(words, name) for name, words in _METRICS.items() if any(v.get(name) is not None for v in shown.values())]
-    _print(title, rows, shown, console)
+    rows = [(text, name) for name, text in _METRICS.items() if any(v.get(name) is not None for v in shown.values())]
+    _print_table(title, rows, shown, console)
 
 
-def base_to_novel(found: Mapping[str, Any], console: Console) -> None:
-    """What training cost other labels: top-1 before and after."""
-    shown = {heading: found[heading] for heading in ("before", "after") if heading in found}
-    rows = [(words, name) for name, words in _BASE_TO_NOVEL.items() if any(name in values for values in shown.values())]
+def print_base_to_novel(result: Mapping[str, Any], console: Console) -> None:
+    """Top-1 on labels that were not trained, before and after: what training costs them."""
+    shown = {heading: result[heading] for heading in ("before", "after") if heading in result}
+    rows = [(text, name) for name, text in _BASE_TO_NOVEL.items() if any(name in values for values in shown.values())]
     title = "other labels, top-1 (a probe: the same recipe on half of the classes)"
-    _print(title if found.get("how") == "probe" else "other labels, top-1", rows, shown, console)
+    _print_table(title if result.get("how") == "probe" else "other labels, top-1", rows, shown, console)
 
 
-def _print(
+def _print_table(
     title: str, rows: Sequence[tuple[str, str]], columns: Mapping[str, Mapping[str, Any]], console: Console
 ) -> None:
     table = Table(title=title, title_justify="left", title_style="bold")
     table.add_column("")
     for heading in columns:
         table.add_column(heading, justify="right")
-    for words, name in rows:
-        table.add_row(words, *(_share(values.get(name)) for values in columns.values()))
+    for text, name in rows:
+        table.add_row(text, *(_percent(values.get(name)) for values in columns.values()))
     console.print(table)
 
 
-def _share(value: float | None) -> str:
+def _percent(value: float | None) -> str:
     return "–" if value is None else f"{value:.1%}"

@@ -4,7 +4,7 @@ from core.settings import Settings
 from core.state.queues import broker_url, celery_app
 
 
-def test_a_unix_socket_is_spelled_the_way_the_broker_wants() -> None:
+def test_unix_sockets_are_spelled_as_the_broker_expects() -> None:
     assert broker_url("unix:///run/redis.sock") == "redis+socket:///run/redis.sock"
     assert broker_url("redis://host:1/0") == "redis://host:1/0"
 

@@ -16,7 +16,7 @@ KNOWN = frozenset({"labels", "model"})
 
 
 class Memory:
-    """A sink that keeps what it got."""
+    """A sink that stores the data in memory."""
 
     def __init__(self) -> None:
         self.data = b""
@@ -69,7 +69,7 @@ def test_where_the_chunks_are_cut_makes_no_difference(video: bytes, label: str, 
 
 
 @given(st.binary(max_size=400))
-def test_no_body_can_break_the_reader(body: bytes) -> None:
+def test_random_bodies_are_refused_as_malformed(body: bytes) -> None:
     with pytest.raises(InvalidRequest):
         read([body])
 
@@ -81,7 +81,7 @@ def test_a_body_cut_short_is_malformed(missing: int) -> None:
         read([body[: len(body) - 5 - missing]])
 
 
-def test_endless_empty_parts_meet_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_endless_empty_parts_reach_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(multipart, "MAX_TEXT_BYTES", 1000)
     with pytest.raises(RequestTooLarge):
         read([encode([("labels", b"")] * 20)])

@@ -15,7 +15,7 @@ from tests.service.sites import Site, error
 @pytest.mark.parametrize(
     ("sent", "kept"), [("abc-1.2:3", True), ("", False), ("a b", False), ("x" * 129, False), ('"<script>', False)]
 )
-def test_request_ids_are_kept_if_they_are_harmless(http: httpx2.Client, site: Site, sent: str, kept: bool) -> None:
+def test_request_ids_are_kept_if_they_are_safe_to_log(http: httpx2.Client, site: Site, sent: str, kept: bool) -> None:
     answer = http.get("/livez", headers={"x-request-id": sent})
     assert (answer.headers["x-request-id"] == sent) == kept
     assert answer.headers["x-request-id"]

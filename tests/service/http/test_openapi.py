@@ -1,4 +1,4 @@
-"""The exported document: valid, complete, and true in what it says about errors."""
+"""The OpenAPI document: valid, complete, and correct about errors."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from core.errors import BY_CODE
 from core.training_requests import EvaluationRequest, TrainingRequest
-from service.bodies import reader
-from service.bodies.schemas import AliasBody, Asked, ClassifyBody, EmbedBody, KeepBody, LabelSetBody
-from service.bodies.validation import validate
-from service.http import openapi
+from service.bodies import examples, reader
+from service.bodies.schemas import AliasBody, ClassifyBody, EmbedBody, KeepBody, LabelSetBody, QuestionBody
+from service.bodies.validation import validate_body
 from tests.service.sites import Site
 
 ROUTES = {
@@ -74,14 +73,14 @@ def test_every_route_is_there(document: dict[str, Any]) -> None:
     assert {path: set(item) for path, item in document["paths"].items() if path in ROUTES} == ROUTES
 
 
-def test_references_lead_somewhere_and_schemas_are_schemas(document: dict[str, Any]) -> None:
+def test_references_resolve_and_schemas_are_valid(document: dict[str, Any]) -> None:
     schemas = document["components"]["schemas"]
     assert {ref.removeprefix("#/components/schemas/") for ref in references(document)} <= set(schemas)
     for schema in schemas.values():
         Draft202012Validator.check_schema(schema)
 
 
-def test_operation_ids_are_unique_and_speak(document: dict[str, Any]) -> None:
+def test_operation_ids_are_unique_and_readable(document: dict[str, Any]) -> None:
     ids = [operation["operationId"] for _, operation in operations(document)]
     assert len(ids) == len(set(ids))
     assert {"classify-classify", "videos-keep", "jobs-cancel", "label-sets-put"} <= set(ids)
@@ -95,24 +94,24 @@ def test_every_body_has_an_example(document: dict[str, Any]) -> None:
             assert content["schema"], (name, kind)
 
 
-def test_the_examples_are_accepted() -> None:
+def test_the_examples_are_valid_bodies() -> None:
     pairs = (
-        (ClassifyBody, openapi.CLASSIFY),
-        (Asked, openapi.ASK),
-        (KeepBody, openapi.KEEP),
-        (EmbedBody, openapi.EMBED),
-        (LabelSetBody, openapi.LABEL_SET),
-        (TrainingRequest, openapi.TRAINING),
-        (EvaluationRequest, openapi.EVALUATION),
-        (AliasBody, openapi.ALIAS),
+        (ClassifyBody, examples.CLASSIFY_EXAMPLES),
+        (QuestionBody, examples.QUESTION_EXAMPLES),
+        (KeepBody, examples.KEEP_EXAMPLES),
+        (EmbedBody, examples.EMBED_EXAMPLES),
+        (LabelSetBody, examples.LABEL_SET_EXAMPLES),
+        (TrainingRequest, examples.TRAINING_EXAMPLES),
+        (EvaluationRequest, examples.EVALUATION_EXAMPLES),
+        (AliasBody, examples.ALIAS_EXAMPLES),
     )
     for model, bodies_of in pairs:
         for body in bodies_of.values():
-            validate(model, body)
+            validate_body(model, body)
     assert reader.MAX_JSON_BYTES > 0
 
 
-def test_error_envelopes_are_documented_as_they_are(document: dict[str, Any]) -> None:
+def test_documented_errors_have_their_real_status(document: dict[str, Any]) -> None:
     for name, operation in operations(document):
         for status, answer in operation["responses"].items():
             for code, example in answer.get("content", {}).get("application/json", {}).get("examples", {}).items():
@@ -122,5 +121,5 @@ def test_error_envelopes_are_documented_as_they_are(document: dict[str, Any]) ->
     assert {"200", "202", "404", "409", "413", "415", "422", "429", "503"} <= set(classify)
 
 
-def test_the_pages_for_people(http: httpx2.Client, site: Site) -> None:
+def test_the_interactive_documentation_is_served(http: httpx2.Client, site: Site) -> None:
     assert "swagger" in http.get("/docs").text.lower()

@@ -4,25 +4,25 @@ import pytest
 from starlette.datastructures import Headers
 
 from core.errors import InvalidRequest
-from service.http.preferences import Wishes, read
+from service.http.preferences import Preferences, parse_preferences
 
 
 @pytest.mark.parametrize(
     ("headers", "expected"),
     [
-        ([], Wishes()),
-        ([("prefer", "respond-async")], Wishes(detached=True)),
-        ([("prefer", "handling=lenient, Respond-Async; wait=10")], Wishes(detached=True, wait=10)),
-        ([("prefer", "wait=5"), ("prefer", "wait=3")], Wishes(wait=3)),
-        ([("prefer", "wait=soon")], Wishes()),
-        ([("idempotency-key", "a-1")], Wishes(key="a-1")),
+        ([], Preferences()),
+        ([("prefer", "respond-async")], Preferences(respond_async=True)),
+        ([("prefer", "handling=lenient, Respond-Async; wait=10")], Preferences(respond_async=True, wait=10)),
+        ([("prefer", "wait=5"), ("prefer", "wait=3")], Preferences(wait=3)),
+        ([("prefer", "wait=soon")], Preferences()),
+        ([("idempotency-key", "a-1")], Preferences(idempotency_key="a-1")),
     ],
 )
-def test_headers(headers: list[tuple[str, str]], expected: Wishes) -> None:
-    assert read(Headers(raw=[(name.encode(), value.encode()) for name, value in headers])) == expected
+def test_headers(headers: list[tuple[str, str]], expected: Preferences) -> None:
+    assert parse_preferences(Headers(raw=[(name.encode(), value.encode()) for name, value in headers])) == expected
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "é", "a\tb"])
-def test_keys_that_are_none(key: str) -> None:
+def test_malformed_idempotency_keys(key: str) -> None:
     with pytest.raises(InvalidRequest):
-        read(Headers({"idempotency-key": key}))
+        parse_preferences(Headers({"idempotency-key": key}))

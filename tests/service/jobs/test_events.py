@@ -1,4 +1,4 @@
-"""Server-sent events: whole, in order, resumable, and never a stream that nobody ends."""
+"""Server-sent events: complete, in order, resumable, and every stream ends."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def started(worker: AnsweringWorker, job_id: str) -> None:
     wait_until(lambda: worker.job(job_id).attempts > 0)
 
 
-def test_a_finished_job_tells_its_whole_story_and_ends(
+def test_a_finished_job_sends_all_its_events_and_ends_the_stream(
     http: httpx2.Client, library: Library, trainer: AnsweringWorker
 ) -> None:
     library.dataset()
@@ -111,7 +111,7 @@ def test_events_arrive_as_they_happen(http: httpx2.Client, library: Library, tra
         assert [data for _, _, data in stream] == ["succeeded"]
 
 
-def test_a_fresh_reader_of_a_silent_job_is_told_its_state(http: httpx2.Client, site: Site, redis_url: str) -> None:
+def test_a_new_reader_of_an_empty_stream_gets_the_state(http: httpx2.Client, site: Site, redis_url: str) -> None:
     job_id = ask(http)
     with http.stream("GET", f"/v1/jobs/{job_id}/events") as answer:
         stream = received(answer.iter_lines())
@@ -136,10 +136,10 @@ def test_a_resumed_run_is_followed_past_its_first_end(
     assert story == ["running", "failed", "queued", "running", "succeeded"]
 
 
-def test_silence_is_filled_with_comments(
+def test_comments_are_sent_while_there_are_no_events(
     http: httpx2.Client, site: Site, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(events, "HEARTBEAT", 0.05)
+    monkeypatch.setattr(events, "COMMENT_INTERVAL", 0.05)
     job_id = ask(http)
     with http.stream("GET", f"/v1/jobs/{job_id}/events") as answer:
         lines = answer.iter_lines()
@@ -148,7 +148,9 @@ def test_silence_is_filled_with_comments(
         assert [data for _, _, data in received(lines)] == ["cancelled"]
 
 
-def test_streams_are_bounded_and_given_back(http: httpx2.Client, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_open_streams_is_limited(
+    http: httpx2.Client, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(events, "MOST_STREAMS", 1)
     job_id = ask(http)
     path = f"/v1/jobs/{job_id}/events"
@@ -158,10 +160,10 @@ def test_streams_are_bounded_and_given_back(http: httpx2.Client, site: Site, mon
         error(http.get(path), 503, "storage_unavailable")
     wait_until(lambda: not [c for c in site.redis.client_list() if c["cmd"].startswith("xread")])
     http.post(f"/v1/jobs/{job_id}/cancel")
-    wait_until(lambda: http.get(path).status_code == 200)  # the place of the reader that left is free again
+    wait_until(lambda: http.get(path).status_code == 200)  # the stream of the reader that disconnected is closed
 
 
-def test_who_watches_does_not_keep_the_server_from_stopping(serve: Serve) -> None:
+def test_open_streams_do_not_keep_the_server_from_stopping(serve: Serve) -> None:
     with serve() as site, site.client() as http:
         job_id = ask(http)
         with http.stream("GET", f"/v1/jobs/{job_id}/events") as answer:
@@ -171,7 +173,7 @@ def test_who_watches_does_not_keep_the_server_from_stopping(serve: Serve) -> Non
             assert list(stream) == []
 
 
-def test_bad_positions_and_unknown_jobs(http: httpx2.Client, site: Site) -> None:
+def test_malformed_event_ids_and_unknown_jobs(http: httpx2.Client, site: Site) -> None:
     job_id = ask(http)
     for bad in ("x", "1-", "99999999999999999999999", "0-0 "):
         found = error(http.get(f"/v1/jobs/{job_id}/events", params={"after": bad}), 422, "invalid_request")
@@ -180,9 +182,7 @@ def test_bad_positions_and_unknown_jobs(http: httpx2.Client, site: Site) -> None
     error(http.get(f"/v1/training-jobs/{job_id}/events"), 404, "unknown_job")
 
 
-def test_metrics_so_far_count_a_repeated_epoch_once(
-    http: httpx2.Client, library: Library, trainer: AnsweringWorker
-) -> None:
+def test_metrics_count_a_repeated_epoch_once(http: httpx2.Client, library: Library, trainer: AnsweringWorker) -> None:
     library.dataset()
     job_id = train(http)
     started(trainer, job_id)

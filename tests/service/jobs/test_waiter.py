@@ -1,4 +1,4 @@
-"""Redis comes and goes; requests are answered honestly meanwhile and all is well afterwards, without a restart."""
+"""Outages of Redis: requests get correct errors during an outage, and the gateway recovers without a restart."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def own_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RestartableR
     server.kill()
 
 
-def test_redis_away_and_back(own_redis: RestartableRedis, tmp_path: Path) -> None:
+def test_the_gateway_recovers_from_an_outage_of_redis(own_redis: RestartableRedis, tmp_path: Path) -> None:
     with serving(own_redis.url, tmp_path) as site, answering(own_redis.url) as worker, site.client() as http:
         assert http.post("/v1/classify", data={"labels": "a"}, files=FILE).status_code == 200
         own_redis.kill()
@@ -76,7 +76,7 @@ def test_redis_away_and_back(own_redis: RestartableRedis, tmp_path: Path) -> Non
         assert http.post("/v1/classify", data={"labels": "a"}, files=FILE).status_code == 200
 
 
-def test_redis_restarts_under_a_waiting_request(own_redis: RestartableRedis, tmp_path: Path) -> None:
+def test_a_waiting_request_survives_a_restart_of_redis(own_redis: RestartableRedis, tmp_path: Path) -> None:
     answers: list[httpx2.Response] = []
 
     def ask() -> None:
@@ -97,7 +97,7 @@ def test_redis_restarts_under_a_waiting_request(own_redis: RestartableRedis, tmp
     assert answers[0].json()["id"] == job.id
 
 
-def test_a_message_lost_with_the_subscription_is_made_good(site: Site, redis_url: str) -> None:
+def test_a_job_that_ends_while_the_subscription_is_lost_is_noticed(site: Site, redis_url: str) -> None:
     with answering(redis_url, lambda _: None) as worker, site.client() as http:
         detached = {"prefer": "respond-async"}
         job_id = http.post("/v1/classify", data={"labels": "a"}, files=FILE, headers=detached).json()["id"]
@@ -112,7 +112,7 @@ def test_a_message_lost_with_the_subscription_is_made_good(site: Site, redis_url
         site.run(wait_while_cut_off())
 
 
-def test_many_wait_over_one_subscription(site: Site, redis_url: str) -> None:
+def test_many_requests_wait_over_one_subscription(site: Site, redis_url: str) -> None:
     answers: list[int] = []
 
     def ask(label: str) -> None:
@@ -125,7 +125,7 @@ def test_many_wait_over_one_subscription(site: Site, redis_url: str) -> None:
             client.start()
         wait_until(lambda: len(worker.seen) == 40, 15)
         subscribed = [c for c in site.redis.client_list(_type="pubsub") if c["sub"] == "1"]
-        assert len(subscribed) == 2  # the gateway's, and the double's own
+        assert len(subscribed) == 2  # one of the gateway, one of the double
         for job_id in worker.seen:
             worker.finish(job_id, classification(worker.job(job_id)))
         for client in clients:
@@ -133,7 +133,7 @@ def test_many_wait_over_one_subscription(site: Site, redis_url: str) -> None:
     assert answers == [200] * 40
 
 
-def test_nothing_is_remembered_of_those_who_left(site: Site) -> None:
+def test_requests_that_stop_waiting_leave_no_futures(site: Site) -> None:
     async def leave() -> None:
         with site.gateway.waiter.expect("job_x"), site.gateway.waiter.expect("job_x"):
             pass

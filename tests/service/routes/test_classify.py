@@ -1,16 +1,15 @@
 from __future__ import annotations
 
 import json
-import threading
 from typing import Any
 
 import httpx2
 import pytest
 
-from core.errors import ModelUnavailable, UndecodableVideo
+from core.errors import ModelUnavailable
 from core.records import Classification
-from tests.service.doubles import AnsweringWorker, answering
-from tests.service.sites import BASE64, FILE, LABELS, SHA, VIDEO, Site, error, wait_until
+from tests.service.doubles import AnsweringWorker
+from tests.service.sites import BASE64, FILE, LABELS, SHA, VIDEO, Site, error
 
 
 def names(answer: httpx2.Response) -> list[str]:
@@ -28,7 +27,7 @@ def names(answer: httpx2.Response) -> list[str]:
         ({"labels": ['{"name": "dog"}', "a cat"]}, ["dog", "a cat"]),
     ],
 )
-def test_labels_in_every_spelling(
+def test_all_ways_to_send_labels(
     http: httpx2.Client, worker: AnsweringWorker, site: Site, data: dict[str, Any], expected: list[str]
 ) -> None:
     assert names(http.post("/v1/classify", data=data, files=FILE)) == expected
@@ -87,7 +86,7 @@ def test_json_with_base64(http: httpx2.Client, worker: AnsweringWorker, site: Si
     assert site.gateway.store.local_path(f"blobs/{SHA}").read_bytes() == VIDEO
 
 
-def test_a_stored_video_is_asked_again_without_upload(http: httpx2.Client, worker: AnsweringWorker) -> None:
+def test_a_stored_video_is_classified_again_without_upload(http: httpx2.Client, worker: AnsweringWorker) -> None:
     http.post("/v1/classify", data={"labels": LABELS}, files=FILE)
     again = http.post("/v1/classify", json={"video_id": f"vid_{SHA}", "labels": ["a horse"]})
     assert names(again) == ["a horse"]
@@ -178,7 +177,7 @@ def test_malformed_forms(http: httpx2.Client, worker: AnsweringWorker, content_t
     error(http.post("/v1/classify", content=body, headers={"content-type": content_type}), 422, "invalid_request")
 
 
-def test_text_fields_are_bounded(http: httpx2.Client, worker: AnsweringWorker) -> None:
+def test_text_fields_are_limited_in_size(http: httpx2.Client, worker: AnsweringWorker) -> None:
     error(http.post("/v1/classify", data={"labels": "x" * (9 << 20)}, files=FILE), 413, "request_too_large")
 
 
@@ -197,7 +196,7 @@ def test_two_files_and_an_empty_one(http: httpx2.Client, worker: AnsweringWorker
     assert site.partial_files() == []
 
 
-def test_unknown_things_get_their_nearest_names(http: httpx2.Client, worker: AnsweringWorker) -> None:
+def test_errors_for_unknown_names_list_similar_names(http: httpx2.Client, worker: AnsweringWorker) -> None:
     http.put("/v1/label-sets/sports", json={"labels": ["a"]})
     http.post("/v1/classify", data={"labels": "a"}, files=FILE)
     cases: list[tuple[dict[str, Any], str, str]] = [
@@ -208,14 +207,6 @@ def test_unknown_things_get_their_nearest_names(http: httpx2.Client, worker: Ans
     ]
     for body, code, nearest in cases:
         assert error(http.post("/v1/classify", json=body), 404, code)["details"]["nearest"][0] == nearest
-
-
-def test_a_failed_job_answers_with_its_error(http: httpx2.Client, site: Site, redis_url: str) -> None:
-    failure = UndecodableVideo("There is no video stream.", hint="Only sound.", reason="audio_only", stream=0)
-    with answering(redis_url, lambda _: failure):
-        found = error(http.post("/v1/classify", data={"labels": "a"}, files=FILE), 422, "undecodable_video")
-    assert (found["message"], found["hint"]) == (failure.message, failure.hint)
-    assert found["details"] == {"reason": "audio_only", "stream": 0}
 
 
 def test_without_a_worker(http: httpx2.Client, site: Site) -> None:
@@ -234,68 +225,12 @@ def test_a_failed_worker_says_why(http: httpx2.Client, worker: AnsweringWorker) 
     assert found["hint"] == "Get some."
 
 
-def test_a_starting_worker_is_waited_for(http: httpx2.Client, worker: AnsweringWorker) -> None:
+def test_a_question_waits_for_a_starting_worker(http: httpx2.Client, worker: AnsweringWorker) -> None:
     worker.announce("starting", "loading")
     assert names(http.post("/v1/classify", data={"labels": "a"}, files=FILE)) == ["a"]
 
 
-def test_async_answers_with_the_job(http: httpx2.Client, worker: AnsweringWorker) -> None:
-    answer = http.post(
-        "/v1/classify", data={"labels": "a"}, files=FILE, headers={"prefer": "respond-async, handling=strict"}
-    )
-    assert answer.status_code == 202
-    assert answer.headers["preference-applied"] == "respond-async"
-    assert answer.headers["location"] == answer.json()["links"]["self"]
-    wait_until(lambda: http.get(answer.headers["location"]).json()["state"] == "succeeded")
-    job = http.get(answer.headers["location"]).json()
-    assert job["result"]["predictions"][0]["label"] == "a"
-    assert job["error"] is None
-
-
-def test_prefer_wait_shortens_the_deadline(http: httpx2.Client, site: Site, redis_url: str) -> None:
-    with answering(redis_url, lambda _: None):
-        answer = http.post("/v1/classify", data={"labels": "a"}, files=FILE, headers={"prefer": "wait=0"})
-    assert answer.status_code == 202
-    assert "retry-after" in answer.headers
-
-
-def test_repeats_with_an_idempotency_key_are_one_job(http: httpx2.Client, worker: AnsweringWorker, site: Site) -> None:
-    headers = {"idempotency-key": "k1"}
-    first = http.post("/v1/classify", data={"labels": "a"}, files=FILE, headers=headers)
-    second = http.post("/v1/classify", json={"labels": ["a"], "base64": BASE64}, headers=headers)
-    assert first.json() == second.json()
-    assert worker.seen == [first.json()["id"]]
-    other = {"video": ("c.mp4", VIDEO + b"!")}
-    error(http.post("/v1/classify", data={"labels": "a"}, files=other, headers=headers), 409, "conflict")
-    error(http.post("/v1/classify", data={"labels": "b"}, files=FILE, headers=headers), 409, "conflict")
-    error(http.post("/v1/embeddings", json={"texts": ["a"]}, headers=headers), 409, "conflict")
-    error(http.post("/v1/classify", headers={"idempotency-key": "x" * 256}), 422, "invalid_request")
-
-
-def test_concurrent_repeats_wait_for_the_same_job(site: Site, redis_url: str) -> None:
-    let_go = threading.Event()
-    answers: list[httpx2.Response] = []
-
-    def ask() -> None:
-        with site.client() as client:
-            headers = {"idempotency-key": "k2"}
-            answers.append(client.post("/v1/classify", data={"labels": "a"}, files=FILE, headers=headers))
-
-    with answering(redis_url) as worker:
-        answer = worker.answer
-        worker.answer = lambda job: answer(job) if let_go.wait(5) else None
-        threads = [threading.Thread(target=ask) for _ in range(3)]
-        for thread in threads:
-            thread.start()
-        wait_until(lambda: site.gateway.waiter.waiting == 1 and worker.seen)
-        let_go.set()
-        for thread in threads:
-            thread.join(10)
-    assert {a.status_code for a in answers} == {200}
-    assert len({a.json()["id"] for a in answers}) == 1
-
-
-def test_an_option_that_does_not_fit_is_explained(site: Site) -> None:
+def test_the_hint_for_an_invalid_option_explains_it(site: Site) -> None:
     with site.client() as http:
         answer = http.post("/v1/classify", json={"base64": BASE64, "labels": ["a"], "views": "9x9"})
     assert answer.status_code == 422

@@ -41,7 +41,7 @@ def request_of(site: Site, job_id: str) -> dict[str, Any]:
         ({"content": iter([ARCHIVE[:5], ARCHIVE[5:]]), "headers": {"content-type": "application/x-tar"}}, "dataset"),
     ],
 )
-def test_an_archive_in_every_way_people_send_it(
+def test_all_ways_to_send_an_archive(
     http: httpx2.Client, site: Site, library: Library, send: dict[str, Any], name: str
 ) -> None:
     answer = http.post("/v1/datasets", **send)
@@ -50,7 +50,7 @@ def test_an_archive_in_every_way_people_send_it(
     assert (job["kind"], job["state"]) == ("dataset", "queued")
     assert answer.headers["location"] == f"/v1/jobs/{job['id']}"
     assert job["links"]["events"] == f"/v1/jobs/{job['id']}/events"
-    assert job["request"] == {"name": name, "split_seed": 0, "val_fraction": 0.2}  # its place is nobody's business
+    assert job["request"] == {"name": name, "split_seed": 0, "val_fraction": 0.2}  # its key in the store is not shown
     key = request_of(site, job["id"])["archive"]
     assert key.startswith(f"incoming/{SHA}")
     assert (site.store / key).read_bytes() == ARCHIVE
@@ -83,7 +83,7 @@ def test_the_job_reaches_the_datasets_worker(http: httpx2.Client, site: Site, li
         ({"files": {"archive": ("a", ARCHIVE)}, "headers": {"idempotency-key": ""}}, 422, "invalid_request", None),
     ],
 )
-def test_what_is_no_upload(
+def test_requests_without_a_valid_archive(
     http: httpx2.Client,
     site: Site,
     library: Library,
@@ -98,7 +98,7 @@ def test_what_is_no_upload(
     assert http.get("/v1/jobs").json()["data"] == []
 
 
-def test_an_archive_may_be_larger_than_a_video_but_not_endless(serve: Serve) -> None:
+def test_archives_have_a_limit_of_their_own(serve: Serve) -> None:
     with serve(max_archive_bytes=3_000_000, max_upload_bytes=1000) as site, site.client() as http:
         assert http.post("/v1/datasets", content=bytes(3_000_000)).status_code == 202
         announced = error(http.post("/v1/datasets", content=bytes(3_000_001)), 413, "request_too_large")
@@ -123,10 +123,10 @@ def test_a_repeat_is_the_same_job_and_leaves_one_archive(http: httpx2.Client, si
     assert len(incoming(site)) == 1
     other = http.post("/v1/datasets", files={"archive": ("a.zip", ARCHIVE)}).json()
     assert other["id"] != first["id"]
-    assert len(incoming(site)) == 2  # whoever reads one deletes it, and must not take the other's away
+    assert len(incoming(site)) == 2  # each job deletes its own archive after reading it
 
 
-def test_a_full_queue_is_said_before_the_upload(serve: Serve) -> None:
+def test_a_full_queue_is_reported_before_the_upload(serve: Serve) -> None:
     with serve(queue_limit=1) as site, site.client() as http:
         http.post("/v1/datasets", content=ARCHIVE)
         sent = 0
@@ -139,10 +139,11 @@ def test_a_full_queue_is_said_before_the_upload(serve: Serve) -> None:
 
         error(http.post("/v1/datasets", content=counted()), 429, "queue_full")
         assert sent < 500 << 20
-        assert http.post("/v1/classify", json={"labels": ["a"], "base64": "AAAA"}).status_code == 503  # its own queue
+        # Questions have another queue, so they are refused for another reason: no worker is running.
+        assert http.post("/v1/classify", json={"labels": ["a"], "base64": "AAAA"}).status_code == 503
 
 
-def test_archives_that_no_job_will_read_are_swept(http: httpx2.Client, site: Site, library: Library) -> None:
+def test_archives_that_no_job_will_read_are_deleted(http: httpx2.Client, site: Site, library: Library) -> None:
     kept = http.post("/v1/datasets", content=ARCHIVE).json()["id"]
     ended = http.post("/v1/datasets", content=ARCHIVE).json()["id"]
     http.post(f"/v1/jobs/{ended}/cancel")
@@ -152,7 +153,7 @@ def test_archives_that_no_job_will_read_are_swept(http: httpx2.Client, site: Sit
     gateway = site.gateway
     sweeper = Sweeper(gateway.redis, gateway.store, gateway.videos, gateway.jobs, job_ttl=60)
     site.run(sweeper.sweep())
-    assert len(incoming(site)) == 4  # perhaps their jobs are just being created
+    assert len(incoming(site)) == 4  # their jobs may be about to be created
     site.run(sweeper.sweep())
     assert [f"incoming/{name}" for name in incoming(site)] == [key, f"{key}.0.0.2.receipt"]
 
@@ -186,7 +187,7 @@ def test_a_dataset_in_use_is_not_deleted(http: httpx2.Client, library: Library) 
     assert http.delete(f"/v1/datasets/{DATASET}").status_code == 204
 
 
-def test_progress_says_that_no_worker_is_there(http: httpx2.Client, site: Site, redis_url: str) -> None:
+def test_progress_says_that_no_worker_is_running(http: httpx2.Client, site: Site, redis_url: str) -> None:
     job_id = http.post("/v1/datasets", content=ARCHIVE).json()["id"]
     waits = http.get(f"/v1/jobs/{job_id}").json()["progress"]
     assert waits["jobs_before"] == 0

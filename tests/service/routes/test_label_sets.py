@@ -29,7 +29,7 @@ def test_versions_are_written_once_and_never_changed(http: httpx2.Client, site: 
     assert [v["version"] for v in http.get("/v1/label-sets/sports/versions").json()["data"]] == [3, 2, 1]
 
 
-def test_a_deleted_set_never_comes_back_under_an_old_number(http: httpx2.Client, site: Site) -> None:
+def test_version_numbers_are_not_reused_after_a_deletion(http: httpx2.Client, site: Site) -> None:
     http.put("/v1/label-sets/sports", json=SPORTS)
     assert http.delete("/v1/label-sets/sports").status_code == 204
     error(http.get("/v1/label-sets/sports"), 404, "unknown_label_set")
@@ -62,12 +62,12 @@ def test_lists_are_paged_by_name(http: httpx2.Client, site: Site) -> None:
         ("x", {"labels": ["a"], "colour": 1}, "invalid_request"),
     ],
 )
-def test_what_no_label_set_can_be(http: httpx2.Client, site: Site, name: str, body: dict[str, Any], code: str) -> None:
+def test_invalid_label_sets(http: httpx2.Client, site: Site, name: str, body: dict[str, Any], code: str) -> None:
     error(http.put(f"/v1/label-sets/{name}", json=body), 422, code)
     assert http.get("/v1/label-sets").json()["data"] == []
 
 
-def test_only_json_is_taken(http: httpx2.Client, site: Site) -> None:
+def test_label_sets_must_be_json(http: httpx2.Client, site: Site) -> None:
     error(http.put("/v1/label-sets/x", content=b"labels"), 415, "unsupported_media_type")
     too_long = http.put("/v1/label-sets/x", content=b"[" * (9 << 20), headers={"content-type": "application/json"})
     error(too_long, 413, "request_too_large")
@@ -87,7 +87,7 @@ def test_a_question_uses_labels_and_templates_of_a_set(http: httpx2.Client, work
     assert [p["label"] for p in latest["predictions"]] == ["running"]
 
 
-def test_puts_at_the_same_moment_get_numbers_of_their_own(site: Site) -> None:
+def test_concurrent_puts_get_different_numbers(site: Site) -> None:
     async def put_all() -> list[int]:
         bodies = [LabelSetBody.model_validate({"labels": [f"label {i}"]}) for i in range(8)]
         made = await asyncio.gather(*(site.gateway.label_sets.put("busy", body) for body in bodies))

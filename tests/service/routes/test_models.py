@@ -1,4 +1,4 @@
-"""Fine-tuned models: named, versioned, pointed to, asked, and never mistaken for each other."""
+"""Fine-tuned models: their names, versions and aliases, and questions to exactly one version."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ def labels(answer: httpx2.Response) -> list[str]:
     return [p["label"] for p in answer.json()["predictions"]]
 
 
-def test_models_are_listed_behind_the_zoo(http: httpx2.Client, library: Library, worker: AnsweringWorker) -> None:
+def test_fine_tuned_models_are_listed_after_the_zoo(
+    http: httpx2.Client, library: Library, worker: AnsweringWorker
+) -> None:
     for number in (1, 2, 10):
         library.version("gym", number)
     library.version("boats", 1)
@@ -54,7 +56,7 @@ def test_unknown_models(http: httpx2.Client, library: Library, worker: Answering
     assert near["details"]["nearest"] == ["gym"]
 
 
-def test_aliases_move_and_go(http: httpx2.Client, library: Library, worker: AnsweringWorker) -> None:
+def test_aliases_are_moved_and_deleted(http: httpx2.Client, library: Library, worker: AnsweringWorker) -> None:
     for number in (1, 2):
         library.version("gym", number)
     path = "/v1/models/gym/aliases/production"
@@ -106,13 +108,13 @@ def test_files_of_a_version(http: httpx2.Client, library: Library) -> None:
 @pytest.mark.parametrize(
     "path", ["1/files/text", "1/files/text%2Fconfig.json", "1/files/..%2Faliases.json", "1/files/none.png", "2/report"]
 )
-def test_files_that_are_nobodys_business(http: httpx2.Client, library: Library, path: str) -> None:
+def test_files_that_are_not_served(http: httpx2.Client, library: Library, path: str) -> None:
     library.version("gym", 1)
     http.put("/v1/models/gym/aliases/production", json={"version": 1})
     assert http.get(f"/v1/models/gym/versions/{path}").status_code == 404
 
 
-def test_a_question_means_one_version(http: httpx2.Client, library: Library, worker: AnsweringWorker) -> None:
+def test_a_question_resolves_to_one_version(http: httpx2.Client, library: Library, worker: AnsweringWorker) -> None:
     library.version("gym", 1)
     library.version("gym", 2)
     http.put("/v1/models/gym/aliases/production", json={"version": 1})
@@ -126,11 +128,11 @@ def test_a_question_means_one_version(http: httpx2.Client, library: Library, wor
     assert worker.job(vectors.json()["id"]).request["model"] == "gym:2"
 
 
-def test_without_labels_it_is_asked_for_what_it_was_trained_on(
+def test_without_labels_a_model_uses_the_classes_of_its_training(
     http: httpx2.Client, library: Library, worker: AnsweringWorker
 ) -> None:
-    many = tuple(f"class {index}" for index in range(60))  # more than a question may hold on this gateway
-    library.version("gym", 1, classes=("Boxing", "boxing "))  # too alike for a question, as they are
+    many = tuple(f"class {index}" for index in range(60))  # more labels than this gateway allows in a question
+    library.version("gym", 1, classes=("Boxing", "boxing "))  # two labels that a question may not combine
     library.version("gym", 2, classes=many)
     library.version("imported", 1, classes=())
     assert labels(ask(http, model="gym:1")) == ["Boxing", "boxing "]
@@ -145,7 +147,7 @@ def test_without_labels_it_is_asked_for_what_it_was_trained_on(
     ("card", "asked", "expected"),
     [(True, {}, True), (False, {}, False), (True, {"normalize_labels": "false"}, False), (None, {}, False)],
 )
-def test_labels_are_read_as_the_version_was_trained_to(
+def test_labels_are_normalised_as_in_the_training(
     http: httpx2.Client,
     library: Library,
     worker: AnsweringWorker,
@@ -158,7 +160,7 @@ def test_labels_are_read_as_the_version_was_trained_to(
     assert worker.job(answer.json()["id"]).request["question"]["normalize_labels"] is expected
 
 
-def test_a_closed_classifier_says_why_it_cannot_be_asked_for_anything(
+def test_a_closed_classifier_refuses_other_labels(
     http: httpx2.Client, library: Library, worker: AnsweringWorker
 ) -> None:
     library.version("closed", 1, classifier={"kind": "lda"}, open_labels=False)
@@ -171,7 +173,7 @@ def test_a_closed_classifier_says_why_it_cannot_be_asked_for_anything(
     assert worker.seen != []
 
 
-def test_a_repeat_finds_its_answer_though_the_name_means_a_newer_version_now(
+def test_a_repeat_gets_its_answer_after_the_name_means_a_newer_version(
     http: httpx2.Client, library: Library, worker: AnsweringWorker
 ) -> None:
     library.version("gym", 1)
@@ -183,7 +185,7 @@ def test_a_repeat_finds_its_answer_though_the_name_means_a_newer_version_now(
     error(http.post("/v1/classify", json=body | {"model": "gym:2"}, headers=headers), 409, "conflict")
 
 
-def test_without_a_worker_a_version_is_known_all_the_same(http: httpx2.Client, library: Library, site: Site) -> None:
+def test_a_version_is_known_without_a_worker(http: httpx2.Client, library: Library, site: Site) -> None:
     library.version("gym", 1)
     waits = {"prefer": "respond-async"}
     job = http.post("/v1/classify", json={"model": "gym", "base64": "AAAA"}, headers=waits)
@@ -213,7 +215,7 @@ def test_importing_a_checkpoint(http: httpx2.Client, site: Site, library: Librar
     error(http.post("/v1/models", files={"file": ("x.pt", b"")}, data={"name": "x"}), 422, "invalid_checkpoint")
 
 
-def test_info_and_metrics_tell_of_all_queues(http: httpx2.Client, site: Site, redis_url: str) -> None:
+def test_info_and_metrics_show_all_queues(http: httpx2.Client, site: Site, redis_url: str) -> None:
     http.post("/v1/datasets", content=b"x")
     with answering(redis_url, lambda _: None), answering(redis_url, lambda _: None, keys.TRAINING):
         info = http.get("/v1/info").json()
@@ -228,7 +230,7 @@ def test_info_and_metrics_tell_of_all_queues(http: httpx2.Client, site: Site, re
     assert 'vireo_workers{queue="training",state="ready"} 1.0' in text
 
 
-def test_only_the_inference_worker_makes_it_ready(http: httpx2.Client, site: Site, redis_url: str) -> None:
+def test_only_an_inference_worker_makes_the_server_ready(http: httpx2.Client, site: Site, redis_url: str) -> None:
     with answering(redis_url, lambda _: None, keys.TRAINING):
         assert http.get("/readyz").status_code == 503
     with answering(redis_url):

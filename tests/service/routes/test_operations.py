@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from importlib import metadata
 
 import httpx2
 from prometheus_client.parser import text_string_to_metric_families
@@ -48,7 +49,7 @@ def test_a_store_that_cannot_be_written(serve: Serve) -> None:
         assert "the store cannot be written" in answer["reasons"][0]
 
 
-def test_models_name_the_default_and_why(http: httpx2.Client, worker: AnsweringWorker) -> None:
+def test_models_show_the_default_and_the_reason(http: httpx2.Client, worker: AnsweringWorker) -> None:
     page = http.get("/v1/models").json()
     assert [m["name"] for m in page["data"]] == ["lite", "clip-b16", "clip-l14"]
     default = page["data"][0]
@@ -56,15 +57,16 @@ def test_models_name_the_default_and_why(http: httpx2.Client, worker: AnsweringW
     assert not any(m["default"] for m in page["data"][1:])
 
 
-def test_info_tells_what_runs(http: httpx2.Client, site: Site, worker: AnsweringWorker) -> None:
+def test_info_shows_what_the_server_runs(http: httpx2.Client, site: Site, worker: AnsweringWorker) -> None:
     info = http.get("/v1/info").json()
+    assert info["version"] == metadata.version("vireo-server")
     assert info["model"]["name"] == "lite"
     assert (info["device"], info["precision"]) == ("cpu", "fp32")
     assert info["limits"]["max_upload_bytes"] == site.settings.max_upload_bytes
     assert [w["id"] for w in info["workers"]] == ["w1"]
 
 
-def test_no_password_is_told() -> None:
+def test_passwords_are_not_shown() -> None:
     assert _without_password("redis://user:secret@host:6379/0?password=secret") == "redis://host:6379/0"
     assert _without_password("unix://:secret@/run/redis.sock?db=1") == "unix:///run/redis.sock"
     assert _without_password("s3://bucket/a") == "s3://bucket/a"
@@ -102,7 +104,7 @@ def test_queue_depth_and_age(http: httpx2.Client, site: Site) -> None:
     assert 0 < found["vireo_queue_age_seconds", (("queue", "inference"),)] < 30
 
 
-def test_routes_that_are_not_there(http: httpx2.Client, site: Site) -> None:
+def test_unknown_routes_and_methods(http: httpx2.Client, site: Site) -> None:
     found = error(http.get("/v1/clasify"), 404, "not_found")
     assert "/v1/classify" in found["details"]["nearest"]
     wrong = http.get("/v1/classify")

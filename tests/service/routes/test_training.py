@@ -1,4 +1,4 @@
-"""Training and evaluation jobs: what is refused before it waits, and what a job means once it does."""
+"""Training and evaluation jobs: what is refused before a job is created, and what a job's request holds."""
 
 from __future__ import annotations
 
@@ -25,9 +25,7 @@ def request_of(site: Site, job_id: str) -> dict[str, Any]:
     return site.run(site.gateway.jobs.get(job_id)).request
 
 
-def test_a_training_job_is_accepted_though_nobody_is_there_to_do_it(
-    http: httpx2.Client, site: Site, library: Library
-) -> None:
+def test_a_training_job_is_accepted_without_a_worker(http: httpx2.Client, site: Site, library: Library) -> None:
     library.dataset()
     answer = train(http, epochs=5, novel=0.5)
     assert answer.status_code == 202, answer.text
@@ -63,7 +61,7 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
 
 
 @pytest.mark.parametrize(("changes", "code", "field"), BAD)
-def test_what_cannot_be_trained_is_said_at_once(
+def test_invalid_training_requests_are_refused_at_once(
     http: httpx2.Client, library: Library, worker: AnsweringWorker, changes: dict[str, Any], code: str, field: str
 ) -> None:
     library.dataset()
@@ -72,7 +70,7 @@ def test_what_cannot_be_trained_is_said_at_once(
     assert http.get("/v1/jobs").json()["data"] == []
 
 
-def test_messages_help(http: httpx2.Client, library: Library, worker: AnsweringWorker) -> None:
+def test_messages_name_the_cause(http: httpx2.Client, library: Library, worker: AnsweringWorker) -> None:
     library.dataset()
     thin = error(train(http, shots=3), 422, "invalid_training")
     assert "'running' has 2 clips" in thin["message"]
@@ -91,7 +89,7 @@ def test_a_dataset_with_errors_is_not_trained_on(http: httpx2.Client, library: L
     assert found["details"]["report"][0]["code"] == "thin_class"
 
 
-def test_the_base_is_the_version_that_it_was_when_asked(http: httpx2.Client, site: Site, library: Library) -> None:
+def test_the_base_is_resolved_when_the_job_is_created(http: httpx2.Client, site: Site, library: Library) -> None:
     library.dataset()
     library.version("old", 1)
     headers = {"idempotency-key": "k"}
@@ -99,7 +97,7 @@ def test_the_base_is_the_version_that_it_was_when_asked(http: httpx2.Client, sit
     assert request_of(site, first)["base"] == "old:1"
     library.version("old", 2)
     again = http.post("/v1/training-jobs", json=GOOD | {"base": "old"}, headers=headers)
-    assert again.json()["id"] == first  # a repeat is recognised by what was asked, not by what that means now
+    assert again.json()["id"] == first  # a repeat is recognised by the request as sent, not as resolved
     assert request_of(site, train(http, base="old").json()["id"])["base"] == "old:2"
 
 
@@ -127,7 +125,7 @@ def test_cancel_and_resume(http: httpx2.Client, library: Library, site: Site, re
     error(http.post(f"{path}/cancel"), 409, "conflict")
 
 
-def test_only_training_jobs_are_training_jobs(http: httpx2.Client, library: Library, site: Site) -> None:
+def test_other_jobs_are_not_found_as_training_jobs(http: httpx2.Client, library: Library, site: Site) -> None:
     job_id = http.post("/v1/datasets", content=b"x").json()["id"]
     for method, path in (
         ("GET", ""),
@@ -176,7 +174,7 @@ def test_an_evaluation_and_its_report(http: httpx2.Client, library: Library, sit
         ({"dataset": f"ds_{'0' * 24}"}, 404, "unknown_dataset", None),
     ],
 )
-def test_evaluations_that_make_no_sense(
+def test_invalid_evaluations(
     http: httpx2.Client,
     library: Library,
     worker: AnsweringWorker,

@@ -16,7 +16,7 @@ from tests.service.sites import BASE64, FILE, SHA, VIDEO, Site, error, wait_unti
 ID = f"vid_{SHA}"
 
 
-def test_keep_show_ask_delete(http: httpx2.Client, worker: AnsweringWorker, site: Site) -> None:
+def test_keep_show_classify_delete(http: httpx2.Client, worker: AnsweringWorker, site: Site) -> None:
     kept = http.post("/v1/videos", files=FILE)
     assert (kept.status_code, kept.headers["location"]) == (201, f"/v1/videos/{ID}")
     assert http.post("/v1/videos", json={"base64": BASE64}).status_code == 200
@@ -34,7 +34,7 @@ def test_keep_show_ask_delete(http: httpx2.Client, worker: AnsweringWorker, site
     error(http.post(f"/v1/videos/{ID}/classify", json={"labels": ["a"]}), 404, "unknown_video")
 
 
-def test_a_classified_video_stays_for_a_while_and_longer_when_used(
+def test_the_time_to_live_of_a_video_starts_anew_with_each_use(
     http: httpx2.Client, worker: AnsweringWorker, site: Site
 ) -> None:
     http.post("/v1/classify", data={"labels": "a"}, files=FILE)
@@ -49,7 +49,7 @@ def test_a_classified_video_stays_for_a_while_and_longer_when_used(
     assert http.get(f"/v1/videos/{ID}").json()["kept"]
 
 
-def test_what_a_worker_finds_out_is_shown(http: httpx2.Client, site: Site) -> None:
+def test_facts_from_the_worker_are_shown(http: httpx2.Client, site: Site) -> None:
     http.post("/v1/videos", files=FILE)
     facts = VideoFacts(duration=1.5, width=4, height=2, codec="h264")
     tell = site.redis.register_script(SET_FACTS)
@@ -61,7 +61,7 @@ def test_what_a_worker_finds_out_is_shown(http: httpx2.Client, site: Site) -> No
     assert site.redis.exists(keys.video(SHA)) == 0
 
 
-def test_only_what_a_video_route_takes(http: httpx2.Client, site: Site) -> None:
+def test_invalid_requests_for_videos(http: httpx2.Client, site: Site) -> None:
     error(http.post("/v1/videos", data={"labels": "a"}, files=FILE), 422, "invalid_request")
     error(http.post("/v1/videos", json={}), 422, "invalid_request")
     error(http.post(f"/v1/videos/{ID}/classify", data={"labels": "a"}, files=FILE), 422, "invalid_request")
@@ -70,7 +70,7 @@ def test_only_what_a_video_route_takes(http: httpx2.Client, site: Site) -> None:
     error(http.get("/v1/videos/vid_1"), 404, "unknown_video")
 
 
-def test_a_refused_question_gives_its_upload_up(
+def test_the_upload_of_a_refused_question_is_deleted(
     serve: Callable[..., AbstractContextManager[Site]],
 ) -> None:
     with serve(queue_limit=1) as site, site.client() as http:
@@ -84,15 +84,15 @@ def test_a_refused_question_gives_its_upload_up(
         assert site.partial_files() == []
 
 
-def test_bytes_brought_while_they_are_deleted_are_not_lost(http: httpx2.Client, site: Site) -> None:
-    site.redis.set(keys.video_leaving(SHA), "1", px=300)  # as a deleter leaves it between record and bytes
+def test_a_video_that_is_uploaded_during_its_deletion_is_not_lost(http: httpx2.Client, site: Site) -> None:
+    site.redis.set(keys.video_deleting(SHA), "1", px=300)  # as during a deletion, between record and bytes
     started = time.monotonic()
     assert http.post("/v1/videos", files=FILE).status_code == 201
     assert time.monotonic() - started >= 0.2
     assert SHA in site.blobs()
 
 
-def test_release_spares_what_was_used_since(site: Site) -> None:
+def test_release_keeps_a_video_that_was_used_since(site: Site) -> None:
     async def run(use_between: bool) -> float | None:
         videos = site.gateway.videos
         with site.gateway.store.stage() as staged:
@@ -113,7 +113,7 @@ def test_release_spares_what_was_used_since(site: Site) -> None:
     assert SHA not in site.blobs()
 
 
-def test_the_sweep_takes_what_has_expired(
+def test_the_sweep_deletes_expired_videos(
     serve: Callable[..., AbstractContextManager[Site]],
 ) -> None:
     with serve() as site, site.client() as http:

@@ -34,7 +34,7 @@ def test_allowed(address: str) -> None:
 
 
 @given(st.ip_addresses(v=4))
-def test_a_wrapping_changes_nothing(inner: IPv4Address) -> None:
+def test_an_embedded_address_decides(inner: IPv4Address) -> None:
     number = int(inner)
     wrapped = (
         IPv6Address(0xFFFF << 32 | number),  # IPv4-mapped
@@ -45,7 +45,7 @@ def test_a_wrapping_changes_nothing(inner: IPv4Address) -> None:
 
 
 @given(st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6)))
-def test_never_wider_than_the_standard_library(address: IPv4Address | IPv6Address) -> None:
+def test_no_address_is_public_that_the_standard_library_calls_private(address: IPv4Address | IPv6Address) -> None:
     embeds = isinstance(address, IPv6Address) and (address.ipv4_mapped or address.sixtofour)
     if is_public(str(address)) and not embeds:
         assert address.is_global

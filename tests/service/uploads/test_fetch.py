@@ -14,13 +14,13 @@ from core.errors import UndecodableVideo, UrlNotAllowed, UrlUnreachable, VideoTo
 from core.storage import Store
 from service.uploads import fetch
 from service.uploads.fetch import Fetcher
-from service.uploads.sink import incoming
+from service.uploads.sink import Upload
 from tests.service.doubles import answering
 from tests.service.sites import SHA, VIDEO, Site, error
 
 
 class _Pages(BaseHTTPRequestHandler):
-    """What the other side of a URL may do."""
+    """A server that behaves in the ways that a server behind a URL may."""
 
     seen: list[tuple[str, str]]
 
@@ -63,7 +63,7 @@ class _Pages(BaseHTTPRequestHandler):
             pass
 
     def log_message(self, format: str, *args: object) -> None:
-        """Quiet."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -83,20 +83,20 @@ def port(pages: type[_Pages]) -> Iterator[int]:
 
 
 def get(url: str, folder: Path, fetcher: Fetcher, limit: int = 100_000) -> bytes:
-    """What a fetch leaves in its place."""
+    """The bytes that a fetch writes."""
 
     async def run() -> bytes:
-        with incoming(Store(folder.as_uri(), folder), limit) as place:
-            await fetcher.fetch(url, place)
-            assert place.staged
-            place.staged.close()
-            return place.staged.path.read_bytes()
+        with Upload(Store(folder.as_uri(), folder), limit) as upload:
+            await fetcher.fetch(url, upload)
+            assert upload.staged
+            upload.staged.close()
+            return upload.staged.path.read_bytes()
 
     return asyncio.run(run())
 
 
 def resolving(*addresses: str) -> Fetcher:
-    """A fetcher to which every host has these addresses, and only `test` may be private."""
+    """A fetcher for which every host has these addresses. Only the host `test` may have private ones."""
 
     async def resolve(host: str, port: int) -> list[str]:
         return list(addresses)
@@ -111,7 +111,7 @@ def test_a_file_is_fetched_from_the_checked_address_under_its_name(
 
     async def resolve(host: str, port: int) -> list[str]:
         asked.append(host)
-        return ["127.0.0.1"]  # the name exists nowhere else: only the pinned address can have answered
+        return ["127.0.0.1"]  # the name does not exist in DNS: only the pinned address can answer
 
     fetcher = Fetcher(frozenset({"pinned.invalid"}), resolve)
     assert get(f"http://pinned.invalid:{port}/a.mp4?t=1#x", tmp_path, fetcher) == VIDEO
@@ -140,7 +140,7 @@ def test_tls_asks_for_and_verifies_the_name_not_the_address() -> None:
         "http://example.org:0/", "http://example.org:99999/", "http://" + "a" * 5000,
     ],
 )  # fmt: skip
-def test_what_is_no_fetchable_url(url: str, tmp_path: Path) -> None:
+def test_urls_that_are_not_fetched(url: str, tmp_path: Path) -> None:
     with pytest.raises(UrlNotAllowed):
         get(url, tmp_path, resolving("8.8.8.8"))
 
@@ -156,7 +156,7 @@ def test_every_address_of_a_host_must_be_public(addresses: list[str], tmp_path: 
 @pytest.mark.parametrize(
     "host", ["127.0.0.1", "0x7f.1", "2130706433", "127.1", "[::1]", "[::ffff:7f00:1]", "localhost"]
 )
-def test_spellings_of_this_machine(host: str, tmp_path: Path) -> None:
+def test_all_spellings_of_this_machine_are_refused(host: str, tmp_path: Path) -> None:
     with pytest.raises(UrlNotAllowed):
         get(f"http://{host}/", tmp_path, Fetcher(frozenset()))
 
@@ -185,7 +185,7 @@ def test_a_host_without_address(tmp_path: Path) -> None:
         ("empty", UndecodableVideo),
     ],
 )
-def test_what_the_server_answers(
+def test_bad_answers_of_the_server(
     port: int, pages: type[_Pages], tmp_path: Path, path: str, expected: type[VireoError] | None
 ) -> None:
     url = f"http://test:{port}/{path.format(port=port)}"
@@ -198,7 +198,7 @@ def test_what_the_server_answers(
     assert len(pages.seen) <= fetch.MAX_REDIRECTS + 1
 
 
-def test_nobody_listens(tmp_path: Path) -> None:
+def test_a_port_that_refuses_connections(tmp_path: Path) -> None:
     with pytest.raises(UrlUnreachable) as caught:
         get("http://test:1/a.mp4?token=secret", tmp_path, resolving("127.0.0.1"))
     assert "secret" not in caught.value.message

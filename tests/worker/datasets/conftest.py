@@ -1,4 +1,4 @@
-"""A handful of real encoded clips, and the whole job on a store of its own."""
+"""Eight encoded clips, and a bench that runs whole dataset jobs on a store of its own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from core.datasets import Dataset, DatasetRequest, archive_key
 from core.settings import Settings
 from core.storage import Store
 from tests.clips import SPECS, render
-from worker.datasets.preparation import MARKER, prepare
+from worker.datasets.preparation import MARKER, prepare_dataset
 from worker.decoding.pool import DecodePool
 from worker.jobs.cancellation import CancelToken
 
@@ -34,38 +34,38 @@ def decoders() -> Iterator[DecodePool]:
 
 
 @dataclass(slots=True)
-class Desk:
-    """Where archives are handed in."""
+class DatasetBench:
+    """Stores archives as the gateway does and runs dataset jobs."""
 
     folder: Path
     store: Store
     settings: Settings
     decoders: DecodePool
     token: CancelToken
-    said: list[dict[str, Any]]
+    reported: list[dict[str, Any]]
 
-    def stock(self, data: bytes, **wishes: Any) -> DatasetRequest:
+    def stock(self, data: bytes, **options: Any) -> DatasetRequest:
         """Stores an archive as the gateway does."""
         key = archive_key(hashlib.sha256(data).hexdigest())
         with self.store.stage() as staged:
             staged.write(data)
             self.store.publish(staged, key)
-        return DatasetRequest(archive=key, **({"name": "set"} | wishes))
+        return DatasetRequest(archive=key, **({"name": "set"} | options))
 
     def prepare(
-        self, request: DatasetRequest, progress: Callable[[dict[str, Any]], None] | None = None
+        self, request: DatasetRequest, report_progress: Callable[[dict[str, Any]], None] | None = None
     ) -> dict[str, Any]:
-        return prepare(
+        return prepare_dataset(
             request,
             store=self.store,
             decoders=self.decoders,
             settings=self.settings,
             token=self.token,
-            progress=progress or self.said.append,
+            report_progress=report_progress or self.reported.append,
         )
 
-    def send(self, data: bytes, **wishes: Any) -> Dataset:
-        return self.read(self.prepare(self.stock(data, **wishes))["dataset"])
+    def send(self, data: bytes, **options: Any) -> Dataset:
+        return self.read(self.prepare(self.stock(data, **options))["dataset"])
 
     def read(self, dataset_id: str) -> Dataset:
         text = self.store.read_text(f"datasets/{dataset_id}/{MARKER}")
@@ -73,13 +73,13 @@ class Desk:
         return Dataset.model_validate_json(text)
 
     def files(self) -> set[str]:
-        """All that lies in the store."""
+        """The names of all files in the store."""
         root = self.folder / "data" / "store"
         return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file() or path.suffix == ".part"}
 
 
 @pytest.fixture
-def desk(tmp_path: Path, decoders: DecodePool) -> Desk:
+def bench(tmp_path: Path, decoders: DecodePool) -> DatasetBench:
     settings = Settings(data_dir=tmp_path / "data")
     store = Store(settings.store_url, tmp_path / "data" / "spool")
-    return Desk(tmp_path, store, settings, decoders, CancelToken(), [])
+    return DatasetBench(tmp_path, store, settings, decoders, CancelToken(), [])

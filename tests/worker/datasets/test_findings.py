@@ -7,32 +7,34 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.datasets import ClassCount, Split
-from worker.datasets.findings import Clip, class_findings, count_classes, settle_copies, untrainable
+from worker.datasets.findings import Clip, class_findings, count_classes, find_untrainable, remove_duplicates
 
 
 def clip(path: str, content: str, label: str, split: Split | None = None) -> Clip:
     return Clip(path, Path(), 1, content, label, split, 1.0)
 
 
-def settled(*clips: Clip) -> tuple[list[str], dict[str, tuple[str, ...]]]:
-    kept, findings = settle_copies(clips)
+def deduplicated(*clips: Clip) -> tuple[list[str], dict[str, tuple[str, ...]]]:
+    kept, findings = remove_duplicates(clips)
     return [clip.path for clip in kept], {finding.code: finding.paths for finding in findings}
 
 
 def test_a_copy_under_the_same_label_counts_once() -> None:
-    assert settled(clip("b", "x", "jump"), clip("a", "x", "jump"), clip("c", "y", "jump")) == (
+    assert deduplicated(clip("b", "x", "jump"), clip("a", "x", "jump"), clip("c", "y", "jump")) == (
         ["a", "c"],
         {"duplicate": ("b",)},
     )
 
 
-def test_a_copy_under_another_label_takes_both_out() -> None:
-    kept, found = settled(clip("a", "x", "jump", "train"), clip("b", "x", "run", "test"), clip("c", "y", "run", "test"))
+def test_copies_under_different_labels_are_all_left_out() -> None:
+    kept, found = deduplicated(
+        clip("a", "x", "jump", "train"), clip("b", "x", "run", "test"), clip("c", "y", "run", "test")
+    )
     assert (kept, found) == (["c"], {"conflicting_labels": ("a", "b")})
 
 
-def test_a_copy_on_the_other_side_leaves_train() -> None:
-    kept, found = settled(
+def test_a_copy_in_two_splits_stays_in_the_held_out_one() -> None:
+    kept, found = deduplicated(
         clip("t", "x", "jump", "train"), clip("v", "x", "jump", "val"), clip("e", "x", "jump", "test"),
         clip("u", "y", "jump", "train"), clip("w", "y", "jump", "val"), clip("w2", "y", "jump", "val"),
     )  # fmt: skip
@@ -52,11 +54,11 @@ CLIPS = st.lists(
 
 
 @given(CLIPS, st.randoms(use_true_random=False))
-def test_identical_content_is_on_one_side_once_in_any_order(clips: list[Clip], rng: random.Random) -> None:
-    kept, findings = settle_copies(clips)
+def test_identical_content_is_kept_once_in_any_order(clips: list[Clip], rng: random.Random) -> None:
+    kept, findings = remove_duplicates(clips)
     shuffled = list(clips)
     rng.shuffle(shuffled)
-    assert settle_copies(shuffled) == (kept, findings)
+    assert remove_duplicates(shuffled) == (kept, findings)
     assert len({clip.sha256 for clip in kept}) == len(kept)
     assert len(clips) == len(kept) + sum(finding.count for finding in findings)
 
@@ -76,11 +78,15 @@ def test_classes() -> None:
     assert found(*lopsided) == [("imbalance", "warning")]
 
 
-def test_what_cannot_be_trained_on_says_why() -> None:
+def test_an_untrainable_dataset_says_why() -> None:
     one, other = ClassCount(name="jump", train=3), ClassCount(name="swim", train=1)
-    assert untrainable((one, other)) is None
-    for classes, words in (((), "No clip"), ((one,), "Only one"), ((ClassCount(name="a", test=3),), "in train")):
-        finding = untrainable(classes)
+    assert find_untrainable((one, other)) is None
+    for classes, words in (
+        ((), "No labelled clip"),
+        ((one,), "Only one"),
+        ((ClassCount(name="a", test=3),), "in the split train"),
+    ):
+        finding = find_untrainable(classes)
         assert finding is not None
         assert finding.severity == "error"
         assert words in finding.message

@@ -28,12 +28,12 @@ def test_two_compositions_are_one_label() -> None:
     assert clean_label(unicodedata.normalize("NFD", " Café\t au  lait\x1b\n")) == "Café au lait"
 
 
-def test_ordinary_labels_need_no_word() -> None:
+def test_ordinary_labels_have_no_findings() -> None:
     assert codes("open the door", "close the door", "ApplyEyeMakeup", "jump", "run", "swim", "push up", "pull up") == []
 
 
 @pytest.mark.parametrize("label", ["7", "007", "class_12", "Class 3", "#4", "c5", "label-01"])
-def test_numbers_are_no_names(label: str) -> None:
+def test_numbers_are_not_names(label: str) -> None:
     assert ("numeric_labels", "warning", 1) in codes(label, "jump")
     [finding] = [finding for finding in label_findings([label]) if finding.code == "numeric_labels"]
     assert 'classifier "lda"' in finding.message
@@ -62,6 +62,6 @@ def test_labels_that_are_nearly_the_same_words() -> None:
     assert codes("walk in lane 1", "walk in lane 2") == []
 
 
-def test_examples_are_few() -> None:
+def test_only_a_few_examples_are_shown() -> None:
     assert examples(["a", "b"]) == '"a", "b"'
     assert examples([str(i) for i in range(10)]).endswith('"7" and 2 more')

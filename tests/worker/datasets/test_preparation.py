@@ -1,4 +1,4 @@
-"""The whole job, with real clips: what becomes of a dataset, and what is left when it fails, stops or dies."""
+"""A whole dataset job with real clips: what an archive becomes, and what is left if the job fails, stops or dies."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from core import storage
 from core.datasets import DatasetRequest
 from core.errors import Cancelled, InvalidArchive, InvalidDataset, StorageUnavailable
 from core.storage import Store
-from tests.worker.datasets.conftest import Desk
+from tests.worker.datasets.conftest import DatasetBench
 
 ROOT = Path(__file__).parents[3]
 
@@ -33,10 +33,10 @@ def codes(report: list[dict[str, Any]]) -> set[str]:
     return {finding["code"] for finding in report}
 
 
-def test_a_dataset_is_published_whole(desk: Desk, clips: list[bytes]) -> None:
-    request = desk.stock(pack_zip([*two_classes(clips), ("README.md", b"hello")]), val_fraction=0.25, split_seed=3)
-    answer = desk.prepare(request)
-    dataset = desk.read(answer["dataset"])
+def test_a_dataset_is_published_whole(bench: DatasetBench, clips: list[bytes]) -> None:
+    request = bench.stock(pack_zip([*two_classes(clips), ("README.md", b"hello")]), val_fraction=0.25, split_seed=3)
+    answer = bench.prepare(request)
+    dataset = bench.read(answer["dataset"])
     assert (answer["name"], answer["classes"], answer["clips"]) == ("set", 2, 8)
     assert codes(answer["report"]) == {"ignored_file", "no_split"}
     assert [finding.model_dump(mode="json") for finding in dataset.report] == answer["report"]
@@ -44,37 +44,37 @@ def test_a_dataset_is_published_whole(desk: Desk, clips: list[bytes]) -> None:
     assert (dataset.split_source, dataset.split_seed) == ("made", 3)
     assert dataset.bytes == sum(map(len, clips))
     assert [round(item.seconds * 25) for item in dataset.items] == list(range(8, 16))
-    tree = desk.store.local_tree(f"datasets/{dataset.id}", "dataset.json")
+    tree = bench.store.local_tree(f"datasets/{dataset.id}", "dataset.json")
     published = {path.name: path.read_bytes() for path in (tree / "clips").iterdir()}
     assert {item.sha256: clips[int(item.path[-5])] for item in dataset.items} == published
 
 
-def test_progress_can_be_shown(desk: Desk, clips: list[bytes]) -> None:
-    desk.send(pack_zip(two_classes(clips)))
-    looked_at = [said for said in desk.said if "steps" in said]
-    assert looked_at[-1] == {"step": 8, "steps": 8}
-    assert [said["step"] for said in looked_at] == sorted(said["step"] for said in looked_at)
+def test_progress_counts_inspected_clips(bench: DatasetBench, clips: list[bytes]) -> None:
+    bench.send(pack_zip(two_classes(clips)))
+    inspected = [progress for progress in bench.reported if "steps" in progress]
+    assert inspected[-1] == {"step": 8, "steps": 8}
+    assert [progress["step"] for progress in inspected] == sorted(progress["step"] for progress in inspected)
 
 
-def test_the_same_content_is_the_same_dataset(desk: Desk, clips: list[bytes]) -> None:
-    """Whatever it comes in, under whatever names, in whatever order."""
+def test_the_same_content_is_the_same_dataset(bench: DatasetBench, clips: list[bytes]) -> None:
+    """The format of the archive, the names and the order of the files do not matter."""
     files = two_classes(clips)
-    first = desk.send(pack_zip(files))
-    marker = desk.folder / f"data/store/datasets/{first.id}/dataset.json"
+    first = bench.send(pack_zip(files))
+    marker = bench.folder / f"data/store/datasets/{first.id}/dataset.json"
     written = marker.stat().st_mtime_ns
-    second = desk.send(pack_tar([(f"set/{name}x", data) for name, data in reversed(files)]), name="other")
+    second = bench.send(pack_tar([(f"set/{name}x", data) for name, data in reversed(files)]), name="other")
     assert second == first
     assert marker.stat().st_mtime_ns == written
-    assert desk.send(pack_zip(files), split_seed=1).id != first.id
+    assert bench.send(pack_zip(files), split_seed=1).id != first.id
 
 
-def test_a_given_split_is_kept_and_leaks_are_left_out(desk: Desk, clips: list[bytes]) -> None:
+def test_a_given_split_is_kept_and_leaks_are_left_out(bench: DatasetBench, clips: list[bytes]) -> None:
     rows = [("a.mp4", "jump", "train"), ("b.mp4", "run", "train"), ("c.mp4", "jump", "test"), ("d.mp4", "swim", "test")]
     files = [(row[0], clip) for row, clip in zip(rows, clips, strict=False)]
     rows += [("leak.mp4", "jump", "train"), ("gone.mp4", "run", "train"), ("broken.mp4", "run", "val")]
     files += [("leak.mp4", clips[2]), ("broken.mp4", clips[0][: len(clips[0]) // 20])]
     manifest = "\n".join(json.dumps(dict(zip(("path", "label", "split"), row, strict=True))) for row in rows)
-    dataset = desk.send(pack_tar([("manifest.jsonl", manifest.encode()), *files]))
+    dataset = bench.send(pack_tar([("manifest.jsonl", manifest.encode()), *files]))
     assert {item.path: item.split for item in dataset.items} == {row[0]: row[2] for row in rows[:4]}
     assert dataset.split_source == "given"
     found = {finding.code: finding.paths for finding in dataset.report}
@@ -86,9 +86,9 @@ def test_a_given_split_is_kept_and_leaks_are_left_out(desk: Desk, clips: list[by
     assert "unseen_class" in found
 
 
-def test_undecodable_files_are_reported_by_their_reason(desk: Desk, clips: list[bytes]) -> None:
+def test_undecodable_files_are_reported_by_their_reason(bench: DatasetBench, clips: list[bytes]) -> None:
     bad = [("jump/empty.mp4", b""), ("jump/text.mp4", b"hello"), ("jump/list.mp4", b"#EXTM3U\nfile:///etc/passwd\n")]
-    dataset = desk.send(pack_zip([*two_classes(clips), *bad]))
+    dataset = bench.send(pack_zip([*two_classes(clips), *bad]))
     found = {finding.message: finding.paths for finding in dataset.report if finding.code == "undecodable"}
     assert sorted(path for paths in found.values() for path in paths) == sorted(name for name, _ in bad)
     assert {message.rpartition("(")[2] for message in found} == {"empty_file).", "not_a_video)."}
@@ -97,75 +97,77 @@ def test_undecodable_files_are_reported_by_their_reason(desk: Desk, clips: list[
 
 @pytest.mark.parametrize("kept", [0, 4])
 def test_a_dataset_that_nothing_can_be_trained_on_is_refused_with_its_report(
-    desk: Desk, clips: list[bytes], kept: int
+    bench: DatasetBench, clips: list[bytes], kept: int
 ) -> None:
-    request = desk.stock(pack_zip([*two_classes(clips)[:kept], ("wave arms/bad.mp4", b"bad")]))
+    request = bench.stock(pack_zip([*two_classes(clips)[:kept], ("wave arms/bad.mp4", b"bad")]))
     with pytest.raises(InvalidDataset) as error:
-        desk.prepare(request)
+        bench.prepare(request)
     report = error.value.details["report"]
     assert report[0]["severity"] == "error"
     assert "undecodable" in codes(report)
-    assert desk.files() == set()
+    assert bench.files() == set()
     json.dumps(error.value.to_dict())
 
 
-def test_a_refused_archive_leaves_nothing(desk: Desk, clips: list[bytes]) -> None:
-    request = desk.stock(pack_tar([*two_classes(clips), ("../out.mp4", b"")]))
+def test_a_refused_archive_leaves_nothing(bench: DatasetBench, clips: list[bytes]) -> None:
+    request = bench.stock(pack_tar([*two_classes(clips), ("../out.mp4", b"")]))
     with pytest.raises(InvalidArchive):
-        desk.prepare(request)
-    assert desk.files() == set()
+        bench.prepare(request)
+    assert bench.files() == set()
     with pytest.raises(InvalidArchive) as error:
-        desk.prepare(request)
+        bench.prepare(request)
     assert error.value.details["reason"] == "gone"
 
 
-def test_cancelling_stops_and_leaves_nothing(desk: Desk, clips: list[bytes]) -> None:
-    request = desk.stock(pack_zip(two_classes(clips)))
+def test_cancelling_stops_and_leaves_nothing(bench: DatasetBench, clips: list[bytes]) -> None:
+    request = bench.stock(pack_zip(two_classes(clips)))
     with pytest.raises(Cancelled):
-        desk.prepare(request, lambda _: desk.token.trip())
-    assert desk.files() == set()
+        bench.prepare(request, lambda _: bench.token.cancel())
+    assert bench.files() == set()
 
 
-def test_a_worker_that_leaves_keeps_the_archive_for_another(desk: Desk, clips: list[bytes]) -> None:
-    request = desk.stock(pack_zip(two_classes(clips)))
+def test_a_worker_that_stops_keeps_the_archive_for_another(bench: DatasetBench, clips: list[bytes]) -> None:
+    request = bench.stock(pack_zip(two_classes(clips)))
     with pytest.raises(Cancelled):
-        desk.prepare(request, lambda _: desk.token.trip(leaving=True))
-    assert desk.files() == {request.archive}
+        bench.prepare(request, lambda _: bench.token.cancel(worker_stopping=True))
+    assert bench.files() == {request.archive}
 
 
 class Superseded(Exception):
     pass
 
 
-def test_a_job_that_was_given_to_another_leaves_it_everything(desk: Desk, clips: list[bytes]) -> None:
-    request = desk.stock(pack_zip(two_classes(clips)))
+def test_a_superseded_attempt_keeps_the_archive_for_the_next(bench: DatasetBench, clips: list[bytes]) -> None:
+    request = bench.stock(pack_zip(two_classes(clips)))
 
     def superseded(_: dict[str, Any]) -> None:
         raise Superseded
 
     with pytest.raises(Superseded):
-        desk.prepare(request, superseded)
-    assert desk.files() == {request.archive}
+        bench.prepare(request, superseded)
+    assert bench.files() == {request.archive}
 
 
-def test_a_full_store_can_be_tried_again(desk: Desk, clips: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
-    request = desk.stock(pack_zip(two_classes(clips)))
+def test_a_job_that_failed_on_a_full_store_can_be_repeated(
+    bench: DatasetBench, clips: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = bench.stock(pack_zip(two_classes(clips)))
 
     def full(*_: object) -> None:
         raise StorageUnavailable("full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(desk.store, "publish_tree", full)
+        patch.setattr(bench.store, "publish_tree", full)
         with pytest.raises(StorageUnavailable):
-            desk.prepare(request)
-    assert desk.files() == {request.archive}
-    assert desk.prepare(request)["clips"] == 8
+            bench.prepare(request)
+    assert bench.files() == {request.archive}
+    assert bench.prepare(request)["clips"] == 8
 
 
-def test_a_remote_store(desk: Desk, clips: list[bytes], tmp_path: Path) -> None:
-    desk.store = Store(f"memory://{tmp_path.name}", tmp_path / "spool")
-    answer = desk.prepare(desk.stock(pack_zip(two_classes(clips))))
-    assert len(desk.store.children(f"datasets/{answer['dataset']}/clips")) == 8
+def test_a_remote_store(bench: DatasetBench, clips: list[bytes], tmp_path: Path) -> None:
+    bench.store = Store(f"memory://{tmp_path.name}", tmp_path / "spool")
+    answer = bench.prepare(bench.stock(pack_zip(two_classes(clips))))
+    assert len(bench.store.children(f"datasets/{answer['dataset']}/clips")) == 8
     assert list((tmp_path / "spool").iterdir()) == []
 
 
@@ -193,51 +195,51 @@ def after(real):
 def main(data, request, point):
     settings = Settings(data_dir=Path(data))
     store = Store(settings.store_url, Path(data) / "spool")
-    progress = lambda said: die() if point == "looking" and "steps" in said else None
+    report_progress = lambda progress: die() if point == "inspecting" and "steps" in progress else None
     if point == "unpacking":
         preparation.list_clips = die
     if point in ("publish_tree", "write_text", "delete"):
         setattr(store, point, after(getattr(store, point)))
     with DecodePool(1, 20.0, 1 << 30, 1 << 24, 600.0) as decoders:
-        preparation.prepare(DatasetRequest.model_validate_json(request), store=store, decoders=decoders,
-                        settings=settings, token=CancelToken(), progress=progress)
+        preparation.prepare_dataset(DatasetRequest.model_validate_json(request), store=store, decoders=decoders,
+                        settings=settings, token=CancelToken(), report_progress=report_progress)
 
 if __name__ == "__main__":
     main(*sys.argv[1:])
 """
 
 
-@pytest.mark.parametrize("point", ["unpacking", "looking", "publish_tree", "write_text", "delete"])
-def test_kill_9_at_any_moment_and_the_next_one_finishes(
-    desk: Desk, clips: list[bytes], point: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("point", ["unpacking", "inspecting", "publish_tree", "write_text", "delete"])
+def test_after_kill_9_at_any_moment_the_next_attempt_finishes(
+    bench: DatasetBench, clips: list[bytes], point: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    request = desk.stock(pack_zip(two_classes(clips)))
-    script = desk.folder / "dying.py"
+    request = bench.stock(pack_zip(two_classes(clips)))
+    script = bench.folder / "dying.py"
     script.write_text(textwrap.dedent(DYING))
-    command = [sys.executable, str(script), str(desk.folder / "data"), request.model_dump_json(), point]
+    command = [sys.executable, str(script), str(bench.folder / "data"), request.model_dump_json(), point]
     died = subprocess.run(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=False)
     assert died.returncode == -signal.SIGKILL
-    answer = desk.prepare(request)
-    dataset = desk.read(answer["dataset"])
+    answer = bench.prepare(request)
+    dataset = bench.read(answer["dataset"])
     assert (answer["clips"], dataset.splits) == (8, {"train": 6, "val": 2, "test": 0})
     monkeypatch.setattr(storage, "STALE_AFTER", -1.0)
-    desk.store.sweep()
+    bench.store.sweep()
     tree = {f"datasets/{dataset.id}/clips/{item.sha256}" for item in dataset.items}
-    receipts = {name for name in desk.files() if name.endswith(".receipt")}
-    assert desk.files() == {*tree, f"datasets/{dataset.id}/dataset.json", *receipts}
+    receipts = {name for name in bench.files() if name.endswith(".receipt")}
+    assert bench.files() == {*tree, f"datasets/{dataset.id}/dataset.json", *receipts}
     assert len(receipts) == 1
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
-def test_the_unpacking_child_does_not_outlive_the_worker(desk: Desk, clips: list[bytes]) -> None:
-    """The child is stopped in mid-archive when the worker gets kill -9."""
-    request = desk.stock(pack_zip([*two_classes(clips), *((f"jump/x{i}.mp4", os.urandom(99)) for i in range(8_000))]))
-    script = desk.folder / "dying.py"
+def test_the_unpacking_child_does_not_outlive_the_worker(bench: DatasetBench, clips: list[bytes]) -> None:
+    """The child dies in the middle of an archive when the worker gets kill -9."""
+    request = bench.stock(pack_zip([*two_classes(clips), *((f"jump/x{i}.mp4", os.urandom(99)) for i in range(8_000))]))
+    script = bench.folder / "dying.py"
     script.write_text(textwrap.dedent(DYING))
-    command = [sys.executable, str(script), str(desk.folder / "data"), request.model_dump_json(), "never"]
+    command = [sys.executable, str(script), str(bench.folder / "data"), request.model_dump_json(), "never"]
     worker = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)})
     try:
-        child = wait_for(lambda: unpacking_child(desk.folder))
+        child = wait_for(lambda: unpacking_child(bench.folder))
     finally:
         worker.kill()
         worker.wait()
@@ -245,7 +247,7 @@ def test_the_unpacking_child_does_not_outlive_the_worker(desk: Desk, clips: list
 
 
 def gone(pid: int) -> bool:
-    """Or dead, where nobody collects the dead."""
+    """Whether the process has ended. A zombie counts as ended."""
     try:
         return ") Z " in Path(f"/proc/{pid}/stat").read_text()
     except FileNotFoundError:
@@ -271,17 +273,17 @@ def unpacking_child(folder: Path) -> int | None:
     return None
 
 
-def test_a_request_without_an_archive(desk: Desk) -> None:
+def test_a_request_without_an_archive(bench: DatasetBench) -> None:
     with pytest.raises(InvalidArchive):
-        desk.prepare(DatasetRequest(archive="incoming/none", name="x"))
+        bench.prepare(DatasetRequest(archive="incoming/none", name="x"))
 
 
-def test_real_clips_with_their_manifest(desk: Desk, real_clips: Path) -> None:
-    """Two classes of the training set, and a third that is only tested."""
+def test_real_clips_with_their_manifest(bench: DatasetBench, real_clips: Path) -> None:
+    """Two classes have training clips, and a third has only test clips."""
     header, *lines = (real_clips / "manifest.csv").read_text().splitlines()
     wanted = [line for line in lines if line.split(",")[1:3] in (["jump", "train"], ["run", "train"])]
     wanted += [line for line in lines if line.startswith("actions20/")][:2]
     files = [(f"clips/{line.split(',')[0]}", (real_clips / line.split(",")[0]).read_bytes()) for line in wanted]
-    dataset = desk.send(pack_tar([("clips/manifest.csv", "\n".join([header, *wanted]).encode()), *files]))
+    dataset = bench.send(pack_tar([("clips/manifest.csv", "\n".join([header, *wanted]).encode()), *files]))
     assert dataset.splits == {"train": 20, "val": 0, "test": 2}
     assert {finding.code for finding in dataset.report} == {"thin_class", "unseen_class"}

@@ -1,4 +1,4 @@
-"""What becomes of a dataset's files is counted, also where nothing can be trained on it."""
+"""The metric counts what became of each file, also if the dataset is refused."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from core.errors import InvalidDataset
 from core.records import Job
 from core.settings import Settings
 from worker.datasets import role
-from worker.datasets.role import Datasets
+from worker.datasets.role import DatasetsRole
 from worker.jobs.cancellation import CancelToken
 from worker.jobs.heartbeat import Heartbeat
 from worker.jobs.reporter import Reporter
@@ -32,9 +32,9 @@ def test_every_file_is_counted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             raise InvalidDataset("Nothing can be trained on it.", report=REPORT)
         return {"dataset": "ds_1", "clips": 7, "report": REPORT}
 
-    monkeypatch.setattr(role, "prepare", prepare)
+    monkeypatch.setattr(role, "prepare_dataset", prepare)
     before = {outcome: counted(outcome) for outcome in ("kept", "undecodable", "leak", "imbalance")}
-    worker = Datasets(Settings(data_dir=tmp_path), cast(Heartbeat, None))
+    worker = DatasetsRole(Settings(data_dir=tmp_path), cast(Heartbeat, None))
     try:
         handler = worker.handlers["dataset"]
         if fails:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from core.datasets import Split
 from worker.datasets.findings import Clip
-from worker.datasets.splits import divide
+from worker.datasets.splits import assign_splits
 
 SIZES = st.dictionaries(st.sampled_from("abcdef"), st.integers(1, 40), min_size=1)
 
@@ -28,11 +28,11 @@ def held_out(found: tuple[Clip, ...]) -> set[str]:
 
 
 @given(SIZES, st.integers(0, 5), st.floats(0.05, 0.5))
-def test_each_class_is_divided_alike(sizes: dict[str, int], seed: int, fraction: float) -> None:
-    division = divide(clips(sizes), seed, fraction)
-    val = Counter(clip.label for clip in division.clips if clip.split == "val")
-    assert division.source == "made"
-    assert {clip.split for clip in division.clips} <= {"train", "val"}
+def test_each_class_is_split_in_the_same_proportion(sizes: dict[str, int], seed: int, fraction: float) -> None:
+    split = assign_splits(clips(sizes), seed, fraction)
+    val = Counter(clip.label for clip in split.clips if clip.split == "val")
+    assert split.source == "made"
+    assert {clip.split for clip in split.clips} <= {"train", "val"}
     for label, size in sizes.items():
         assert abs(val[label] - size * fraction) <= 1
         assert (1 <= val[label] < size) if size >= 2 else not val[label]
@@ -43,31 +43,31 @@ def test_the_order_of_the_files_changes_nothing(sizes: dict[str, int], seed: int
     made = clips(sizes)
     shuffled = list(made)
     rng.shuffle(shuffled)
-    assert held_out(divide(made, seed, 0.2).clips) == held_out(divide(shuffled, seed, 0.2).clips)
+    assert held_out(assign_splits(made, seed, 0.2).clips) == held_out(assign_splits(shuffled, seed, 0.2).clips)
 
 
-def test_another_seed_draws_others_and_more_clips_move_few() -> None:
+def test_another_seed_draws_other_clips_and_added_clips_move_few() -> None:
     made = clips({"a": 40, "b": 40})
-    first = held_out(divide(made, 0, 0.25).clips)
+    first = held_out(assign_splits(made, 0, 0.25).clips)
     assert len(first) == 20
-    assert first != held_out(divide(made, 1, 0.25).clips)
-    assert len(first & held_out(divide(clips({"a": 41, "b": 41}), 0, 0.25).clips)) >= 18
+    assert first != held_out(assign_splits(made, 1, 0.25).clips)
+    assert len(first & held_out(assign_splits(clips({"a": 41, "b": 41}), 0, 0.25).clips)) >= 18
 
 
-def test_what_is_given_stays() -> None:
+def test_a_given_split_is_kept() -> None:
     given_ = clips({"a": 3}, "train") + clips({"b": 2}, "test")
-    division = divide(given_, 0, 0.2)
-    assert (list(division.clips), division.source, division.findings) == (given_, "given", ())
+    split = assign_splits(given_, 0, 0.2)
+    assert (list(split.clips), split.source, split.findings) == (given_, "given", ())
 
 
-def test_where_only_train_is_given_val_is_made_from_it() -> None:
-    division = divide(clips({"a": 10, "b": 1}, "train"), 0, 0.2)
-    assert (len(held_out(division.clips)), division.source) == (2, "made")
-    assert "train only" in division.findings[0].message
+def test_if_only_train_is_given_val_is_drawn_from_it() -> None:
+    split = assign_splits(clips({"a": 10, "b": 1}, "train"), 0, 0.2)
+    assert (len(held_out(split.clips)), split.source) == (2, "made")
+    assert "only the split train" in split.findings[0].message
 
 
 def test_columns_that_were_not_read_are_named() -> None:
-    [finding] = divide(clips({"a": 2}), 7, 0.2, ["subset", "fps"]).findings
+    [finding] = assign_splits(clips({"a": 2}), 7, 0.2, ["subset", "fps"]).findings
     assert finding.code == "no_split"
     assert "seed 7" in finding.message
     assert '"subset", "fps"' in finding.message

@@ -54,7 +54,7 @@ def read_all(pool: DecodePool, plan: list[list[Sample]], ahead: int = 5) -> str:
 def digest_of(batches: Iterable[Batch]) -> str:
     state = hashlib.sha256()
     for batch in batches:
-        state.update(batch.frames.tobytes() + batch.labels.tobytes() + batch.places.tobytes())
+        state.update(batch.frames.tobytes() + batch.labels.tobytes() + batch.positions.tobytes())
     return state.hexdigest()
 
 
@@ -65,22 +65,22 @@ def test_batches_come_in_order_and_whole(pool: DecodePool, folder: Path) -> None
     assert [batch.labels.tolist() for batch in batches] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11], [], [0]]
     assert [batch.frames.shape for batch in batches] == [(len(b.labels), 8, 48, 48, 3) for b in batches]
     assert all(batch.skipped == () for batch in batches)
-    assert (batches[0].frames[0] == batches[4].frames[0]).all()  # one sample, one look
+    assert (batches[0].frames[0] == batches[4].frames[0]).all()  # the same sample gives the same frames
     assert batches[0].frames.dtype == np.uint8
     assert batches[0].labels.dtype == np.int64
 
 
-def test_without_augmentation_batches_look_as_evaluation_does(pool: DecodePool, folder: Path) -> None:
+def test_without_augmentation_batches_have_the_frames_of_evaluation(pool: DecodePool, folder: Path) -> None:
     plan = plan_of(folder, batches=1)
     (batch,) = ClipReader(pool, PROFILE, 8).batches(plan)
 
     for sample, frames in zip(plan[0], batch.frames, strict=True):
-        steady = pool.submit(sample.path, profile=PROFILE, views=Views(), frames=8).result().frames
-        assert (frames == steady[0]).all()
+        fixed = pool.submit(sample.path, profile=PROFILE, views=Views(), frames=8).result().frames
+        assert (frames == fixed[0]).all()
         assert [read_index(frame) for frame in frames] == frame_indices(40, 8, "segment_start")[0].tolist()
 
 
-def test_the_seed_decides_and_nothing_else(folder: Path) -> None:
+def test_batches_depend_on_the_seed_only(folder: Path) -> None:
     plan = plan_of(folder)
     with start(processes=1) as one, start(processes=3) as three:
         alone, together = read_all(one, plan, ahead=1), read_all(three, plan, ahead=12)
@@ -95,14 +95,14 @@ def test_with_a_cache_the_second_epoch_decodes_nothing(pool: DecodePool, folder:
     paths = {sample.path for group in plan for sample in group}
     cache = tmp_path / "cache"
     training = ClipReader(pool, PROFILE, 8, augment=Augment(), cache=cache)
-    steady = ClipReader(pool, PROFILE, 8, cache=cache)
-    first = digest_of(training.batches(plan)), digest_of(steady.batches(plan))
+    fixed = ClipReader(pool, PROFILE, 8, cache=cache)
+    first = digest_of(training.batches(plan)), digest_of(fixed.batches(plan))
     assert len(list(cache.iterdir())) == 2 * len(paths)
     written = {file: file.stat().st_mtime_ns for file in cache.iterdir()}
 
-    assert (digest_of(training.batches(plan)), digest_of(steady.batches(plan))) == first
+    assert (digest_of(training.batches(plan)), digest_of(fixed.batches(plan))) == first
     assert first[1] == digest_of(ClipReader(pool, PROFILE, 8).batches(plan))
-    assert dict(training.views(plan[0], Views(2, 1)))  # many views pass it by
+    assert dict(training.views(plan[0], Views(2, 1)))  # several views do not use the cache
     assert {file: file.stat().st_mtime_ns for file in cache.iterdir()} == written
 
 
@@ -127,7 +127,7 @@ def test_a_damaged_clip_is_left_out_and_listed(pool: DecodePool, folder: Path, t
     first, none, second = reader.batches([[*good[0][:2], bad, *good[0][2:]], [bad], good[1]])
 
     assert first.labels.tolist() == [0, 1, 2, 3]
-    assert first.places.tolist() == [0, 1, 3, 4]
+    assert first.positions.tolist() == [0, 1, 3, 4]
     assert first.skipped == none.skipped == ((bad.path, "not_a_video"),)
     assert none.frames.shape == (0, 8, 48, 48, 3)
     assert second.labels.tolist() == [4, 5, 6, 7]
@@ -136,7 +136,7 @@ def test_a_damaged_clip_is_left_out_and_listed(pool: DecodePool, folder: Path, t
     assert (second.frames == expected[1].frames).all()
 
 
-def test_what_is_not_the_clips_fault_ends_the_reading(pool: DecodePool, folder: Path) -> None:
+def test_an_error_that_no_clip_caused_ends_the_reading(pool: DecodePool, folder: Path) -> None:
     with pytest.raises(StorageUnavailable):
         list(ClipReader(pool, PROFILE, 8).batches([[Sample(folder / "gone.mp4", 0)]]))
 
@@ -149,8 +149,8 @@ def test_what_is_not_the_clips_fault_ends_the_reading(pool: DecodePool, folder: 
 def test_killed_children_change_nothing(
     cached: bool, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """kill -9 of one decode child after another: what they had in hand is decoded once more."""
-    monkeypatch.setattr("worker.decoding.pool._WEDGED_SECONDS", 0.5)
+    """kill -9 of one decode child after another: the clips that they were decoding are decoded again."""
+    monkeypatch.setattr("worker.decoding.pool._STALL_SECONDS", 0.5)
     path = render(folder / "large.mp4", replace(SPECS["h264_long_gop"], width=640, height=480, frames=100))
     plan = [[Sample(path, i, seed=i) for i in range(4)] for _ in range(5)]
     with start(deadline_s=3.0) as pool:
@@ -196,20 +196,20 @@ def test_no_more_is_decoded_ahead_than_allowed(pool: DecodePool, folder: Path) -
 
     with closing(ClipReader(pool, PROFILE, 8, augment=Augment(), ahead=3).batches(plan())) as reading:
         next(reading)
-        assert len(read) == 4  # the one that came out, and three ahead
+        assert len(read) == 4  # the batch that was returned, and three ahead
 
 
-def test_leaving_ends_what_is_under_way(folder: Path) -> None:
+def test_deleting_the_generator_cancels_its_tasks(folder: Path) -> None:
     slow = render_slow(folder / "slow.webm")
     before = in_shared_memory()
     with start() as pool:
         plan = [plan_of(folder)[0], [Sample(slow, 0)] * 6]
         reading = ClipReader(pool, PROFILE, 8, augment=Augment(), ahead=6).batches(iter(plan))
         next(reading)
-        assert pool._under_way
+        assert pool._running
         del reading
-        wait_until(lambda: not pool._under_way, seconds=3)
-        assert read_all(pool, plan_of(folder))  # the pool is whole
+        wait_until(lambda: not pool._running, seconds=3)
+        assert read_all(pool, plan_of(folder))  # the pool still works
         assert not [link for link in open_files() if "vireo-frames" in link]
 
     assert not multiprocessing.active_children()

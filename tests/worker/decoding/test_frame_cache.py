@@ -1,4 +1,4 @@
-"""A clip read through the cache is the clip that decoding gives, however the entry came to be, or not to be."""
+"""A clip read through the cache equals the decoded clip, whether its entry is new, stored, damaged or missing."""
 
 from __future__ import annotations
 
@@ -10,24 +10,22 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from core.errors import UndecodableVideo
+from models.frames.arrays import UInt8Array
 from models.frames.augmentation import Augment, Draw
 from models.frames.sampling import Views
 from models.profiles.profile import Profile
 from tests.clips import SPECS, read_index, render, rendered
 from worker.decoding import frame_cache
-from worker.decoding.frame_cache import decode_cached, prepare
+from worker.decoding.frame_cache import decode_cached, open_frame_cache
 from worker.video.clip import DecodeReport, DecodeRequest, decode_clip
-from worker.video.container import Limits
-
-UInt8Array = npt.NDArray[np.uint8]
+from worker.video.container import VideoLimits
 
 PROFILE = Profile("test", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), 48, 64, ("{}",))
 WHOLE = Augment(area=(1.0, 1.0), aspect=(1.0, 1.0), flip=0.0, grayscale=0.0)  # the largest square
-STEADY = DecodeRequest(PROFILE, Views(), 8, Limits())
+FIXED = DecodeRequest(PROFILE, Views(), 8, VideoLimits())
 
 
 @pytest.fixture(scope="module")
@@ -37,15 +35,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def cache(tmp_path: Path) -> Path:
-    prepare(tmp_path / "cache")
+    open_frame_cache(tmp_path / "cache")
     return tmp_path / "cache"
 
 
 def drawn(seed: int, augment: Augment = WHOLE, frames: int = 8) -> DecodeRequest:
-    return replace(STEADY, frames=frames, draw=Draw(seed, augment))
+    return replace(FIXED, frames=frames, draw=Draw(seed, augment))
 
 
-def look(path: Path, request: DecodeRequest, cache: Path | None = None) -> tuple[UInt8Array, DecodeReport]:
+def read(path: Path, request: DecodeRequest, cache: Path | None = None) -> tuple[UInt8Array, DecodeReport]:
     out = np.zeros(request.shape, np.uint8)
     report = decode_clip(path, request, out) if cache is None else decode_cached(path, request, cache, out)
     return out, report
@@ -56,11 +54,11 @@ def entries(cache: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize("name", ["h264", "h264_bframes", "vp9_webm", "h264_rotate90", "h264_vfr", "ffv1_odd"])
-def test_what_evaluation_sees_is_exactly_what_decoding_gives(name: str, folder: Path, cache: Path) -> None:
+def test_cached_frames_for_evaluation_equal_decoded_ones(name: str, folder: Path, cache: Path) -> None:
     path = rendered(name, folder)
-    plain, report = look(path, STEADY)
-    first, made = look(path, STEADY, cache)
-    again, kept = look(path, STEADY, cache)
+    plain, report = read(path, FIXED)
+    first, made = read(path, FIXED, cache)
+    again, kept = read(path, FIXED, cache)
 
     assert (first == plain).all()
     assert (again == plain).all()
@@ -71,11 +69,11 @@ def test_what_evaluation_sees_is_exactly_what_decoding_gives(name: str, folder: 
 
 @pytest.mark.parametrize("frames", [8, 4])
 @pytest.mark.parametrize("seed", range(4))
-def test_draws_are_alike_whether_made_or_kept(seed: int, frames: int, folder: Path, cache: Path) -> None:
+def test_a_draw_is_the_same_from_a_new_and_a_stored_entry(seed: int, frames: int, folder: Path, cache: Path) -> None:
     path = rendered("h264", folder)  # 40 frames
     request = drawn(seed, Augment(randaugment=(2, 9)), frames)
-    made, report = look(path, request, cache)
-    again, kept = look(path, request, cache)
+    made, report = read(path, request, cache)
+    again, kept = read(path, request, cache)
 
     assert (made == again).all()
     assert kept == replace(report, source="cache", decoded=0)
@@ -84,8 +82,8 @@ def test_draws_are_alike_whether_made_or_kept(seed: int, frames: int, folder: Pa
 def test_a_short_clip_is_drawn_as_without_the_cache(folder: Path, cache: Path) -> None:
     path = render(folder / "short.mp4", replace(SPECS["h264"], frames=30))  # 30 ≤ 4 · 8
     for seed in range(6):
-        plain, report = look(path, drawn(seed))
-        cached, kept = look(path, drawn(seed), cache)
+        plain, report = read(path, drawn(seed))
+        cached, kept = read(path, drawn(seed), cache)
         assert [read_index(frame) for frame in cached[0]] == [read_index(frame) for frame in plain[0]]
         assert kept.timestamps == report.timestamps
         # decoding resamples once, the cache twice
@@ -94,7 +92,7 @@ def test_a_short_clip_is_drawn_as_without_the_cache(folder: Path, cache: Path) -
 
 def test_a_long_clip_is_drawn_from_four_frames_of_each_segment(folder: Path, cache: Path) -> None:
     path = render(folder / "long.mp4", replace(SPECS["h264"], frames=160, width=64))
-    seen = np.array([[read_index(frame) for frame in look(path, drawn(seed), cache)[0][0]] for seed in range(60)])
+    seen = np.array([[read_index(frame) for frame in read(path, drawn(seed), cache)[0][0]] for seed in range(60)])
 
     for segment, indices in enumerate(seen.T):  # 20 frames each, their quarters' middles 2, 7, 12, 17
         assert set(indices) == {20 * segment + k for k in (2, 7, 12, 17)}
@@ -103,60 +101,60 @@ def test_a_long_clip_is_drawn_from_four_frames_of_each_segment(folder: Path, cac
 
 def test_frames_are_kept_with_the_short_side_and_their_aspect(folder: Path, cache: Path) -> None:
     path = render(folder / "wide.mp4", replace(SPECS["h264"], width=256, height=128))
-    look(path, drawn(0), cache)
+    read(path, drawn(0), cache)
     (file,) = entries(cache)
     assert b'"shape": [64, 128, 3]' in file.read_bytes().partition(b"\n")[0]
 
 
-def test_entries_are_found_by_all_that_made_them(folder: Path, cache: Path) -> None:
+def test_an_entry_is_found_by_everything_it_depends_on(folder: Path, cache: Path) -> None:
     path = rendered("h264", folder)
     other = rendered("h264_bframes", folder)
     copied = shutil.copy(path, folder / "copied.mp4")
     ways: list[tuple[Path, DecodeRequest]] = [
         (path, drawn(0)),
-        (path, STEADY),
+        (path, FIXED),
         (other, drawn(0)),
         (path, drawn(0, frames=4)),
-        (path, replace(STEADY, frames=4)),
+        (path, replace(FIXED, frames=4)),
         (path, replace(drawn(0), profile=replace(PROFILE, short_side=50))),
-        (path, replace(STEADY, profile=replace(PROFILE, short_side=50))),
+        (path, replace(FIXED, profile=replace(PROFILE, short_side=50))),
         (path, replace(drawn(0), profile=replace(PROFILE, interpolation="bilinear"))),
     ]
     for number, (file, request) in enumerate(ways):
-        look(file, request, cache)
+        read(file, request, cache)
         assert len(entries(cache)) == number + 1
     same = replace(PROFILE, name="other", templates=("a {}",))
-    for request in (drawn(1), drawn(0, Augment()), replace(STEADY, profile=same), replace(STEADY, threads=2)):
-        look(Path(copied), request, cache)
+    for request in (drawn(1), drawn(0, Augment()), replace(FIXED, profile=same), replace(FIXED, threads=2)):
+        read(Path(copied), request, cache)
     assert len(entries(cache)) == len(ways)
 
 
-def test_a_clip_that_changes_is_decoded_anew(folder: Path, cache: Path, tmp_path: Path) -> None:
+def test_a_clip_that_changes_is_decoded_again(folder: Path, cache: Path, tmp_path: Path) -> None:
     path = tmp_path / "clip.mp4"
     shutil.copy(rendered("h264", folder), path)
-    before, _ = look(path, STEADY, cache)
+    before, _ = read(path, FIXED, cache)
     render(path, replace(SPECS["h264"], frames=16))
-    after, _ = look(path, STEADY, cache)
+    after, _ = read(path, FIXED, cache)
 
     assert read_index(after[0, -1]) == 14
     assert (before != after).any()
 
 
-def test_the_clips_of_a_dataset_bear_their_content_as_name(folder: Path, cache: Path, tmp_path: Path) -> None:
+def test_the_clips_of_a_dataset_are_identified_by_name(folder: Path, cache: Path, tmp_path: Path) -> None:
     path = tmp_path / ("ab" * 32)
     shutil.copy(rendered("h264", folder), path)
-    expected, _ = look(path, STEADY, cache)
-    path.write_bytes(b"")  # nothing of it is read again
-    assert (look(path, STEADY, cache)[0] == expected).all()
+    expected, _ = read(path, FIXED, cache)
+    path.write_bytes(b"")  # the file is not read again
+    assert (read(path, FIXED, cache)[0] == expected).all()
 
 
-@pytest.mark.parametrize("request_", [STEADY, drawn(5)], ids=["steady", "drawn"])
+@pytest.mark.parametrize("request_", [FIXED, drawn(5)], ids=["fixed", "drawn"])
 @pytest.mark.parametrize("damage", ["torn", "flipped", "empty", "nonsense", "foreign"])
-def test_a_damaged_entry_is_made_anew(
+def test_a_damaged_entry_is_made_again(
     request_: DecodeRequest, damage: str, folder: Path, cache: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = rendered("h264", folder)
-    expected, _ = look(path, request_, cache)
+    expected, _ = read(path, request_, cache)
     (file,) = entries(cache)
     whole = file.read_bytes()
     header, _, pixels = whole.partition(b"\n")
@@ -170,48 +168,48 @@ def test_a_damaged_entry_is_made_anew(
         }[damage]
     )
     with caplog.at_level(logging.WARNING):
-        again, _ = look(path, request_, cache)
+        again, _ = read(path, request_, cache)
 
     assert (again == expected).all()
-    assert "made anew" in caplog.text
+    assert "decoded again" in caplog.text
     assert file.read_bytes() == whole
 
 
-def test_where_nothing_can_be_written_frames_come_all_the_same(
+def test_frames_are_decoded_even_if_no_entry_can_be_written(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = rendered("h264", folder)
-    prepare(tmp_path / "full")
-    monkeypatch.setattr(frame_cache, "_RESERVE", 1 << 60)
-    full, _ = look(path, drawn(3), tmp_path / "full")
-    gone, _ = look(path, drawn(3), tmp_path / "absent")
+    open_frame_cache(tmp_path / "full")
+    monkeypatch.setattr(frame_cache, "_RESERVED_BYTES", 1 << 60)
+    full, _ = read(path, drawn(3), tmp_path / "full")
+    gone, _ = read(path, drawn(3), tmp_path / "absent")
     assert (full == gone).all()
     assert not entries(tmp_path / "full")
 
 
-def test_a_write_that_breaks_off_leaves_nothing(folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_write_leaves_nothing(folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(self: Path, target: Path) -> Path:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
         patched.setattr(Path, "replace", full)
-        expected, _ = look(rendered("h264", folder), STEADY, cache)
+        expected, _ = read(rendered("h264", folder), FIXED, cache)
     assert not entries(cache)
-    assert (look(rendered("h264", folder), STEADY, cache)[0] == expected).all()
+    assert (read(rendered("h264", folder), FIXED, cache)[0] == expected).all()
 
 
-def test_what_killed_children_left_is_swept(cache: Path) -> None:
+def test_files_of_killed_children_are_deleted(cache: Path) -> None:
     old, young = cache / "a-1.part", cache / "b-2.part"
     for part in (old, young):
         part.write_bytes(b"half")
     os.utime(old, (time.time() - 7200,) * 2)
-    prepare(cache)
+    open_frame_cache(cache)
     assert entries(cache) == [young]
 
 
-def test_errors_pass_and_leave_nothing(cache: Path, tmp_path: Path) -> None:
+def test_errors_are_raised_and_leave_nothing(cache: Path, tmp_path: Path) -> None:
     (tmp_path / "words.mp4").write_text("no video " * 99)
-    for request in (STEADY, drawn(0)):
+    for request in (FIXED, drawn(0)):
         with pytest.raises(UndecodableVideo):
-            look(tmp_path / "words.mp4", request, cache)
+            read(tmp_path / "words.mp4", request, cache)
     assert not entries(cache)

@@ -23,13 +23,13 @@ from models.frames.sampling import Views, frame_indices
 from models.profiles.profile import Profile
 from tests.clips import SPECS, corrupt, read_index, render, render_slow, rendered
 from worker.decoding import memory
-from worker.decoding.memory import Segment, attach
-from worker.decoding.pool import DecodedClip, DecodePool, Decoding
+from worker.decoding.memory import Segment, map_segment
+from worker.decoding.pool import DecodedClip, DecodePool, DecodeTask
 from worker.video.clip import DecodeRequest, decode_clip
-from worker.video.container import Limits
+from worker.video.container import VideoLimits
 
 PROFILE = Profile("test", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), 48, 48, ("{}",))
-LIMITS = Limits(max_pixels=4096 * 2304, max_seconds=600)
+LIMITS = VideoLimits(max_pixels=4096 * 2304, max_seconds=600)
 ROOT = Path(__file__).parents[3]
 
 
@@ -54,7 +54,7 @@ def start(deadline_s: float = 30.0, processes: int = 2, memory_bytes: int = 1 <<
     return DecodePool(processes, deadline_s, memory_bytes, LIMITS.max_pixels, LIMITS.max_seconds)
 
 
-def submit(pool: DecodePool, path: Path, frames: int = 8, views: str = "1x1") -> Decoding:
+def submit(pool: DecodePool, path: Path, frames: int = 8, views: str = "1x1") -> DecodeTask:
     return pool.submit(path, profile=PROFILE, views=Views.parse(views), frames=frames)
 
 
@@ -126,7 +126,7 @@ def test_frames_outlive_the_pool(folder: Path) -> None:
     assert shown(clip)[-1] == 35
 
 
-def test_errors_cross_as_what_they_are(pool: DecodePool, tmp_path: Path, folder: Path) -> None:
+def test_errors_keep_their_type_across_processes(pool: DecodePool, tmp_path: Path, folder: Path) -> None:
     (tmp_path / "words").write_text("no video at all " * 100)
     with pytest.raises(UndecodableVideo) as refused:
         submit(pool, tmp_path / "words").result()
@@ -146,7 +146,7 @@ def test_errors_cross_as_what_they_are(pool: DecodePool, tmp_path: Path, folder:
         )
 
 
-def test_a_killed_child_costs_its_own_video_only(pool: DecodePool, slow: Path, folder: Path) -> None:
+def test_a_killed_child_loses_only_its_own_video(pool: DecodePool, slow: Path, folder: Path) -> None:
     doomed = submit(pool, slow)
     victim = busy()
     beside = submit(pool, rendered("h264", folder))
@@ -204,7 +204,7 @@ def test_cancelling_kills_the_child_within_a_second(pool: DecodePool, slow: Path
     assert shown(submit(pool, rendered("h264", folder)).result())[-1] == 35
 
 
-def test_what_is_cancelled_while_it_waits_never_runs(slow: Path, folder: Path) -> None:
+def test_a_task_cancelled_while_it_waits_never_runs(slow: Path, folder: Path) -> None:
     with start(processes=1, deadline_s=1.0) as pool:
         first, queued = submit(pool, slow), submit(pool, rendered("h264", folder))
         queued.cancel()
@@ -235,7 +235,7 @@ def test_random_damage_never_takes_the_pool_down(pool: DecodePool, folder: Path,
     assert shown(submit(pool, rendered("h264", folder)).result())[-1] == 35
 
 
-def reason_of(decoding: Decoding) -> str:
+def reason_of(decoding: DecodeTask) -> str:
     try:
         decoding.result()
     except VireoError as error:
@@ -243,18 +243,18 @@ def reason_of(decoding: Decoding) -> str:
     return "frames"
 
 
-def test_a_wedged_pool_is_replaced(folder: Path, slow: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.decoding.pool._WEDGED_SECONDS", 0.2)
+def test_a_stuck_pool_is_replaced(folder: Path, slow: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.decoding.pool._STALL_SECONDS", 0.2)
     with start(deadline_s=3.0) as pool:
         channel = pool._children._pool_manager.worker_manager.workers_channel
         assert channel is not None
-        channel.mutex.acquire()  # as a child would leave it that dies at the wrong moment
+        channel.mutex.acquire()  # as a child leaves it that dies at the wrong moment
         begin = time.monotonic()
         assert shown(submit(pool, rendered("h264", folder)).result())[-1] == 35
         assert 3 < time.monotonic() - begin < 8
 
 
-def test_closing_wakes_who_waits(slow: Path) -> None:
+def test_closing_the_pool_wakes_waiting_threads(slow: Path) -> None:
     pool = start()
     decoding = submit(pool, slow)
     busy()
@@ -296,16 +296,16 @@ def open_files() -> list[str]:
 def test_a_segment_is_recognised_by_name_not_by_number() -> None:
     first = Segment((4,))
     first.close()
-    second = Segment((4,))  # most likely under the same number
+    second = Segment((4,))  # most likely with the same number
     ours = second.map()
     with pytest.raises(FileNotFoundError):
-        attach(first.ticket)
-    attach(second.ticket)[:] = 7
+        map_segment(first.handle)
+    map_segment(second.handle)[:] = 7
     second.close()
     assert ours.tolist() == [7, 7, 7, 7]
 
 
-def test_a_lack_of_memory_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lack_of_memory_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(fd: int, size: int) -> None:
         raise OSError(28, "No space left on device")
 
@@ -348,7 +348,7 @@ def run_parent(folder: Path, form: str, *arguments: str) -> subprocess.Popen[str
 
 @pytest.mark.parametrize("form", ["-c", "-m", "script"])
 @pytest.mark.parametrize("end", ["close", "leave"])
-def test_a_parent_ends_without_a_word_however_it_was_started(form: str, end: str, folder: Path) -> None:
+def test_a_parent_ends_silently_however_it_was_started(form: str, end: str, folder: Path) -> None:
     parent = run_parent(folder, form, end, str(rendered("h264", folder)), str(rendered("gif", folder)))
     out, err = parent.communicate(timeout=30)
 
@@ -367,6 +367,50 @@ def test_no_child_survives_kill_9_of_the_worker(slow: Path, folder: Path) -> Non
     parent.kill()
     wait_until_gone(family, seconds=2)
     parent.communicate(timeout=5)
+
+
+CONSOLE_SCRIPT = """
+import sys
+from core.processes import use_safe_path
+from pathlib import Path
+from models.profiles.profile import Profile
+from models.frames.sampling import Views
+from worker.decoding.pool import DecodePool
+
+if __name__ == "__main__":
+    use_safe_path()
+    profile = Profile("test", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), 48, 48, ("{}",))
+    with DecodePool(1, 60.0, 1 << 30, 4096 * 2304, 600.0) as pool:
+        print(pool.submit(Path(sys.argv[1]), profile=profile, views=Views(), frames=8).result().report.info.frames)
+"""
+"""Like `vireo-worker`: a script in another directory that calls `use_safe_path` before it starts children."""
+
+OTHER_MODULES = ("worker.py", "redis.py", "numpy.py", "av.py", "core/__init__.py", "models/__init__.py")
+
+
+def test_children_import_nothing_from_the_current_directory(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    script = tmp_path / "bin" / "script.py"
+    script.write_text(CONSOLE_SCRIPT)
+    directory, imported = tmp_path / "project", tmp_path / "imported"
+    for name in OTHER_MODULES:
+        module = directory / name
+        module.parent.mkdir(parents=True, exist_ok=True)
+        module.write_text(f"open({str(imported)!r}, 'a').write({name!r})")
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
+    command = [sys.executable, str(script), str(rendered("h264", folder))]
+    run = subprocess.run(
+        command,
+        cwd=directory,
+        env=environment | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (run.stdout, run.stderr) == ("40\n", "")
+    assert not imported.exists()
 
 
 def session(leader: int) -> Iterator[int]:

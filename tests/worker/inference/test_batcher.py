@@ -121,7 +121,7 @@ def test_a_cancelled_request_returns_at_once_and_is_never_encoded(batcher: Batch
         time.sleep(0.1)  # the first is inside its forward; the second can only wait
         waiting = pool.submit(batcher.encode, frames(3, 2), token)
         time.sleep(0.1)
-        token.trip()
+        token.cancel()
         with pytest.raises(Cancelled):
             waiting.result(2)
         forward.gate.set()
@@ -138,7 +138,7 @@ def test_a_request_that_comes_after_the_close_is_answered(forward: Forward) -> N
 
 def test_a_token_tripped_before_the_wait_is_noticed(batcher: Batcher, forward: Forward) -> None:
     token = CancelToken()
-    token.trip()
+    token.cancel()
     with pytest.raises(Cancelled):
         batcher.encode(frames(3, 2), token)
     assert forward.sizes == []

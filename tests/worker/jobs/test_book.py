@@ -1,4 +1,4 @@
-"""The life of a job, against a real Redis: every step happens once, whoever asks for it and however late."""
+"""The life of a job in a real Redis: every step happens once, whoever takes it and however late."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_job_reads_back_as_it_was_written(client: redis.Redis, book: JobBook) 
     assert book.get(job.id) == job
 
 
-def test_the_queue_limit_refuses_without_a_trace(client: redis.Redis, book: JobBook) -> None:
+def test_the_queue_limit_refuses_and_stores_nothing(client: redis.Redis, book: JobBook) -> None:
     first = queue_job(client, limit=1)
     job = Job(id=new_job_id(), kind="classify", created_at=time.time())
     script_keys, args = lifecycle.create_args(job, keys.INFERENCE, 1)
@@ -48,7 +48,7 @@ def test_the_queue_limit_refuses_without_a_trace(client: redis.Redis, book: JobB
     assert client.zrange(keys.JOBS, 0, -1) == [first.id]
 
 
-def test_of_many_workers_one_starts_a_job(client: redis.Redis, book: JobBook) -> None:
+def test_only_one_of_many_workers_starts_a_job(client: redis.Redis, book: JobBook) -> None:
     job = queue_job(client)
     with ThreadPoolExecutor(8) as pool:
         starts = list(pool.map(lambda _: book.start(job.id), range(16)))
@@ -95,7 +95,7 @@ def test_a_job_whose_lease_ran_out_goes_to_another_worker(client: redis.Redis, b
     assert book.start(job.id) == 2
 
 
-def test_a_renewed_lease_keeps_the_job_and_a_lost_one_is_not_revived(client: redis.Redis, book: JobBook) -> None:
+def test_a_renewed_lease_keeps_the_job_and_a_removed_one_stays_away(client: redis.Redis, book: JobBook) -> None:
     job = queue_job(client)
     book.start(job.id)
     client.zadd(keys.running(keys.INFERENCE), {job.id: time.time() + 0.05})
@@ -105,7 +105,7 @@ def test_a_renewed_lease_keeps_the_job_and_a_lost_one_is_not_revived(client: red
     assert client.zrange(keys.running(keys.INFERENCE), 0, -1) == [job.id]
 
 
-def test_the_reaper_sends_orphans_and_lost_messages_once(client: redis.Redis, book: JobBook) -> None:
+def test_the_reaper_sends_jobs_without_a_worker_or_message_once(client: redis.Redis, book: JobBook) -> None:
     orphan, lost, fresh = queue_job(client), queue_job(client, age=60), queue_job(client)
     book.start(orphan.id)
     client.zadd(keys.running(keys.INFERENCE), {orphan.id: time.time() - 1})

@@ -8,53 +8,53 @@ import pytest
 
 from core.errors import Cancelled
 from core.state import keys
-from worker.jobs.cancellation import Cancellations, CancelToken
+from worker.jobs.cancellation import CancelToken, RunningJobs
 from worker.jobs.connection import connect
 
 
-def test_a_trip_stops_what_is_under_way() -> None:
+def test_cancel_stops_what_is_running() -> None:
     token, stopped = CancelToken(), threading.Event()
-    threading.Timer(0.05, token.trip).start()
-    with pytest.raises(Cancelled), token.stopping(stopped.set):
+    threading.Timer(0.05, token.cancel).start()
+    with pytest.raises(Cancelled), token.on_cancel(stopped.set):
         stopped.wait(2)
     assert stopped.is_set()
 
 
-def test_a_tripped_token_lets_nothing_begin() -> None:
+def test_a_cancelled_token_lets_nothing_begin() -> None:
     token = CancelToken()
-    token.trip()
+    token.cancel()
     began = []
-    with pytest.raises(Cancelled), token.stopping(lambda: None):
+    with pytest.raises(Cancelled), token.on_cancel(lambda: None):
         began.append(True)
     assert began == []
 
 
-def test_after_the_block_its_stop_is_forgotten() -> None:
+def test_after_the_block_its_stop_function_is_not_called() -> None:
     token, calls = CancelToken(), []
-    with token.stopping(lambda: calls.append(1)):
+    with token.on_cancel(lambda: calls.append(1)):
         pass
-    token.trip()
+    token.cancel()
     assert calls == []
 
 
-def test_a_message_trips_the_token_of_its_job_and_no_other(redis_url: str) -> None:
-    running, stopped = Cancellations(), threading.Event()
+def test_a_message_cancels_its_job_and_no_other(redis_url: str) -> None:
+    running, stopped = RunningJobs(), threading.Event()
     client = connect(redis_url, decode=True)
     listener = threading.Thread(target=running.listen, args=(connect(redis_url, decode=True), stopped))
     listener.start()
     try:
         with running.token("job_a") as mine, running.token("job_b") as other:
-            assert sorted(running.running) == ["job_a", "job_b"]
+            assert sorted(running.ids) == ["job_a", "job_b"]
             _until(lambda: int(client.publish(keys.CANCEL_CHANNEL, "job_a")) > 0)
-            _until(lambda: _is_tripped(mine))
-            assert not _is_tripped(other)
+            _until(lambda: _is_cancelled(mine))
+            assert not _is_cancelled(other)
     finally:
         stopped.set()
         listener.join(5)
-    assert running.running == []
+    assert running.ids == []
 
 
-def _is_tripped(token: CancelToken) -> bool:
+def _is_cancelled(token: CancelToken) -> bool:
     try:
         token.check()
     except Cancelled:

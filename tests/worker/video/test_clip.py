@@ -9,23 +9,21 @@ from pathlib import Path
 
 import av
 import numpy as np
-import numpy.typing as npt
 import pytest
 from av.video.reformatter import VideoReformatter
 
 from core.errors import UndecodableVideo, VideoTooLarge, VireoError
+from models.frames.arrays import UInt8Array
 from models.frames.sampling import Views, frame_indices
 from models.frames.transforms import crop_frame
 from models.profiles.profile import Profile, Sampling
 from tests.clips import BARS, SPECS, ClipSpec, Matrix, corrupt, draw_index, read_index, render, rendered, truncate
 from worker.video.clip import DecodeReport, DecodeRequest, decode_clip
 from worker.video.colour import to_rgb
-from worker.video.container import Limits
-
-UInt8Array = npt.NDArray[np.uint8]
+from worker.video.container import VideoLimits
 
 PROFILE = Profile("test", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), 48, 48, ("{}",))
-LIMITS = Limits()
+LIMITS = VideoLimits()
 TURNED = {"h264_rotate90": 1, "h264_rotate180": 2, "h264_rotate270": 3}  # quarter turns, counterclockwise
 UNEVEN = {"h264_vfr", "h264_vfr_bframes"}
 STEADY = sorted(set(SPECS) - set(TURNED) - UNEVEN)
@@ -43,7 +41,7 @@ def decode(
     policy: Sampling = "segment_start",
     size: int = 48,
     threads: int = 1,
-    limits: Limits = LIMITS,
+    limits: VideoLimits = LIMITS,
 ) -> tuple[UInt8Array, DecodeReport]:
     """(uint8 [V, T, S, S, 3], report)"""
     profile = replace(PROFILE, sampling=policy, size=size, short_side=size)
@@ -82,7 +80,7 @@ def test_more_threads_change_nothing(name: str, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(UNEVEN))
-def test_at_a_variable_rate_frames_are_even_in_time(name: str, folder: Path) -> None:
+def test_at_a_variable_rate_frames_are_uniform_in_time(name: str, folder: Path) -> None:
     spec = SPECS[name]
     frames, report = decode(rendered(name, folder))
 
@@ -102,7 +100,7 @@ def test_no_more_is_decoded_than_needed(name: str, at_most: int, folder: Path) -
     assert decode(rendered(name, folder))[1].decoded <= at_most
 
 
-def test_of_a_long_video_only_the_wanted_groups_are_decoded(folder: Path) -> None:
+def test_only_the_wanted_groups_of_a_long_video_are_decoded(folder: Path) -> None:
     spec = replace(SPECS["h264_bframes"], frames=500, gop=20)
     frames, report = decode(render(folder / "long.mp4", spec), frames=4)
 
@@ -121,7 +119,7 @@ def test_short_videos_repeat_their_frames(frames: int, folder: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "turns"), TURNED.items())
-def test_a_phone_held_upright_is_seen_upright(name: str, turns: int, folder: Path) -> None:
+def test_a_rotated_video_is_shown_upright(name: str, turns: int, folder: Path) -> None:
     frames, report = decode(rendered(name, folder))
 
     stored = np.rot90(frames, -turns, axes=(2, 3))
@@ -136,7 +134,7 @@ def test_a_mirrored_video_is_mirrored_back(folder: Path) -> None:
     assert read(frames[:, :, :, ::-1]) == frame_indices(40, 8, "segment_start").tolist()
 
 
-def test_pixels_that_are_not_square_are_stretched(folder: Path) -> None:
+def test_pixels_that_are_not_square_are_scaled(folder: Path) -> None:
     spec = replace(SPECS["h264"], width=64, height=64, aspect=Fraction(2))
     frames, report = decode(render(folder / "wide.mp4", spec))
 
@@ -171,7 +169,7 @@ def test_colours_are_those_of_the_source(
     tagged: bool,
     tmp_path: Path,
 ) -> None:
-    # what carries no tag is standard definition below 577 lines and high definition above
+    # an untagged stream counts as standard definition below 577 lines and as high definition above
     side = 96 if tagged or matrix == "bt601" else 640
     spec = ClipSpec(
         codec=codec, options=options, pix_fmt=pix_fmt, bits=bits, matrix=matrix, full_range=full_range, tagged=tagged
@@ -219,17 +217,17 @@ def test_the_size_may_change_in_mid_stream(folder: Path) -> None:
     assert report.info.frames == 80
 
     with pytest.raises(VideoTooLarge):
-        decode(folder / "changing.h264", limits=Limits(max_pixels=160 * 128 - 1))
+        decode(folder / "changing.h264", limits=VideoLimits(max_pixels=160 * 128 - 1))
 
 
-def test_joined_files_are_seen_whole(folder: Path) -> None:
+def test_joined_files_are_read_whole(folder: Path) -> None:
     once = rendered("h264_ts", folder).read_bytes()
     (folder / "twice.ts").write_bytes(once * 2)
 
     assert read(decode(folder / "twice.ts")[0]) == [[0, 10, 20, 30, 0, 10, 20, 30]]
 
 
-def test_what_an_edit_list_cuts_away_is_not_seen(tmp_path: Path) -> None:
+def test_frames_that_an_edit_list_removes_are_not_used(tmp_path: Path) -> None:
     # the first 15 frames lie before time 0
     spec = replace(SPECS["h264"], offset=Fraction(-15, 25), muxer=(("avoid_negative_ts", "disabled"),))
     frames, report = decode(render(tmp_path / "cut.mp4", spec), frames=5)
@@ -240,17 +238,17 @@ def test_what_an_edit_list_cuts_away_is_not_seen(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["h264_faststart", "h264_mkv", "vp9_webm", "av1_webm", "hevc_mkv", "h264_flv"])
-def test_a_truncated_file_is_answered_with_what_is_there(name: str, folder: Path, tmp_path: Path) -> None:
+def test_a_truncated_file_yields_the_frames_it_has(name: str, folder: Path, tmp_path: Path) -> None:
     cut = truncate(rendered(name, folder), 0.6, tmp_path / "cut")
     frames, report = decode(cut)
 
     shown = read(frames)[0]
     assert shown == sorted(shown)
     assert 0 < shown[-1] < 35
-    assert any("cut off" in warning for warning in report.warnings)
+    assert any("incomplete" in warning for warning in report.warnings)
 
 
-def test_a_damaged_group_gives_way_to_its_neighbours(folder: Path, tmp_path: Path) -> None:
+def test_a_damaged_group_is_replaced_by_its_neighbours(folder: Path, tmp_path: Path) -> None:
     whole = rendered("h264_faststart", folder)
     with av.open(str(whole)) as container:
         entries = list(container.streams.video[0].index_entries)
@@ -262,10 +260,10 @@ def test_a_damaged_group_gives_way_to_its_neighbours(folder: Path, tmp_path: Pat
     frames, report = decode(tmp_path / "holed.mp4")
     assert read(frames) == [[0, 5, 5, 20, 20, 25, 30, 35]]
     assert report.timestamps == ((0.0, 0.2, 0.2, 0.8, 0.8, 1.0, 1.2, 1.4),)
-    assert "2 of 8 wanted frames could not be decoded; the nearest decodable ones were used" in report.warnings
+    assert "2 of 8 selected frames could not be decoded; the nearest decodable ones were used" in report.warnings
 
 
-def test_without_one_decodable_frame_the_stream_is_named(folder: Path, tmp_path: Path) -> None:
+def test_a_stream_without_decodable_frames_is_named(folder: Path, tmp_path: Path) -> None:
     data = rendered("h264_faststart", folder).read_bytes()
     head = data.index(b"mdat") + 4
     (tmp_path / "hollow.mp4").write_bytes(data[:head] + bytes(len(data) - head))
@@ -278,7 +276,7 @@ def test_without_one_decodable_frame_the_stream_is_named(folder: Path, tmp_path:
 
 
 @pytest.mark.parametrize("name", sorted(SPECS))
-def test_random_damage_gives_frames_or_a_reason(name: str, folder: Path, tmp_path: Path) -> None:
+def test_random_damage_yields_frames_or_a_reason(name: str, folder: Path, tmp_path: Path) -> None:
     for seed in range(4):
         broken = corrupt(rendered(name, folder), seed, 5, tmp_path / "broken")
         answer = attempt(broken)

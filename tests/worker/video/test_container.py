@@ -10,13 +10,13 @@ import pytest
 
 from core.errors import StorageUnavailable, UndecodableVideo, VideoTooLarge
 from tests.clips import SPECS, corrupt, render, render_audio, render_cover, render_huge_gif, rendered, truncate
-from worker.video.container import DEMUXERS, Limits, probe
+from worker.video.container import DEMUXERS, VideoLimits, read_video_info
 
-LIMITS = Limits()
+LIMITS = VideoLimits()
 
 
 def test_a_header_is_read(tmp_path: Path) -> None:
-    info = probe(render(tmp_path / "clip.mp4", SPECS["h264_audio"]), LIMITS)
+    info = read_video_info(render(tmp_path / "clip.mp4", SPECS["h264_audio"]), LIMITS)
 
     assert (info.width, info.height, info.frames, info.fps) == (96, 64, 40, 25.0)
     assert (info.codec, info.container, info.has_audio) == ("h264", "mp4", True)
@@ -26,8 +26,8 @@ def test_a_header_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "codec"), [("av1_webm", "av1"), ("vp9_webm", "vp9"), ("hevc", "hevc"), ("gif", "gif")]
 )
-def test_codecs_have_the_names_that_users_know(name: str, codec: str, tmp_path: Path) -> None:
-    assert probe(rendered(name, tmp_path), LIMITS).codec == codec
+def test_codecs_have_their_common_names(name: str, codec: str, tmp_path: Path) -> None:
+    assert read_video_info(rendered(name, tmp_path), LIMITS).codec == codec
 
 
 def _write(content: bytes) -> Callable[[Path], Path]:
@@ -64,11 +64,11 @@ def _write(content: bytes) -> Callable[[Path], Path]:
     ],
     ids=["empty", "text", "bytes", "svg", "sdp", "audio", "cover", "truncated"],
 )
-def test_what_is_no_video_is_refused_in_words(
+def test_a_file_that_is_not_a_video_is_refused_with_a_reason(
     make: Callable[[Path], Path], reason: str, words: str, tmp_path: Path
 ) -> None:
     with pytest.raises(UndecodableVideo) as refused:
-        probe(make(tmp_path / "upload"), LIMITS)
+        read_video_info(make(tmp_path / "upload"), LIMITS)
 
     assert refused.value.details["reason"] == reason
     assert words in refused.value.message
@@ -86,18 +86,18 @@ def test_what_is_no_video_is_refused_in_words(
     ids=["hls", "concat", "dash"],
 )
 @pytest.mark.parametrize("suffix", ["", ".m3u8", ".ffconcat", ".mp4"])
-def test_no_file_opens_another(script: str, suffix: str, tmp_path: Path) -> None:
+def test_no_file_opens_another_file(script: str, suffix: str, tmp_path: Path) -> None:
     clip = rendered("h264_ts", tmp_path)
     (tmp_path / f"upload{suffix}").write_text(script.format(clip=clip.name))
 
     with pytest.raises(UndecodableVideo, match="not a video"):
-        probe(tmp_path / f"upload{suffix}", LIMITS)
+        read_video_info(tmp_path / f"upload{suffix}", LIMITS)
 
 
-def test_a_file_name_is_never_taken_for_a_protocol(tmp_path: Path) -> None:
+def test_a_file_name_is_never_read_as_a_protocol(tmp_path: Path) -> None:
     strange = tmp_path / "concat:a|b.mp4"
 
-    assert probe(render(strange, replace(SPECS["h264"], format="mp4")), LIMITS).frames == 40
+    assert read_video_info(render(strange, replace(SPECS["h264"], format="mp4")), LIMITS).frames == 40
 
 
 def test_every_demuxer_we_name_exists() -> None:
@@ -106,27 +106,27 @@ def test_every_demuxer_we_name_exists() -> None:
 
 def test_too_many_pixels_are_refused_from_the_header_alone(tmp_path: Path) -> None:
     with pytest.raises(VideoTooLarge) as refused:
-        probe(render_huge_gif(tmp_path / "bomb.gif", side=16000), LIMITS)
+        read_video_info(render_huge_gif(tmp_path / "bomb.gif", side=16000), LIMITS)
 
     assert refused.value.details["limit"] == LIMITS.max_pixels
     assert "16000" in refused.value.message
 
 
-def test_a_size_beyond_all_addressing_is_refused(tmp_path: Path) -> None:
+def test_a_size_that_cannot_be_addressed_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UndecodableVideo, match="frame size"):
-        probe(render_huge_gif(tmp_path / "bomb.gif", side=65535), LIMITS)
+        read_video_info(render_huge_gif(tmp_path / "bomb.gif", side=65535), LIMITS)
 
 
 def test_too_long_is_refused_with_the_limit(tmp_path: Path) -> None:
     with pytest.raises(VideoTooLarge) as refused:
-        probe(rendered("h264", tmp_path), Limits(max_seconds=1.0))
+        read_video_info(rendered("h264", tmp_path), VideoLimits(max_seconds=1.0))
 
     assert refused.value.details["limit"] == 1.0
 
 
-def test_a_blob_that_is_gone_is_not_the_users_fault(tmp_path: Path) -> None:
+def test_a_missing_blob_does_not_blame_the_user(tmp_path: Path) -> None:
     with pytest.raises(StorageUnavailable):
-        probe(tmp_path / "nothing", LIMITS)
+        read_video_info(tmp_path / "nothing", LIMITS)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -134,4 +134,4 @@ def test_a_corrupt_header_never_ends_in_a_foreign_error(seed: int, tmp_path: Pat
     broken = corrupt(rendered("h264_faststart", tmp_path), seed, 60, tmp_path / "broken", end=0.3)
 
     with suppress(UndecodableVideo, VideoTooLarge):
-        assert probe(broken, LIMITS).codec
+        assert read_video_info(broken, LIMITS).codec

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from core.errors import VideoTooLarge
 from models.frames.sampling import frame_indices
 from tests.clips import SPECS, rendered, truncate
-from worker.video.container import Limits, Video
-from worker.video.packets import data
-from worker.video.timeline import Run, Timeline, read_timeline, reader, refine, runs
+from worker.video.container import VideoFile, VideoLimits
+from worker.video.packets import demux_packets
+from worker.video.timeline import PacketRun, Timeline, packet_reader, packet_runs, read_timeline, with_exact_pts
 
-LIMITS = Limits()
+LIMITS = VideoLimits()
 
 
 def timeline(pts: list[int], keys: set[int], end: int) -> Timeline:
@@ -30,7 +30,7 @@ def steady(n: int, step: int, gop: int) -> Timeline:
 
 
 @given(n=st.integers(1, 3000), frames=st.integers(1, 64), clips=st.integers(1, 4), step=st.integers(1, 5000))
-def test_at_a_steady_rate_time_means_the_papers_index(n: int, frames: int, clips: int, step: int) -> None:
+def test_at_a_constant_rate_times_match_the_papers_indices(n: int, frames: int, clips: int, step: int) -> None:
     indices = frame_indices(n, frames, "segment_start", clips)
     line = steady(n, step, gop=12)
 
@@ -44,7 +44,7 @@ def test_golden_vector_of_text4vis() -> None:
     assert targets.tolist() == [[0, 37, 75, 112, 150, 187, 225, 262]]
 
 
-def test_at_a_variable_rate_the_grid_is_even_in_time() -> None:
+def test_at_a_variable_rate_the_steps_are_uniform_in_time() -> None:
     # one second of 10 frames, then one frame that stands for nine seconds
     line = timeline([i * 10 for i in range(11)], {0}, 1000)
 
@@ -52,23 +52,23 @@ def test_at_a_variable_rate_the_grid_is_even_in_time() -> None:
     assert line.targets(times).tolist() == [[4, 10, 10, 10, 10, 10, 10, 10, 10, 10]]
 
 
-def test_only_groups_with_a_wanted_frame_are_decoded_and_only_so_far() -> None:
+def test_only_groups_with_a_wanted_frame_are_decoded_up_to_it() -> None:
     line = steady(100, 1, gop=10)
 
     wanted = np.array([[3, 7, 42, 60]])
-    assert runs(line, wanted) == [Run(0, 7, (3, 7)), Run(40, 42, (42,)), Run(60, 60, (60,))]
+    assert packet_runs(line, wanted) == [PacketRun(0, 7, (3, 7)), PacketRun(40, 42, (42,)), PacketRun(60, 60, (60,))]
 
 
 def test_one_long_group_is_one_run() -> None:
-    assert runs(steady(100, 1, gop=1000), np.array([[10, 90]])) == [Run(0, 90, (10, 90))]
+    assert packet_runs(steady(100, 1, gop=1000), np.array([[10, 90]])) == [PacketRun(0, 90, (10, 90))]
 
 
-def test_a_frame_shown_before_its_keyframe_leans_on_the_group_before() -> None:
+def test_a_frame_displayed_before_its_keyframe_needs_the_previous_group() -> None:
     #        I  P  B  B | I  B  B   (the last two are shown before their I)
     line = timeline([0, 3, 1, 2, 6, 4, 5], {0, 4}, 7)
 
-    assert runs(line, np.array([[5]])) == [Run(0, 5, (5,))]
-    assert runs(line, np.array([[4]])) == [Run(4, 4, (4,))]
+    assert packet_runs(line, np.array([[5]])) == [PacketRun(0, 5, (5,))]
+    assert packet_runs(line, np.array([[4]])) == [PacketRun(4, 4, (4,))]
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_a_frame_shown_before_its_keyframe_leans_on_the_group_before() -> None:
     ],
 )
 def test_where_the_times_come_from(name: str, source: str, tmp_path: Path) -> None:
-    with Video(rendered(name, tmp_path), LIMITS) as video:
+    with VideoFile(rendered(name, tmp_path), LIMITS) as video:
         line = read_timeline(video)
 
     assert (line.source, line.frames) == (source, 40)
@@ -94,13 +94,13 @@ def test_where_the_times_come_from(name: str, source: str, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("name", ["h264_bframes", "h264_open_gop", "h264_vfr_bframes", "hevc_10bit"])
 def test_an_index_is_refined_to_the_times_of_the_packets(name: str, tmp_path: Path) -> None:
-    with Video(rendered(name, tmp_path), LIMITS) as video:
+    with VideoFile(rendered(name, tmp_path), LIMITS) as video:
         line = read_timeline(video)
         assert not line.exact
         times = line.times(frame_indices(line.frames, 8, "segment_center"))
-        line = refine(line, reader(video, line), times)
+        line = with_exact_pts(line, packet_reader(video, line), times)
         video.reopen()
-        truth = [packet.pts for packet in data(video)]
+        truth = [packet.pts for packet in demux_packets(video)]
 
     assert line.pts.tolist() == truth  # the windows of so short a clip cover it
 
@@ -109,19 +109,19 @@ def test_an_index_is_refined_to_the_times_of_the_packets(name: str, tmp_path: Pa
     "name", ["h264_bframes", "h264_mkv", "h264_ts", "h264_avi", "mpeg2_mpg", "vp9_webm", "wmv", "gif"]
 )
 def test_packets_are_found_by_ordinal_in_any_order(name: str, tmp_path: Path) -> None:
-    with Video(rendered(name, tmp_path), LIMITS) as video:
-        truth = [bytes(packet) for packet in data(video)]
+    with VideoFile(rendered(name, tmp_path), LIMITS) as video:
+        truth = [bytes(packet) for packet in demux_packets(video)]
         video.reopen()
         line = read_timeline(video)
-        packets = reader(video, line)
+        packets = packet_reader(video, line)
         for first, last in [(30, 35), (0, 4), (12, 12), (13, 20), (39, 39), (5, 6)]:
             got = [(ordinal, bytes(packet)) for ordinal, packet in packets.between(first, last)]
             assert got == list(enumerate(truth))[first : last + 1]
 
 
-def test_an_index_into_a_part_that_was_cut_off_is_cut_too(tmp_path: Path) -> None:
+def test_an_index_is_cut_to_the_part_of_the_file_that_exists(tmp_path: Path) -> None:
     whole = rendered("h264_faststart", tmp_path)
-    with Video(truncate(whole, 0.7, tmp_path / "cut.mp4"), LIMITS) as video:
+    with VideoFile(truncate(whole, 0.7, tmp_path / "cut.mp4"), LIMITS) as video:
         line = read_timeline(video)
 
     assert line.source == "index"
@@ -129,20 +129,20 @@ def test_an_index_into_a_part_that_was_cut_off_is_cut_too(tmp_path: Path) -> Non
     assert line.seconds == pytest.approx(line.frames / 25)
 
 
-def test_joined_files_whose_clock_starts_anew_are_counted(tmp_path: Path) -> None:
+def test_joined_files_with_a_restarted_clock_are_counted(tmp_path: Path) -> None:
     once = rendered("h264_ts", tmp_path).read_bytes()
     (tmp_path / "twice.ts").write_bytes(once + once)
 
-    with Video(tmp_path / "twice.ts", LIMITS) as video:
+    with VideoFile(tmp_path / "twice.ts", LIMITS) as video:
         line = read_timeline(video)
 
     assert (line.source, line.frames) == ("count", 80)
     assert line.seconds == pytest.approx(3.2)
 
 
-def test_a_length_that_only_the_packets_tell_is_limited_too(tmp_path: Path) -> None:
+def test_a_length_that_only_the_packets_show_is_limited_too(tmp_path: Path) -> None:
     live = rendered("vp9_live", tmp_path)
-    with Video(live, Limits(max_seconds=1.0)) as video, pytest.raises(VideoTooLarge) as refused:
+    with VideoFile(live, VideoLimits(max_seconds=1.0)) as video, pytest.raises(VideoTooLarge) as refused:
         read_timeline(video)
 
     assert refused.value.details["limit"] == 1.0

@@ -1,4 +1,4 @@
-"""Unpacking an untrusted zip or tar in a confined child process.
+"""Unpacking an untrusted zip or tar archive in a confined child process.
 
-It may import `worker.jobs.cancellation`, and nothing else of the worker.
+It may import `worker.jobs.cancellation` and nothing else of the worker.
 """

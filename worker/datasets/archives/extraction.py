@@ -1,7 +1,7 @@
-"""Unpacking an untrusted archive in a child process that can be killed, and that dies with this one.
+"""Unpacking an untrusted archive in a child process that can be killed and that dies with this process.
 
-The child may use little memory, has no way out but one pipe, and writes into one empty folder. Whatever happens to it
-is an InvalidArchive here.
+The child's memory is limited, it has one pipe to talk to this process, and it writes into one empty folder. If it
+crashes, the archive is refused with InvalidArchive.
 """
 
 from __future__ import annotations
@@ -18,60 +18,69 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import InvalidArchive, VireoError, WorkerUnavailable
-from core.processes import python_module
+from core.processes import SAFE_PATH, python_module
 from worker.datasets.archives.folder import UnpackLimits
 from worker.jobs.cancellation import CancelToken
 
 _CHILD = "worker.datasets.archives.unpack_child"
 _PROJECT = Path(__file__).resolve().parents[3]
-_OF_PYTHON = ("PYTHONHOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")  # some interpreters do not start without
-_TICK = 0.5  # seconds between two looks at the clock
-_NEVER_STARTED = 1  # exit status of an interpreter that could not import the child, which has one of its own
-_LARGEST_MESSAGE = 1 << 16
-_SLOWEST = 2 << 20  # bytes per second that any machine unpacks
+_PYTHON_VARIABLES = (
+    "PYTHONHOME",
+    "LD_LIBRARY_PATH",
+    "DYLD_LIBRARY_PATH",
+)  # some interpreters do not start without them
+_POLL_SECONDS = 0.5  # between two checks of the deadline
+_IMPORT_FAILED = 1  # exit status of an interpreter that could not import the child; the child itself ends with another
+_MAX_MESSAGE_BYTES = 1 << 16
+_MIN_BYTES_PER_SECOND = 2 << 20  # every machine unpacks at least as fast
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One file of the archive. path: its name there, never to be opened; file: where its bytes are."""
+class UnpackedFile:
+    """One file of the archive. path: its name in the archive, never to be opened; location: where its bytes are."""
 
     path: str
-    file: Path
+    location: Path
     size: int
     sha256: str
 
 
 @dataclass(frozen=True, slots=True)
-class Unpacked:
-    """entries: in the order of the archive, where one path may stand twice. ignored: paths of what was left packed."""
+class UnpackedArchive:
+    """files: in the order of the archive, which may list a path twice. ignored: paths that were not unpacked."""
 
-    entries: tuple[Entry, ...]
+    files: tuple[UnpackedFile, ...]
     ignored: tuple[str, ...]
 
 
-class _Silence(Exception):
-    """The child has ended without a last word."""
+class _ChildEndedEarly(Exception):
+    """The child has ended without a final message."""
 
 
-def unpack(
-    archive: Path, into: Path, limits: UnpackLimits, token: CancelToken, progress: Callable[[int], None]
-) -> Unpacked:
-    """`into`: an empty folder, whose content is the caller's to delete. `progress` gets the number of files so far.
-    Raises: InvalidArchive, StorageUnavailable, WorkerUnavailable, Cancelled, FileNotFoundError where there is no
-    archive."""
+def unpack_archive(
+    archive: Path, into: Path, limits: UnpackLimits, token: CancelToken, report_progress: Callable[[int], None]
+) -> UnpackedArchive:
+    """`into`: an empty folder; the caller deletes its content. `report_progress` gets the number of files so far.
+
+    Raises: InvalidArchive, StorageUnavailable, WorkerUnavailable, Cancelled; FileNotFoundError if there is no archive.
+    """
     if not archive.is_file():
         raise FileNotFoundError(archive)
     receiver, sender = multiprocessing.Pipe(duplex=False)
     child = _start(archive, into, limits, sender)
     sender.close()
     try:
-        with token.stopping(child.kill):
-            return _listen(receiver, into, limits, archive.stat().st_size, progress)
-    except _Silence as error:
+        with token.on_cancel(child.kill):
+            return _receive_files(receiver, into, limits, archive.stat().st_size, report_progress)
+    except _ChildEndedEarly as error:
         token.check()  # a cancel kills the child
-        if child.wait() == _NEVER_STARTED:
-            raise WorkerUnavailable("The worker cannot unpack archives; its log has the reason.") from error
-        raise InvalidArchive("Unpacking the archive crashed.", reason="crashed", path=None) from error
+        if child.wait() == _IMPORT_FAILED:
+            raise WorkerUnavailable(
+                "The worker cannot unpack archives.", hint="The worker's log has the reason."
+            ) from error
+        raise InvalidArchive(
+            "The archive crashed the process that unpacked it.", reason="crashed", path=None
+        ) from error
     finally:
         child.kill()
         child.wait()
@@ -79,12 +88,16 @@ def unpack(
 
 
 def _start(archive: Path, into: Path, limits: UnpackLimits, sender: Connection) -> subprocess.Popen[bytes]:
-    """A fresh interpreter, which has nothing of this process's memory and none of the secrets in its environment. It
-    needs this project and the standard library, so it starts without site packages, in half the time."""
+    """Start a fresh interpreter, which inherits neither this process's memory nor the secrets in its environment.
+
+    The child needs only this project and the standard library. Without site packages it starts in half the time.
+    """
     command = python_module(_CHILD, str(archive.absolute()), str(into.absolute()), options=("-S",))
     return subprocess.Popen(
         [*command, json.dumps(asdict(limits)), str(sender.fileno())],
-        env={"PYTHONPATH": str(_PROJECT)} | {name: os.environ[name] for name in _OF_PYTHON if name in os.environ},
+        env=SAFE_PATH
+        | {"PYTHONPATH": str(_PROJECT)}
+        | {name: os.environ[name] for name in _PYTHON_VARIABLES if name in os.environ},
         cwd=into,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -93,42 +106,42 @@ def _start(archive: Path, into: Path, limits: UnpackLimits, sender: Connection) 
     )
 
 
-def _listen(
+def _receive_files(
     receiver: Connection,
     into: Path,
     limits: UnpackLimits,
     archive_bytes: int,
-    progress: Callable[[int], None],
-) -> Unpacked:
-    """Raises: what the child raised; _Silence where it says no more."""
-    entries: list[Entry] = []
+    report_progress: Callable[[int], None],
+) -> UnpackedArchive:
+    """Raises: the error that the child sent; _ChildEndedEarly if it ended without a final message."""
+    files: list[UnpackedFile] = []
     ignored: list[str] = []
-    most = min(limits.max_bytes, max(limits.free_bytes, int(limits.max_ratio * archive_bytes)))
-    heard = time.monotonic()
-    deadline = heard + limits.stall_seconds + most / _SLOWEST
+    max_bytes = min(limits.max_bytes, max(limits.free_bytes, int(limits.max_ratio * archive_bytes)))
+    last_message_at = time.monotonic()
+    deadline = last_message_at + limits.stall_seconds + max_bytes / _MIN_BYTES_PER_SECOND
     while True:
         now = time.monotonic()
-        if now > min(heard + limits.stall_seconds, deadline):
-            raise InvalidArchive("Unpacking the archive takes too long.", reason="deadline", path=None)
-        if not receiver.poll(_TICK):
+        if now > min(last_message_at + limits.stall_seconds, deadline):
+            raise InvalidArchive("Unpacking the archive took too long.", reason="deadline", path=None)
+        if not receiver.poll(_POLL_SECONDS):
             continue
-        heard = now
-        message = _receive(receiver)
+        last_message_at = now
+        message = _receive_message(receiver)
         if "path" in message:
-            entries.append(Entry(message["path"], into / message["file"], message["size"], message["sha256"]))
+            files.append(UnpackedFile(message["path"], into / message["file"], message["size"], message["sha256"]))
         elif "ignored" in message:
             ignored.append(message["ignored"])
         elif "error" in message:
             raise VireoError.from_dict(message["error"])
         elif "done" in message:
-            return Unpacked(tuple(entries), tuple(ignored))
+            return UnpackedArchive(tuple(files), tuple(ignored))
         else:
-            progress(message["files"])
+            report_progress(message["files"])
 
 
-def _receive(receiver: Connection) -> dict[str, Any]:
+def _receive_message(receiver: Connection) -> dict[str, Any]:
     try:
-        message: dict[str, Any] = json.loads(receiver.recv_bytes(_LARGEST_MESSAGE))
+        message: dict[str, Any] = json.loads(receiver.recv_bytes(_MAX_MESSAGE_BYTES))
     except (EOFError, OSError) as error:
-        raise _Silence from error
+        raise _ChildEndedEarly from error
     return message

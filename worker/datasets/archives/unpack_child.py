@@ -1,6 +1,7 @@
-"""`python -m worker.datasets.archives.unpack_child ARCHIVE FOLDER LIMITS PIPE`: the process that meets an untrusted archive.
+"""`python -m worker.datasets.archives.unpack_child ARCHIVE FOLDER LIMITS PIPE`: unpacks one untrusted archive.
 
-It imports little, may use little, and dies with the worker that started it. `worker.datasets.archives.extraction` is the other end.
+It imports little, its resources are limited, and it dies with the worker that started it. `extraction` starts it and
+reads the other end of the pipe.
 """
 
 from __future__ import annotations
@@ -16,31 +17,31 @@ from typing import Any
 from core.errors import VireoError
 from core.processes import die_with_parent, limit_resources
 from worker.datasets.archives.folder import UnpackLimits
-from worker.datasets.archives.unpack import unpack_here
+from worker.datasets.archives.unpack import unpack_entries
 
 _OPEN_FILES = 32
-_FAILED = 70  # exit status: not 1, which is an interpreter's that could not even import this
+_FAILED = 70  # exit status; 1 is that of an interpreter that could not import this module
 
 
 def main(archive: str, folder: str, limits_json: str, pipe: str) -> None:
     limits = UnpackLimits(**json.loads(limits_json))
-    confine(limits)
+    limit_unpack_child(limits)
     sender = Connection(int(pipe), readable=False)
 
-    def tell(message: dict[str, Any]) -> None:
+    def notify(message: dict[str, Any]) -> None:
         sender.send_bytes(json.dumps(message).encode())
 
     try:
-        unpack_here(Path(archive), Path(folder), limits, tell)
-        tell({"done": True})
+        unpack_entries(Path(archive), Path(folder), limits, notify)
+        notify({"done": True})
     except VireoError as error:
-        tell({"error": error.to_dict()})
+        notify({"error": error.to_dict()})
     except Exception:
         traceback.print_exc()  # to the worker's log
         sys.exit(_FAILED)
 
 
-def confine(limits: UnpackLimits) -> None:
+def limit_unpack_child(limits: UnpackLimits) -> None:
     die_with_parent()
     limit_resources(
         {

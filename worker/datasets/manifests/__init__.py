@@ -1,4 +1,4 @@
-"""Which files of an archive are clips, and their labels: from a manifest or from folder names.
+"""Which files of an archive are clips and what their labels are, by a manifest or by folder names.
 
-It may import `archives`.
+It may import `datasets.archives` and `datasets.labels`.
 """

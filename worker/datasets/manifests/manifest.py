@@ -1,8 +1,8 @@
-"""Which files of an archive are clips, with which labels: by a manifest if there is one, else by their folders.
+"""Which files of an archive are clips and what their labels are: by a manifest if there is one, else by folder names.
 
-manifest.csv, .tsv or .jsonl stands at the top (or in the one folder at the top) and lists `path,label[,split]`. Without
-one, a clip's label is the folder that holds it; if folders such as train/ and val/ hold the labels' folders, they are
-the given split.
+The manifest is manifest.csv, .tsv or .jsonl at the top of the archive (or in its only top folder) and lists
+`path,label[,split]`. Without a manifest, the label of a clip is the name of its folder. If these folders lie in folders
+such as train/ and val/, those give the split.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from dataclasses import dataclass
 
 from core.datasets import Finding, FindingCode, Severity, Split
 from core.errors import InvalidDataset
-from worker.datasets.archives.extraction import Entry
-from worker.datasets.archives.names import printable
+from worker.datasets.archives.extraction import UnpackedFile
+from worker.datasets.archives.names import replace_surrogates
 from worker.datasets.labels import clean_label, examples
 from worker.datasets.manifests.rows import SPLITS, read_table
 
 MANIFESTS = ("manifest.csv", "manifest.tsv", "manifest.jsonl")
-MAX_PATHS, MAX_SHOWN = 20, 300  # in one finding; characters of one
+MAX_PATHS, MAX_SHOWN = 20, 300  # paths in one finding; characters of each
 
 _NOT_VIDEO = {
     *("txt", "md", "rst", "csv", "tsv", "json", "jsonl", "xml", "html", "htm", "pdf", "yaml", "yml", "toml", "ini"),
@@ -29,66 +29,66 @@ _NOT_VIDEO = {
     *("7z", "rar", "mp3", "wav", "flac", "aac", "m4a", "opus", "doc", "docx", "xls", "xlsx", "ppt", "pptx", "db"),
     *("sqlite", "exe", "dll", "url", "lnk"),
 }
-_PAPERS = {"readme", "license", "licence", "copying", "notice", "authors", "changelog", "makefile"}
+_DOCUMENT_NAMES = {"readme", "license", "licence", "copying", "notice", "authors", "changelog", "makefile"}
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
-    """A clip as the user named it."""
+class ListedClip:
+    """A clip with the label and split that the user gave it."""
 
-    entry: Entry
+    file: UnpackedFile
     label: str
     split: Split | None
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """Either all clips have a split or none. unread: columns of the manifest that mean nothing here."""
+    """Either all clips have a split or none has one. unread: columns of the manifest that were not read."""
 
-    clips: tuple[Listed, ...]
+    clips: tuple[ListedClip, ...]
     findings: tuple[Finding, ...]
     unread: tuple[str, ...] = ()
 
 
-def list_clips(entries: Sequence[Entry], ignored: Sequence[str]) -> Listing:
-    """`ignored`: paths that were not even unpacked. Raises: InvalidDataset for a manifest that cannot be read."""
-    manifest = _find_manifest(entries)
+def list_clips(files: Sequence[UnpackedFile], ignored: Sequence[str]) -> Listing:
+    """`ignored`: paths that were not unpacked. Raises: InvalidDataset for a manifest that cannot be read."""
+    manifest = _find_manifest(files)
     if manifest is None:
-        return _from_folders(entries, ignored)
-    return _from_manifest(manifest, [entry for entry in entries if entry is not manifest], ignored)
+        return _from_folders(files, ignored)
+    return _from_manifest(manifest, [file for file in files if file is not manifest], ignored)
 
 
-def finding(
+def make_finding(
     severity: Severity, code: FindingCode, message: str, paths: Iterable[str], count: int | None = None
 ) -> Finding:
-    """`count`: of what is meant, if it is not the paths."""
-    named = sorted(printable(path)[:MAX_SHOWN] for path in paths)
+    """`count`: how many things the finding is about, if these are not the paths."""
+    named = sorted(replace_surrogates(path)[:MAX_SHOWN] for path in paths)
     return Finding(
         severity=severity, code=code, message=message, paths=tuple(named[:MAX_PATHS]), count=count or len(named)
     )
 
 
-def _find_manifest(entries: Sequence[Entry]) -> Entry | None:
-    """Raises: InvalidDataset where there are several."""
-    named = [entry for entry in entries if entry.path.casefold().rpartition("/")[2] in MANIFESTS]
-    deepest = len(_common_folder(entries)) + 1
-    near = [entry for entry in named if entry.path.count("/") <= deepest]
+def _find_manifest(files: Sequence[UnpackedFile]) -> UnpackedFile | None:
+    """Raises: InvalidDataset if there are several."""
+    named = [file for file in files if file.path.casefold().rpartition("/")[2] in MANIFESTS]
+    deepest = len(_common_folder(files)) + 1
+    near = [file for file in named if file.path.count("/") <= deepest]
     if not near:
         return None
-    top = min(entry.path.count("/") for entry in near)
-    found = [entry for entry in near if entry.path.count("/") == top]
+    top = min(file.path.count("/") for file in near)
+    found = [file for file in near if file.path.count("/") == top]
     if len(found) > 1:
         raise InvalidDataset(
-            f"There are several manifests: {examples(sorted(entry.path for entry in found))}.",
-            hint="Keep one of them.",
+            f"The archive has several manifests: {examples(sorted(file.path for file in found))}.",
+            hint="Keep only one of them.",
             report=[],
         )
     return found[0]
 
 
-def _common_folder(entries: Sequence[Entry]) -> tuple[str, ...]:
-    """The folders that all files are in."""
-    folders = {tuple(entry.path.split("/")[:-1]) for entry in entries}
+def _common_folder(files: Sequence[UnpackedFile]) -> tuple[str, ...]:
+    """The folders that contain all files."""
+    folders = {tuple(file.path.split("/")[:-1]) for file in files}
     first, last = min(folders, default=()), max(folders, default=())
     same = 0
     while same < min(len(first), len(last)) and first[same] == last[same]:
@@ -96,44 +96,44 @@ def _common_folder(entries: Sequence[Entry]) -> tuple[str, ...]:
     return first[:same]
 
 
-def _from_manifest(manifest: Entry, others: Sequence[Entry], ignored: Sequence[str]) -> Listing:
-    table = read_table(manifest.file, manifest.path)
-    paths = _Paths(others, manifest.path.rpartition("/")[0])
-    clips: list[Listed] = []
+def _from_manifest(manifest: UnpackedFile, others: Sequence[UnpackedFile], ignored: Sequence[str]) -> Listing:
+    table = read_table(manifest.location, manifest.path)
+    paths = _PathIndex(others, manifest.path.rpartition("/")[0])
+    clips: list[ListedClip] = []
     missing: list[str] = []
     for row in table.rows:
-        entry = paths.find(row.path)
-        if entry is None:
+        file = paths.find(row.path)
+        if file is None:
             missing.append(row.path)
         else:
-            clips.append(Listed(entry, row.label, row.split))
-    listed = {id(clip.entry) for clip in clips}
-    unlisted = [entry.path for entry in others if id(entry) not in listed and _may_be_video(entry.path)]
-    junk = [entry.path for entry in others if id(entry) not in listed and not _may_be_video(entry.path)]
+            clips.append(ListedClip(file, row.label, row.split))
+    listed = {id(clip.file) for clip in clips}
+    unlisted = [file.path for file in others if id(file) not in listed and _may_be_video(file.path)]
+    junk = [file.path for file in others if id(file) not in listed and not _may_be_video(file.path)]
     findings: list[Finding] = []
     if missing:
-        message = f"{manifest.path} names files that are not in the archive: they are left out."
-        findings.append(finding("warning", "missing_file", message, missing))
+        message = f"{manifest.path} lists files that are not in the archive. These lines are left out."
+        findings.append(make_finding("warning", "missing_file", message, missing))
     if unlisted:
-        message = f"{manifest.path} does not name these files: they are left out."
-        findings.append(finding("warning", "unlisted_file", message, unlisted))
-    return Listing(tuple(clips), (*findings, *_ignored([*junk, *ignored])), table.unread)
+        message = f"{manifest.path} does not list these files. They are left out."
+        findings.append(make_finding("warning", "unlisted_file", message, unlisted))
+    return Listing(tuple(clips), (*findings, *_ignored_files([*junk, *ignored])), table.unread)
 
 
-class _Paths:
-    """Files by path, as a manifest may write it: from itself or from the top, with either kind of slash, composed or
-    decomposed (NFC, NFD), and in another case where that leaves one candidate."""
+class _PathIndex:
+    """Finds files by the path that a manifest gives: relative to the manifest or to the top of the archive, with either
+    kind of slash, in either Unicode form (NFC, NFD), and in another case if only one file then matches."""
 
-    def __init__(self, entries: Sequence[Entry], folder: str) -> None:
+    def __init__(self, files: Sequence[UnpackedFile], folder: str) -> None:
         self._folder = folder
-        self._exact = {entry.path: entry for entry in entries}  # of a name that is there twice the last, as unpacked
-        self._composed: dict[str, list[Entry]] = defaultdict(list)
-        self._folded: dict[str, list[Entry]] = defaultdict(list)
-        for path, entry in self._exact.items():
-            self._composed[_composed(path)].append(entry)
-            self._folded[_composed(path).casefold()].append(entry)
+        self._exact = {file.path: file for file in files}  # if a name occurs twice, the last file counts
+        self._composed: dict[str, list[UnpackedFile]] = defaultdict(list)
+        self._folded: dict[str, list[UnpackedFile]] = defaultdict(list)
+        for path, file in self._exact.items():
+            self._composed[_composed(path)].append(file)
+            self._folded[_composed(path).casefold()].append(file)
 
-    def find(self, written: str) -> Entry | None:
+    def find(self, written: str) -> UnpackedFile | None:
         for form in dict.fromkeys((written, written.replace("\\", "/"))):
             path = "/".join(part for part in form.split("/") if part != ".")
             candidates = [f"{self._folder}/{path}", path] if self._folder else [path]
@@ -147,50 +147,53 @@ class _Paths:
         return None
 
 
-def _from_folders(entries: Sequence[Entry], ignored: Sequence[str]) -> Listing:
-    videos = [entry for entry in entries if _may_be_video(entry.path)]
-    junk = [entry.path for entry in entries if not _may_be_video(entry.path)]
+def _from_folders(files: Sequence[UnpackedFile], ignored: Sequence[str]) -> Listing:
+    videos = [file for file in files if _may_be_video(file.path)]
+    junk = [file.path for file in files if not _may_be_video(file.path)]
     given = _splits_given(videos)
-    clips: list[Listed] = []
+    clips: list[ListedClip] = []
     outside: list[str] = []
-    for entry in videos:
-        folders = entry.path.split("/")[:-1]
+    for file in videos:
+        folders = file.path.split("/")[:-1]
         label = clean_label(folders[-1]) if folders else ""
-        split = _split_above(entry.path) if given else None
+        split = _split_above(file.path) if given else None
         if not label or (given and split is None):
-            outside.append(entry.path)
+            outside.append(file.path)
         else:
-            clips.append(Listed(entry, label, split))
+            clips.append(ListedClip(file, label, split))
     findings = []
     if outside:
-        where = "in no label's folder below train, val or test" if given else "in no folder that could be their label"
-        message = f"These files are {where}: they are left out."
-        findings.append(finding("warning", "unlisted_file", message, outside))
-    return Listing(tuple(clips), (*findings, *_ignored([*junk, *ignored])))
+        where = "in a label's folder below train, val or test" if given else "in a folder that could be their label"
+        message = f"These files are not {where}. They are left out."
+        findings.append(make_finding("warning", "unlisted_file", message, outside))
+    return Listing(tuple(clips), (*findings, *_ignored_files([*junk, *ignored])))
 
 
-def _splits_given(videos: Sequence[Entry]) -> bool:
-    """All labels' folders lie in folders such as train/; or most do, in train/ and another. A class may be named
-    "train": what counts is the folder above the label's."""
-    found = {_split_above(entry.path) for entry in videos}
+def _splits_given(videos: Sequence[UnpackedFile]) -> bool:
+    """Whether folders such as train/ give the split: every clip lies below one, or some lie below train/ and others
+    below val/ or test/.
+
+    A class may be named "train", so only the folders above the label's folder count.
+    """
+    found = {_split_above(file.path) for file in videos}
     return bool(found) and (None not in found or ("train" in found and len(found - {None}) > 1))
 
 
 def _split_above(path: str) -> Split | None:
-    """By the nearest folder above the label's that names a split."""
+    """The split of the nearest folder above the label's folder that names one."""
     above = path.split("/")[:-2]
     return next((SPLITS[folder.casefold()] for folder in reversed(above) if folder.casefold() in SPLITS), None)
 
 
-def _ignored(paths: Sequence[str]) -> tuple[Finding, ...]:
-    message = "These files are no videos by their name or place: they are ignored."
-    return (finding("info", "ignored_file", message, paths),) if paths else ()
+def _ignored_files(paths: Sequence[str]) -> tuple[Finding, ...]:
+    message = "These files are not videos, by their names or folders. They are ignored."
+    return (make_finding("info", "ignored_file", message, paths),) if paths else ()
 
 
 def _may_be_video(path: str) -> bool:
     name = path.casefold().rpartition("/")[2]
     stem, dot, ending = name.rpartition(".")
-    return name not in _PAPERS and not (dot and stem and ending in _NOT_VIDEO)
+    return name not in _DOCUMENT_NAMES and not (dot and stem and ending in _NOT_VIDEO)
 
 
 def _composed(path: str) -> str:

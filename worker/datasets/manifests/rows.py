@@ -1,4 +1,4 @@
-"""The rows of a manifest: `path,label[,split]` as CSV, TSV or JSON lines. Errors name the line and the column."""
+"""The rows of a manifest: `path,label[,split]` as CSV, TSV or JSON Lines. Errors name the line and the column."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from core.datasets import Split
 from core.errors import InvalidDataset
 from worker.datasets.labels import clean_label
 
-MAX_BYTES = 64 << 20
-MAX_LABEL = 500  # characters, as in a question
+MAX_MANIFEST_BYTES = 64 << 20
+MAX_LABEL = 500  # characters, as in a request to classify
 MAX_ERRORS = 20
 
 SPLITS: Mapping[str, Split] = {
@@ -28,11 +28,11 @@ _ALIASES = {
     "path": ("file", "filename", "file_name", "filepath", "video", "video_path", "clip", "name"),
     "label": ("class", "labels", "category", "action", "class_name", "target", "lable"),
 }
-_CSV_DELIMITERS = (",", ";", "\t")  # some spreadsheets write semicolons
+_CSV_DELIMITERS = (",", ";", "\t")  # some spreadsheet programs write semicolons
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ManifestRow:
     line: int
     path: str
     label: str
@@ -40,10 +40,10 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
-    """unread: columns that mean nothing here."""
+class ManifestTable:
+    """unread: columns that were not read."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[ManifestRow, ...]
     unread: tuple[str, ...]
 
 
@@ -54,35 +54,35 @@ class RowError(Exception):
     message: str
 
 
-def read_table(file: Path, name: str) -> Table:
-    """`name`: as in the archive; its ending tells the format. Raises: InvalidDataset with details.errors."""
-    if file.stat().st_size > MAX_BYTES:
-        raise _invalid(name, [RowError(1, None, f"it has more than {MAX_BYTES} bytes")])
+def read_table(file: Path, name: str) -> ManifestTable:
+    """`name`: its name in the archive; its ending gives the format. Raises: InvalidDataset with details.errors."""
+    if file.stat().st_size > MAX_MANIFEST_BYTES:
+        raise _invalid(name, [RowError(1, None, f"the file has more than {MAX_MANIFEST_BYTES} bytes")])
     try:
         text = _text(file.read_bytes())
         numbered, unread = _from_jsonl(text) if name.casefold().endswith(".jsonl") else _from_csv(text, name)
     except RowError as error:
         raise _invalid(name, [error]) from error
-    rows: list[Row] = []
+    rows: list[ManifestRow] = []
     errors: list[RowError] = []
     for found in numbered:
-        if isinstance(found, Row):
+        if isinstance(found, ManifestRow):
             rows.append(found)
         else:
             errors.append(found)
     without = [row.line for row in rows if row.split is None]
     if without and len(without) < len(rows):
-        errors += [RowError(line, "split", "is empty, though other lines have one") for line in without]
+        errors += [RowError(line, "split", "is empty, but other lines have a split") for line in without]
     if errors:
         raise _invalid(name, sorted(errors, key=lambda error: error.line))
     if not rows:
-        raise _invalid(name, [RowError(1, None, "it lists no clips")])
-    return Table(tuple(rows), unread)
+        raise _invalid(name, [RowError(1, None, "the file lists no clips")])
+    return ManifestTable(tuple(rows), unread)
 
 
 def _text(data: bytes) -> str:
     """Raises: RowError."""
-    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"  # spreadsheets write either
+    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"  # spreadsheet programs write either
     try:
         return data.decode(encoding)
     except UnicodeDecodeError as error:
@@ -90,8 +90,8 @@ def _text(data: bytes) -> str:
         raise RowError(line, None, "is not UTF-8; save the file as UTF-8") from error
 
 
-def _from_csv(text: str, name: str) -> tuple[Iterator[Row | RowError], tuple[str, ...]]:
-    """Raises: RowError for a header that will not do."""
+def _from_csv(text: str, name: str) -> tuple[Iterator[ManifestRow | RowError], tuple[str, ...]]:
+    """Raises: RowError for an invalid header."""
     first = text.split("\n", 1)[0]
     tabbed = name.casefold().endswith(".tsv")
     delimiter = "\t" if tabbed else max(_CSV_DELIMITERS, key=first.count)
@@ -112,14 +112,14 @@ def _check_header(header: list[str]) -> None:
             advice = f'; rename "{other}" to "{column}"' if other else ""
             shown = ", ".join(header)[:200] or "nothing"
             raise RowError(
-                1, column, f"is missing: the first line must be a header path,label[,split], not {shown}{advice}"
+                1, column, f"is missing: the first line must be the header path,label[,split], not {shown}{advice}"
             )
     for column in COLUMNS:
         if header.count(column) > 1:
-            raise RowError(1, column, "is there twice")
+            raise RowError(1, column, "is listed twice")
 
 
-def _csv_rows(reader: Any, header: list[str]) -> Iterator[Row | RowError]:
+def _csv_rows(reader: Any, header: list[str]) -> Iterator[ManifestRow | RowError]:
     line = 1
     while True:
         line = reader.line_num + 1
@@ -139,32 +139,32 @@ def _csv_rows(reader: Any, header: list[str]) -> Iterator[Row | RowError]:
         yield _row(line, dict(zip(header, cells, strict=True)))
 
 
-def _from_jsonl(text: str) -> tuple[Iterator[Row | RowError], tuple[str, ...]]:
+def _from_jsonl(text: str) -> tuple[Iterator[ManifestRow | RowError], tuple[str, ...]]:
     return _jsonl_rows(text), ()
 
 
-def _jsonl_rows(text: str) -> Iterator[Row | RowError]:
+def _jsonl_rows(text: str) -> Iterator[ManifestRow | RowError]:
     for line, written in enumerate(text.split("\n"), 1):
         if not written.strip():
             continue
         try:
             found = json.loads(written)
         except (ValueError, RecursionError) as error:
-            yield RowError(line, None, f"is no JSON object ({error})"[:200])
+            yield RowError(line, None, f"is not a JSON object ({error})"[:200])
             continue
         if isinstance(found, dict):
             yield _row(line, found)
         else:
-            yield RowError(line, None, 'is no JSON object such as {"path": …, "label": …}')
+            yield RowError(line, None, 'is not a JSON object such as {"path": …, "label": …}')
 
 
-def _row(line: int, cells: Mapping[str, Any]) -> Row | RowError:
+def _row(line: int, cells: Mapping[str, Any]) -> ManifestRow | RowError:
     label, path, split = cells.get("label"), cells.get("path"), cells.get("split")
     if isinstance(label, int) and not isinstance(label, bool):
         label = str(label) if abs(label) < 10**18 else None
     for column, value in (("path", path), ("label", label), ("split", split or "")):
         if not isinstance(value, str):
-            return RowError(line, column, "is missing" if column not in cells else "must be a text")
+            return RowError(line, column, "is missing" if column not in cells else "must be a string")
     assert isinstance(label, str)
     assert isinstance(path, str)
     if not path.strip():
@@ -177,16 +177,16 @@ def _row(line: int, cells: Mapping[str, Any]) -> Row | RowError:
     wanted = (split or "").strip().casefold()
     if wanted and wanted not in SPLITS:
         return RowError(line, "split", f'is "{wanted[:40]}", which is none of train, val and test')
-    return Row(line, path.strip(), cleaned, SPLITS.get(wanted))
+    return ManifestRow(line, path.strip(), cleaned, SPLITS.get(wanted))
 
 
 def _invalid(name: str, errors: list[RowError]) -> InvalidDataset:
     first = errors[0]
     where = f"line {first.line}" + (f', column "{first.column}",' if first.column else "")
-    more = f" {len(errors) - 1} more lines are wrong." if len(errors) > 1 else ""
+    more = f" There are {len(errors) - 1} more errors." if len(errors) > 1 else ""
     return InvalidDataset(
         f"{name}: {where} {first.message}.{more}",
-        hint="A manifest has the columns path, label and, if you like, split.",
+        hint="A manifest has the columns path, label and, optionally, split.",
         report=[],
         errors=[{"line": e.line, "column": e.column, "message": e.message} for e in errors[:MAX_ERRORS]],
     )

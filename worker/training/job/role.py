@@ -29,7 +29,7 @@ class Training:
 
     def announce(self) -> None:
         self._runner.sweep()
-        self._heartbeat.say(state="ready", detail="waits for training jobs")
+        self._heartbeat.update(state="ready", detail="waits for training jobs")
 
     def close(self) -> None:
         """Runs in hand were given back before."""

@@ -6,14 +6,14 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from core.prometheus import JOBS, TRAIN_EVAL, TRAIN_HEARD, TRAIN_LOSS, TRAIN_SPEED, TRAIN_STEP_SECONDS
+from core.prometheus import JOBS_FINISHED, TRAIN_EVAL, TRAIN_HEARD, TRAIN_LOSS, TRAIN_SPEED, TRAIN_STEP_SECONDS
 from core.records import JobState
 from worker.children.messages import Message
 
 _REPORTED = ("top1", "top5", "mean_class_accuracy", "map")
 
 for _state in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED):
-    JOBS.labels("training", _state)  # from 0 on: an alert cannot see an increase to a first 1 out of nothing
+    JOBS_FINISHED.labels("training", _state)  # from 0 on: an alert cannot see an increase to a first 1 out of nothing
 
 
 class Watch:

@@ -25,7 +25,7 @@ from core.registry import CARD, REPORT, Card, Registry, Version
 from core.settings import Settings
 from core.storage import Store
 from core.training_requests import EvaluationRequest, TrainingRequest
-from worker.children.messages import Message, hear
+from worker.children.messages import Message, parse_message
 from worker.jobs.attempt import Interrupted
 from worker.jobs.book import JobBook
 from worker.jobs.cancellation import CancelToken
@@ -69,7 +69,7 @@ class Runner:
             try:
                 _Child(self, spec, token, reporter, request.name).run()
             except VireoError:
-                if not token.leaving:
+                if not token.worker_stopping:
                     shutil.rmtree(spec.frames, ignore_errors=True)
                 raise
             version = Version(request.name, self.number(spec, request.name))
@@ -193,7 +193,7 @@ class _Child:
         environment = PATIENT_THREADS | os.environ | SAFE_PATH
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, encoding="utf-8", env=environment) as process:
             try:
-                with self._token.stopping(lambda: _stop(process)):
+                with self._token.on_cancel(lambda: _stop(process)):
                     self._listen(process)
                     process.wait()
             except Cancelled:
@@ -206,7 +206,7 @@ class _Child:
     def _listen(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
         for line in process.stdout:
-            if message := hear(line):
+            if message := parse_message(line):
                 self._take(message)
 
     def _take(self, message: Message) -> None:
@@ -218,7 +218,7 @@ class _Child:
                 self._reporter.progress(Progress.model_validate(data))
             case "checkpoint":
                 self._runner.secure(self._spec, Path(data.pop("path")))
-                self._reporter.event(name, data, secured=True)
+                self._reporter.event(name, data, checkpoint_saved=True)
             case "ready":
                 assert self._version_of is not None
                 number = self._runner.number(self._spec, self._version_of)

@@ -11,12 +11,13 @@ from torch import Tensor
 
 from core.datasets import Item
 from core.vocabulary import Aggregate
+from models.frames.arrays import UInt8Array
 from models.frames.sampling import Views
 from models.image.pixels import normalised
 from models.profiles.profile import Profile
 from models.recognition.scoring import score
 from models.recognition.video_model import VideoModel
-from worker.decoding.dataset_clips import ClipReader, Sample, UInt8Array
+from worker.decoding.dataset_clips import ClipReader, Sample
 from worker.training.judging.measures import Scored
 from worker.training.run.stop import Stop
 

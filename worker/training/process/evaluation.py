@@ -17,7 +17,7 @@ from models.classifier.rows import build_classifier
 from models.frames.sampling import Views
 from models.image.precision import DTYPES, autocasting, has_native_bf16
 from models.recognition.base import Base
-from worker.children.messages import say
+from worker.children.messages import send_message
 from worker.decoding.dataset_clips import ClipReader
 from worker.decoding.pool import DecodePool
 from worker.training.judging import measures
@@ -35,7 +35,7 @@ TOGETHER = 4  # views in one forward pass
 
 def run(spec: Spec, request: EvaluationRequest, world: World, pool: DecodePool, stop: Stop) -> None:
     """Writes `spec.output` and says the result. Raises: VireoError, Stopped."""
-    say("progress", phase="preparing")
+    send_message("progress", phase="preparing")
     base = open_model(spec)
     profile = replace(base.profile, frames=request.frames or base.profile.frames)
     split, items = _items(spec, request)
@@ -47,7 +47,7 @@ def run(spec: Spec, request: EvaluationRequest, world: World, pool: DecodePool, 
     precision = "bf16" if world.device.type == "cuda" and has_native_bf16(world.device) else "fp32"
     scored: dict[str, Scored] = {}
     for name in dict.fromkeys(("1x1", request.views)):
-        say("progress", phase="evaluating")
+        send_message("progress", phase="evaluating")
         places, vectors = gallery.vectors(
             model, Views.parse(name), TOGETHER, lambda: autocasting(world.device, DTYPES[precision])
         )  # [n, V, d]
@@ -100,7 +100,7 @@ def _conclude(
         "report": f"/v1/evaluations/{spec.job}/report",
     }
     assert (spec.output / REPORT).exists()
-    say("result", **result)
+    send_message("result", **result)
 
 
 def _items(spec: Spec, request: EvaluationRequest) -> tuple[str, tuple[Item, ...]]:

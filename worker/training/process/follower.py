@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.nn.functional import nll_loss
 
-from worker.children.messages import say
+from worker.children.messages import send_message
 from worker.training.result.plots import ValPoint
 from worker.training.run import checkpoints
 from worker.training.run.loop import State, Step, epochs_ended
@@ -42,7 +42,7 @@ class Follower:
             self._told = now
             self._tell(done)
         if ended or last:
-            say("metric", split="train", epoch=done.epoch, loss=float(np.mean(self._loss)), lr=done.lr)
+            send_message("metric", split="train", epoch=done.epoch, loss=float(np.mean(self._loss)), lr=done.lr)
             self._loss.clear()
         if last or any(epoch % self._check_every == 0 for epoch in ended):
             self._check(done, state)
@@ -54,7 +54,7 @@ class Follower:
         path = session.spec.scratch / f"checkpoint-{session.state.step}.pt"
         checkpoints.save(path, session.model, session.classifier, session.state, session.kept)
         epoch = session.state.step / session.order.per_epoch
-        say("checkpoint", path=str(path), step=session.state.step, epoch=epoch)
+        send_message("checkpoint", path=str(path), step=session.state.step, epoch=epoch)
 
     def _tell(self, done: Step) -> None:
         self._session.tell(
@@ -72,7 +72,7 @@ class Follower:
     def _check(self, done: Step, state: State) -> None:
         if len(self._session.val) and (check := validate(self._session, round(done.epoch, 3))):
             state.checks.append(check)
-            say("metric", split="val", **check)
+            send_message("metric", split="val", **check)
 
 
 def validate(session: Session, epoch: float) -> ValPoint | None:

@@ -21,7 +21,7 @@ from models.frames.sampling import Views
 from models.image.precision import DTYPES, autocasting
 from models.recognition.video_model import VideoModel
 from models.text.encoder import TextEncoder
-from worker.children.messages import say
+from worker.children.messages import send_message
 from worker.decoding.dataset_clips import ClipReader
 from worker.decoding.pool import DecodePool
 from worker.training.judging.gallery import Gallery
@@ -139,7 +139,7 @@ class Session:
 
     def tell(self, phase: str, **how_far: Any) -> None:
         if self.world.leads:
-            say("progress", phase=phase, **how_far)
+            send_message("progress", phase=phase, **how_far)
 
     def fill(self, classes: tuple[str, ...]) -> Classifier:
         """W of these classes, filled as was asked. Raises: VireoError."""
@@ -165,7 +165,7 @@ class Session:
         """Of classes that W cannot tell apart by their ends."""
         cut = [name for name, flag in zip(self.division.classes, self.classifier.truncated, strict=False) if flag]
         if cut and self.world.leads:
-            say("log", message=f"longer than the text tower reads, only their beginning counts: {', '.join(cut[:5])}")
+            send_message("log", message=f"longer than the text tower reads, only their beginning counts: {', '.join(cut[:5])}")
 
     def _features(self) -> tuple[Tensor, Tensor]:
         """Temporal means of the frozen tower, for LDA: at most 60 videos of each class (paper §4.3)."""
@@ -199,7 +199,7 @@ class Session:
         if self.spec.checkpoint is None:
             return State(), {}
         state, kept = checkpoints.restore(self.spec.checkpoint, self.model, self.classifier)
-        say("log", message=f"goes on from step {state.step}")
+        send_message("log", message=f"goes on from step {state.step}")
         return state, kept
 
     # training

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from core.errors import TrainingFailed, VireoError
 from core.processes import SAFE_PATH, die_with_parent, python_module
 from core.settings import Settings
-from worker.children.messages import say
+from worker.children.messages import send_message
 from worker.decoding.pool import DecodePool
 from worker.training.run.stop import Stop, Stopped
 from worker.training.spec import Spec
@@ -41,11 +41,11 @@ def main() -> int:
     except VireoError as error:
         if stop.asked:  # what broke off because of that is no error
             return 0
-        say("error", **error.to_dict())
+        send_message("error", **error.to_dict())
         return 1
     except Exception as error:
         log.exception("%s failed", spec.job)
-        say("error", **_explain(error, spec).to_dict())
+        send_message("error", **_explain(error, spec).to_dict())
         return 1
     return 0
 

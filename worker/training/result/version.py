@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from core.registry import CARD, Card
 from models.files.saving import save_version
 from models.frames.sampling import Views
-from worker.children.messages import say
+from worker.children.messages import send_message
 from worker.training.judging import measures
 from worker.training.judging.measures import BaseToNovel, Scored
 from worker.training.judging.probe import probe
@@ -61,7 +61,7 @@ def conclude(session: Session) -> None:
     )
     report.write(written, session.spec.output)
     (session.spec.output / CARD).write_text(card.model_dump_json(indent=1), encoding="utf-8")
-    say("result", metrics=card.metrics["views"].get("1x1"))
+    send_message("result", metrics=card.metrics["views"].get("1x1"))
 
 
 def _judge(session: Session) -> dict[str, Scored]:
@@ -103,7 +103,7 @@ def _save(session: Session) -> dict[str, Any]:
 
 def _number(session: Session) -> int:
     """Ask for the version's number, and wait for it. Raises: Stopped."""
-    say("ready")
+    send_message("ready")
     while not session.spec.number.exists():
         session.stop.check()
         time.sleep(POLL_SECONDS)

@@ -10,7 +10,7 @@ from models.recognition.base import Base
 from models.text.encoder import TextEncoder
 from models.text.external_encoder import choose_text_encoder
 from models.weights.errors import WeightsUnavailable
-from worker.children.messages import say
+from worker.children.messages import send_message
 from worker.training.spec import Spec
 
 
@@ -19,7 +19,7 @@ def open_model(spec: Spec) -> Base:
     settings = spec.settings
 
     def progress(what: str, share: float) -> None:
-        say("log", message=f"{what} ({share:.0%})")
+        send_message("log", message=f"{what} ({share:.0%})")
 
     try:
         if spec.version is not None:

@@ -56,7 +56,7 @@ class FrameFeed:
                 yield self._nothing()
                 continue
             pixels = normalised(frames.flatten(0, 1), self._profile, self._device)  # [B·T, 3, S, S]
-            weights = [picks[int(place)].weight for place in batch.places]
+            weights = [picks[int(place)].weight for place in batch.positions]
             yield MicroBatch(
                 pixels.view(*frames.shape[:2], *pixels.shape[1:]),  # [B, T, 3, S, S]
                 torch.from_numpy(batch.labels).to(self._device),
@@ -107,9 +107,9 @@ def keep_trunk(
     labels: list[int] = []
     places: list[int | None] = [None] * len(samples)
     for start, batch in zip(range(0, len(samples), micro), reader.batches(groups), strict=True):
-        if not len(batch.places):
+        if not len(batch.positions):
             continue
-        for place, label in zip(batch.places.tolist(), batch.labels.tolist(), strict=True):
+        for place, label in zip(batch.positions.tolist(), batch.labels.tolist(), strict=True):
             places[start + place] = len(labels)
             labels.append(label)
         frames = torch.from_numpy(batch.frames)  # uint8 [B, T, S, S, 3]

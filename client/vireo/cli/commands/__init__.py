@@ -1,1 +1,1 @@
-"""The commands of `vireo`, one module per noun."""
+"""The commands of `vireo`, one module per noun. They may import the console and the client library."""

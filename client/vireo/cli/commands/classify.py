@@ -1,4 +1,4 @@
-"""`vireo classify`: videos, labels, scores."""
+"""`vireo classify`: scores videos against labels."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from vireo.cli.console import Url, complain, connected, err, moving, out, print_json
+from vireo.cli.console import Url, connected, err, out, print_error, print_json, transfer_bar
 from vireo.client import Client
 from vireo.errors import VireoError
 
@@ -20,28 +20,26 @@ def classify(
     ],
     labels: Annotated[
         list[str] | None,
-        typer.Option(
-            help='What to look for: several words behind it, "a,b,c", a JSON array, or @file with one per line.'
-        ),
+        typer.Option(help='Labels to score: several values, "a,b,c", a JSON array, or @file with one label per line.'),
     ] = None,
-    label_set: Annotated[str | None, typer.Option(help="A stored label set, `name` or `name:version`.")] = None,
+    label_set: Annotated[str | None, typer.Option(help="A stored label set: name or name:version.")] = None,
     model: Annotated[
-        str | None, typer.Option(help="Which model: name, name:3 or name@alias; default: the server's.")
+        str | None, typer.Option(help="The model: name, name:3 or name@alias. Default: the server's.")
     ] = None,
-    top_k: Annotated[int | None, typer.Option(help="Show only the k best labels.")] = None,
-    views: Annotated[str | None, typer.Option(help="clips × crops, 1x1 to 4x3.")] = None,
+    top_k: Annotated[int | None, typer.Option(help="Show only the K best labels.")] = None,
+    views: Annotated[str | None, typer.Option(help="Clips × crops, from 1x1 to 4x3.")] = None,
     frames: Annotated[int | None, typer.Option(help="Frames per view.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the answers as JSON, one per line.")] = False,
     url: Url = None,
 ) -> None:
-    """Score videos against your own labels; a fine-tuned model without labels against those it was trained on."""
-    wanted = [name for value in labels or [] for name in parse_labels(value)]
+    """Score videos against your own labels. A fine-tuned model can also use the labels it was trained on."""
+    names = [name for value in labels or [] for name in parse_labels(value)]
     options = {"label_set": label_set, "model": model, "top_k": top_k, "views": views, "frames": frames}
     failures = 0
     with connected(url) as client:
         for file in files:
             try:
-                answer = _classify_one(client, file, wanted, options, quiet=as_json)
+                answer = _classify_one(client, file, names, options, quiet=as_json)
             except VireoError as error:
                 failures += 1
                 _show_error(file, error, as_json)
@@ -51,7 +49,7 @@ def classify(
 
 
 def parse_labels(value: str) -> list[str]:
-    """One `--labels` value. Raises: typer.BadParameter."""
+    """The labels in one `--labels` value. Raises: typer.BadParameter."""
     if value.startswith("@"):
         try:
             lines = Path(value[1:]).read_text(encoding="utf-8").splitlines()
@@ -67,9 +65,9 @@ def _json_labels(value: str) -> list[str]:
     try:
         parsed = json.loads(value)
     except ValueError as error:
-        raise typer.BadParameter(f"not a JSON array: {error}", param_hint="--labels") from None
+        raise typer.BadParameter(f"this is not a JSON array: {error}", param_hint="--labels") from None
     if not all(isinstance(item, str) for item in parsed):
-        raise typer.BadParameter("a JSON array of strings is needed", param_hint="--labels")
+        raise typer.BadParameter("the JSON array must hold strings only", param_hint="--labels")
     return list(parsed)
 
 
@@ -78,8 +76,8 @@ def _classify_one(
 ) -> dict[str, Any]:
     if "://" not in file and not file.startswith("vid_") and not Path(file).is_file():
         raise VireoError(f"There is no file {file}.")
-    with moving(file, then="looking at", quiet=quiet) as sent:
-        return client.classify(file, labels, progress=sent, **options)
+    with transfer_bar(file, then="classifying", quiet=quiet) as progress:
+        return client.classify(file, labels, progress=progress, **options)
 
 
 def _show_answer(file: str, answer: dict[str, Any], as_json: bool) -> None:
@@ -96,11 +94,11 @@ def _show_answer(file: str, answer: dict[str, Any], as_json: bool) -> None:
     for warning in answer["warnings"]:
         err.print(f"[yellow]{warning}[/]")
     if answer["abstained"]:
-        err.print("[yellow]No label reaches the threshold.[/]")
+        err.print("[yellow]No label reached the threshold.[/]")
 
 
 def _show_error(file: str, error: VireoError, as_json: bool) -> None:
     if as_json:
         print_json({"file": file, "error": error.to_dict()})
     else:
-        complain(error, file)
+        print_error(error, file)

@@ -1,4 +1,4 @@
-"""`vireo jobs`, `vireo cancel`."""
+"""`vireo jobs` and `vireo cancel`."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from vireo.cli.console import AsJson, Url, connected, out, print_json
+from vireo.cli.console import AsJson, Url, connected, out, print_json, program
 from vireo.cli.follow import detail
 
 
 def list_jobs(
-    kind: Annotated[str | None, typer.Option(help="training, evaluation, dataset, import, classify or embed.")] = None,
-    state: Annotated[str | None, typer.Option(help="queued, running, succeeded, failed or cancelled.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="Most jobs shown, the newest first.")] = 20,
+    kind: Annotated[
+        str | None, typer.Option(help="Only training, evaluation, dataset, import, classify or embed.")
+    ] = None,
+    state: Annotated[str | None, typer.Option(help="Only queued, running, succeeded, failed or cancelled.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="The largest number of jobs to list.")] = 20,
     as_json: AsJson = False,
     url: Url = None,
 ) -> None:
@@ -26,7 +28,7 @@ def list_jobs(
         print_json(jobs)
         return
     table = Table()
-    for heading in ("job", "kind", "state", "what", "created"):
+    for heading in ("job", "kind", "state", "about", "created"):
         table.add_column(heading, no_wrap=heading == "job")
     for job in jobs:
         created = datetime.fromtimestamp(job["created_at"], UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
@@ -35,19 +37,19 @@ def list_jobs(
 
 
 def cancel(job: Annotated[str, typer.Argument(help="The job's id.")], url: Url = None) -> None:
-    """Cancel a job: one that waits ends now, one that runs is told to stop."""
+    """Cancel a job. A queued job ends at once; a running one is told to stop."""
     with connected(url) as client:
         found = client.cancel(job)
-    out.print(f"{job} is {found['state']}" + (", and told to stop." if found["state"] == "running" else "."))
+    out.print(f"{job} is {found['state']}" + (", and was told to stop." if found["state"] == "running" else "."))
     if found["kind"] == "training":
-        out.print(f"Go on with:  vireo resume {job}", highlight=False)
+        out.print(f"Continue it with:  {program()} resume {job}", highlight=False)
 
 
 def describe(job: dict[str, Any]) -> str:
-    """What it makes, how far it is, or why it failed."""
+    """What the job is about and how far it is, or why it failed."""
     if job["error"]:
         return str(job["error"]["message"])
-    asked, result = job["request"] or {}, job["result"] or {}
-    what = result.get("model") or result.get("dataset") or asked.get("name") or asked.get("model") or ""
-    how_far = detail(job["progress"] or {}) if job["state"] == "running" else ""
-    return " · ".join(filter(None, [str(what), how_far]))
+    request, result = job["request"] or {}, job["result"] or {}
+    subject = result.get("model") or result.get("dataset") or request.get("name") or request.get("model") or ""
+    progress = detail(job["progress"] or {}) if job["state"] == "running" else ""
+    return " · ".join(filter(None, [str(subject), progress]))

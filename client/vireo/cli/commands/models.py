@@ -1,4 +1,4 @@
-"""`vireo models`, `vireo alias`, `vireo import`, `vireo export`."""
+"""`vireo models`, `vireo alias`, `vireo import` and `vireo export`."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import typer
 from rich.table import Table
 
 from vireo.cli.commands.classify import parse_labels
-from vireo.cli.console import AsJson, Url, connected, err, moving, out, print_json
+from vireo.cli.console import AsJson, Url, connected, err, out, print_json, transfer_bar
 from vireo.cli.follow import follow
 
 
 def list_models(as_json: AsJson = False, url: Url = None) -> None:
-    """List the models: those that need no training, and the fine-tuned ones with their versions."""
+    """List the models: the ready-made ones, and the fine-tuned ones with their versions."""
     with connected(url) as client:
         models = client.models()
     if as_json:
@@ -27,7 +27,7 @@ def list_models(as_json: AsJson = False, url: Url = None) -> None:
     for model in models:
         aliases = ", ".join(f"{alias} → {version}" for alias, version in model["aliases"].items())
         versions = ", ".join(map(str, model["versions"]))
-        note = "answers by default" if model["default"] else model["note"] or ""
+        note = "the default model" if model["default"] else model["note"] or ""
         table.add_row(model["name"], versions, aliases, note)
     out.print(table)
 
@@ -43,17 +43,20 @@ def alias(
         raise typer.BadParameter("write NAME@ALIAS, for example my-gym@production", param_hint="NAME@ALIAS")
     with connected(url) as client:
         client.set_alias(name, label, version)
-    out.print(f"{ref} is {name}:{version} now.", highlight=False)
+    out.print(f"{ref} now means {name}:{version}.", highlight=False)
 
 
 def import_checkpoint(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A published checkpoint (.pt).")],
     name: Annotated[str, typer.Option("--as", help="Name of the model that gets a new version.")],
-    base: Annotated[str | None, typer.Option(help="Zoo model whose architecture and text tower it has.")] = None,
-    temporal: Annotated[str | None, typer.Option(help="Temporal head; default: read from the file.")] = None,
-    frames: Annotated[int | None, typer.Option(help="Frames per clip; default: read from the file.")] = None,
+    base: Annotated[
+        str | None, typer.Option(help="The model of the zoo whose architecture and text tower the checkpoint has.")
+    ] = None,
+    temporal: Annotated[str | None, typer.Option(help="Temporal head. Default: read from the file.")] = None,
+    frames: Annotated[int | None, typer.Option(help="Frames per clip. Default: read from the file.")] = None,
     classes: Annotated[
-        str | None, typer.Option(help='What it was trained on: "a,b,c", a JSON array, or @file with one per line.')
+        str | None,
+        typer.Option(help='The classes it was trained on: "a,b,c", a JSON array, or @file with one class per line.'),
     ] = None,
     as_json: AsJson = False,
     url: Url = None,
@@ -61,51 +64,51 @@ def import_checkpoint(
     """Import a checkpoint as a new version of a model."""
     names = parse_labels(classes) if classes else None
     with connected(url) as client:
-        with moving(file, then="reading", quiet=as_json) as sent:
+        with transfer_bar(file, then="reading", quiet=as_json) as progress:
             job = client.import_checkpoint(
-                file, name, progress=sent, base=base, temporal=temporal, frames=frames, classes=names
+                file, name, progress=progress, base=base, temporal=temporal, frames=frames, classes=names
             )
         result = follow(client, job["id"], err, quiet=as_json)
     if as_json:
         print_json(result)
         return
-    out.print(f"{result['model']} is there.", highlight=False)
+    out.print(f"{result['model']} is imported.", highlight=False)
     if result.get("note"):
         out.print(result["note"], style="dim", highlight=False, markup=False, soft_wrap=True)
 
 
 def export(
     model: Annotated[str, typer.Argument(help="name, name:3 or name@alias of a fine-tuned model.")],
-    file: Annotated[Path, typer.Argument(dir_okay=False, help="Where to write it; ends with .safetensors.")],
+    file: Annotated[Path, typer.Argument(dir_okay=False, help="The file to write; its name ends with .safetensors.")],
     url: Url = None,
 ) -> None:
     """Write a version as a plain open_clip state dict."""
     if file.suffix != ".safetensors":
         raise typer.BadParameter("the file's name must end with .safetensors", param_hint="FILE")
-    with connected(url) as client, moving(file, then="writing", verb="downloading") as moved:
-        done = client.export(model, file, progress=moved)
-    card = done["card"]
-    out.print(f"{done['tensors']} tensors of {card['name']}:{card['version']} are in {file}.", highlight=False)
-    for line in _losses(card, done["dropped"], done["text"]):
+    with connected(url) as client, transfer_bar(file, then="writing", verb="downloading") as progress:
+        exported = client.export(model, file, progress=progress)
+    card = exported["card"]
+    out.print(f"{exported['tensors']} tensors of {card['name']}:{card['version']} are in {file}.", highlight=False)
+    for line in _left_out(card, exported["dropped"], exported["text"]):
         err.print(line, style="yellow", highlight=False, markup=False)
-    if done["text"] and not card["architecture"].startswith("custom-"):
-        words = f"open_clip.create_model({card['architecture']!r}, pretrained={str(file)!r})"
-        out.print(words, style="dim", highlight=False, markup=False, soft_wrap=True)
+    if exported["text"] and not card["architecture"].startswith("custom-"):
+        call = f"open_clip.create_model({card['architecture']!r}, pretrained={str(file)!r})"
+        out.print(call, style="dim", highlight=False, markup=False, soft_wrap=True)
 
 
-def _losses(card: dict[str, Any], dropped: list[str], text: bool) -> Iterator[str]:
-    """What the file is not, although the version is."""
+def _left_out(card: dict[str, Any], dropped: list[str], text: bool) -> Iterator[str]:
+    """What the version has and the file lacks, one sentence each."""
     if {"temporal", "time_blocks"} & set(dropped):
         yield (
-            f"Its temporal head ({card['temporal']['kind']}) is left out, since open_clip has no such module: "
-            "elsewhere clips get other vectors and other scores."
+            f"The temporal head ({card['temporal']['kind']}) is left out, because open_clip has no such module. "
+            "Other programs compute other vectors and scores."
         )
     if "context" in dropped:
-        yield "Its learned context vectors are left out: labels have other vectors elsewhere."
+        yield "The learned context vectors are left out. Other programs compute other vectors for labels."
     if not card["open_labels"]:
-        yield "Its classifier is left out: it knew its classes by number, and no text tower says what they are."
+        yield "The classifier is left out. It knows classes only by number, so no text tower can replace it."
     if not text:
-        whose = f"that of {card['base']}" if card["text"] == "base" else "another encoder's"
-        yield f"No text tower is in the file: the version reads labels with {whose}. Load it with strict=False."
+        encoder = f"the text tower of {card['base']}" if card["text"] == "base" else "another text encoder"
+        yield f"The file holds no text tower: the version uses {encoder}. Load the file with strict=False."
     if card["architecture"].startswith("custom-"):
-        yield f"open_clip lists no {card['architecture']}; it is architecture.json beside the version in the store."
+        yield f"open_clip lists no {card['architecture']}. Its definition is architecture.json beside the weights."

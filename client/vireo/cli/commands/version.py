@@ -8,7 +8,7 @@ from vireo.cli.console import out
 
 
 def show_version() -> None:
-    """Print the version of the client, and of the server where it is installed."""
+    """Print the version of the client, and of the server if it is installed."""
     for distribution in ("vireo-client", "vireo-server"):
         try:
             out.print(f"{distribution} {version(distribution)}", highlight=False)

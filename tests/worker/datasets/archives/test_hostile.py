@@ -1,4 +1,4 @@
-"""200 archives that are broken or meant to do harm: each ends in a clear answer, and leaves nothing."""
+"""200 archives that are damaged or malicious: each gets a clear answer and leaves no files."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import InvalidArchive
-from worker.datasets.archives.names import clean_path, hidden
+from worker.datasets.archives.names import clean_path, is_system_file
 
 
 @pytest.mark.parametrize(
@@ -53,6 +53,6 @@ def test_what_passes_stays_inside_and_can_be_stored(name: str) -> None:
     assert clean_path(path) == path
 
 
-def test_hidden() -> None:
-    assert all(map(hidden, ("__MACOSX/a/._b.mp4", "a/.DS_Store", ".git/a.mp4", "a/Thumbs.db", "a/Icon\r")))
-    assert not any(map(hidden, ("a/b.mp4", "a.b/c.mp4", "MACOSX/a.mp4")))
+def test_system_files() -> None:
+    assert all(map(is_system_file, ("__MACOSX/a/._b.mp4", "a/.DS_Store", ".git/a.mp4", "a/Thumbs.db", "a/Icon\r")))
+    assert not any(map(is_system_file, ("a/b.mp4", "a.b/c.mp4", "MACOSX/a.mp4")))

@@ -7,28 +7,28 @@ from pathlib import Path
 import pytest
 
 from core.errors import InvalidDataset
-from worker.datasets.archives.extraction import Entry
+from worker.datasets.archives.extraction import UnpackedFile
 from worker.datasets.manifests.manifest import Listing, list_clips
 
 CAFE, CAFE_APART = (unicodedata.normalize(form, "Café") for form in ("NFC", "NFD"))
 
 
-def entries(folder: Path, paths: list[str], manifest: dict[str, str] | None = None) -> list[Entry]:
+def unpacked_files(folder: Path, paths: list[str], manifest: dict[str, str] | None = None) -> list[UnpackedFile]:
     files = [(path, path) for path in paths] + list((manifest or {}).items())
     made = []
     for number, (path, text) in enumerate(files):
         file = folder / f"{number:06d}"
         file.write_text(text)
-        made.append(Entry(path, file, file.stat().st_size, hashlib.sha256(text.encode()).hexdigest()))
+        made.append(UnpackedFile(path, file, file.stat().st_size, hashlib.sha256(text.encode()).hexdigest()))
     return made
 
 
 def listing(folder: Path, paths: list[str], manifest: dict[str, str] | None = None) -> Listing:
-    return list_clips(entries(folder, paths, manifest), [])
+    return list_clips(unpacked_files(folder, paths, manifest), [])
 
 
 def listed(found: Listing) -> dict[str, tuple[str, str | None]]:
-    return {clip.entry.path: (clip.label, clip.split) for clip in found.clips}
+    return {clip.file.path: (clip.label, clip.split) for clip in found.clips}
 
 
 def codes(found: Listing) -> dict[str, tuple[str, ...]]:
@@ -52,13 +52,13 @@ def test_a_class_may_be_called_train(tmp_path: Path) -> None:
     assert list(listed(found).values()) == [("bus", None), ("train", None), ("steam", None)]
 
 
-def test_what_lies_beside_given_splits_is_left_out(tmp_path: Path) -> None:
+def test_files_outside_the_given_splits_are_left_out(tmp_path: Path) -> None:
     found = listing(tmp_path, ["train/jump/a.mp4", "test/jump/b.mp4", "extra/jump/c.mp4", "train/d.mp4", "e.mp4"])
     assert list(listed(found)) == ["train/jump/a.mp4", "test/jump/b.mp4"]
     assert codes(found) == {"unlisted_file": ("e.mp4", "extra/jump/c.mp4", "train/d.mp4")}
 
 
-def test_what_is_no_video_by_its_name_is_ignored(tmp_path: Path) -> None:
+def test_files_that_are_not_videos_by_name_are_ignored(tmp_path: Path) -> None:
     found = listing(
         tmp_path, ["jump/a.mp4", "README", "jump/notes.txt", "jump/cover.JPG", "more.zip", "b.mp4", "jump/notice.mp4"]
     )
@@ -68,14 +68,14 @@ def test_what_is_no_video_by_its_name_is_ignored(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("at", ["manifest.csv", "set/manifest.csv", "set/Manifest.CSV"])
-def test_a_manifest_wins_over_folders(at: str, tmp_path: Path) -> None:
+def test_a_manifest_takes_precedence_over_folders(at: str, tmp_path: Path) -> None:
     text = "path,label\nset/x/a.mp4,jump\nset/x/b.txt,run\n"
     found = listing(tmp_path, ["set/x/a.mp4", "set/x/b.txt", "set/x/c.mp4", "set/x/d.txt"], {at: text})
     assert listed(found) == {"set/x/a.mp4": ("jump", None), "set/x/b.txt": ("run", None)}
     assert codes(found) == {"unlisted_file": ("set/x/c.mp4",), "ignored_file": ("set/x/d.txt",)}
 
 
-def test_paths_count_from_the_manifest_first(tmp_path: Path) -> None:
+def test_paths_are_relative_to_the_manifest_first(tmp_path: Path) -> None:
     found = listing(tmp_path, ["set/a.mp4", "a.mp4"], {"set/manifest.csv": "path,label\na.mp4,jump\n"})
     assert list(listed(found)) == ["set/a.mp4"]
 
@@ -94,7 +94,7 @@ def test_paths_are_found_however_they_are_written(written: str, there: str, tmp_
     assert list(listed(listing(tmp_path, [there], {"manifest.csv": f"path,label\n{written},jump\n"}))) == [there]
 
 
-def test_what_could_be_two_files_is_neither_unless_it_is_exact(tmp_path: Path) -> None:
+def test_an_ambiguous_path_matches_only_exactly(tmp_path: Path) -> None:
     text = f"path,label\nX.mp4,one\nA.mp4,two\na.mp4,three\n{CAFE},four\n"
     found = listing(tmp_path, ["A.mp4", "a.mp4", "x.MP4", "x.mp4", CAFE, CAFE_APART], {"manifest.csv": text})
     assert listed(found) == {"A.mp4": ("two", None), "a.mp4": ("three", None), CAFE: ("four", None)}
@@ -110,21 +110,21 @@ def test_paths_never_leave_the_archive(tmp_path: Path) -> None:
     assert codes(found)["missing_file"] == ("../secret.mp4", "/etc/passwd", "000000", "x/../a.mp4")
 
 
-def test_of_a_name_that_is_there_twice_the_last_counts(tmp_path: Path) -> None:
-    made = entries(tmp_path, ["a.mp4", "b.mp4"], {"manifest.csv": "path,label\na.mp4,jump\n"})
-    twice = [made[0], Entry("a.mp4", made[1].file, made[1].size, made[1].sha256), made[2]]
+def test_of_two_files_with_one_name_the_last_counts(tmp_path: Path) -> None:
+    made = unpacked_files(tmp_path, ["a.mp4", "b.mp4"], {"manifest.csv": "path,label\na.mp4,jump\n"})
+    twice = [made[0], UnpackedFile("a.mp4", made[1].location, made[1].size, made[1].sha256), made[2]]
     found = list_clips(twice, [])
-    assert [clip.entry for clip in found.clips] == [twice[1]]
+    assert [clip.file for clip in found.clips] == [twice[1]]
     assert codes(found) == {"unlisted_file": ("a.mp4",)}
 
 
-def test_two_manifests_are_one_too_many(tmp_path: Path) -> None:
+def test_several_manifests_are_refused(tmp_path: Path) -> None:
     manifest = "path,label\na.mp4,jump\n"
     with pytest.raises(InvalidDataset, match="several"):
         listing(tmp_path, ["a.mp4"], {"manifest.csv": manifest, "manifest.jsonl": ""})
 
 
-def test_a_table_deep_inside_is_no_manifest(tmp_path: Path) -> None:
+def test_a_table_in_a_deep_folder_is_not_a_manifest(tmp_path: Path) -> None:
     found = listing(tmp_path, ["jump/x/a.mp4", "run/x/b.mp4"], {"run/x/manifest.csv": "nonsense"})
     assert len(found.clips) == 2
 

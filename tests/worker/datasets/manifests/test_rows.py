@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from core.errors import InvalidDataset
 from worker.datasets.labels import clean_label
-from worker.datasets.manifests.rows import MAX_BYTES, Row, Table, read_table
+from worker.datasets.manifests.rows import MAX_MANIFEST_BYTES, ManifestRow, ManifestTable, read_table
 
 
-def read(text: str | bytes, folder: Path, name: str = "manifest.csv") -> Table:
+def read(text: str | bytes, folder: Path, name: str = "manifest.csv") -> ManifestTable:
     file = folder / "table"
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
     return read_table(file, name)
@@ -30,20 +30,20 @@ def refused(text: str | bytes, folder: Path, name: str = "manifest.csv") -> tupl
     return first["line"], first["column"]
 
 
-def test_columns_in_any_order_and_more_of_them(tmp_path: Path) -> None:
+def test_columns_may_be_in_any_order_with_others_between(tmp_path: Path) -> None:
     table = read("fps,Label, path ,split,note\n25,jump,a.mp4,Training,\n25,run,b.mp4,valid,x\n", tmp_path)
-    assert table.rows == (Row(2, "a.mp4", "jump", "train"), Row(3, "b.mp4", "run", "val"))
+    assert table.rows == (ManifestRow(2, "a.mp4", "jump", "train"), ManifestRow(3, "b.mp4", "run", "val"))
     assert table.unread == ("fps", "note")
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 @pytest.mark.parametrize(("delimiter", "name"), [(",", "m.csv"), (";", "m.csv"), ("\t", "m.csv"), ("\t", "m.tsv")])
-def test_as_spreadsheets_write_it(encoding: str, delimiter: str, name: str, tmp_path: Path) -> None:
+def test_tables_as_spreadsheet_programs_write_them(encoding: str, delimiter: str, name: str, tmp_path: Path) -> None:
     lines = ("path,label", 'a/1.mp4,"Grüße, ""laut"""', "", '"b,2.mp4",run  fast')
     text = lines[0].replace(",", delimiter) + "\r\n"
     text += f'a/1.mp4{delimiter}"Grüße, ""laut"""\r\n\r\n"b,2.mp4"{delimiter}run  fast\r\n'
     table = read(text.encode(encoding), tmp_path, name)
-    assert table.rows == (Row(2, "a/1.mp4", 'Grüße, "laut"', None), Row(4, "b,2.mp4", "run fast", None))
+    assert table.rows == (ManifestRow(2, "a/1.mp4", 'Grüße, "laut"', None), ManifestRow(4, "b,2.mp4", "run fast", None))
 
 
 @pytest.mark.parametrize(
@@ -94,23 +94,26 @@ def test_errors_of_json_lines(line: str, column: str | None, tmp_path: Path) -> 
 
 def test_json_lines(tmp_path: Path) -> None:
     text = '{"path": "a", "label": 7, "more": []}\n\n{"path": "b\\ud800", "label": "\\ud800x", "split": null}\n'
-    assert read(text, tmp_path, "Manifest.JSONL").rows == (Row(1, "a", "7", None), Row(3, "b\ud800", "?x", None))
+    assert read(text, tmp_path, "Manifest.JSONL").rows == (
+        ManifestRow(1, "a", "7", None),
+        ManifestRow(3, "b\ud800", "?x", None),
+    )
 
 
-def test_other_encodings_are_named_with_their_line(tmp_path: Path) -> None:
+def test_a_wrong_encoding_names_its_line(tmp_path: Path) -> None:
     assert refused("path,label\na.mp4,jump\nb.mp4,grün\n".encode("latin-1"), tmp_path) == (3, None)
 
 
-def test_many_errors_are_told_at_once(tmp_path: Path) -> None:
+def test_many_errors_are_reported_at_once(tmp_path: Path) -> None:
     with pytest.raises(InvalidDataset) as error:
         read("path,label\n" + "a.mp4\n" * 30, tmp_path)
     assert len(error.value.details["errors"]) == 20
-    assert "29 more" in error.value.message
+    assert "29 more errors" in error.value.message
 
 
 def test_a_huge_table_is_not_read(tmp_path: Path) -> None:
     with (tmp_path / "table").open("wb") as file:
-        file.truncate(MAX_BYTES + 1)
+        file.truncate(MAX_MANIFEST_BYTES + 1)
     with pytest.raises(InvalidDataset):
         read_table(tmp_path / "table", "manifest.csv")
 
@@ -123,7 +126,7 @@ def test_any_bytes_are_a_table_or_a_clear_error(
 ) -> None:
     file = tmp_path_factory.getbasetemp() / "any-table"
     file.write_bytes(data)
-    rows: tuple[Row, ...] = ()
+    rows: tuple[ManifestRow, ...] = ()
     with suppress(InvalidDataset):
         rows = read_table(file, name).rows
     assert all(row.path and row.label == clean_label(row.label) for row in rows)

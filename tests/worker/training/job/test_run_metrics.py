@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
-from worker.children.messages import Message, Name
+from worker.children.messages import Message, MessageName
 from worker.training.job.run_metrics import Watch, judged
 
 
-def said(name: Name, **data: Any) -> Message:
+def said(name: MessageName, **data: Any) -> Message:
     return {"name": name, "data": data}
 
 

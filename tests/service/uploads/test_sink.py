@@ -1,28 +1,20 @@
-"""Big bodies and broken ones, against a gateway in a process of its own (its memory is measured)."""
+"""Large and broken bodies, sent to a gateway in a process of its own, whose memory is measured."""
 
 from __future__ import annotations
 
 import base64
-import os
-import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import httpx2
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from core.errors import InvalidRequest
-from service.uploads.sink import _decode
 from tests.service.doubles import answering
-from tests.service.sites import FILE, SHA, VIDEO, Site, error, wait_until
+from tests.service.processes import gateway_process
+from tests.service.sites import FILE, SHA, Site, error, wait_until
 
 Serve = Callable[..., AbstractContextManager[Site]]
 
@@ -39,65 +31,13 @@ def body(megabytes: int) -> Iterator[bytes]:
     yield TAIL
 
 
-@dataclass(frozen=True)
-class Process:
-    url: str
-    data_dir: Path
-    popen: subprocess.Popen[bytes]
-
-    def peak_memory(self) -> int:
-        """Bytes."""
-        status = Path(f"/proc/{self.popen.pid}/status").read_text()
-        return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))
-
-    def files(self) -> list[Path]:
-        return [path for path in (self.data_dir / "store").rglob("*") if path.is_file()]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-GATEWAY = Path(sys.executable).with_name("vireo-gateway")
-
-
-@contextmanager
-def process(redis_url: str, data_dir: Path, **settings: str) -> Iterator[Process]:
-    port = free_port()
-    environment = {
-        **os.environ,
-        "VIREO_REDIS_URL": redis_url,
-        "VIREO_DATA_DIR": str(data_dir),
-        "VIREO_PORT": str(port),
-        **settings,
-    }
-    with (data_dir / "log").open("wb") as log:
-        popen = subprocess.Popen([sys.executable, "-W", "error", str(GATEWAY)], env=environment, stderr=log)
-        try:
-            url = f"http://127.0.0.1:{port}"
-            wait_until(lambda: _listens(port) or popen.poll() is not None, 20)
-            assert popen.poll() is None, (data_dir / "log").read_text()
-            yield Process(url, data_dir, popen)
-        finally:
-            popen.terminate()
-            popen.wait(15)
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc, which is absent here")
 def test_memory_stays_flat_while_a_large_upload_streams(redis_url: str, tmp_path: Path) -> None:
     with (
-        process(redis_url, tmp_path) as server,
+        gateway_process(redis_url, tmp_path) as server,
         httpx2.Client(base_url=server.url, timeout=60, trust_env=False) as http,
     ):
-        assert http.post("/v1/videos", content=body(2), headers=FORM).status_code == 201  # everything is loaded now
+        assert http.post("/v1/videos", content=body(2), headers=FORM).status_code == 201  # all code is loaded now
         before = server.peak_memory()
         started = time.monotonic()
         answer = http.post("/v1/videos", content=body(400), headers=FORM)
@@ -143,7 +83,7 @@ def test_an_announced_length_is_refused_before_a_byte_is_read(serve: Serve) -> N
         assert site.partial_files() == []
 
 
-def test_a_client_that_vanishes_leaves_nothing(serve: Serve) -> None:
+def test_a_client_that_disconnects_during_the_upload_leaves_no_files(serve: Serve) -> None:
     with serve() as site:
         host, port = site.url.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port))) as connection:
@@ -154,7 +94,7 @@ def test_a_client_that_vanishes_leaves_nothing(serve: Serve) -> None:
         assert site.blobs() == []
 
 
-def test_what_is_wrong_already_is_refused_before_the_file(serve: Serve, redis_url: str) -> None:
+def test_errors_in_the_first_fields_are_reported_before_the_file_is_read(serve: Serve, redis_url: str) -> None:
     with serve() as site, answering(redis_url), site.client() as http:
         sent = 0
 
@@ -170,7 +110,7 @@ def test_what_is_wrong_already_is_refused_before_the_file(serve: Serve, redis_ur
         assert site.partial_files() == []
 
 
-def test_a_full_disk_is_said_plainly(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     with serve() as site, site.client() as http:
 
         def full(*_: object) -> int:
@@ -182,38 +122,3 @@ def test_a_full_disk_is_said_plainly(serve: Serve, monkeypatch: pytest.MonkeyPat
         assert site.partial_files() == []
         assert http.get(f"/v1/videos/vid_{SHA}").status_code == 404
         assert http.post("/v1/videos", files=FILE).status_code == 201
-
-
-@given(st.binary(min_size=1, max_size=200))
-def test_base64_is_read_strictly(data: bytes) -> None:
-    text = base64.b64encode(data).decode()
-    assert _decode(text, last=True) == data
-    for broken in (text[:-1] + "!", text + "A"):
-        with pytest.raises(InvalidRequest):
-            _decode(broken, last=True)
-
-
-def test_base64_that_spans_many_pieces(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.uploads.sink._BASE64_STEP", 8)
-    with serve() as site, site.client() as http:
-        for text in (base64.b64encode(VIDEO).decode(), base64.encodebytes(VIDEO).decode()):
-            assert http.post("/v1/videos", json={"base64": text}).json()["id"] == f"vid_{SHA}"
-        error(http.post("/v1/videos", json={"base64": "AA==AAAAAAAA"}), 422, "invalid_request")
-
-
-def test_sigterm_answers_who_waits_and_ends_at_once(redis_url: str, tmp_path: Path) -> None:
-    with process(redis_url, tmp_path) as server, answering(redis_url, lambda _: None) as worker:
-        host, port = server.url.removeprefix("http://").split(":")
-        asked = b'{"labels": ["a"], "base64": "AAAA"}'
-        with socket.create_connection((host, int(port)), timeout=20) as connection:
-            head = f"POST /v1/classify HTTP/1.1\r\nhost: x\r\ncontent-length: {len(asked)}\r\n"
-            connection.sendall(f"{head}content-type: application/json\r\n\r\n".encode() + asked)
-            wait_until(lambda: bool(worker.seen))
-            started = time.monotonic()
-            server.popen.send_signal(signal.SIGTERM)
-            answer = connection.recv(65536)
-        assert b" 202 " in answer.split(b"\r\n")[0]
-        assert worker.seen[0].encode() in answer
-        assert server.popen.wait(10) == 0
-        assert time.monotonic() - started < 5
-        assert "unhandled" not in (tmp_path / "log").read_text()

@@ -1,11 +1,13 @@
-"""What runs in containers is checked without an engine: compose file, Dockerfile, Prometheus files and the settings,
-imports and metrics that they name."""
+"""The compose file, the Dockerfile and the Prometheus files, checked without a container engine: their schemas, and the
+settings, imports and metrics that they name."""
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -24,14 +26,14 @@ import core.prometheus  # noqa: F401 (registers the metrics)
 from core.settings import Settings
 from core.state.queues import TASKS
 from service.bodies.schemas import QueueView
-from service.ops.queue_metrics import Snapshot
+from service.ops.queue_metrics import QueueSnapshot
 from worker.training.job.runner import GRACE_SECONDS
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "docker-compose.yml"
 DOCKERFILE = ROOT / "docker" / "Dockerfile"
 
-# Fixed by the images, because the rest of the compose file relies on them.
+# The images fix these settings, because the compose file relies on their values.
 FIXED = {"VIREO_HOST", "VIREO_PORT", "VIREO_DATA_DIR", "VIREO_METRICS_PORT"}
 WORKERS = ["worker", "trainer", "datasets", "worker-gpu", "trainer-gpu"]
 
@@ -42,10 +44,9 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def run_tool(name: str, *args: str) -> subprocess.CompletedProcess[str]:
-    """Run a checker that pip has put beside this Python."""
-    tool = Path(sys.executable).with_name(name)
-    if not tool.exists():
-        pytest.skip(f"{name} is not installed beside {sys.executable} (it is in the extra `dev`)")
+    """Run a checker of the extra `dev`, from this environment or from PATH."""
+    tool = shutil.which(name, path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+    assert tool, f"{name} is not installed (it is in the extra `dev`)"
     return subprocess.run([tool, *args], cwd=ROOT, capture_output=True, text=True, timeout=60)
 
 
@@ -61,7 +62,7 @@ def test_compose_file_fits_the_compose_schema() -> None:
     assert done.returncode == 0, done.stdout
 
 
-def test_compose_passes_every_setting_on_and_no_other() -> None:
+def test_compose_passes_on_all_settings_and_no_other() -> None:
     settings = {f"VIREO_{name.upper()}" for name in Settings.model_fields}
     assert set(load(COMPOSE)["x-settings"]) == settings - FIXED
     assert set(re.findall(r"VIREO_[A-Z_]+", COMPOSE.read_text())) <= settings
@@ -84,13 +85,13 @@ def test_our_containers_wait_for_redis_and_share_the_store(name: str) -> None:
     assert "/tmp" in service["tmpfs"]
 
 
-def test_what_is_waited_for_has_a_healthcheck() -> None:
+def test_services_that_others_wait_for_have_a_healthcheck() -> None:
     awaited = {other for service in SERVICES.values() for other in service.get("depends_on", {})}
     assert awaited
     assert all("healthcheck" in SERVICES[name] for name in awaited)
 
 
-def test_redis_is_out_of_reach_and_keeps_its_word() -> None:
+def test_redis_is_on_the_internal_network_and_persistent() -> None:
     redis, networks = SERVICES["redis"], load(COMPOSE)["networks"]
     assert "ports" not in redis
     assert all(networks[name]["internal"] for name in redis["networks"])
@@ -100,14 +101,14 @@ def test_redis_is_out_of_reach_and_keeps_its_word() -> None:
     assert "redis:/data" in redis["volumes"]
 
 
-def test_published_ports_are_loopback_unless_somebody_says_otherwise() -> None:
+def test_published_ports_are_loopback_by_default() -> None:
     ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
     assert ports
     assert all(re.match(r"127\.0\.0\.1:|\$\{VIREO_HOST:-127\.0\.0\.1\}:", port) for port in ports), ports
 
 
 @pytest.mark.parametrize("name", ["worker-gpu", "trainer-gpu"])
-def test_the_gpu_is_taken_only_when_asked_for(name: str) -> None:
+def test_gpus_are_used_only_with_the_profile(name: str) -> None:
     gpu, plain = SERVICES[name], SERVICES[name.removesuffix("-gpu")]
     assert gpu["profiles"] == ["gpu"]
     (device,) = gpu["deploy"]["resources"]["reservations"]["devices"]
@@ -118,23 +119,23 @@ def test_the_gpu_is_taken_only_when_asked_for(name: str) -> None:
 
 
 @cache
-def started(name: str) -> str:
-    """The queue that a service works on."""
-    command = SERVICES[name].get("command") or json.loads(last("worker", "CMD"))
+def queue_of(name: str) -> str:
+    """The queue of a worker service."""
+    command = SERVICES[name].get("command") or json.loads(last_instruction("worker", "CMD"))
     assert command[0] == "vireo-worker"
     assert command[1] == "--queue"
     return str(command[2])
 
 
-def test_every_queue_has_its_worker() -> None:
-    assert {started(name) for name in WORKERS} == set(TASKS)
-    assert started("trainer-gpu") == started("trainer") == "training"
+def test_every_queue_has_a_worker() -> None:
+    assert {queue_of(name) for name in WORKERS} == set(TASKS)
+    assert queue_of("trainer-gpu") == queue_of("trainer") == "training"
     assert all(SERVICES[name]["build"]["target"] == "worker" for name in WORKERS)
 
 
 @pytest.mark.parametrize("name", [name for name in WORKERS if name.startswith("trainer")])
-def test_a_run_has_time_to_leave_a_checkpoint(name: str) -> None:
-    """Ten times what its child gets: a checkpoint has to reach the store as well."""
+def test_a_run_has_time_to_save_a_checkpoint(name: str) -> None:
+    """Ten times as long as its child process has: the checkpoint must also reach the store."""
     seconds = re.fullmatch(r"(\d+)s", SERVICES[name]["stop_grace_period"])
     assert seconds is not None
     assert int(seconds[1]) >= 10 * GRACE_SECONDS
@@ -145,7 +146,7 @@ def test_a_run_has_time_to_leave_a_checkpoint(name: str) -> None:
 
 @cache
 def stages() -> dict[str, list[tuple[str, str]]]:
-    """Stage → its instructions, after those of the stages that it stands on."""
+    """Stage → its instructions, after those of its base stages."""
     found: dict[str, list[tuple[str, str]]] = {}
     current: list[tuple[str, str]] = []
     lines = [line for line in DOCKERFILE.read_text().splitlines() if line.strip() and not line.startswith("#")]
@@ -159,7 +160,7 @@ def stages() -> dict[str, list[tuple[str, str]]]:
     return found
 
 
-def last(stage: str, word: str) -> str:
+def last_instruction(stage: str, word: str) -> str:
     return [rest for instruction, rest in stages()[stage] if instruction == word][-1]
 
 
@@ -169,7 +170,7 @@ def copied() -> list[tuple[str, str]]:
     return [(stage, path) for stage, words in pairs if "--from" not in words[0] for path in words[:-1]]
 
 
-def test_dockerfile_has_nothing_that_hadolint_minds() -> None:
+def test_hadolint_finds_nothing_in_the_dockerfile() -> None:
     done = run_tool("hadolint", "--failure-threshold", "style", str(DOCKERFILE))
     assert done.returncode == 0, done.stdout
 
@@ -177,18 +178,19 @@ def test_dockerfile_has_nothing_that_hadolint_minds() -> None:
 @pytest.mark.parametrize(
     ("stage", "script", "path"), [("gateway", "vireo-gateway", "/livez"), ("worker", "vireo-worker", "/metrics")]
 )
-def test_image_runs_its_script_as_nobody_special(stage: str, script: str, path: str) -> None:
-    assert json.loads(last(stage, "CMD"))[0] == script
-    assert last(stage, "USER") == "10001:10001"
-    assert last(stage, "STOPSIGNAL") == "SIGTERM"
-    probe = json.loads(last(stage, "HEALTHCHECK").partition("CMD")[2])
-    assert f"127.0.0.1', {last(stage, 'EXPOSE')}" in probe[-1]
+def test_image_runs_its_command_as_an_unprivileged_user(stage: str, script: str, path: str) -> None:
+    assert json.loads(last_instruction(stage, "CMD"))[0] == script
+    assert last_instruction(stage, "USER") == "10001:10001"
+    assert last_instruction(stage, "STOPSIGNAL") == "SIGTERM"
+    probe = json.loads(last_instruction(stage, "HEALTHCHECK").partition("CMD")[2])
+    assert f"127.0.0.1', {last_instruction(stage, 'EXPOSE')}" in probe[-1]
     assert f"'{path}'" in probe[-1]
     compile(probe[-1], "HEALTHCHECK", "exec")
 
 
-def test_images_are_pinned_and_hold_no_secret() -> None:
-    images = [last(stage, "FROM") for stage in stages()] + [s["image"] for s in SERVICES.values() if "image" in s]
+def test_images_are_pinned_and_have_no_secrets() -> None:
+    images = [last_instruction(stage, "FROM") for stage in stages()]
+    images += [service["image"] for service in SERVICES.values() if "image" in service]
     for image in images:
         tag = image.partition(":")[2]
         assert re.match(r"v?\d", tag), image
@@ -197,14 +199,14 @@ def test_images_are_pinned_and_hold_no_secret() -> None:
     assert not re.search(r"(?i)\b(ARG|ENV)\b.*(password|secret|token)", DOCKERFILE.read_text())
 
 
-def test_images_fix_what_the_compose_file_relies_on() -> None:
+def test_images_fix_the_settings_that_compose_relies_on() -> None:
     given = {stage: dict(re.findall(r"(VIREO_\w+)=([\w./]+)", str(stages()[stage]))) for stage in ("gateway", "worker")}
     common = {"VIREO_DATA_DIR": "/data", "VIREO_HOST": "0.0.0.0"}
-    assert given["gateway"] == common | {"VIREO_PORT": last("gateway", "EXPOSE")}
-    assert given["worker"] == common | {"VIREO_METRICS_PORT": last("worker", "EXPOSE")}
+    assert given["gateway"] == common | {"VIREO_PORT": last_instruction("gateway", "EXPOSE")}
+    assert given["worker"] == common | {"VIREO_METRICS_PORT": last_instruction("worker", "EXPOSE")}
 
 
-def test_build_context_lets_in_what_is_copied_and_no_data() -> None:
+def test_the_build_context_has_the_copied_files_and_no_data() -> None:
     ignore = (ROOT / ".dockerignore").read_text().split("\n")
     allowed = {line[1:] for line in ignore if line.startswith("!")}
     assert "*" in ignore
@@ -212,6 +214,20 @@ def test_build_context_lets_in_what_is_copied_and_no_data() -> None:
     assert {path for _, path in copied()} - {"."} <= allowed
     rooms = {pattern.rstrip("*") for pattern in PROJECT["tool"]["setuptools"]["packages"]["find"]["include"]}
     assert rooms | {"client"} == {path for path in allowed if (ROOT / path).is_dir()}
+
+
+def test_an_image_has_the_client_only_with_its_requirements() -> None:
+    client = tomllib.loads((ROOT / "client" / "pyproject.toml").read_text())["project"]
+    needed = {Requirement(line).name for line in client["dependencies"]}
+    installs = {
+        stage: [rest for word, rest in stages()[stage] if word == "RUN" and "--no-deps" in rest]
+        for stage in ("gateway-build", "worker-build")
+    }
+    assert installs == {
+        "gateway-build": ["pip install --no-deps ."],
+        "worker-build": ["pip install --no-deps ./client ."],
+    }
+    assert needed <= {Requirement(line).name for line in PROJECT["project"]["dependencies"]}
 
 
 def gateway_requirements() -> set[str]:
@@ -222,7 +238,7 @@ def gateway_requirements() -> set[str]:
 # Imports every module of the gateway, and what Celery imports only when it first sends a job.
 START_GATEWAY = """
 import importlib, json, pkgutil, sys
-sys.modules.update(dict.fromkeys(json.loads(sys.argv[1])))  # None there: as if it were not installed
+sys.modules.update(dict.fromkeys(json.loads(sys.argv[1])))  # None: as if the package were not installed
 import core, service
 from core.state.queues import celery_app
 from core.settings import Settings
@@ -235,7 +251,7 @@ import httptools, uvloop
 """
 
 
-def test_gateway_image_has_all_that_the_gateway_imports_and_no_torch() -> None:
+def test_the_gateway_image_has_all_imports_of_the_gateway_and_no_torch() -> None:
     wanted = gateway_requirements()
     named = {Requirement(line).name for line in PROJECT["project"]["dependencies"]}
     assert {Requirement(line).name for line in wanted} <= named
@@ -250,7 +266,7 @@ def test_gateway_image_has_all_that_the_gateway_imports_and_no_torch() -> None:
 
 
 def installed_by(requirements: set[str]) -> set[str]:
-    """Names of the distributions that pip would install, from what is installed here."""
+    """Names of the distributions that pip would install, according to the metadata of the installed ones."""
     found: set[str] = set()
     waiting = [Requirement(line) for line in requirements]
     while waiting:
@@ -266,22 +282,22 @@ def installed_by(requirements: set[str]) -> set[str]:
 # Prometheus
 
 
-def test_prometheus_scrapes_the_ports_that_the_images_open() -> None:
+def test_prometheus_scrapes_the_exposed_ports() -> None:
     config = load(ROOT / "docker" / "prometheus.yml")
     assert config["rule_files"] == ["alerts.yml"]
     jobs = {job["job_name"]: job for job in config["scrape_configs"]}
-    assert jobs["gateway"]["static_configs"] == [{"targets": [f"gateway:{last('gateway', 'EXPOSE')}"]}]
+    assert jobs["gateway"]["static_configs"] == [{"targets": [f"gateway:{last_instruction('gateway', 'EXPOSE')}"]}]
     scraped: list[str] = []
     for name in ("worker", "trainer", "datasets"):
         (found,) = jobs[name]["dns_sd_configs"]
-        assert found["port"] == int(last("worker", "EXPOSE"))
-        assert {started(each) for each in found["names"]} == {started(name)}
+        assert found["port"] == int(last_instruction("worker", "EXPOSE"))
+        assert {queue_of(each) for each in found["names"]} == {queue_of(name)}
         scraped += found["names"]
     assert sorted(scraped) == sorted(WORKERS)
 
 
-def test_the_workers_image_has_all_that_training_needs() -> None:
-    """Its requirements are the project's own and those of `offline`; nothing of training is in another extra."""
+def test_the_worker_image_has_all_requirements_of_training() -> None:
+    """Its requirements are those of the project and of the extra `offline`. No other extra is needed for training."""
     build = " ".join(rest for word, rest in stages()["worker-build"] if word == "RUN")
     assert "p['dependencies']" in build
     assert "['offline']" in build
@@ -294,8 +310,8 @@ def test_the_workers_image_has_all_that_training_needs() -> None:
     assert beside == {path for pattern in kept for path in folder.glob(pattern)}
 
 
-def test_what_training_writes_is_in_the_volume() -> None:
-    """The root is read-only: scratch, datasets under way and libraries' caches (HOME) are in the data directory."""
+def test_training_writes_to_the_volume() -> None:
+    """The root is read-only: temporary files, unpacked datasets and library caches (HOME) are in the data directory."""
     environment = dict(re.findall(r"(HOME|VIREO_DATA_DIR)=([\w./]+)", str(stages()["worker"])))
     assert environment == {"HOME": "/data", "VIREO_DATA_DIR": "/data"}
     settings = Settings(data_dir=Path(environment["VIREO_DATA_DIR"]))
@@ -305,7 +321,7 @@ def test_what_training_writes_is_in_the_volume() -> None:
 
 def test_alerts_name_metrics_that_exist() -> None:
     idle = QueueView(depth=0, running=0, age_seconds=0, workers={"ready": 0})
-    live = Snapshot(up=True, queues=dict.fromkeys(TASKS, idle))
+    live = QueueSnapshot(up=True, queues=dict.fromkeys(TASKS, idle))
     families = [*REGISTRY.collect(), *live.collect()]
     known = {sample for family in families for sample in sample_names(family.name, family.type)}
     rules = [rule for group in load(ROOT / "docker" / "alerts.yml")["groups"] for rule in group["rules"]]

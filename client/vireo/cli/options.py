@@ -1,0 +1,63 @@
+"""The options of `vireo train` and `vireo eval`, each with its help text. A value of None leaves the choice to the
+server; docs/training.md explains them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+DatasetSource = Annotated[
+    str,
+    typer.Argument(
+        metavar="DIR|ARCHIVE|DATASET",
+        help="A directory with one folder of videos per class (or with a manifest.csv), a zip or tar archive of it, or "
+        "the id of a dataset that was sent before.",
+    ),
+]
+ViewsOption = Annotated[
+    str | None, typer.Option(help="Evaluate with several views as well: clips × crops, for example 4x3.")
+]
+BaseOption = Annotated[str | None, typer.Option(help="The model to start from. Default: the server's.")]
+EpochsOption = Annotated[float | None, typer.Option(help="Passes over the training clips. Default: the recipe's.")]
+NameOption = Annotated[str | None, typer.Option(help="Name of the new model. Default: the folder's name.")]
+RecipeOption = Annotated[str | None, typer.Option(help="The recipe: default, text4vis-paper or text4vis-code.")]
+ClassifierOption = Annotated[
+    str | None, typer.Option(help="text (keeps taking any labels), text:<encoder>, lda, orthogonal, random or learned.")
+]
+TextInputsOption = Annotated[
+    str | None, typer.Option(help="What the text encoder reads: name, template, templates or context.")
+]
+TemplateOption = Annotated[
+    list[str] | None, typer.Option(help="A prompt template with one {}. The option may be repeated.")
+]
+TemporalOption = Annotated[str | None, typer.Option(help="Temporal head: mean, transformer, token_conv or conv.")]
+TuneOption = Annotated[
+    str | None, typer.Option(help="What is trained: tower (the image tower), or projection (only its last layer).")
+]
+FramesOption = Annotated[int | None, typer.Option(help="Frames per clip.")]
+ShotsOption = Annotated[int | None, typer.Option(help="Few-shot training: clips per class.")]
+BatchSizeOption = Annotated[int | None, typer.Option(help="Clips per optimiser step, over all processes.")]
+MicroBatchOption = Annotated[int | None, typer.Option(help="Clips in one forward pass.")]
+LearningRateOption = Annotated[float | None, typer.Option(help="Learning rate of the new modules.")]
+SeedOption = Annotated[int | None, typer.Option(help="Seed of the random numbers.")]
+NovelOption = Annotated[
+    str | None,
+    typer.Option(help="Classes to leave out, by name (a,b) or as a share (0.5): shows what training does to others."),
+]
+AugmentOption = Annotated[
+    bool | None,
+    typer.Option("--augment/--no-augment", help="Random crops, flips and grey frames. Default: the recipe's."),
+]
+TemporalInitOption = Annotated[str | None, typer.Option(help="How a new temporal head starts: random or identity.")]
+PrecisionOption = Annotated[str | None, typer.Option(help="Numeric precision: auto, fp32, bf16 or fp16.")]
+CheckpointingOption = Annotated[
+    bool | None, typer.Option("--gradient-checkpointing", help="Use less memory and a third more time.")
+]
+NormalizeLabelsOption = Annotated[
+    bool | None,
+    typer.Option("--normalize-labels/--raw-labels", help="Whether the text encoder reads BrushHair as Brush Hair."),
+]
+CacheFramesOption = Annotated[bool | None, typer.Option(help="Keep decoded frames on disk during the run.")]
+SplitOption = Annotated[str | None, typer.Option(help="The part of the dataset: train, val, test or all.")]
+ProtocolOption = Annotated[str | None, typer.Option(help="The evaluation protocol: standard or half_class.")]

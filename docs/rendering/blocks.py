@@ -1,0 +1,50 @@
+"""Every rendered block, by page."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from core.records import Classification, Progress
+from core.registry import Card
+from core.training_requests import EvaluationRequest, TrainingRequest
+from rendering.block import Block
+from rendering.commands import help_sections
+from rendering.errors import errors_table
+from rendering.fields import fields_table
+from rendering.metrics import label_values_table, metrics_table
+from rendering.queues import queues_table
+from rendering.recipes import recipes_table
+from rendering.rooms import import_rules, rooms_table
+from rendering.routes import routes_table
+from rendering.settings import settings_table
+from rendering.zoo import heads_table, zoo_summary, zoo_table
+from service.bodies.schemas import ClassifyBody, DatasetBody, EmbedBody, ImportBody, JobView, LabelSetBody
+
+_SOURCE = ("video_url", "url", "base64", "video_id")  # where the video is: described once, with the question
+
+BLOCKS = (
+    Block("README.md", "zoo", zoo_summary),
+    Block("docs/models.md", "zoo", zoo_table),
+    Block("docs/configuration.md", "settings", settings_table),
+    Block("docs/architecture.md", "rooms", rooms_table),
+    Block("docs/architecture.md", "import-rules", import_rules),
+    Block("docs/api.md", "routes", routes_table),
+    Block("docs/api.md", "question", partial(fields_table, ClassifyBody)),
+    Block("docs/api.md", "answer", partial(fields_table, Classification, defaults=False)),
+    Block("docs/api.md", "embedding", partial(fields_table, EmbedBody, without=_SOURCE)),
+    Block("docs/api.md", "label-set", partial(fields_table, LabelSetBody)),
+    Block("docs/api.md", "queues", queues_table),
+    Block("docs/api.md", "job", partial(fields_table, JobView, defaults=False)),
+    Block("docs/api.md", "progress", partial(fields_table, Progress, defaults=False)),
+    Block("docs/api.md", "dataset", partial(fields_table, DatasetBody)),
+    Block("docs/api.md", "evaluation", partial(fields_table, EvaluationRequest)),
+    Block("docs/api.md", "import", partial(fields_table, ImportBody)),
+    Block("docs/api.md", "errors", errors_table),
+    Block("docs/training.md", "training-request", partial(fields_table, TrainingRequest)),
+    Block("docs/training.md", "recipes", recipes_table),
+    Block("docs/training.md", "heads", heads_table),
+    Block("docs/training.md", "card", partial(fields_table, Card, defaults=False)),
+    Block("docs/metrics.md", "metrics", metrics_table),
+    Block("docs/metrics.md", "label-values", label_values_table),
+    Block("docs/cli.md", "commands", help_sections),
+)

@@ -1,0 +1,34 @@
+"""The help of `vireo` and of each of its commands, as a terminal of 100 columns shows it without colours."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+from typer.main import get_command
+
+from vireo.cli.app import build
+
+WIDTH = 100
+
+
+def help_texts(cli: typer.Typer) -> dict[str, str]:
+    """Full name of the command → its help."""
+    root: Any = get_command(cli)
+    context = _context(root, "vireo", None)
+    texts = {"vireo": root.get_help(context)}
+    for name, command in sorted(root.commands.items()):
+        texts[f"vireo {name}"] = command.get_help(_context(command, name, context))
+    return texts
+
+
+def help_sections() -> str:
+    return "\n\n".join(f"## {name}\n\n```\n{text.strip()}\n```" for name, text in help_texts(build()).items())
+
+
+def _context(command: Any, name: str, parent: Any) -> Any:
+    """Without rich markup, typer returns the help as text; with it, typer prints boxes of the terminal's width."""
+    command.rich_markup_mode = None
+    return command.context_class(
+        command, info_name=name, parent=parent, terminal_width=WIDTH, max_content_width=WIDTH, color=False
+    )

@@ -1,0 +1,120 @@
+"""The table of training recipes, with the reason for each difference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from models.fitting.recipes import RECIPES, Recipe
+from rendering.markdown import code, table
+
+# Each row: its heading, the value in a recipe, and why `default` differs from the released code. Longer reasons stand
+# beside the numbers in models/fitting/recipes.py.
+ROWS: tuple[tuple[str, Callable[[Recipe], object], str], ...] = (
+    (
+        "learning rate of new modules",
+        lambda r: f"{r.lr:g}",
+        "`lite` is a CNN with larger weights, and it has to change more than CLIP",
+    ),
+    (
+        "learning rate of the pretrained tower",
+        lambda r: f"{r.lr * r.pretrained_ratio:g}",
+        "as in the released code, whose logs show the published numbers",
+    ),
+    (
+        "trained part of the image tower",
+        lambda r: r.tune,
+        "`lite` is meant for machines without a GPU and for tens of clips",
+    ),
+    ("AdamW: betas, eps", lambda r: f"{r.betas[0]:g}, {r.betas[1]:g}, {r.eps:g}", "as in the released code"),
+    ("weight decay", lambda r: f"{r.weight_decay:g}", ""),
+    (
+        "parameters with weight decay",
+        lambda r: "all" if r.decay_all else "matrices only",
+        "decay pulls a bias, a norm's gain or the scale towards a wrong model, not towards a simpler one",
+    ),
+    ("epochs", lambda r: f"{r.epochs:g}", "larger steps need fewer epochs"),
+    ("warm-up epochs, linear from 0", lambda r: f"{r.warmup_epochs:.2g}", "the same share of the run"),
+    (
+        "final value of the cosine schedule",
+        lambda r: f"{r.min_lr_ratio:g} of the rate",
+        "as in the released code; the paper's column takes its minimum as printed",
+    ),
+    (
+        "the learning rate changes every",
+        lambda r: _plural(r.lr_every, "step"),
+        "ten steps can be a whole epoch of a small dataset",
+    ),
+    ("global batch", lambda r: r.batch, ""),
+    (
+        "minimum steps per epoch",
+        lambda r: r.min_updates,
+        "a small dataset needs more updates; a frozen W does not need a large batch, so the batch is made smaller",
+    ),
+    (
+        "maximum gradient norm",
+        lambda r: r.grad_clip or "none",
+        "one unusual clip must not change the tower by much",
+    ),
+    (
+        "maximum exp(s)",
+        lambda r: f"{r.max_scale:g}" if r.max_scale else "none",
+        "the bound that CLIP was trained with",
+    ),
+    ("seed", lambda r: r.seed, "any seed will do; the two reproductions keep the one of the released code"),
+    (
+        "precision",
+        lambda r: r.precision,
+        "bf16 has the range of fp32; fp16 is used only on a GPU without bf16, fp32 on a CPU",
+    ),
+    ("text inputs", lambda r: r.text_inputs, ""),
+    (
+        "template",
+        lambda r: f"`{r.templates[0]}`" if r.templates else "the base model's first",
+        "labels may be things, and the results before and after training should differ by the training only",
+    ),
+    ("frames", lambda r: r.frames or "the base model's", "the base model was validated with its own number"),
+    (
+        "temporal head",
+        lambda r: f"{r.temporal} from {r.temporal_from:,} clips on, else mean" if r.temporal_from else r.temporal,
+        "19 M new parameters need much data; with less data the paper uses the mean as well",
+    ),
+    (
+        "initial state of the temporal head",
+        lambda r: r.temporal_init,
+        "it starts as the mean, because an untrained transformer sends noise to the tower",
+    ),
+    (
+        "area of the random crop",
+        lambda r: f"{r.augment.area[0]:.2g} to 1",
+        "a tenth of a frame often does not show the action",
+    ),
+    ("probability of flip, grey", lambda r: f"{r.augment.flip:g}, {r.augment.grayscale:g}", ""),
+    ("RandAugment", lambda r: f"{r.augment.randaugment}, from {r.randaugment_from:,} clips on", ""),
+    (
+        "epochs, few-shot",
+        lambda r: f"{r.few_shot_epochs:g}",
+        "as in the paper (§B.1); the released configuration files have 30",
+    ),
+    (
+        "epochs, few-shot on a dataset as large as Kinetics",
+        lambda r: f"{r.few_shot_epochs_large:g}",
+        "as in the paper (§B.1), over repeated clips",
+    ),
+)
+
+
+def recipes_table() -> str:
+    columns = [RECIPES["text4vis-paper"], RECIPES["text4vis-code"], RECIPES["default"]]
+    rows = []
+    for heading, value, why in ROWS:
+        cells = [str(value(recipe)) for recipe in columns]
+        lite = str(value(RECIPES["default"].for_base("lite")))
+        if lite != cells[-1]:
+            cells[-1] += f"; `lite`: {lite}"
+        different = len(set(cells)) > 1
+        rows.append((heading, *cells, why if different else ""))
+    return table(("", *(code(recipe.name) for recipe in columns), "why"), rows)
+
+
+def _plural(count: int, noun: str) -> str:
+    return noun if count == 1 else f"{count} {noun}s"

@@ -1,0 +1,53 @@
+"""Examples of request bodies, for the OpenAPI document: the name of an example and its body."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_LABELS = ["riding a bicycle", "playing the guitar", "a cat"]
+
+CLASSIFY_EXAMPLES: dict[str, dict[str, Any]] = {
+    "a URL": {"url": "https://example.org/clip.mp4", "labels": _LABELS, "top_k": 3},
+    "a stored video and a label set": {"video_id": "vid_6f3a…", "label_set": "sports:3"},
+    "prompts of your own": {
+        "video_id": "vid_6f3a…",
+        "labels": [{"name": "cat", "prompts": ["a video of a cat.", "a kitten playing."]}, "dog"],
+        "views": "4x3",
+        "threshold": 0.5,
+    },
+}
+QUESTION_EXAMPLES: dict[str, dict[str, Any]] = {
+    "labels": {"labels": _LABELS},
+    "a label set": {"label_set": "sports", "top_k": 1},
+}
+KEEP_EXAMPLES: dict[str, dict[str, Any]] = {"a URL": {"url": "https://example.org/clip.mp4"}}
+LABEL_SET_EXAMPLES: dict[str, dict[str, Any]] = {
+    "names": {"labels": _LABELS, "description": "What happens in our clips."},
+    "prompts": {"labels": [{"name": "cat", "prompts": ["a video of a cat."]}], "templates": ["a video of {}."]},
+}
+EMBED_EXAMPLES: dict[str, dict[str, Any]] = {
+    "texts": {"texts": ["a person riding a bicycle"]},
+    "a stored video": {"video_id": "vid_6f3a…"},
+}
+
+_DATASET_ID = "ds_0123456789abcdef01234567"
+TRAINING_EXAMPLES: dict[str, dict[str, Any]] = {
+    "on a laptop": {"name": "my-gym", "dataset": _DATASET_ID, "base": "lite", "epochs": 5},
+    "few-shot, and what it costs other labels": {
+        "name": "my-gym",
+        "dataset": _DATASET_ID,
+        "base": "clip-b16",
+        "temporal": "transformer",
+        "shots": 4,
+        "seed": 1,
+        "novel": 0.5,
+        "templates": ["a video of a person {}."],
+    },
+}
+EVALUATION_EXAMPLES: dict[str, dict[str, Any]] = {
+    "a version": {"model": "my-gym@production", "dataset": _DATASET_ID, "views": "4x3"},
+    "zero-shot, halves of the classes": {"dataset": _DATASET_ID, "split": "all", "protocol": "half_class"},
+}
+ALIAS_EXAMPLES: dict[str, dict[str, Any]] = {"the third version": {"version": 3}}
+DATASET_UPLOAD_EXAMPLE: dict[str, Any] = {"archive": "@my-gym.zip", "name": "my-gym"}
+IMPORT_UPLOAD_EXAMPLE: dict[str, Any] = {"file": "@vitb-16-f8.pt", "name": "k400", "base": "clip-b16"}

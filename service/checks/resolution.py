@@ -1,0 +1,54 @@
+"""Resolves a question: the labels of its label set, the version of its model, the classes of a model without labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from core.questions import Label, Question, check_labels
+from service.bodies.schemas import QuestionBody
+from service.checks.admission import Admission
+from service.checks.questions import check_question
+from service.checks.training import check_open
+from service.gateway import Gateway
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedQuestion:
+    question: Question
+    """With the exact version of its model."""
+
+    as_requested: Question
+    """With the model as the client named it. Repeats of the request are recognised by it."""
+
+
+async def resolve_question(body: QuestionBody, gateway: Gateway, admission: Admission) -> ResolvedQuestion:
+    """A question to a fine-tuned model that has no labels gets the classes that the model was trained on.
+
+    Raises: InvalidRequest, InvalidLabels, UnknownLabelSet, UnknownModel, WorkerUnavailable, ModelUnavailable.
+    """
+    check_question(body, gateway.limits)
+    options = body.model_dump(include=set(Question.model_fields) - {"labels"})
+    labels = body.labels or ()
+    if body.label_set is not None:
+        label_set = await gateway.label_sets.get(body.label_set)
+        labels = label_set.labels
+        options["templates"] = body.templates or label_set.templates
+    if body.labels is not None or body.label_set is not None or not await _has_classes(body.model, gateway):
+        check_labels(labels, gateway.limits)
+    model = await admission.admit(body.model)
+    as_requested = Question(labels=labels, **options)
+    if model.card is None:
+        return ResolvedQuestion(as_requested, as_requested)
+    check_open(model.card, [label.name for label in labels])
+    if not labels:
+        labels = tuple(Label(name=name) for name in model.card.classes)
+    as_trained = bool(model.card.classifier.get("normalize_labels"))
+    normalize = as_trained if body.normalize_labels is None else body.normalize_labels
+    update = {"labels": labels, "model": model.name, "normalize_labels": normalize}
+    return ResolvedQuestion(as_requested.model_copy(update=update), as_requested)
+
+
+async def _has_classes(model: str | None, gateway: Gateway) -> bool:
+    """Whether the model was trained on classes, so that a question needs no labels. Raises: UnknownModel."""
+    resolved = await gateway.models.resolve(model)
+    return resolved.card is not None and bool(resolved.card.classes)
