@@ -32,8 +32,7 @@ from core.state import keys, lifecycle
 from core.storage import Store
 from core.training_requests import ImportRequest
 from models.files.versions import open_version
-from tests.models.conftest import CPU
-from tests.models.files.published.test_checkpoint import Bomb
+from tests.models.conftest import CPU, Bomb
 from tests.models.official import CONFIG, clip_state, fusion_state, tiny_model, under
 from worker.importing import importer
 from worker.importing.importer import run_import
