@@ -37,9 +37,8 @@ def discriminants(features: torch.Tensor, labels: torch.Tensor, classes: int) ->
 
 
 def _fit(x: FloatArray, y: IntArray, **options: object) -> FloatArray:
-    from sklearn.discriminant_analysis import (
-        LinearDiscriminantAnalysis,
-    )  # takes a second to import, and is rarely needed
+    # here, because it takes a second to import and is rarely needed
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
     rows: FloatArray = LinearDiscriminantAnalysis(**options).fit(x, y).coef_  # [C, d]; for two classes one row, [1, d]
     return np.concatenate([-rows, rows]) if len(rows) == 1 else rows

@@ -3,8 +3,10 @@ present."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -22,6 +24,16 @@ from models.recognition.base import Base
 from models.recognition.recognizer import Recognizer
 
 CPU = torch.device("cpu")
+
+
+class Bomb:
+    """A hostile pickle: unpickling it creates the folder `target`."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.target),)
 
 
 def tiny_clip(seed: int = 0) -> torch.nn.Module:
@@ -103,6 +115,13 @@ def lite_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("data") / "models" / "lite"
     assembly.assemble(directory)
     return directory
+
+
+@pytest.fixture
+def aligned_before(lite_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Assembling `lite` is real except for its slow step, the alignment, which the session has computed before."""
+    model = assembly.read_lite(lite_directory)
+    monkeypatch.setattr(assembly, "_align", lambda *_: model)
 
 
 @pytest.fixture(scope="session")

@@ -87,7 +87,7 @@ def test_unequal_classes_are_centred_by_their_sizes() -> None:
     ("labels", "classes", "said"),
     [
         ([0, 0, 2, 2], 3, "class 1 has none"),
-        ([0, 1, 2], 3, "two videos"),
+        ([0, 1, 2], 3, "two or more videos"),
         ([0, 0], 1, "two or more"),
         ([0, 3], 2, "from 0"),
     ],

@@ -72,6 +72,7 @@ def test_a_device_that_is_not_there_is_said_in_words(tmp_path: Path, wish: dict[
     assert "VIREO_DEVICE" in (caught.value.hint or "")
 
 
+@pytest.mark.usefixtures("aligned_before")
 def test_lite_is_assembled_where_it_is_missing_and_only_loaded_after_that(tmp_path: Path) -> None:
     told: list[str] = []
     first = load_model("lite", data_dir=tmp_path, device="cpu", progress=lambda what, _: told.append(what))

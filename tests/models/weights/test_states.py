@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import Any
 
 import open_clip
 import pytest
@@ -11,18 +9,9 @@ from safetensors.torch import save_file
 
 from models.weights.errors import WeightsUnavailable
 from models.weights.states import build_model, read_state, unwrap, weights_digest
+from tests.models.conftest import Bomb, tiny_clip
 
 STATE = {"a.weight": torch.arange(6.0).view(2, 3), "b": torch.tensor(2.0)}
-
-
-class Bomb:
-    """What a hostile pickle does when it is opened: here it only leaves a file behind."""
-
-    def __init__(self, target: Path) -> None:
-        self.target = target
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.mkdir, (str(self.target),)
 
 
 @pytest.mark.parametrize("name", ["w.safetensors", "w.pt", "w.bin"])
@@ -102,8 +91,6 @@ def test_the_digest_reads_bf16() -> None:
 @pytest.fixture
 def small_architecture(monkeypatch: pytest.MonkeyPatch, clip_model: torch.nn.Module) -> str:
     """An architecture name that builds the tiny CLIP."""
-    from tests.models.conftest import tiny_clip
-
     monkeypatch.setattr(open_clip, "create_model", lambda *_, **__: tiny_clip(seed=7))
     return "tiny"
 

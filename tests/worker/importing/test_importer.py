@@ -32,8 +32,7 @@ from core.state import keys, lifecycle
 from core.storage import Store
 from core.training_requests import ImportRequest
 from models.files.versions import open_version
-from tests.models.conftest import CPU
-from tests.models.files.published.test_checkpoint import Bomb
+from tests.models.conftest import CPU, Bomb
 from tests.models.official import CONFIG, clip_state, fusion_state, tiny_model, under
 from worker.importing import importer
 from worker.importing.importer import run_import
@@ -142,7 +141,7 @@ def test_a_checkpoint_becomes_a_version_that_answers(bench: ImportBench) -> None
     ("content", "options", "words"),
     [
         (b"not weights", {}, "k400-f4.pt is not a state dict"),
-        (packed({"visual.proj": torch.ones(1).expand(1 << 22, 1 << 22)}), {}, "no plain weights"),
+        (packed({"visual.proj": torch.ones(1).expand(1 << 22, 1 << 22)}), {}, "not plain weights"),
         (official(), {"classes": ("a", "b", "a")}, "classes[2] is listed twice"),
         (official(), {"classes": ("a", " ")}, "classes[1] is empty"),
     ],

@@ -1,11 +1,8 @@
-"""Published checkpoints: every way to save them, what they compute after the import, and what is refused."""
+"""Published checkpoints: every way to save them, and what they compute after the import."""
 
 from __future__ import annotations
 
 import json
-import math
-import os
-import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,19 +17,14 @@ from torch import Tensor
 from models.files import versions
 from models.files.bases import open_base
 from models.files.published import checkpoint, networks
-from models.files.published.checkpoint import (
-    ImportOptions,
-    PublishedCheckpoint,
-    read_published,
-    write_published,
-)
 from models.files.published.heads import find_head
 from models.files.saving import save_version
 from models.image.pixels import normalised
 from models.recognition.base import Base
 from models.weights.errors import WeightsUnavailable
-from models.weights.states import StateDict, find_local_weights
+from models.weights.states import find_local_weights
 from tests.models.conftest import CPU, tiny_resnet
+from tests.models.files.published.conftest import publish, quiet, read, video_clip, without
 from tests.models.official import (
     CONFIG,
     clip_state,
@@ -47,59 +39,10 @@ from tests.models.recognition.test_base import frames, served_vectors
 from vireo import export
 
 
-def quiet(_what: str, _share: float) -> None:
-    """A progress that nobody watches."""
-
-
-@pytest.fixture
-def data_dir(tmp_path: Path) -> Path:
-    """With the base of the tiny checkpoints, as OpenAI's model would be there."""
-    place = tmp_path / "data" / "weights"
-    place.mkdir(parents=True)
-    save_file(dict(tiny_model(seed=7).state_dict()), place / "tiny.safetensors")
-    card = {"like": "clip-b16", "architecture": CONFIG, "profile": {"size": 32, "short_side": 36}}
-    (place / "tiny.json").write_text(json.dumps(card))
-    return tmp_path / "data"
-
-
-def read(data_dir: Path, content: Any, filename: str = "k400.pt", **asked: Any) -> PublishedCheckpoint:
-    path = data_dir / "upload"
-    if filename.endswith(".safetensors"):
-        save_file(content, path)
-    else:
-        torch.save(content, path)
-    return read_published(path, filename, ImportOptions(**asked), data_dir)
-
-
-def publish(data_dir: Path, content: Any, **asked: Any) -> Base:
-    """Read, written, and opened again as a worker does."""
-    directory = data_dir / "version"
-    directory.mkdir()
-    facts = write_published(directory, read(data_dir, content, **asked))
-    card = facts | {"name": "k400", "version": 1, "classes": ["a", "b"], "open_labels": True}
-    (directory / "card.json").write_text(json.dumps(card))
-    return versions.open_version(directory, data_dir=data_dir, progress=quiet)
-
-
 def pixels(base: Base, views: int, clip: int) -> Tensor:
     """What `served_vectors` looks at [V, T, 3, S, S]."""
     images = normalised(torch.from_numpy(frames(views * clip)), base.profile, CPU)  # [V·T, 3, S, S]
     return images.view(views, clip, *images.shape[1:])
-
-
-def refusal(data_dir: Path, content: Any, filename: str = "k400.pt", **asked: Any) -> str:
-    with pytest.raises(WeightsUnavailable) as caught:
-        read(data_dir, content, filename, **asked)
-    return f"{caught.value.message} {caught.value.hint or ''}"
-
-
-def video_clip(prefix: str = "fusion_model.") -> StateDict:
-    """The state dict of VideoCLIP."""
-    return clip_state() | under(prefix, fusion_state())
-
-
-def without(state: StateDict, *names: str) -> StateDict:
-    return {name: tensor for name, tensor in state.items() if name not in names}
 
 
 WAYS: dict[str, Callable[[], Any]] = {
@@ -309,148 +252,6 @@ def test_other_weights_of_the_base_never_meet_old_rows(data_dir: Path) -> None:
     save_file(dict(tiny_model(seed=8).state_dict()), data_dir / "weights" / "tiny.safetensors")
     second = versions.open_version(data_dir / "version", data_dir=data_dir, progress=quiet)
     assert second.recognizer(CPU, torch.float32).text_digest != first.text_digest
-
-
-def two_heads() -> Any:
-    return {"model_state_dict": video_clip(), "fusion_model_state_dict": fusion_state(seed=5)}
-
-
-def numbers(**changes: Any) -> Any:
-    return {name: changes.get(name.replace(".", "_"), tensor) for name, tensor in video_clip().items()}
-
-
-BAD: dict[str, tuple[Callable[[], Any], str]] = {
-    "nothing": (lambda: {"epoch": 3}, "no tensors"),
-    "a list": (lambda: [torch.ones(2)], "no tensors"),
-    "another model": (lambda: {"layer1.weight": torch.ones(2, 2)}, r"no image tower of a CLIP.*layer1\.weight"),
-    "two towers": (
-        lambda: under("model.", clip_state()) | under("ema.", clip_state()),
-        r"more than one image tower: ema\.visual\.\* and model\.visual\.\*",
-    ),
-    "two heads": (two_heads, "2 different temporal models"),
-    "two heads inside": (
-        lambda: video_clip("a.") | under("b.", fusion_state(seed=5)),
-        r"2 different temporal models: a\.frame_pos.*b\.frame_pos",
-    ),
-    "clashing names": (
-        lambda: clip_state(text=True) | fusion_state(),
-        "have the same names.*Save the temporal model separately",
-    ),
-    "a head without its table": (
-        lambda: without(video_clip(), "fusion_model.frame_position_embeddings.weight"),
-        r"1 names are missing \(temporal\.positions\.weight\)",
-    ),
-    "half a head": (
-        lambda: without(video_clip(), "fusion_model.transformer.resblocks.3.ln_2.bias"),
-        r"missing \(temporal\.blocks\.3\.ln_2\.bias\)",
-    ),
-    "another fusion": (
-        lambda: {"model_state_dict": clip_state(), "fusion_model_state_dict": {"lstm.weight": torch.ones(2, 2)}},
-        r"not a transformer of Text4Vis: lstm\.weight",
-    ),
-    "another width": (
-        lambda: clip_state() | under("fusion_model.", fusion_state(dim=64)),
-        r"temporal\.\S+ has the shape",
-    ),
-    "half a tower": (
-        lambda: without(video_clip(), "visual.ln_post.bias"),
-        r"tiny.*1 names are missing \(visual\.ln_post\.bias\)",
-    ),
-    "one block less": (
-        lambda: {name: t for name, t in video_clip().items() if not name.startswith("visual.transformer.resblocks.1.")},
-        "12 names are missing .*By its shapes, the image tower is a ViT of 1 blocks.*most similar",
-    ),
-    "too much": (lambda: video_clip() | {"adapter.weight": torch.ones(2)}, r"1 are unknown \(adapter\.weight\)"),
-    "half a text tower": (
-        lambda: without(clip_state(text=True), "token_embedding.weight"),
-        r"missing \(token_embedding\.weight\)",
-    ),
-    "another size": (lambda: numbers(visual_proj=torch.ones(64, 16)), r"visual\.proj has the shape \[64, 16\]"),
-    "a strange scale": (lambda: numbers(logit_scale=torch.ones(3)), r"logit_scale has the shape \[3\]"),
-    "not a number": (
-        lambda: numbers(visual_proj=torch.full((64, 32), math.nan)),
-        r"visual\.proj holds values .*finite",
-    ),
-    "joint attention": (
-        lambda: clip_state() | {"visual.time_embedding": torch.ones(8, 64)},
-        "joint space-time attention",
-    ),
-    "shifted modules": (
-        lambda: {name.replace("resblocks.0.", "resblocks.0.net."): tensor for name, tensor in clip_state().items()},
-        "temporal shift modules",
-    ),
-    "one convolution": (lambda: clip_state() | token_conv_state(layers=1), "1 of TokenT1D's convolutions for 2 blocks"),
-    "wide convolutions": (lambda: clip_state() | token_conv_state(width=32), r"\[32, 1, 3\]"),
-    "two methods": (lambda: video_clip() | token_conv_state(), "supports one of them"),
-    "with and without module": (
-        lambda: clip_state() | under("module.", clip_state()),
-        "twice, with and without 'module.'",
-    ),
-    "a bomb": (
-        lambda: numbers(visual_proj=torch.ones(1).expand(1 << 20, 1 << 20)),
-        "not plain weights",
-    ),
-    "sparse": (lambda: numbers(visual_proj=torch.ones(64, 32).to_sparse()), "sparse"),
-}
-
-
-@pytest.mark.parametrize("name", BAD)
-@pytest.mark.filterwarnings("ignore:.*sparse")
-def test_what_is_wrong_is_told_in_words(data_dir: Path, name: str) -> None:
-    make, words = BAD[name]
-    said = refusal(data_dir, make(), base="tiny")
-    assert re.search(words, said), said
-
-
-@pytest.mark.parametrize(
-    ("asked", "words"),
-    [
-        ({"base": "clip-b16"}, "does not fit clip-b16 (ViT-B-16-quickgelu)"),
-        ({"base": "lite"}, "lite is not a CLIP"),
-        ({"base": "k400:3"}, "'k400:3' cannot be the base"),
-        (
-            {"base": "tiny", "temporal": "mean"},
-            "'mean' was requested, but by its tensors the file has the head 'transformer'",
-        ),
-        ({}, "text tower is not in the file"),
-    ],
-)
-def test_what_was_asked_for_is_checked(data_dir: Path, asked: dict[str, Any], words: str) -> None:
-    assert words in refusal(data_dir, video_clip(), **asked)
-
-
-def test_more_frames_than_positions_are_refused(data_dir: Path) -> None:
-    assert "at most 77" in refusal(data_dir, {"n_seg": 78, "model_state_dict": video_clip()}, base="tiny")
-
-
-def test_a_head_that_is_asked_for_must_be_there(data_dir: Path) -> None:
-    assert "has the head 'mean'" in refusal(data_dir, clip_state(), base="tiny", temporal="transformer")
-
-
-class Bomb:
-    def __init__(self, target: Path) -> None:
-        self.target = target
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.mkdir, (str(self.target),)
-
-
-def test_a_pickle_with_code_is_refused_and_runs_nothing(data_dir: Path) -> None:
-    said = refusal(data_dir, {"model_state_dict": video_clip(), "extra": Bomb(data_dir / "boom")}, base="tiny")
-    assert "k400.pt is not a state dict" in said
-    assert "it asks for posix.mkdir" in said
-    assert "weights_only` set to `False`" not in said
-    assert not (data_dir / "boom").exists()
-
-
-def test_damaged_files_are_refused_in_words(data_dir: Path) -> None:
-    path = data_dir / "upload"
-    torch.save({"model_state_dict": video_clip()}, path)
-    whole = path.read_bytes()
-    for content in (b"", b"not weights", whole[: len(whole) // 2], b"PK\x03\x04" + bytes(100), whole[:-30]):
-        path.write_bytes(content)
-        with pytest.raises(WeightsUnavailable, match=r"k400\.pt is not a state dict that can be loaded safely"):
-            read_published(path, "k400.pt", ImportOptions(base="tiny"), data_dir)
 
 
 def test_an_export_is_the_same_model_to_others_and_to_us(data_dir: Path) -> None:
