@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from models.classifier import keys
-from models.classifier.keys import row_key
+from models.classifier.row_keys import row_key
 
 TEMPLATES = ("a video of {}.", "a photo of {}.")
 ROW: dict[str, Any] = {

@@ -17,7 +17,7 @@ from core.errors import InvalidDataset
 from worker.datasets.archives.extraction import UnpackedFile
 from worker.datasets.archives.names import replace_surrogates
 from worker.datasets.labels import clean_label, examples
-from worker.datasets.manifests.rows import SPLITS, read_table
+from worker.datasets.manifests.manifest_rows import SPLITS, read_table
 
 MANIFESTS = ("manifest.csv", "manifest.tsv", "manifest.jsonl")
 MAX_PATHS, MAX_SHOWN = 20, 300  # paths in one finding; characters of each

@@ -2,7 +2,7 @@
 
 Tiers: whole matrices and rows in this process (LRU) ▸ rows in Redis ▸ the text tower. A row's key covers the text
 tower's weights, the tokenizer, templates or prompts, the label and the normaliser
-(`models.classifier.keys.row_key`), so a row is never used with other weights.
+(`models.classifier.row_keys.row_key`), so a row is never used with other weights.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from core.prometheus import CACHE_REQUESTS
 from core.questions import Label
 from core.state import keys
 from models.classifier.ensemble import build_rows
-from models.classifier.keys import row_key
+from models.classifier.row_keys import row_key
 from models.recognition.recognizer import Recognizer
 from worker.inference.caches.lru import MEMORY_BYTES, ByteLRU
 

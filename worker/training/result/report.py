@@ -15,7 +15,7 @@ from models.judging.protocols import HalfClass
 from worker.training.judging.comparison import BaseToNovelRecord, Comparison
 from worker.training.judging.measures import Evaluation, row_correlation
 from worker.training.result import plots
-from worker.training.result.page import render_page
+from worker.training.result.report_page import render_page
 from worker.training.result.report_types import DatasetFacts, ModelFacts, Report
 from worker.training.run.curves import Curves
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from core.errors import InvalidDataset
 from worker.datasets.labels import clean_label
-from worker.datasets.manifests.rows import MAX_MANIFEST_BYTES, ManifestRow, ManifestTable, read_table
+from worker.datasets.manifests.manifest_rows import MAX_MANIFEST_BYTES, ManifestRow, ManifestTable, read_table
 
 
 def read(text: str | bytes, folder: Path, name: str = "manifest.csv") -> ManifestTable:
