@@ -1,4 +1,4 @@
 """Metrics and evaluation protocols of the papers, on arrays of scores.
 
-It needs numpy only, and imports no other part of `models`.
+It needs numpy only, and imports `frames.arrays` and no other part of `models`.
 """
