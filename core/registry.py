@@ -22,7 +22,7 @@ from core.errors import NotFound, UnknownModel
 from core.storage import Store
 from core.training_requests import MODEL_REF_PATTERN
 
-CARD, WEIGHTS, REPORT = "card.json", "model.safetensors", "report.json"
+CARD, WEIGHTS, REPORT, REPORT_PAGE = "card.json", "model.safetensors", "report.json", "report.html"
 
 _REF = re.compile(r"([A-Za-z0-9][A-Za-z0-9._\-]*)(?::([0-9]+)|@([a-z0-9][a-z0-9._\-]*))?")
 

@@ -13,7 +13,7 @@ from core.vocabulary import TemporalInit, TemporalKind
 
 LAYERS = 6
 POSITIONS = 77  # rows of the position table; Text4Vis reuses the length of CLIP's text context
-HEAD_WIDTH = 64  # heads = width of the text tower // 64: 8 for RN50 too, though its d is 1024
+HEAD_WIDTH = 64  # of one attention head in every CLIP by OpenAI: heads = width of the text tower // 64, 8 for RN50 too
 
 
 class MeanPool(nn.Module):

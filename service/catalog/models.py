@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from core.errors import Conflict, InvalidRequest, NotFound, UnknownModel
 from core.records import WorkerInfo
@@ -24,7 +23,6 @@ from service.bodies.validation import similar_names
 from service.ops import workers
 from service.ops.workers import Workers
 
-REPORT_PAGE: Final = "report.html"
 _FILE = re.compile(
     rf"{re.escape(CARD)}|{re.escape(WEIGHTS)}|{re.escape(REPORT)}|report\.html|architecture\.json|[A-Za-z0-9_\-]+\.png"
 )

@@ -16,6 +16,7 @@ from core.errors import (
     UnknownModel,
     UnsupportedMedia,
 )
+from core.registry import REPORT_PAGE
 from core.training_requests import EvaluationRequest
 from service.bodies import examples, reader
 from service.bodies.schemas import JobView
@@ -60,7 +61,7 @@ async def create_evaluation(request: Request, gateway: GatewayDep, preferences: 
 @router.get("/{id}/report", name="report", response_class=Response, responses=_MISSING | REPORT_RESPONSES)
 async def get_evaluation_report(id: str, gateway: GatewayDep) -> Response:
     """The report as one HTML page. It stays after the job is deleted."""
-    return file_response(await gateway.reports.file(id, "report.html"))
+    return file_response(await gateway.reports.file(id, REPORT_PAGE))
 
 
 @router.get("/{id}/files/{file}", name="file", response_class=Response, responses=_MISSING | FILE_RESPONSES)

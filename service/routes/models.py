@@ -17,10 +17,10 @@ from core.errors import (
     UnknownModel,
     UnsupportedMedia,
 )
+from core.registry import REPORT_PAGE
 from core.training_requests import ImportRequest
 from service.bodies import examples, reader
 from service.bodies.schemas import AliasBody, ImportBody, JobView, ModelDetail, ModelPage
-from service.catalog.models import REPORT_PAGE
 from service.dependencies import CheckpointUploadDep, GatewayDep, PreferencesDep
 from service.http.downloads import FILE_RESPONSES, REPORT_RESPONSES, file_response
 from service.http.openapi import documented_errors, file_body, json_body

@@ -12,11 +12,11 @@ from typing import Any
 import open_clip
 
 from models.profiles import zoo
+from models.recognition.temporal import HEAD_WIDTH
 from models.weights.errors import WeightsUnavailable
 from models.weights.states import StateDict
 
 _TEXT = ("transformer.", "token_embedding.", "positional_embedding", "ln_final.", "text_projection", "text.")
-HEAD_WIDTH = 64  # in both towers of every CLIP by OpenAI
 _STRIDE = 32  # of a ResNet's last stage
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from models.classifier import keys
+from models.classifier import row_keys
 from models.classifier.row_keys import row_key
 
 TEMPLATES = ("a video of {}.", "a photo of {}.")
@@ -41,7 +41,7 @@ def test_a_row_key_changes_with_what_shapes_the_row(change: dict[str, Any]) -> N
 
 def test_a_row_key_changes_with_the_normaliser(monkeypatch: pytest.MonkeyPatch) -> None:
     before, normalised = key(), key(normalise=True)
-    monkeypatch.setattr(keys, "NORMALISER_VERSION", 1000)
+    monkeypatch.setattr(row_keys, "NORMALISER_VERSION", 1000)
     assert key(normalise=True) != normalised
     assert key() == before  # labels that are not normalised do not depend on it
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from core.registry import REPORT
+from core.registry import REPORT, REPORT_PAGE
 from models.frames.arrays import FloatArray
 from models.judging.protocols import HalfClass
 from worker.training.judging.comparison import BaseToNovelRecord, Comparison
@@ -18,8 +18,6 @@ from worker.training.result import plots
 from worker.training.result.report_page import render_page
 from worker.training.result.report_types import DatasetFacts, ModelFacts, Report
 from worker.training.run.curves import Curves
-
-REPORT_PAGE = "report.html"
 
 
 def build_report(
