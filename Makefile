@@ -19,11 +19,12 @@ run: $(VENV)/.run-ready ## run the whole service on this machine until Ctrl-C
 test: $(VENV)/.dev-ready ## run all tests: unit, property, fault and end-to-end
 	$(BIN)/python -m pytest $(ARGS)
 
-check: $(VENV)/.dev-ready ## check formatting, lint, types and the imports between rooms
+check: $(VENV)/.dev-ready ## check formatting, lint, types, the imports between rooms and the rendered docs
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy .
 	$(BIN)/lint-imports
+	$(BIN)/python docs/render.py --check
 
 format: $(VENV)/.dev-ready ## format the code, and fix what the linter can fix
 	$(BIN)/ruff format .

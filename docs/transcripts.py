@@ -6,7 +6,7 @@ each are its output. The commands run in order, in one shell, in an empty direct
 model `lite`. Words after `console` are options:
 
     show=a,b.c  of a JSON answer, only these fields are shown; `b.c` is the field `c` of `b`
-    slow        the block takes minutes; `--check` leaves it out
+    slow        the commands take minutes; `--check` leaves them out
 
 What differs from run to run is replaced by `…`: ids, digests, points in time, durations.
 """
@@ -32,7 +32,7 @@ PRINTED_URL = "http://127.0.0.1:8000"
 SCORE_TOLERANCE = 0.1  # another CPU rounds differently; the order of the labels must be the same
 TIMEOUT = 600.0  # seconds for all commands
 
-_BLOCK = re.compile(r"^```console([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(r"^```console([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _END = "\x01end\x01"  # printed after each command, followed by its exit status
 _NUMBER = r"\d+\.\d+(?:e-\d+)?%?"
 _WIDTH = 100  # columns of the terminal
@@ -43,7 +43,7 @@ class CommandFailed(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class Transcript:
     """One transcript: its text between the fences, and the words behind `console`."""
 
     options: tuple[str, ...]
@@ -72,31 +72,37 @@ class Block:
         return commands
 
 
-def blocks(page: str) -> list[Block]:
+def transcripts(page: str) -> list[Transcript]:
     """The transcripts of a page, in order."""
-    return [Block(tuple(options.split()), text) for options, text in _BLOCK.findall(page)]
+    return [_transcript(match) for match in _FENCE.finditer(page)]
+
+
+def _transcript(match: re.Match[str]) -> Transcript:
+    return Transcript(tuple(match[1].split()), match[2])
 
 
 def replay(page: str, url: str, *, slow: bool) -> str:
-    """The page with fresh outputs. `url`: a running copy of Vireo; `slow`: whether to run the slow blocks too.
+    """The page with fresh outputs. `url`: a running copy of Vireo; `slow`: whether to run the slow transcripts too.
 
     Raises: CommandFailed.
     """
-    wanted = [block for block in blocks(page) if slow or not block.is_slow]
-    outputs = iter(run([command for block in wanted for command in block.commands], url))
+    wanted = [transcript for transcript in transcripts(page) if slow or not transcript.is_slow]
+    outputs = iter(run_commands([command for transcript in wanted for command in transcript.commands], url))
     fresh = {
-        block: "".join(f"$ {command}\n{present(next(outputs), block.fields)}" for command in block.commands)
-        for block in wanted
+        transcript: "".join(
+            f"$ {command}\n{present(next(outputs), transcript.fields)}" for command in transcript.commands
+        )
+        for transcript in wanted
     }
 
     def replace(match: re.Match[str]) -> str:
-        block = Block(tuple(match[1].split()), match[2])
-        return f"```console{match[1]}\n{fresh.get(block, block.text)}```"
+        transcript = _transcript(match)
+        return f"```console{match[1]}\n{fresh.get(transcript, transcript.text)}```"
 
-    return _BLOCK.sub(replace, page)
+    return _FENCE.sub(replace, page)
 
 
-def run(commands: Sequence[str], url: str) -> list[str]:
+def run_commands(commands: Sequence[str], url: str) -> list[str]:
     """What each command prints, all in one shell in an empty directory. Raises: CommandFailed."""
     lines = [f"{{ {command.replace(PRINTED_URL, url)}\n}} 2>&1; echo '{_END}'$?" for command in commands]
     installation = Path(sys.executable).parent.parent
@@ -168,7 +174,7 @@ def is_stale(printed: str, fresh: str) -> bool:
 
 
 def _tokens(page: str) -> list[str]:
-    text = re.sub(r"[━─]+", "─", "\n".join(block.text for block in blocks(page)))
+    text = re.sub(r"[━─]+", "─", "\n".join(transcript.text for transcript in transcripts(page)))
     return re.findall(rf"{_NUMBER}|\d+|[^\W\d]+|[^\w\s]", text)
 
 
@@ -185,7 +191,7 @@ def _alike(old: str, new: str) -> bool:
 
 @contextmanager
 def vireo() -> Iterator[str]:
-    """The address of a copy of Vireo that runs as long as the block."""
+    """The address of a copy of Vireo that runs as long as the `with` block."""
     sys.path.insert(0, str(ROOT))
     from tests.e2e.stack import running  # here: only this script needs the repository's root on the path
 

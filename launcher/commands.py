@@ -51,7 +51,7 @@ def sample(
         err.print(f"{file} exists. Choose another name, or replace it with --force.", style="red", markup=False)
         raise typer.Exit(1)
     try:
-        sample_clip.write(file)
+        sample_clip.write_sample(file)
     except OSError as error:
         err.print(f"{file} cannot be written: {error.strerror or error}", style="red", markup=False)
         raise typer.Exit(1) from None

@@ -14,7 +14,7 @@ from rich.console import Console
 from vireo.client import Client
 from vireo.errors import VireoError
 
-LABELS = ["a moving square", "a cat", "a person riding a bicycle"]
+TEST_LABELS = ["a moving square", "a cat", "a person riding a bicycle"]
 SIZE, FPS, SECONDS = 128, 10, 2
 
 
@@ -89,7 +89,7 @@ def _model(client: Client) -> str:
 
 
 def _first_question(client: Client, clip: Path) -> str:
-    answer = client.classify(clip, LABELS)
+    answer = client.classify(clip, TEST_LABELS)
     _check_answer(answer)
     times = answer["timings_ms"]
     stages = ", ".join(f"{name} {times[name]:.0f} ms" for name in ("queue", "decode", "encode", "text", "score"))
@@ -97,7 +97,7 @@ def _first_question(client: Client, clip: Path) -> str:
 
 
 def _second_question(client: Client, clip: Path) -> str:
-    answer = client.classify(clip, LABELS[:2])
+    answer = client.classify(clip, TEST_LABELS[:2])
     _check_answer(answer)
     if answer["cache"]["video"] != "hit":
         raise Fault(
@@ -115,7 +115,7 @@ def _check_answer(answer: dict[str, Any]) -> None:
 def _bad_input(client: Client, path: Path) -> str:
     path.write_bytes(b"this is not a video")
     try:
-        client.classify(path, LABELS)
+        client.classify(path, TEST_LABELS)
     except VireoError as error:
         if error.code == "undecodable_video":
             return "it was refused with a clear message, as it should be"

@@ -30,19 +30,19 @@ _BASKET, _ROPE = (120, 75, 35), (60, 40, 30)
 _RADIUS = 0.27 * _H
 
 
-def write(path: Path) -> None:
+def write_sample(path: Path) -> None:
     """Encode the clip as H.264. Raises: OSError if the file cannot be written."""
     with av.open(str(path), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=FPS, options={"crf": "20"})
         assert isinstance(stream, VideoStream)
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         stream.codec_context.thread_count = 1  # several threads may give other bytes
-        for frame in frames():
+        for frame in draw_frames():
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, "rgb24")))
         container.mux(stream.encode(None))
 
 
-def frames() -> Iterator[npt.NDArray[np.uint8]]:
+def draw_frames() -> Iterator[npt.NDArray[np.uint8]]:
     """The frames in order, uint8 [H, W, 3], sRGB."""
     landscape = _landscape()
     for index in range(FPS * SECONDS):

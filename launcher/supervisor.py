@@ -29,7 +29,7 @@ from core.state import keys
 from launcher import embedded_redis
 from launcher.children import Child
 
-WORKERS = {"worker": keys.INFERENCE, "trainer": keys.TRAINING, "datasets": keys.DATASETS}
+WORKER_QUEUES = {"worker": keys.INFERENCE, "trainer": keys.TRAINING, "datasets": keys.DATASETS}
 """Name of each worker's log → its queue."""
 
 
@@ -76,7 +76,7 @@ class Supervisor:
         if self._settings.redis_url is None:
             environment |= self._add_redis()
         # One worker per queue: a training run may use all memory, and an archive may hold anything.
-        for name, queue in WORKERS.items():
+        for name, queue in WORKER_QUEUES.items():
             self._add(name, [*_script("vireo-worker"), "--queue", queue], environment, stop_timeout=20)
         self._add("gateway", _script("vireo-gateway"), environment, stop_timeout=10)
 

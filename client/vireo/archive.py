@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vireo.errors import InvalidRequest
+from vireo.transfers import CHUNK
 
-CHUNK = 1 << 20
 _DATE = (1980, 1, 1, 0, 0, 0)  # a fixed date: the same directory always gives the same bytes
 
 

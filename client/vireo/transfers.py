@@ -9,7 +9,7 @@ from pathlib import Path
 TransferProgress = Callable[[int, int], None]
 """Called during a transfer with the bytes moved so far and the total number of bytes."""
 
-CHUNK = 1 << 20
+CHUNK = 1 << 20  # bytes
 
 
 class CountingFile(io.FileIO):

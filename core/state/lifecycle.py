@@ -207,7 +207,7 @@ def report_args(
     checkpoint_saved: bool = False,
 ) -> tuple[list[str], list[str]]:
     """`attempt`: what START returned, so that a worker that was taken for dead cannot report for its successor.
-    `saved`: a checkpoint was saved, from which another worker can continue."""
+    `checkpoint_saved`: a checkpoint was saved, from which another worker can continue."""
     return (
         [keys.job(job_id), keys.events(job_id)],
         [

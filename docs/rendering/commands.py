@@ -7,7 +7,7 @@ from typing import Any
 import typer
 from typer.main import get_command
 
-from vireo.cli.app import build
+from vireo.cli.app import build_cli
 
 WIDTH = 100
 
@@ -23,7 +23,7 @@ def help_texts(cli: typer.Typer) -> dict[str, str]:
 
 
 def help_sections() -> str:
-    return "\n\n".join(f"## {name}\n\n```\n{text.strip()}\n```" for name, text in help_texts(build()).items())
+    return "\n\n".join(f"## {name}\n\n```\n{text.strip()}\n```" for name, text in help_texts(build_cli()).items())
 
 
 def _context(command: Any, name: str, parent: Any) -> Any:

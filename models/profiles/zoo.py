@@ -68,10 +68,30 @@ ENTRIES = {
             "clip-l14-336", "ViT-L-14-336-quickgelu", "openai", _CLIP_336, 1712, "MIT", "OpenAI CLIP at 336 pixels"
         ),
         ZooEntry("laion-b16", "ViT-B-16", "laion2b_s34b_b88k", _CLIP, 599, "MIT", "OpenCLIP trained on LAION-2B"),
-        ZooEntry("dfn-b16", "ViT-B-16-quickgelu", "dfn2b", _CLIP, 599, "Apple ML research", "data filtering networks"),
-        ZooEntry("siglip-b16", "ViT-B-16-SigLIP", "webli", _SIGLIP, 813, "Apache-2.0", "sigmoid loss, 64 text tokens"),
-        ZooEntry("mobileclip-s1", "MobileCLIP-S1", "datacompdr", _MOBILE, 340, "Apple ML research", "small and fast"),
-        ZooEntry("lite", "lite", "pip", _LITE, 140, "Apache-2.0", "offline, from pip packages; weak, but real"),
+        ZooEntry(
+            "dfn-b16",
+            "ViT-B-16-quickgelu",
+            "dfn2b",
+            _CLIP,
+            599,
+            "Apple ML research",
+            "CLIP on data from filtering networks",
+        ),
+        ZooEntry(
+            "siglip-b16", "ViT-B-16-SigLIP", "webli", _SIGLIP, 813, "Apache-2.0", "SigLIP, for up to 64 text tokens"
+        ),
+        ZooEntry(
+            "mobileclip-s1",
+            "MobileCLIP-S1",
+            "datacompdr",
+            _MOBILE,
+            340,
+            "Apple ML research",
+            "MobileCLIP, small and fast",
+        ),
+        ZooEntry(
+            "lite", "lite", "pip", _LITE, 140, "Apache-2.0", "the embedded model, from pip packages: weak, but offline"
+        ),
     )
 }
 

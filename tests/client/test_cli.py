@@ -10,7 +10,7 @@ import typer
 from typer.testing import CliRunner
 
 from vireo.cli import app
-from vireo.cli.app import build, spread_labels
+from vireo.cli.app import build_cli, spread_labels
 from vireo.cli.commands.classify import parse_labels
 from vireo.cli.console import program
 
@@ -58,11 +58,11 @@ def test_unreadable_labels_are_refused(value: str) -> None:
 def test_a_server_command_that_cannot_be_loaded_leaves_the_others_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     broken = EntryPoint("up", "no_such_package.commands:up", app.SERVER_COMMANDS)
     monkeypatch.setattr(app, "entry_points", lambda **_: [broken])
-    listed = CliRunner().invoke(build(), ["--help"])
+    listed = CliRunner().invoke(build_cli(), ["--help"])
     assert listed.exit_code == 0, listed.output
     assert "classify" in listed.stdout
-    assert "no_such_package" in CliRunner().invoke(build(), ["up", "--help"]).stdout
-    refused = CliRunner().invoke(build(), ["up"])
+    assert "no_such_package" in CliRunner().invoke(build_cli(), ["up", "--help"]).stdout
+    refused = CliRunner().invoke(build_cli(), ["up"])
     assert refused.exit_code == 1
     assert "No module named 'no_such_package'" in " ".join(refused.stderr.split())
 

@@ -19,7 +19,7 @@ from tests.client.test_client import folder
 from tests.service.doubles import AnsweringWorker, answering
 from tests.service.library import DATASET, Library
 from tests.service.sites import Site
-from vireo.cli.app import build
+from vireo.cli.app import build_cli
 from vireo.cli.commands.training import parse_novel, slug
 from vireo.cli.follow import detail, event_line
 from vireo.events import Event
@@ -51,7 +51,7 @@ def run(site: Site, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setenv("COLUMNS", "160")
 
     def invoke(*arguments: str) -> Result:
-        return CliRunner().invoke(build(), [*arguments, "--url", site.url])
+        return CliRunner().invoke(build_cli(), [*arguments, "--url", site.url])
 
     return invoke
 

@@ -8,7 +8,7 @@ import tomllib
 from pathlib import Path
 
 import vireo
-from vireo.cli.app import build
+from vireo.cli.app import build_cli
 
 CLIENT = Path(__file__).parents[2] / "client"
 SERVER = {"core", "models", "worker", "service", "launcher"}
@@ -48,5 +48,5 @@ def test_the_dependencies_are_the_four_that_are_used() -> None:
 
 
 def test_the_server_adds_its_commands() -> None:
-    names = {command.name for command in build().registered_commands}
+    names = {command.name for command in build_cli().registered_commands}
     assert {"up", "doctor", "sample", "classify", "train"} <= names

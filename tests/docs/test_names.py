@@ -11,7 +11,7 @@ import pytest
 from core.settings import Settings
 from rendering.commands import help_texts
 from tests.docs.pages import GUIDES, ROOT, code_lines, prose
-from vireo.cli.app import build
+from vireo.cli.app import build_cli
 
 ROOMS = (
     "core",
@@ -80,7 +80,7 @@ def _options(described: str) -> set[str]:
 
 @pytest.fixture(scope="module")
 def helps() -> dict[str, str]:
-    return help_texts(build())
+    return help_texts(build_cli())
 
 
 @each_guide

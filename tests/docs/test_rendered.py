@@ -23,7 +23,7 @@ from rendering.metrics import series
 from rendering.routes import routes_table
 from service.ops.queue_metrics import QueueSnapshot
 from tests.docs.pages import ROOT
-from vireo.cli.app import build
+from vireo.cli.app import build_cli
 
 
 @pytest.fixture
@@ -107,11 +107,11 @@ def test_the_table_of_findings_lists_every_code_once() -> None:
 
 
 def test_help_is_plain_text_of_a_fixed_width(monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = help_texts(build())
+    expected = help_texts(build_cli())
     monkeypatch.setenv("COLUMNS", "40")
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("VIREO_URL", "http://127.0.0.1:1")
-    texts = help_texts(build())
+    texts = help_texts(build_cli())
     assert texts == expected
     assert {"vireo", "vireo up", "vireo doctor", "vireo classify", "vireo train"} <= set(texts)
     lines = [line for text in texts.values() for line in text.splitlines()]

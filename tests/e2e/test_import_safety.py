@@ -39,7 +39,7 @@ def test_vireo_answers_when_started_beside_modules_with_the_same_names(
     stack: Stack, lite_dir: Path, tmp_path: Path, trap: Path
 ) -> None:
     clip = tmp_path / "clip.mp4"
-    sample_clip.write(clip)
+    sample_clip.write_sample(clip)
     with running(copy_of(lite_dir, tmp_path), directory=trap) as started, started.http() as http:
         with clip.open("rb") as file:
             answer = http.post("/v1/classify", data={"labels": json.dumps(sample_clip.LABELS)}, files={"video": file})

@@ -34,13 +34,13 @@ $ ask clip.mp4 \\
 
 def test_the_transcripts_of_the_readme_are_fresh(stack: Stack) -> None:
     page = SCRIPT["README"].read_text(encoding="utf-8")
-    assert sum(len(block.commands) for block in SCRIPT["blocks"](page) if not block.is_slow) >= 6
+    assert sum(len(found.commands) for found in SCRIPT["transcripts"](page) if not found.is_slow) >= 6
     fresh = SCRIPT["replay"](page, stack.url, slow=False)
     assert not SCRIPT["is_stale"](page, fresh), f"run `make transcripts`: README.md should say\n{fresh}"
 
 
 def test_the_sample_clip_is_recognised_by_a_wide_margin(http: httpx2.Client, tmp_path: Path) -> None:
-    sample_clip.write(tmp_path / "clip.mp4")
+    sample_clip.write_sample(tmp_path / "clip.mp4")
     for labels in (sample_clip.LABELS, (sample_clip.ANSWER, *EVERYDAY)):
         with (tmp_path / "clip.mp4").open("rb") as file:
             answer = http.post("/v1/classify", data={"labels": json.dumps(labels)}, files={"video": file}).json()

@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 
 from launcher import sample_clip
 from launcher.supervisor import _path_line
-from vireo.cli.app import build
+from vireo.cli.app import build_cli
 
 Run = Callable[..., Result]
 
@@ -19,7 +19,7 @@ Run = Callable[..., Result]
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs `vireo` in an empty directory."""
     monkeypatch.chdir(tmp_path)
-    return lambda *arguments: CliRunner().invoke(build(), [*arguments])
+    return lambda *arguments: CliRunner().invoke(build_cli(), [*arguments])
 
 
 def test_sample_writes_a_clip_and_says_what_to_ask(run: Run, tmp_path: Path) -> None:

@@ -12,12 +12,12 @@ from launcher import sample_clip
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("sample") / "clip.mp4"
-    sample_clip.write(path)
+    sample_clip.write_sample(path)
     return path
 
 
 def test_the_same_bytes_every_time(clip: Path, tmp_path: Path) -> None:
-    sample_clip.write(tmp_path / "again.mp4")
+    sample_clip.write_sample(tmp_path / "again.mp4")
     assert (tmp_path / "again.mp4").read_bytes() == clip.read_bytes()
     assert clip.stat().st_size < 200_000
 

@@ -1,4 +1,4 @@
-"""Which versions of which packages made a model version: for its card."""
+"""The versions of installed packages, for the card of a model version."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from importlib import metadata
 
 
 def installed_packages(names: Iterable[str]) -> dict[str, str]:
-    """Name → version of Python and of those of the distributions `names` that are installed."""
+    """Name → version, of Python and of each of the distributions `names` that is installed."""
     found = {"python": platform.python_version()}
     for name in names:
         try:

@@ -43,7 +43,10 @@ def assign_splits(clips: Sequence[Clip], seed: int, val_fraction: float, unread:
 
 
 def _held_out(clips: Sequence[Clip], seed: int, fraction: float) -> set[str]:
-    """sha256 of the held-out clips: of n clips of a class round(n · fraction), at least 1 and at most n - 1."""
+    """sha256 of the held-out clips: of n clips of a class round(n · fraction), at least 1 and at most n - 1.
+
+    A single clip of a class is not held out.
+    """
     classes: dict[str, list[str]] = defaultdict(list)
     for clip in clips:
         classes[clip.label].append(clip.sha256)

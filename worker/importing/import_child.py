@@ -11,34 +11,19 @@ import logging
 import resource
 import sys
 import traceback
-from pathlib import Path
 from typing import Any
-
-from pydantic import BaseModel, ConfigDict
 
 from core.errors import InvalidCheckpoint, StorageUnavailable, VireoError
 from core.processes import die_with_parent, limit_resources
-from core.vocabulary import TemporalKind
 from worker.children.messages import send_message
 from worker.children.packages import installed_packages
+from worker.importing.spec import ImportSpec
 
 _FAILED = 70  # exit status; 1 is that of an interpreter that could not import this module
 _PACKAGES = ("vireo-server", "torch", "open_clip_torch", "safetensors")
 _OPEN_FILES = 256
 _TORCH_BYTES = 8 << 30  # address space of torch itself, with its CUDA libraries
 _PER_BYTE = 8  # address space per byte of the file: half precision becomes single, in at most three copies
-
-
-class ImportSpec(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    file: Path
-    filename: str  # the user's name for it
-    output: Path  # an empty directory
-    base: str | None
-    temporal: TemporalKind | None
-    frames: int | None
-    data_dir: Path
 
 
 def main() -> int:

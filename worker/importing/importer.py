@@ -25,7 +25,7 @@ from core.settings import Settings
 from core.storage import Store
 from core.training_requests import ImportRequest
 from worker.children.messages import parse_message
-from worker.importing.import_child import ImportSpec
+from worker.importing.spec import ImportSpec
 from worker.jobs.attempt import Interrupted
 from worker.jobs.cancellation import CancelToken
 

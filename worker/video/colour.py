@@ -24,7 +24,7 @@ _MATRICES = {
     7: Colorspace.SMPTE240M,
     9: Colorspace.BT2020,
     10: Colorspace.BT2020,
-}  # AVColorSpace → the numbers of swscale, to which PyAV does not map
+}  # AVColorSpace → swscale's numbers, because PyAV passes the value to swscale unmapped
 _MAX_ASPECT = 4.0  # a more oblong pixel means a broken header, not a lens
 _QUALITY = Interpolation.BILINEAR  # 0.6 ms for a 1080p frame; with ACCURATE_RND 5 to 15 ms, for 2 levels at most
 

@@ -16,7 +16,7 @@ SERVER_COMMANDS = "vireo.commands"
 """Entry-point group of the commands that the distribution `vireo-server` adds, such as `vireo up`."""
 
 
-def build() -> typer.Typer:
+def build_cli() -> typer.Typer:
     """The command line: the client's commands, and those of the server if it is installed."""
     cli = typer.Typer(
         add_completion=False,
@@ -60,7 +60,7 @@ def _unavailable(name: str, reason: str) -> Callable[[], None]:
 
 def main() -> None:
     """The entry point. It accepts `--labels a b c` as well as `--labels a --labels b --labels c`."""
-    build()(spread_labels(sys.argv[1:]))
+    build_cli()(spread_labels(sys.argv[1:]))
 
 
 def spread_labels(arguments: list[str]) -> list[str]:

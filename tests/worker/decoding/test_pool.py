@@ -22,8 +22,6 @@ from core.errors import Cancelled, InvalidRequest, UndecodableVideo, VideoTooLar
 from models.frames.sampling import Views, frame_indices
 from models.profiles.profile import Profile
 from tests.clips import SPECS, corrupt, read_index, render, render_slow, rendered
-from worker.decoding import memory
-from worker.decoding.memory import Segment, map_segment
 from worker.decoding.pool import DecodedClip, DecodePool, DecodeTask
 from worker.video.clip import DecodeRequest, decode_clip
 from worker.video.container import VideoLimits
@@ -291,27 +289,6 @@ def open_files() -> list[str]:
         with suppress(OSError):
             links.append(str(entry.readlink()))
     return links
-
-
-def test_a_segment_is_recognised_by_name_not_by_number() -> None:
-    first = Segment((4,))
-    first.close()
-    second = Segment((4,))  # most likely with the same number
-    ours = second.map()
-    with pytest.raises(FileNotFoundError):
-        map_segment(first.handle)
-    map_segment(second.handle)[:] = 7
-    second.close()
-    assert ours.tolist() == [7, 7, 7, 7]
-
-
-def test_a_lack_of_memory_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(fd: int, size: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(memory, "_reserve", full)
-    with pytest.raises(WorkerUnavailable, match="no memory for 8 MB"):
-        Segment((8 << 20,))
 
 
 PARENT = """

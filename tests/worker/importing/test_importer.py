@@ -141,7 +141,7 @@ def test_a_checkpoint_becomes_a_version_that_answers(bench: ImportBench) -> None
     ("content", "options", "words"),
     [
         (b"not weights", {}, "k400-f4.pt is not a state dict"),
-        (packed({"visual.proj": torch.ones(1).expand(1 << 22, 1 << 22)}), {}, "no plain weights"),
+        (packed({"visual.proj": torch.ones(1).expand(1 << 22, 1 << 22)}), {}, "not plain weights"),
         (official(), {"classes": ("a", "b", "a")}, "classes[2] is listed twice"),
         (official(), {"classes": ("a", " ")}, "classes[1] is empty"),
     ],
