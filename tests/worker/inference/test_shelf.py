@@ -81,7 +81,7 @@ def test_a_long_load_holds_up_nobody_else(shelf: Shelf, monkeypatch: pytest.Monk
             assert finish.wait(10)
         return tiny
 
-    monkeypatch.setattr(module, "load", slow)
+    monkeypatch.setattr(module, "load_model", slow)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(shelf.get, "clip-b32")
         assert began.wait(5)
