@@ -137,3 +137,11 @@ def command_line(pid: int) -> str:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
     except OSError:
         return ""
+
+
+def copy_of(lite_dir: Path, tmp_path: Path) -> Path:
+    """A fresh data directory that has `lite` already."""
+    target = tmp_path / "data"
+    (target / "models").mkdir(parents=True)
+    (target / "models" / "lite").symlink_to(lite_dir / "models" / "lite")
+    return target

@@ -18,7 +18,7 @@ import httpx2
 import pytest
 
 from tests.clips import corrupt, render_audio, rendered, truncate
-from tests.e2e.stack import Stack, alive, running
+from tests.e2e.stack import Stack, alive, copy_of, running
 
 LABELS = '["a test pattern", "a cat"]'
 
@@ -124,7 +124,7 @@ def test_async_jobs_are_polled_to_their_result(http: httpx2.Client, bikes: Path)
 
 def test_a_client_that_leaves_cancels_its_job(stack: Stack, http: httpx2.Client, bikes: Path) -> None:
     before = {job["id"] for job in http.get("/v1/jobs").json()["data"]}
-    body = _multipart(bikes.read_bytes(), {"labels": LABELS, "views": "4x3", "frames": "64"})
+    body = _multipart(bikes.read_bytes(), {"labels": LABELS, "views": "4x3", "frames": "16"})
     with socket.create_connection(("127.0.0.1", int(stack.url.rsplit(":", 1)[1]))) as connection:
         connection.sendall(
             b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\n"
@@ -152,7 +152,7 @@ def test_a_job_outlives_the_worker_that_had_it(tmp_path: Path, lite_dir: Path, s
     with running(copy_of(lite_dir, tmp_path)) as own, own.http() as http:
         job = http.post(
             "/v1/classify",
-            data={"labels": LABELS, "views": "4x3", "frames": "64"},
+            data={"labels": LABELS, "views": "4x3", "frames": "16"},
             files={"video": bikes.read_bytes()},
             headers={"Prefer": "respond-async"},
         ).json()
@@ -182,11 +182,3 @@ def test_accepted_jobs_outlive_a_killed_redis_and_a_restart(tmp_path: Path, lite
 
 def _answers(http: httpx2.Client, video: str) -> bool:
     return http.post(f"/v1/videos/{video}/classify", json={"label_set": "kept"}).status_code == 200
-
-
-def copy_of(lite_dir: Path, tmp_path: Path) -> Path:
-    """A fresh data directory that has `lite` already."""
-    target = tmp_path / "data"
-    (target / "models").mkdir(parents=True)
-    (target / "models" / "lite").symlink_to(lite_dir / "models" / "lite")
-    return target

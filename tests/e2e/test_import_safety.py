@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from launcher import sample_clip
-from tests.e2e.stack import Stack, running
-from tests.e2e.test_faults import copy_of
+from tests.e2e.stack import Stack, copy_of, running
 
 PACKAGES = ("core", "models", "models/lite", "service", "client", "launcher", "vireo", "celery", "PIL")
 MODULES = ("worker", "redis", "torch", "numpy", "av", "pydantic", "queue", "random")

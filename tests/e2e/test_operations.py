@@ -12,8 +12,7 @@ import httpx2
 import pytest
 
 from tests.clips import rendered
-from tests.e2e.stack import BIN, Stack, alive, running
-from tests.e2e.test_faults import copy_of
+from tests.e2e.stack import BIN, Stack, alive, copy_of, running
 
 
 def vireo(stack: Stack, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -22,7 +22,7 @@ from tests.clips import SPECS, render
 from tests.e2e.stack import Stack, command_line, running
 
 CLASSES = ("colour_bars", "counting cells")
-LONG = {"epochs": 90, "batch_size": 4, "recipe": "default", "temporal": "transformer", "seed": 3}
+LONG = {"epochs": 50, "batch_size": 4, "recipe": "default", "temporal": "transformer", "seed": 3}
 
 
 @pytest.fixture(scope="module")

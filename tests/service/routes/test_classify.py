@@ -234,4 +234,4 @@ def test_the_hint_for_an_invalid_option_explains_it(site: Site) -> None:
     with site.client() as http:
         answer = http.post("/v1/classify", json={"base64": BASE64, "labels": ["a"], "views": "9x9"})
     assert answer.status_code == 422
-    assert "clips × crops" in answer.json()["error"]["hint"]
+    assert "Clips × crops" in answer.json()["error"]["hint"]
