@@ -33,7 +33,7 @@ format: $(VENV)/.dev-ready ## format the code, and fix what the linter can fix
 docs: $(VENV)/.dev-ready ## write the parts of the documentation that are rendered from the code
 	$(BIN)/python docs/render.py
 
-transcripts: $(VENV)/.dev-ready ## run the commands in README.md and write what they print (about five minutes)
+transcripts: $(VENV)/.dev-ready ## run the commands in README.md and write what they print (about two minutes)
 	$(BIN)/python docs/transcripts.py
 
 bench: $(VENV)/.dev-ready ## run the benchmarks; writes benchmarks/results/*.json
