@@ -17,6 +17,7 @@ NAMES = (
     "lite_alignment",
     "bad_datasets",
     "clip_reading",
+    "label_sets",
     "frame_order",
     "classifiers",
     "step_cost",

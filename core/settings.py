@@ -90,6 +90,9 @@ class Settings(BaseSettings):
     max_video_pixels: int = Field(8192 * 4352, ge=1, description="Largest frame, in pixels (width × height).")
     max_labels: int = Field(1000, ge=1, description="Most labels in one question.")
     max_label_chars: int = Field(500, ge=1, description="Longest label, prompt or template, in characters.")
+    max_label_set_versions: int = Field(
+        1000, ge=1, description="Most versions of one label set. A PUT beyond it gets 409 until some are deleted."
+    )
     max_frames: int = Field(64, ge=1, description="Most frames per view in one question.")
     allowed_hosts: Annotated[frozenset[str], NoDecode] = Field(
         frozenset(),

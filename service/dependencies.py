@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import Depends, Query, Request
+from fastapi import Depends, Path, Query, Request
 
 from service.checks.admission import Admission
 from service.gateway import Gateway
@@ -53,4 +53,5 @@ ArchiveUploadDep = Annotated[Upload, Depends(_archive_upload)]
 CheckpointUploadDep = Annotated[Upload, Depends(_checkpoint_upload)]
 
 CursorQuery = Annotated[str | None, Query(description="`next` of the previous page.", max_length=200)]
+VersionNumber = Annotated[int, Path(ge=1, le=999_999_999, description="The version's number.")]
 LimitQuery = Annotated[int, Query(ge=1, le=1000, description="Most entries on a page.")]

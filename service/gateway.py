@@ -96,7 +96,7 @@ def _assemble(settings: Settings, redis: Redis, store: Store, sender: Sender, wa
         submitter=Submitter(jobs, waiter, store, stopping, settings.sync_deadline, videos.drop),
         datasets=Datasets(store, jobs),
         models=Models(store, workers),
-        label_sets=LabelSets(redis, limits),
+        label_sets=LabelSets(redis, limits, settings.max_label_set_versions),
         videos=videos,
         sources=VideoSources(videos, Fetcher(settings.allowed_hosts)),
         reports=EvaluationReports(store),

@@ -18,6 +18,7 @@
     │   └── UnknownJob               404 unknown_job
     ├── MethodNotAllowed             405 method_not_allowed
     ├── Conflict                     409 conflict
+    ├── PreconditionFailed           412 precondition_failed     (details.etag: what is stored)
     ├── VideoTooLarge                413 video_too_large         (details.limit)
     ├── RequestTooLarge              413 request_too_large       (JSON bodies and form fields, not videos)
     ├── UnsupportedMedia             415 unsupported_media_type
@@ -140,6 +141,10 @@ class MethodNotAllowed(VireoError):
 
 class Conflict(VireoError):
     status, code = 409, "conflict"
+
+
+class PreconditionFailed(VireoError):
+    status, code = 412, "precondition_failed"
 
 
 class VideoTooLarge(VireoError):

@@ -1,6 +1,7 @@
 """Named label sets. Every PUT of new content makes a new version, and a version never changes.
 
 A version number is never used twice, not even after a deletion, so `name:3` always means the same labels or nothing.
+A read fetches one version, however many there are.
 """
 
 from __future__ import annotations
@@ -12,45 +13,68 @@ from typing import cast
 from redis.asyncio import Redis
 from redis.exceptions import WatchError
 
-from core.errors import InvalidRequest, UnknownLabelSet
+from core.errors import Conflict, InvalidRequest, UnknownLabelSet
 from core.questions import Options, QuestionLimits, check_labels, check_options
 from core.records import LabelSet
 from core.state import keys
 from service.bodies.schemas import LabelSetBody, LabelSetPage
 from service.bodies.validation import similar_names
+from service.http.conditions import ANY, Conditions
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _REFERENCE = re.compile(r"([^:]*)(?::([0-9]{1,9}))?")
+_CURSOR = re.compile(r"[0-9]{1,9}")
+
+# KEYS: label set, LABEL_SET_VERSIONS    ARGV: name    → the newest version as JSON, or nil
+# It is the last one that was written, unless that one has been deleted.
+_NEWEST = """
+local last = redis.call('HGET', KEYS[2], ARGV[1])
+local found = last and redis.call('HGET', KEYS[1], last)
+if found then return found end
+local newest = nil
+for _, number in ipairs(redis.call('HKEYS', KEYS[1])) do
+  if not newest or tonumber(number) > tonumber(newest) then newest = number end
+end
+return newest and redis.call('HGET', KEYS[1], newest)
+"""
 
 
 class LabelSets:
-    def __init__(self, redis: Redis, limits: QuestionLimits) -> None:
+    def __init__(self, redis: Redis, limits: QuestionLimits, max_versions: int) -> None:
+        """`max_versions`: most versions of one set. Every method raises RedisError while Redis cannot be reached."""
         self._redis = redis
         self._limits = limits
+        self._max_versions = max_versions
+        self._newest_script = redis.register_script(_NEWEST)
 
     async def get(self, reference: str) -> LabelSet:
-        """`name` (its latest version) or `name:version`. Raises: UnknownLabelSet."""
-        match = _REFERENCE.fullmatch(reference)
-        versions = await self._versions(match[1]) if match else {}
-        if not match or not versions:
+        """`name` (its newest version) or `name:version`. Raises: UnknownLabelSet."""
+        name, number = await self._parse(reference)
+        found = await self._newest(name) if number is None else await self._read(name, number)
+        if found is None:
             raise await self._unknown(reference)
-        number = int(match[2]) if match[2] else max(versions)
-        if number not in versions:
-            raise UnknownLabelSet(
-                f"The label set {match[1]!r} has no version {number}.",
-                nearest=[f"{match[1]}:{known}" for known in sorted(versions, reverse=True)[:3]],
-            )
-        return versions[number]
+        return found
 
-    async def versions(self, name: str) -> LabelSetPage:
-        """Newest first. Raises: UnknownLabelSet."""
-        versions = await self._versions(name)
-        if not versions:
+    async def versions(self, name: str, cursor: str | None, limit: int) -> LabelSetPage:
+        """Newest first. Raises: UnknownLabelSet; InvalidRequest for a malformed cursor."""
+        if cursor is not None and not _CURSOR.fullmatch(cursor):
+            raise InvalidRequest("cursor is not valid.", hint="Send the `next` of the page before.", field="cursor")
+        numbers = await self._numbers(name)
+        if not numbers:
             raise await self._unknown(name)
-        return LabelSetPage(data=[versions[number] for number in sorted(versions, reverse=True)])
+        rest = [number for number in numbers if cursor is None or number < int(cursor)]
+        shown = rest[:limit]
+        texts = await self._redis.hmget(keys.label_set(name), [str(number) for number in shown]) if shown else []
+        return LabelSetPage(
+            data=[LabelSet.model_validate_json(text) for text in texts if text],  # None: it was deleted meanwhile
+            next=str(shown[-1]) if len(rest) > limit else None,
+        )
 
-    async def put(self, name: str, body: LabelSetBody) -> tuple[LabelSet, bool]:
-        """The version that holds this content now, and whether it is new. Raises: InvalidRequest, InvalidLabels."""
+    async def put(self, name: str, body: LabelSetBody, conditions: Conditions = ANY) -> tuple[LabelSet, bool]:
+        """The version that holds this content now, and whether it is new.
+
+        Raises: InvalidRequest, InvalidLabels; PreconditionFailed; Conflict where the set has too many versions.
+        """
         if not _NAME.fullmatch(name):
             raise InvalidRequest(
                 f"{name[:80]!r} is no name for a label set.",
@@ -61,33 +85,51 @@ class LabelSets:
         check_options(Options(templates=body.templates), self._limits)
         while True:
             try:
-                return await self._try_to_put(name, body)
+                return await self._try_to_put(name, body, conditions)
             except WatchError:
                 continue  # another request wrote at the same moment: try again
 
-    async def delete(self, name: str) -> None:
-        """Delete all versions. Raises: UnknownLabelSet."""
-        async with self._redis.pipeline() as pipe:
-            pipe.delete(keys.label_set(name))
-            pipe.srem(keys.LABEL_SETS, name)
-            if not (await pipe.execute())[0]:
-                raise await self._unknown(name)
+    async def delete(self, reference: str, conditions: Conditions = ANY) -> None:
+        """Delete all versions of `name`, or the one that `name:version` means.
+
+        Raises: UnknownLabelSet, PreconditionFailed.
+        """
+        name, number = await self._parse(reference)
+        while True:
+            try:
+                deleted = await self._try_to_delete(name, number, conditions)
+                break
+            except WatchError:
+                continue
+        if not deleted:
+            raise await self._unknown(reference)
 
     async def page(self, cursor: str | None, limit: int) -> LabelSetPage:
-        """The latest version of each set, by name."""
+        """The newest version of each set, by name."""
         names = sorted(name for name in await self._names() if cursor is None or name > cursor)
-        shown = [await self._versions(name) for name in names[:limit]]
-        more = len(names) > limit
-        return LabelSetPage(data=[v[max(v)] for v in shown if v], next=names[limit - 1] if more else None)
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for name in names[:limit]:
+                await self._newest_script(keys=_newest_keys(name), args=[name], client=pipe)
+            texts = cast(list[str | None], await pipe.execute())
+        return LabelSetPage(
+            data=[LabelSet.model_validate_json(text) for text in texts if text],  # None: it was deleted meanwhile
+            next=names[limit - 1] if len(names) > limit else None,
+        )
 
-    async def _try_to_put(self, name: str, body: LabelSetBody) -> tuple[LabelSet, bool]:
+    async def _try_to_put(self, name: str, body: LabelSetBody, conditions: Conditions) -> tuple[LabelSet, bool]:
         async with self._redis.pipeline() as pipe:
-            await pipe.watch(keys.label_set(name), keys.LABEL_SET_VERSIONS)
-            versions = await self._versions(name)
-            if versions:
-                latest = versions[max(versions)]
-                if _content(latest) == _content(body):
-                    return latest, False
+            await pipe.watch(keys.label_set(name))
+            newest = await self._newest(name)
+            conditions.check(etag(newest) if newest else None)
+            if newest and _content(newest) == _content(body):
+                return newest, False
+            if await self._redis.hlen(keys.label_set(name)) >= self._max_versions:
+                raise Conflict(
+                    f"The label set {name!r} has {self._max_versions} versions, which is the limit.",
+                    hint=f"Delete old ones with DELETE /v1/label-sets/{name}/versions/1, or raise "
+                    "VIREO_MAX_LABEL_SET_VERSIONS.",
+                    limit=self._max_versions,
+                )
             number = int(await self._redis.hget(keys.LABEL_SET_VERSIONS, name) or 0) + 1
             written = LabelSet(name=name, version=number, created_at=time.time(), **dict(body))
             pipe.multi()  # type: ignore[no-untyped-call]
@@ -97,19 +139,71 @@ class LabelSets:
             await pipe.execute()
             return written, True
 
-    async def _versions(self, name: str) -> dict[int, LabelSet]:
-        fields = cast(dict[str, str], await self._redis.hgetall(keys.label_set(name)))
-        return {int(number): LabelSet.model_validate_json(text) for number, text in fields.items()}
+    async def _try_to_delete(self, name: str, number: int | None, conditions: Conditions) -> bool:
+        """Whether there was anything to delete."""
+        async with self._redis.pipeline() as pipe:
+            await pipe.watch(keys.label_set(name))
+            numbers = await self._numbers(name)
+            if not numbers or number not in (None, *numbers):
+                return False
+            conditions.check(_etag(numbers[0] if number is None else number))
+            pipe.multi()  # type: ignore[no-untyped-call]
+            if number is None or numbers == [number]:
+                pipe.delete(keys.label_set(name))
+                pipe.srem(keys.LABEL_SETS, name)
+            else:
+                pipe.hdel(keys.label_set(name), str(number))
+            await pipe.execute()
+            return True
+
+    async def _parse(self, reference: str) -> tuple[str, int | None]:
+        """Name and version; no version for the newest. Raises: UnknownLabelSet for a malformed reference."""
+        match = _REFERENCE.fullmatch(reference)
+        if not match:
+            raise await self._unknown(reference)
+        return match[1], int(match[2]) if match[2] else None
+
+    async def _read(self, name: str, number: int) -> LabelSet | None:
+        text = cast(str | None, await self._redis.hget(keys.label_set(name), str(number)))
+        return LabelSet.model_validate_json(text) if text else None
+
+    async def _newest(self, name: str) -> LabelSet | None:
+        text = cast(str | None, await self._newest_script(keys=_newest_keys(name), args=[name]))
+        return LabelSet.model_validate_json(text) if text else None
+
+    async def _numbers(self, name: str) -> list[int]:
+        """Numbers of the versions, the newest first. Empty if there is no such set."""
+        return sorted((int(number) for number in await self._redis.hkeys(keys.label_set(name))), reverse=True)
 
     async def _names(self) -> set[str]:
         return cast(set[str], await self._redis.smembers(keys.LABEL_SETS))
 
     async def _unknown(self, reference: str) -> UnknownLabelSet:
+        name, _, number = reference.partition(":")
+        if numbers := await self._numbers(name):
+            return UnknownLabelSet(
+                f"The label set {name!r} has no version {number[:20]}.",
+                hint=f"GET /v1/label-sets/{name}/versions lists its versions.",
+                nearest=[f"{name}:{known}" for known in numbers[:3]],
+            )
         return UnknownLabelSet(
             f"There is no label set {reference[:120]!r}.",
             hint="GET /v1/label-sets lists the label sets.",
-            nearest=similar_names(reference.partition(":")[0], await self._names()),
+            nearest=similar_names(name[:120], await self._names()),
         )
+
+
+def etag(label_set: LabelSet) -> str:
+    """The entity tag of a version. A number is never used twice, so it stands for the content."""
+    return _etag(label_set.version)
+
+
+def _etag(number: int) -> str:
+    return f'"{number}"'
+
+
+def _newest_keys(name: str) -> list[str]:
+    return [keys.label_set(name), keys.LABEL_SET_VERSIONS]
 
 
 def _content(of: LabelSet | LabelSetBody) -> tuple[object, ...]:

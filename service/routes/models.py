@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from core.errors import (
     Conflict,
@@ -21,7 +19,7 @@ from core.registry import REPORT_PAGE
 from core.training_requests import ImportRequest
 from service.bodies import examples, reader
 from service.bodies.schemas import AliasBody, ImportBody, JobView, ModelDetail, ModelPage
-from service.dependencies import CheckpointUploadDep, GatewayDep, PreferencesDep
+from service.dependencies import CheckpointUploadDep, GatewayDep, PreferencesDep, VersionNumber
 from service.http.downloads import FILE_RESPONSES, REPORT_RESPONSES, file_response
 from service.http.openapi import documented_errors, file_body, json_body
 
@@ -29,8 +27,6 @@ router = APIRouter(prefix="/v1/models", tags=["models"])
 
 _MISSING = documented_errors(UnknownModel, StorageUnavailable)
 _NO_FILE = _MISSING | documented_errors(NotFound, UnknownModel)
-
-VersionNumber = Annotated[int, Path(ge=1, le=999_999_999, description="The version's number.")]
 
 
 @router.get("", name="list", responses=documented_errors(StorageUnavailable))

@@ -106,6 +106,7 @@ def _limits(gateway: Gateway) -> dict[str, int | float]:
         "max_labels",
         "max_label_chars",
         "max_frames",
+        "max_label_set_versions",
         "sync_deadline",
         "queue_limit",
         "job_ttl",
