@@ -31,7 +31,7 @@ FindingCode = Literal[
 
 
 class DatasetRecord(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True)  # a newer worker may have written it
 
 
 class Finding(DatasetRecord):

@@ -16,7 +16,9 @@ from core.questions import Label
 
 
 class Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    """Readers ignore fields that they do not know: during an upgrade a record may come from a newer version."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
 
 class JobState(StrEnum):

@@ -30,7 +30,7 @@ _REF = re.compile(r"([A-Za-z0-9][A-Za-z0-9._\-]*)(?::([0-9]+)|@([a-z0-9][a-z0-9.
 class Card(BaseModel):
     """Everything that is needed to serve a version and to train it again. docs/training.md explains the mappings."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True)  # a newer worker may have written it
 
     format: Literal[1] = Field(1, description="version of the card's format")
     name: str = Field(description="name of the model")

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
+from functools import lru_cache
 
+from pydantic import ValidationError
 from redis.asyncio import Redis
 
 from core.errors import VireoError, WorkerUnavailable
 from core.records import WorkerInfo
 from core.state import keys
 from service.bodies.schemas import ModelView
+
+log = logging.getLogger(__name__)
 
 _TIMEOUT = 10.0  # seconds without a heartbeat after which a worker counts as dead
 
@@ -36,8 +41,23 @@ class Workers:
     async def all(self) -> list[WorkerInfo]:
         """The live workers of all queues, oldest first."""
         texts = await self._live(keys=[keys.WORKERS], args=[str(time.time() - _TIMEOUT), keys.worker("")])
-        workers = [WorkerInfo.model_validate_json(text) for text in texts]
+        workers = filter(None, map(_read, texts))
         return sorted(workers, key=lambda worker: (worker.started_at, worker.id))
+
+
+def _read(announced: str) -> WorkerInfo | None:
+    """None for an announcement that this version cannot read: the other workers still count."""
+    try:
+        return WorkerInfo.model_validate_json(announced)
+    except ValidationError as error:
+        _warn(str(error.errors(include_url=False, include_input=False)))
+        return None
+
+
+@lru_cache(maxsize=16)
+def _warn(problems: str) -> None:
+    """Once per problem, because workers announce themselves every two seconds."""
+    log.warning("the announcement of a worker cannot be read: %s", problems)
 
 
 def check_any_worker(workers: Sequence[WorkerInfo]) -> None:

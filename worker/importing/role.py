@@ -41,7 +41,7 @@ class ImportingRole:
         """There is nothing to close: the child ends with its job."""
 
     def _import(self, job: Job, token: CancelToken, reporter: Reporter) -> dict[str, Any]:
-        request = ImportRequest.model_validate(job.request)
+        request = ImportRequest.model_validate(job.request, extra="ignore")
 
         def claim() -> int:
             return self._book.claim_version(job.id, request.name, max(self._registry.versions(request.name), default=0))

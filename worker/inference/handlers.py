@@ -40,7 +40,7 @@ from worker.jobs.cancellation import CancelToken
 
 def answer_classify(runtime: Runtime, job: Job, token: CancelToken) -> dict[str, Any]:
     """Raises: VireoError."""
-    request = ClassifyRequest.model_validate(job.request)
+    request = ClassifyRequest.model_validate(job.request, extra="ignore")
     watch = Stopwatch(time.time() - job.created_at)
     loaded = runtime.shelf.get(request.question.model)
     vectors, video_outcome = _vectors(runtime, loaded, request.sha256, request.question, token, watch)
@@ -70,7 +70,7 @@ def answer_classify(runtime: Runtime, job: Job, token: CancelToken) -> dict[str,
 
 def answer_embed(runtime: Runtime, job: Job, token: CancelToken) -> dict[str, Any]:
     """Raises: VireoError."""
-    request = EmbedRequest.model_validate(job.request)
+    request = EmbedRequest.model_validate(job.request, extra="ignore")
     watch = Stopwatch(time.time() - job.created_at)
     loaded = runtime.shelf.get(request.model)
     data: list[Embedding] = []

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from importlib import metadata
 
 import httpx2
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from core.errors import ModelUnavailable
+from core.state import keys
 from service.routes.operations import _without_password
 from tests.service.doubles import LITE, AnsweringWorker
 from tests.service.sites import FILE, Site, error
@@ -39,6 +43,22 @@ def test_not_ready_says_why(http: httpx2.Client, site: Site, worker: AnsweringWo
     assert http.get("/readyz").json()["reasons"] == ["The weights cannot be had"]
     site.redis.flushall()
     assert http.get("/readyz").json()["reasons"] == ["No inference worker is running"]
+
+
+@pytest.mark.parametrize(
+    "announced",
+    ['{"id": "newer", "state": "resting"}', "not JSON"],
+    ids=["a state of a newer version", "damaged"],
+)
+def test_a_worker_that_cannot_be_read_does_not_hide_the_others(
+    http: httpx2.Client, site: Site, worker: AnsweringWorker, announced: str
+) -> None:
+    info = json.loads(str(site.redis.get(keys.worker("w1"))))
+    site.redis.set(keys.worker("newer"), json.dumps(info | {"id": "newer", "of_a_newer_version": [1]}))
+    site.redis.set(keys.worker("unreadable"), announced)
+    site.redis.zadd(keys.WORKERS, {"newer": time.time() + 60, "unreadable": time.time() + 60})
+    assert http.get("/readyz").status_code == 200
+    assert {w["id"] for w in http.get("/v1/info").json()["workers"]} == {"w1", "newer"}
 
 
 def test_a_store_that_cannot_be_written(serve: Serve) -> None:

@@ -22,9 +22,12 @@ from core.state import keys
 from models.classifier.ensemble import build_rows
 from models.classifier.row_keys import row_key
 from models.recognition.recognizer import Recognizer
+from worker.inference.caches.entries import seal, unseal
 from worker.inference.caches.lru import MEMORY_BYTES, ByteLRU
 
 log = logging.getLogger(__name__)
+
+ROW_FORMAT = 2  # of `ClassifierRow.pack`; the first format had neither a version nor a checksum
 
 Outcome = Literal["hit", "partial", "miss"]
 
@@ -35,11 +38,13 @@ class ClassifierRow:
     truncated: bool  # the label is longer than the text tower reads
 
     def pack(self) -> bytes:
-        return bytes([self.truncated]) + self.vector
+        return seal(bytes([self.truncated]) + self.vector, ROW_FORMAT)
 
     @classmethod
-    def unpack(cls, data: bytes) -> ClassifierRow:
-        return cls(data[1:], bool(data[0]))
+    def unpack(cls, data: bytes, dim: int) -> ClassifierRow | None:
+        """None where `data` is not a row of `dim` numbers in this format."""
+        content = unseal(data, ROW_FORMAT)
+        return cls(content[1:], bool(content[0])) if content and len(content) == 1 + 4 * dim else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +95,7 @@ class ClassifierCache:
         ]
         found = {address: row for address in addresses if (row := self._rows.get(address))}
         CACHE_REQUESTS.labels("classifier", "memory").inc(len(found))
-        found |= self._from_redis([address for address in addresses if address not in found])
+        found |= self._from_redis([address for address in addresses if address not in found], recognizer.dim)
         missing = [index for index, address in enumerate(addresses) if address not in found]
         if missing:
             CACHE_REQUESTS.labels("classifier", "miss").inc(len(missing))
@@ -111,18 +116,18 @@ class ClassifierCache:
         vectors = matrix.float().cpu().numpy().astype(np.float32)
         return [ClassifierRow(vector.tobytes(), cut) for vector, cut in zip(vectors, truncated, strict=True)]
 
-    def _from_redis(self, addresses: list[str]) -> dict[str, ClassifierRow]:
+    def _from_redis(self, addresses: list[str], dim: int) -> dict[str, ClassifierRow]:
         if not addresses:
             return {}
         try:
-            values = self._redis.mget([keys.cached_row(address) for address in addresses])
+            values = self._redis.mget([_key(address) for address in addresses])
         except redis.RedisError as error:  # without its cache the worker is only slower
             log.warning("classifier cache not read: %s", error)
             return {}
         found = {
-            address: ClassifierRow.unpack(value)
+            address: row
             for address, value in zip(addresses, values, strict=True)
-            if isinstance(value, bytes)
+            if isinstance(value, bytes) and (row := ClassifierRow.unpack(value, dim))
         }
         CACHE_REQUESTS.labels("classifier", "redis").inc(len(found))
         return found
@@ -130,8 +135,13 @@ class ClassifierCache:
     def _to_redis(self, rows: dict[str, ClassifierRow]) -> None:
         pipe = self._redis.pipeline(transaction=False)
         for address, row in rows.items():
-            pipe.set(keys.cached_row(address), row.pack(), ex=self._ttl)
+            pipe.set(_key(address), row.pack(), ex=self._ttl)
         try:
             pipe.execute()
         except redis.RedisError as error:
             log.warning("classifier cache not written: %s", error)
+
+
+def _key(address: str) -> str:
+    """The format is in the key, so workers of two versions do not overwrite each other's rows."""
+    return keys.cached_row(f"{ROW_FORMAT}:{address}")

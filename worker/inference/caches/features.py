@@ -1,7 +1,7 @@
 """Cache of videos as frame features: the same video is not decoded again for the same model, frames and views.
 
-The key covers the video's bytes, the recogniser's weights and precision, the vision part of the profile, frames and
-views. Features are cached per frame and before pooling, so any aggregation can be computed from them later.
+The key covers the format, the video's bytes, the recogniser's weights and precision, the vision part of the profile,
+frames and views. Features are cached per frame and before pooling, so any aggregation can be computed from them later.
 """
 
 from __future__ import annotations
@@ -20,15 +20,18 @@ from core.state import keys
 from models.frames.sampling import Views
 from models.recognition.recognizer import Recognizer
 from models.weights.digests import digest
+from worker.inference.caches.entries import seal, unseal
 from worker.inference.caches.lru import MEMORY_BYTES, ByteLRU
 from worker.inference.caches.single_flight import SingleFlight
 
 log = logging.getLogger(__name__)
 
+FEATURE_FORMAT = 2  # of `VideoVectors.pack`; the first format had neither a version nor a checksum
+
 
 def video_key(sha256: str, recognizer: Recognizer, views: Views, frames: int) -> str:
     vision = recognizer.profile.vision_digest()
-    return digest(sha256, recognizer.digest, recognizer.precision, vision, str(views), frames)
+    return digest(FEATURE_FORMAT, sha256, recognizer.digest, recognizer.precision, vision, str(views), frames)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +49,15 @@ class VideoVectors:
             "facts": self.facts.model_dump(),
             "warnings": self.warnings,
         }
-        return json.dumps(header).encode() + b"\n" + self.features.numpy().tobytes()
+        return seal(json.dumps(header).encode() + b"\n" + self.features.numpy().tobytes(), FEATURE_FORMAT)
 
     @classmethod
-    def unpack(cls, data: bytes) -> VideoVectors:
-        line, _, raw = data.partition(b"\n")
+    def unpack(cls, data: bytes) -> VideoVectors | None:
+        """None where `data` is damaged or of another format."""
+        content = unseal(data, FEATURE_FORMAT)
+        if content is None:
+            return None
+        line, _, raw = content.partition(b"\n")
         header = json.loads(line)
         return cls(
             torch.from_numpy(np.frombuffer(raw, np.float32).copy()).view(header["shape"]),  # [V, T, d]
@@ -74,8 +81,7 @@ class VideoCache:
         if vectors := self._memory.get(key):
             CACHE_REQUESTS.labels("video", "memory").inc()
             return vectors
-        if data := self._read(key):
-            vectors = VideoVectors.unpack(data)
+        if (data := self._read(key)) and (vectors := VideoVectors.unpack(data)):
             self._memory.put(key, vectors, vectors.features.nbytes)
             CACHE_REQUESTS.labels("video", "redis").inc()
             return vectors

@@ -44,7 +44,7 @@ class Runner:
 
     def train(self, job: Job, token: CancelToken, reporter: Reporter) -> dict[str, Any]:
         """Raises: VireoError, Superseded, Interrupted."""
-        request = TrainingRequest.model_validate(job.request)
+        request = TrainingRequest.model_validate(job.request, extra="ignore")
         if card := self._published(job, request.name):  # by an attempt that died just afterwards
             return _result(card)
         with self._scratch(job.id, reporter.attempt) as scratch:
@@ -65,7 +65,7 @@ class Runner:
 
     def evaluate(self, job: Job, token: CancelToken, reporter: Reporter) -> dict[str, Any]:
         """Raises: VireoError, Superseded, Interrupted."""
-        request = EvaluationRequest.model_validate(job.request)
+        request = EvaluationRequest.model_validate(job.request, extra="ignore")
         with self._scratch(job.id, reporter.attempt) as scratch:
             spec = self._spec(job, scratch, request.model, evaluation=request)
             result = self._run_child(spec, token, reporter, None)

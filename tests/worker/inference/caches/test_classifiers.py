@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import pytest
 import redis
 import torch
 
 from core.questions import Label
+from core.state import keys
 from models.recognition.recognizer import Recognizer
 from tests.worker.conftest import Counting
-from worker.inference.caches.classifiers import ClassifierCache, ClassifierMatrix, Outcome
+from worker.inference.caches.classifiers import ROW_FORMAT, ClassifierCache, ClassifierMatrix, Outcome
+from worker.inference.caches.entries import seal, unseal
 
 TEMPLATES = ("a video of {}.",)
 
@@ -78,3 +81,30 @@ def test_without_redis_rows_are_computed_and_kept_in_memory(dead_redis: redis.Re
     cache = ClassifierCache(dead_redis, 60)
     assert ask(cache, counting.recognizer, labels("a"))[1] == "miss"
     assert ask(cache, counting.recognizer, labels("a"))[1] == "hit"
+
+
+def damage(entry: bytes) -> bytes:
+    return entry[:-1] + bytes([entry[-1] ^ 1])
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        damage,
+        lambda whole: whole[:-4],
+        lambda whole: b"\x00" + whole[11:],  # the first format: no version, no checksum
+        lambda whole: seal(unseal(whole, ROW_FORMAT) or b"", ROW_FORMAT + 1),
+        lambda _: seal(b"\x00" + bytes(12), ROW_FORMAT),  # whole, but of another width
+        lambda _: b"",
+    ],
+    ids=["damaged", "cut off", "an older format", "a newer format", "another width", "empty"],
+)
+def test_a_foreign_or_damaged_row_is_a_miss(
+    cache_redis: redis.Redis, counting: Counting, entry: Callable[[bytes], bytes]
+) -> None:
+    original, _ = ask(ClassifierCache(cache_redis, 60), counting.recognizer, labels("a"))
+    (key,) = cache_redis.keys(keys.cached_row("*"))
+    cache_redis.set(key, entry(cache_redis.get(key)))
+    again, outcome = ask(ClassifierCache(cache_redis, 60), counting.recognizer, labels("a"))
+    assert outcome == "miss"
+    assert torch.equal(again.matrix, original.matrix)

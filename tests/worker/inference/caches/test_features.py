@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
+import pytest
 import redis
 import torch
 
 from core.records import VideoFacts
+from core.state import keys
 from models.frames.sampling import Views
 from models.profiles.profile import Profile
 from models.recognition.recognizer import Recognizer
-from worker.inference.caches.features import VideoCache, VideoVectors, video_key
+from worker.inference.caches.entries import seal
+from worker.inference.caches.features import FEATURE_FORMAT, VideoCache, VideoVectors, video_key
 
 FACTS = VideoFacts(duration=10.0, width=640, height=272, fps=None, codec="h264")
 VECTORS = VideoVectors(torch.randn(3, 8, 16), (0.0, 1.25), FACTS, ("a frame was damaged",))
@@ -52,3 +56,20 @@ def test_the_key_covers_what_changes_vectors_and_nothing_else(tiny: Recognizer) 
     ]
     assert len({base, *others}) == 7
     assert video_key("sha", with_profile(templates=["{}"], aggregate="logits"), ONE, 8) == base
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        lambda whole: whole[:-1] + bytes([whole[-1] ^ 1]),
+        lambda whole: whole[:-4],
+        lambda whole: whole[10:],  # the first format: no version, no checksum
+        lambda _: seal(b'{"frames": 8}', FEATURE_FORMAT + 1),
+        lambda _: b"not an entry",
+    ],
+    ids=["damaged", "cut off", "an older format", "a newer format", "foreign"],
+)
+def test_foreign_or_damaged_features_are_a_miss(cache_redis: redis.Redis, entry: Callable[[bytes], bytes]) -> None:
+    VideoCache(cache_redis, 60).put("k", VECTORS)
+    cache_redis.set(keys.cached_video("k"), entry(VECTORS.pack()))
+    assert VideoCache(cache_redis, 60).get("k") is None
