@@ -42,6 +42,7 @@ class Job(Record):
     id: str
     kind: JobKind
     state: JobState = JobState.QUEUED
+    subject: str | None = Field(None, description="the model or dataset that the job makes or uses, if it names one")
     request: dict[str, Any] = Field(default_factory=dict)
     result: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
@@ -66,6 +67,13 @@ class Progress(Record):
     lr: float | None = Field(None, description="learning rate of new modules")
     samples_per_s: float | None = Field(None, description="clips trained on per second")
     eta_s: float | None = Field(None, description="seconds left")
+
+
+def subject_of(request: dict[str, Any]) -> str | None:
+    """The subject of a job, as far as its request tells."""
+    question = request.get("question") or {}
+    names = (request.get("name"), request.get("model"), question.get("model"), request.get("dataset"))
+    return next((str(name) for name in names if name), None)
 
 
 def new_job_id() -> str:

@@ -152,7 +152,9 @@ class Client:
         return read_answer(self._get(f"/v1/jobs/{job_id}"))
 
     def jobs(self, **filters: Any) -> list[dict[str, Any]]:
-        """The newest jobs, newest first. `filters`: `state`, `kind`, `limit`. Raises: VireoError."""
+        """The newest jobs, newest first, without requests and results. `filters`: `state`, `kind`, `limit`.
+
+        Raises: VireoError."""
         answer = self._send(lambda: self._http.get("/v1/jobs", params=_without_none(filters)))
         data: list[dict[str, Any]] = read_answer(answer)["data"]
         return data

@@ -26,6 +26,9 @@ MAX_ATTEMPTS: Final = 3
 
 _JSON_FIELDS = ("request", "result", "error", "progress")
 
+SUMMARY_FIELDS: Final = tuple(name for name in Job.model_fields if name not in ("request", "result"))
+"""The fields of a job in a list."""
+
 # KEYS: job, waiting, running, JOBS[, idempotency]    ARGV: id, now, limit, field, value, field, value, …
 # → 1 created, 0 the queue is full, or the id of the job that the idempotency key stands for already
 CREATE = """

@@ -127,25 +127,31 @@ class JobLinks(Links):
     events: str = Field(description="server-sent events: all of them, or those after `Last-Event-ID`")
 
 
-class JobView(BaseModel):
-    """A job."""
+class JobSummary(BaseModel):
+    """A job in a list. The job itself also has its request, its result and the details of its error."""
 
     id: str = Field(description="`job_…`")
     kind: JobKind = Field(description="kind of work")
     state: JobState = Field(description="`queued`, then `running`, then one of the three final states")
-    request: dict[str, Any] | None = Field(None, description="the request; null for questions about a video or a text")
+    subject: str | None = Field(None, description="the model or dataset that the job makes or uses, if it names one")
     progress: dict[str, Any] | None = Field(
         None,
         description="while queued: `jobs_before`, and `waiting_for` where no worker is ready; while running: the data "
         "of the last `progress` event",
     )
-    result: dict[str, Any] | None = Field(None, description="of a job that succeeded: the answer to the request")
     error: ErrorBody | None = Field(None, description="of a job that failed: the inside of the error envelope")
     attempts: int = Field(description="how many workers have started the job; above 1 after a worker's death")
     links: JobLinks = Field(description="`self`: the job; `events`: its event stream")
     created_at: float = Field(description="unix seconds")
     started_at: float | None = Field(None, description="unix seconds")
     finished_at: float | None = Field(None, description="unix seconds")
+
+
+class JobView(JobSummary):
+    """A job."""
+
+    request: dict[str, Any] | None = Field(None, description="the request; null for questions about a video or a text")
+    result: dict[str, Any] | None = Field(None, description="of a job that succeeded: the answer to the request")
 
 
 class VideoView(BaseModel):
@@ -232,6 +238,6 @@ class Info(BaseModel):
 
 
 LabelSetPage = Page[LabelSet]
-JobPage = Page[JobView]
+JobPage = Page[JobSummary]
 ModelPage = Page[ModelView]
 DatasetPage = Page[DatasetView]

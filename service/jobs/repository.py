@@ -15,13 +15,13 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from core.errors import Cancelled, Conflict, InvalidRequest, QueueFull, StorageUnavailable, UnknownJob
-from core.records import Job, JobKind, JobState, new_job_id
+from core.records import Job, JobKind, JobState, new_job_id, subject_of
 from core.state import keys, lifecycle
 from core.state.queues import QUEUES
 from service.bodies.schemas import JobPage, JobView
 from service.bodies.validation import similar_names
 from service.jobs.sender import Sender
-from service.jobs.views import job_view
+from service.jobs.views import job_summary, job_view
 from service.ops.workers import Workers, why_waiting
 
 _SCAN = 200  # jobs read at once to fill a page
@@ -58,7 +58,8 @@ class Jobs:
         `as_requested`: the request before the names in it were resolved. Repeats are recognised by it, because a name
         may mean a newer version by then. Raises: QueueFull; Conflict where the key stands for another request.
         """
-        job = Job(id=new_job_id(), kind=kind, request=request.model_dump(mode="json"), created_at=time.time())
+        fields = request.model_dump(mode="json")
+        job = Job(id=new_job_id(), kind=kind, subject=subject_of(fields), request=fields, created_at=time.time())
         script_keys, args = lifecycle.create_args(job, QUEUES[kind], self._limit, key and idempotency_key(key))
         digest = _digest(kind, as_requested or request)
         outcome = await self._create(keys=script_keys, args=[*args, _REQUEST_DIGEST, digest] if key else args)
@@ -161,16 +162,16 @@ class Jobs:
         before = _read_cursor(cursor) if cursor else (float("inf"), "")
         for _ in range(0, _MOST_SCANNED, _SCAN):
             entries = await self._entries(before)
-            fetched = await self._fetch([job_id for _, job_id in entries])
+            fetched = await self._summaries([job_id for _, job_id in entries])
             for entry, job in zip(entries, fetched, strict=True):
                 before = entry
                 if job and filters.accept(job):
                     found.append(job)
                 if len(found) == limit:
-                    return JobPage(data=[job_view(job, job.progress) for job in found], next=_cursor(before))
+                    return JobPage(data=[job_summary(job) for job in found], next=_cursor(before))
             if len(entries) < _SCAN:
-                return JobPage(data=[job_view(job, job.progress) for job in found])
-        return JobPage(data=[job_view(job, job.progress) for job in found], next=_cursor(before))
+                return JobPage(data=[job_summary(job) for job in found])
+        return JobPage(data=[job_summary(job) for job in found], next=_cursor(before))
 
     async def _entries(self, before: tuple[float, str]) -> list[tuple[float, str]]:
         """The next jobs older than `before`, as (created_at, id)."""
@@ -185,6 +186,16 @@ class Jobs:
             for job_id in ids:
                 pipe.hgetall(keys.job(job_id))
             return [lifecycle.job_from_fields(fields) if fields else None for fields in await pipe.execute()]
+
+    async def _summaries(self, ids: list[str]) -> list[Job | None]:
+        """Jobs without requests and results, which may be large."""
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for job_id in ids:
+                pipe.hmget(keys.job(job_id), lifecycle.SUMMARY_FIELDS)
+            rows = await pipe.execute()
+        fields = [dict(zip(lifecycle.SUMMARY_FIELDS, row, strict=True)) for row in rows]
+        known = [{name: value for name, value in each.items() if value is not None} for each in fields]
+        return [lifecycle.job_from_fields(each) if each else None for each in known]
 
 
 def idempotency_key(key: str) -> str:

@@ -7,26 +7,30 @@ from typing import Any
 from core.records import Job
 from core.state import keys
 from core.state.queues import QUEUES
-from service.bodies.schemas import ErrorBody, JobLinks, JobView
+from service.bodies.schemas import ErrorBody, JobLinks, JobSummary, JobView
 
 _INTERNAL = ("archive", "file")  # fields of a request that hold keys of the store, which are not shown
+
+
+def job_summary(job: Job) -> JobSummary:
+    """`job` needs no request and no result."""
+    return JobSummary(**_common(job), error=_error(job, "details"))
 
 
 def job_view(job: Job, progress: dict[str, Any] | None) -> JobView:
     request = None
     if QUEUES[job.kind] != keys.INFERENCE:
         request = {name: value for name, value in job.request.items() if name not in _INTERNAL}
-    return JobView(
-        id=job.id,
-        kind=job.kind,
-        state=job.state,
-        request=request,
-        progress=progress,
-        result=job.result,
-        error=ErrorBody.model_validate(job.error) if job.error else None,
-        attempts=job.attempts,
-        links=JobLinks(self=f"/v1/jobs/{job.id}", events=f"/v1/jobs/{job.id}/events"),
-        created_at=job.created_at,
-        started_at=job.started_at,
-        finished_at=job.finished_at,
-    )
+    return JobView(**_common(job) | {"progress": progress}, error=_error(job), request=request, result=job.result)
+
+
+def _common(job: Job) -> dict[str, Any]:
+    fields = ("id", "kind", "state", "subject", "progress", "attempts", "created_at", "started_at", "finished_at")
+    links = JobLinks(self=f"/v1/jobs/{job.id}", events=f"/v1/jobs/{job.id}/events")
+    return {name: getattr(job, name) for name in fields} | {"links": links}
+
+
+def _error(job: Job, *without: str) -> ErrorBody | None:
+    if job.error is None:
+        return None
+    return ErrorBody.model_validate({name: value for name, value in job.error.items() if name not in without})

@@ -45,7 +45,7 @@ async def get_jobs(
     cursor: CursorQuery = None,
     limit: LimitQuery = 50,
 ) -> JobPage:
-    """Jobs, newest first."""
+    """Jobs, newest first, without their requests and results."""
     return await gateway.jobs.page(Filters(state, kind), cursor, limit)
 
 

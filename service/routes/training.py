@@ -65,7 +65,7 @@ async def create_training_job(request: Request, gateway: GatewayDep, preferences
 
 @router.get("", name="list", responses=documented_errors(InvalidRequest, StorageUnavailable))
 async def get_training_jobs(gateway: GatewayDep, cursor: CursorQuery = None, limit: LimitQuery = 50) -> JobPage:
-    """Training jobs, newest first."""
+    """Training jobs, newest first, without their requests and results."""
     return await gateway.jobs.page(Filters(kind="training"), cursor, limit)
 
 

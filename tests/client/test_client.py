@@ -54,7 +54,7 @@ def test_a_folder_or_an_archive_becomes_a_dataset(client: Client, site: Site, re
         assert client.upload_dataset(archive, split_seed=7)["name"] == "gym"
     assert seen == [["boxing/clip.mp4", "running/clip.mp4"], ["boxing/clip.mp4"]]
     assert moved[-1] == (13_000, 13_000)
-    asked = [job["request"] for job in client.jobs(kind="dataset")]
+    asked = [client.job(job["id"])["request"] for job in client.jobs(kind="dataset")]
     assert [request["split_seed"] for request in asked] == [7, 0]
 
 

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from typing import Any
 
 import httpx2
 import pytest
 
+from core.errors import InvalidDataset, VireoError
 from core.state import keys
 from tests.service.doubles import answering
 from tests.service.sites import FILE, Site, error, wait_until
@@ -50,6 +52,26 @@ def test_lists_are_paged_and_filtered(http: httpx2.Client, site: Site, redis_url
         assert seen == ids[::-1]
     done = http.get("/v1/jobs", params={"state": "succeeded", "kind": "classify"}).json()["data"]
     assert ids[2] in [job["id"] for job in done]
+
+
+def test_a_list_has_summaries_and_the_job_has_everything(http: httpx2.Client, site: Site, redis_url: str) -> None:
+    request = {"texts": ["a"] * 3, "model": "lite"}
+    vectors = {"data": [{"vector": [0.123456789] * 20_000}]}
+    report = {"report": [{"code": "undecodable", "paths": ["a/clip.mp4"] * 20}] * 500}
+    failure = InvalidDataset("Nothing can be trained on this dataset.", hint="See the report.", **report)
+    with answering(redis_url, lambda _: None) as worker:
+        ids = [http.post("/v1/embeddings", json=request, headers=ASYNC).json()["id"] for _ in range(3)]
+        wait_until(lambda: all(state(http, job_id) == "running" for job_id in ids))
+        outcomes: list[dict[str, Any] | VireoError] = [vectors, vectors, failure]
+        assert all(map(worker.finish, ids, outcomes))
+    listed = http.get("/v1/jobs")
+    assert len(listed.content) < 3000
+    newest, *others = listed.json()["data"]
+    assert newest["error"] == failure.to_dict() | {"details": {}}
+    assert all((job["state"], job["subject"]) == ("succeeded", "lite") for job in others)
+    assert not any(name in job for job in (newest, *others) for name in ("request", "result"))
+    assert http.get(f"/v1/jobs/{ids[0]}").json()["result"] == vectors
+    assert http.get(f"/v1/jobs/{ids[2]}").json()["error"]["details"] == report
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,5 @@ def describe(job: dict[str, Any]) -> str:
     """What the job is about and how far it is, or why it failed."""
     if job["error"]:
         return str(job["error"]["message"])
-    request, result = job["request"] or {}, job["result"] or {}
-    subject = result.get("model") or result.get("dataset") or request.get("name") or request.get("model") or ""
     progress = detail(job["progress"] or {}) if job["state"] == "running" else ""
-    return " · ".join(filter(None, [str(subject), progress]))
+    return " · ".join(filter(None, [job.get("subject"), progress]))

@@ -104,7 +104,9 @@ def test_a_foreign_or_damaged_row_is_a_miss(
 ) -> None:
     original, _ = ask(ClassifierCache(cache_redis, 60), counting.recognizer, labels("a"))
     (key,) = cache_redis.keys(keys.cached_row("*"))
-    cache_redis.set(key, entry(cache_redis.get(key)))
+    written = cache_redis.get(key)
+    assert isinstance(written, bytes)
+    cache_redis.set(key, entry(written))
     again, outcome = ask(ClassifierCache(cache_redis, 60), counting.recognizer, labels("a"))
     assert outcome == "miss"
     assert torch.equal(again.matrix, original.matrix)
