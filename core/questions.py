@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import unicodedata
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from core.errors import InvalidLabels, InvalidRequest
 from core.vocabulary import Aggregate
 
 VIEWS_PATTERN = r"^[1-4]x[13]$"
+
+# Bounds of the contract, for any settings. They hold before a setting is looked at, so that no request can be so large
+# that only checking it takes long. The settings `VIREO_MAX_…` are lower.
+MOST_LABELS = 10_000
+MOST_TEXTS = 1000  # templates of a question, or prompts of a label
+LONGEST_TEXT = 5000  # characters
+MOST_FRAMES = 1024
+LONGEST_REFERENCE = 200  # characters of a name that refers to something stored
+
+Text = Annotated[str, Field(max_length=LONGEST_TEXT)]
+Reference = Annotated[str, Field(min_length=1, max_length=LONGEST_REFERENCE)]
+Texts = Annotated[tuple[Text, ...], Field(max_length=MOST_TEXTS, fail_fast=True)]
 
 
 class Label(BaseModel):
@@ -24,21 +36,18 @@ class Label(BaseModel):
     )
 
 
-def _as_label(value: Any) -> Any:
-    return {"name": value} if isinstance(value, str) else value
-
-
-LabelInput = Annotated[Label, BeforeValidator(_as_label)]
-
-
 class Options(BaseModel):
     """Options of a question. The model's profile decides what is not given."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    model: str | None = Field(None, description="Model name; default: the server's default model.", examples=["lite"])
-    top_k: int | None = Field(None, ge=1, description="Return only the k labels with the highest scores; default: all.")
-    templates: tuple[str, ...] | None = Field(
+    model: Reference | None = Field(
+        None, description="Model name; default: the server's default model.", examples=["lite"]
+    )
+    top_k: int | None = Field(
+        None, ge=1, le=MOST_LABELS, description="Return only the k labels with the highest scores; default: all."
+    )
+    templates: Texts | None = Field(
         None,
         description="Prompt templates, each with one `{}`. Several templates are averaged. Default: the model's.",
         examples=[["a video of a person {}."]],
@@ -49,7 +58,7 @@ class Options(BaseModel):
         "shows the names as sent. Default: as a fine-tuned model was trained, else false.",
     )
     frames: int | None = Field(
-        None, ge=1, description="Frames per view, spread over the whole video; default: the model's."
+        None, ge=1, le=MOST_FRAMES, description="Frames per view, spread over the whole video; default: the model's."
     )
     views: str = Field(
         "1x1",
@@ -136,8 +145,6 @@ def _check_label(index: int, label: Label, limits: QuestionLimits) -> None:
             f"labels[{index}].prompts is empty.", hint="Leave it out to use the templates.", index=index
         )
     for where, text in texts.items():
-        if not _folded(text):
-            raise InvalidLabels(f"labels[{index}]{where} is empty.", hint="Every label needs text.", index=index)
         if len(text) > limits.max_label_chars:
             raise InvalidLabels(
                 f"labels[{index}]{where} has {len(text)} characters; at most {limits.max_label_chars} are allowed.",
@@ -145,6 +152,8 @@ def _check_label(index: int, label: Label, limits: QuestionLimits) -> None:
                 index=index,
                 limit=limits.max_label_chars,
             )
+        if not text.strip():
+            raise InvalidLabels(f"labels[{index}]{where} is empty.", hint="Every label needs text.", index=index)
 
 
 def check_options(options: Options, limits: QuestionLimits) -> None:

@@ -12,6 +12,8 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from core.questions import LONGEST_TEXT, MOST_FRAMES, MOST_LABELS
+
 GIB = 1 << 30
 
 
@@ -86,14 +88,21 @@ class Settings(BaseSettings):
 
     # limits of a request
     max_upload_bytes: int = Field(2 * GIB, ge=1, description="Largest upload of a video, in bytes.")
+    max_json_bytes: int = Field(
+        2 << 20,
+        ge=1 << 10,
+        description="Largest JSON body, and most bytes of the text fields of a form. A video in base64 does not count.",
+    )
     max_video_seconds: float = Field(3600.0, gt=0, description="Longest video, in seconds.")
     max_video_pixels: int = Field(8192 * 4352, ge=1, description="Largest frame, in pixels (width × height).")
-    max_labels: int = Field(1000, ge=1, description="Most labels in one question.")
-    max_label_chars: int = Field(500, ge=1, description="Longest label, prompt or template, in characters.")
+    max_labels: int = Field(1000, ge=1, le=MOST_LABELS, description="Most labels in one question.")
+    max_label_chars: int = Field(
+        500, ge=1, le=LONGEST_TEXT, description="Longest label, prompt or template, in characters."
+    )
     max_label_set_versions: int = Field(
         1000, ge=1, description="Most versions of one label set. A PUT beyond it gets 409 until some are deleted."
     )
-    max_frames: int = Field(64, ge=1, description="Most frames per view in one question.")
+    max_frames: int = Field(64, ge=1, le=MOST_FRAMES, description="Most frames per view in one question.")
     allowed_hosts: Annotated[frozenset[str], NoDecode] = Field(
         frozenset(),
         description="Hosts with private addresses that `video_url` may name, separated by commas.",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
 
-from core.questions import VIEWS_PATTERN
+from core.questions import VIEWS_PATTERN, Text, Texts
 from core.vocabulary import Aggregate, Precision, RecipeName, TemporalInit, TemporalKind, TextInputKind, TunedPart
 
 CLASSIFIER_PATTERN = r"^(text|text:[A-Za-z0-9][A-Za-z0-9._/\-]{0,199}|lda|orthogonal|random|learned)$"
@@ -15,6 +15,13 @@ MODEL_REF_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._\-]{0,62}(:[1-9][0-9]{0,8}|@[a-z0-
 
 ModelName = Annotated[str, StringConstraints(pattern=MODEL_NAME_PATTERN)]
 ModelRefText = Annotated[str, StringConstraints(pattern=MODEL_REF_PATTERN)]
+
+Share = Annotated[float, WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1})]
+"""The gateway checks the range, so that the error is `invalid_training`."""
+
+MOST_CLASSES = 100_000
+Names = Annotated[tuple[Text, ...], Field(max_length=MOST_CLASSES, fail_fast=True)]
+"""Names of classes, or one label for each of them."""
 
 
 class TrainingRecord(BaseModel):
@@ -43,7 +50,7 @@ class TrainingRequest(TrainingRecord):
         "frozen), or `learned`.",
     )
     text_inputs: TextInputKind | None = Field(None, description="What the text tower reads for each class.")
-    templates: tuple[str, ...] | None = Field(
+    templates: Texts | None = Field(
         None,
         description="Prompt templates, each with one `{}`: one for the text inputs `template`, several for "
         "`templates`.",
@@ -80,7 +87,9 @@ class TrainingRequest(TrainingRecord):
     learning_rate: float | None = Field(
         None, gt=0, le=1.0, description="Learning rate of new modules; the tower's follows in the recipe's ratio."
     )
-    shots: int | None = Field(None, ge=1, description="Few-shot training: K clips per class, drawn with the seed.")
+    shots: int | None = Field(
+        None, ge=1, le=1_000_000, description="Few-shot training: K clips per class, drawn with the seed."
+    )
     seed: int | None = Field(
         None, ge=0, lt=1 << 31, description="Seed of shots, clip order, crops and new weights; default: the recipe's."
     )
@@ -92,7 +101,7 @@ class TrainingRequest(TrainingRecord):
     )
     gradient_checkpointing: bool = Field(False, description="Use less memory and more time.")
     cache_frames: bool = Field(False, description="Keep the decoded frames as uint8 on disk during the run.")
-    novel: float | tuple[str, ...] | None = Field(
+    novel: Share | Names | None = Field(
         None,
         description="Classes to leave out of training, by name or as a share. The report compares the accuracy on them "
         "before and after training.",
@@ -118,12 +127,10 @@ class EvaluationRequest(TrainingRecord):
         "standard",
         description="`half_class`: mean and deviation over ten seeded halves of the classes (zero-shot, paper §4.3).",
     )
-    labels: tuple[str, ...] | None = Field(
+    labels: Names | None = Field(
         None, description="Labels to use instead of the class names, in the order of the dataset's classes."
     )
-    templates: tuple[str, ...] | None = Field(
-        None, description="Prompt templates, each with one `{}`; default: the model's."
-    )
+    templates: Texts | None = Field(None, description="Prompt templates, each with one `{}`; default: the model's.")
     normalize_labels: bool = Field(
         True, description="Whether the text tower reads `BrushHair` and `brush_hair` as separate words."
     )

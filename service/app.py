@@ -37,6 +37,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         generate_unique_id_function=_operation_id,
         redoc_url=None,
     )
+    app.state.settings = used
     install_error_handlers(app)
     app.add_middleware(RequestObserver)
     for router in ROUTERS:

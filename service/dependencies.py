@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import Depends, Path, Query, Request
 
+from core.questions import LONGEST_REFERENCE
 from service.checks.admission import Admission
 from service.gateway import Gateway
 from service.http.preferences import Preferences, parse_preferences
@@ -51,6 +52,9 @@ VideoUploadDep = Annotated[Upload, Depends(_video_upload)]
 
 ArchiveUploadDep = Annotated[Upload, Depends(_archive_upload)]
 CheckpointUploadDep = Annotated[Upload, Depends(_checkpoint_upload)]
+
+NamePath = Annotated[str, Path(max_length=LONGEST_REFERENCE)]
+"""A name or id in the path of a URL."""
 
 CursorQuery = Annotated[str | None, Query(description="`next` of the previous page.", max_length=200)]
 VersionNumber = Annotated[int, Path(ge=1, le=999_999_999, description="The version's number.")]

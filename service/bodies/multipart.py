@@ -17,7 +17,6 @@ from core.errors import InvalidRequest, RequestTooLarge
 from service.bodies.validation import unknown_field
 from service.uploads.sink import VIDEO, UploadKind
 
-MAX_TEXT_BYTES = 8 << 20  # all text fields together; 1000 labels with prompts need far less
 PART_OVERHEAD = 64  # bytes counted for each part, so that endless empty parts reach the limit too
 
 Fields = dict[str, list[str]]
@@ -109,10 +108,12 @@ class FormReader:
         self,
         known: frozenset[str],
         open_sink: Callable[[Fields], Awaitable[FileSink]] | None,
+        limit: int,
         kind: UploadKind = VIDEO,
     ) -> None:
-        """`known`: names of the text fields. `open_sink`: called where the file begins, with the fields before it; it
-        refuses the file by raising. None: no file is expected. `kind`: which file is expected, in which field."""
+        """`known`: names of the text fields. `limit`: most bytes of all of them together. `open_sink`: called where the
+        file begins, with the fields before it; it refuses the file by raising. None: no file is expected. `kind`:
+        which file is expected, in which field."""
         self.fields: Fields = {}
         self.filename = ""
         self._kind = kind
@@ -121,7 +122,7 @@ class FormReader:
         self._sink: FileSink | None = None
         self._part: FormPart | None = None
         self._text = bytearray()
-        self._budget = MAX_TEXT_BYTES
+        self._limit = self._budget = limit
 
     async def read(self, content_type: str, chunks: AsyncIterator[bytes]) -> Fields:
         """Raises: InvalidRequest, RequestTooLarge, and whatever the sink raises."""
@@ -192,7 +193,7 @@ class FormReader:
         self._budget -= size
         if self._budget < 0:
             raise RequestTooLarge(
-                f"The text fields of the form exceed {MAX_TEXT_BYTES} bytes.",
+                f"The text fields of the form exceed {self._limit} bytes.",
                 hint=f"Send the {self._kind.noun} as a file in the field `{self._kind.field}`.",
-                limit=MAX_TEXT_BYTES,
+                limit=self._limit,
             )

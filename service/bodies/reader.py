@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import parse_qsl
 
+from pydantic import BaseModel
 from starlette.requests import Request
 
-from core.errors import InvalidLabels, InvalidRequest, RequestTooLarge, UnsupportedMedia
-from service.bodies.multipart import MAX_TEXT_BYTES, Fields, FileSink, FormReader
+from core.errors import InvalidLabels, InvalidRequest, UnsupportedMedia
+from core.settings import Settings
+from service.bodies.json_reader import JsonReader, parse_json, too_large
+from service.bodies.multipart import Fields, FileSink, FormReader
 from service.bodies.schemas import LIST_FIELDS, FileBody, VideoSource
 from service.bodies.validation import BodyT, validate_body
 from service.uploads.sink import Upload
 
-MAX_JSON_BYTES = 64 << 20
-"""JSON is held in memory: base64 is for small clips, multipart for all others."""
-
-_FORM_OVERHEAD = MAX_TEXT_BYTES + (1 << 20)  # most bytes of a form besides its file
+_FORM_OVERHEAD = 1 << 20  # most bytes of a form besides its file and its text fields
+_MOST_FIELDS = 20_000  # of a URL-encoded form
 _NOT_A_FILE = ("text/", "multipart/", "message/", "image/", "video/")
 
 Preview = Callable[[BodyT], Awaitable[None]]
@@ -37,7 +37,7 @@ async def read_body(request: Request, model: type[BodyT], upload: Upload, previe
     if kind == "application/x-www-form-urlencoded":
         return validate_body(model, _values(await _read_urlencoded(request)))
     if _is_json(kind):
-        return validate_body(model, await _read_json(request, MAX_JSON_BYTES))
+        return validate_body(model, await _read_json(request, model, upload))
     raise UnsupportedMedia(
         f"The body has the type {kind or '(none)'}; it must be multipart/form-data or application/json.",
         hint='With curl: -F video=@clip.mp4 -F \'labels=["a cat","a dog"]\'.',
@@ -74,7 +74,7 @@ async def read_json_body(request: Request, model: type[BodyT]) -> BodyT:
     """The checked body of a request that must be JSON. Raises: VireoError."""
     if not _is_json(_kind(request)):
         raise UnsupportedMedia("The body must be application/json.", hint="Set the header Content-Type.")
-    return validate_body(model, await _read_json(request, MAX_TEXT_BYTES))
+    return validate_body(model, await _read_json(request, model))
 
 
 def _kind(request: Request) -> str:
@@ -92,9 +92,9 @@ async def _read_form(request: Request, model: type[BodyT], upload: Upload, previ
 
     takes_file = issubclass(model, VideoSource | FileBody)
     if takes_file:
-        upload.refuse_early(content_length(request), overhead=_FORM_OVERHEAD)
+        upload.refuse_early(content_length(request), overhead=_limit(request) + _FORM_OVERHEAD)
     known = frozenset(model.model_fields) - {"base64"}
-    form = FormReader(known, open_sink if takes_file else None, upload.kind)
+    form = FormReader(known, open_sink if takes_file else None, _limit(request), upload.kind)
     fields = await form.read(request.headers["content-type"], request.stream())
     upload.filename = form.filename
     return validate_body(model, _values(fields))
@@ -102,9 +102,9 @@ async def _read_form(request: Request, model: type[BodyT], upload: Upload, previ
 
 async def _read_urlencoded(request: Request) -> Fields:
     """A form without a file, as `curl -d` sends it."""
-    body = await _read_whole(request, MAX_TEXT_BYTES)
+    body = await _read_whole(request, _limit(request))
     try:
-        pairs = parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=100_000)
+        pairs = await asyncio.to_thread(_parse_form, body)
     except ValueError as error:
         raise InvalidRequest(f"The form is malformed: {error}.") from None
     fields: Fields = {}
@@ -113,48 +113,42 @@ async def _read_urlencoded(request: Request) -> Fields:
     return fields
 
 
-async def _read_json(request: Request, limit: int) -> dict[str, Any]:
-    body = await _read_whole(request, limit)
-    value = await asyncio.to_thread(_parse, body) if len(body) > 1 << 20 else _parse(body)
-    if not isinstance(value, dict):
-        raise InvalidRequest("The body must be a JSON object.")
-    return value
+def _parse_form(body: bytes) -> list[tuple[str, str]]:
+    """Raises: ValueError."""
+    return parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS)
+
+
+async def _read_json(request: Request, model: type[BaseModel], upload: Upload | None = None) -> dict[str, Any]:
+    """Raises: RequestTooLarge, InvalidRequest, and what the upload raises."""
+    limit = _limit(request)
+    if upload is None or not issubclass(model, VideoSource):
+        _refuse_early(request, limit)
+        return await JsonReader(limit).read(request.stream())
+    announced = content_length(request) or 0
+    upload.refuse_early(announced * 3 // 4, overhead=limit + announced // 32)  # base64 may have line breaks
+    return await JsonReader(limit, upload).read(request.stream())
 
 
 async def _read_whole(request: Request, limit: int) -> bytes:
     """Raises: RequestTooLarge."""
     body = bytearray()
-    too_large = RequestTooLarge(
-        f"The body is too large: a body of this type may have {limit} bytes.",
-        hint="Send the video as a file in multipart/form-data.",
-        limit=limit,
-    )
-    if (content_length(request) or 0) > limit:
-        raise too_large
+    _refuse_early(request, limit)
     async for chunk in request.stream():
         body += chunk
         if len(body) > limit:
-            raise too_large
+            raise too_large(limit)
     return bytes(body)
 
 
-def _parse(body: bytes) -> Any:
-    try:
-        return _loads(body.decode())
-    except (ValueError, RecursionError) as error:
-        raise InvalidRequest(f"The body is not valid JSON: {error}.") from None
+def _refuse_early(request: Request, limit: int) -> None:
+    """Raises: RequestTooLarge by the announced length."""
+    if (content_length(request) or 0) > limit:
+        raise too_large(limit)
 
 
-def _loads(text: str) -> Any:
-    """Raises: ValueError, also for lone surrogates, which are not Unicode text, and for NaN and Infinity."""
-    value = json.loads(text, parse_constant=_refuse_constant)
-    if "\\ud" in text or "\\uD" in text:
-        json.dumps(value, ensure_ascii=False).encode()
-    return value
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON number")
+def _limit(request: Request) -> int:
+    settings: Settings = request.app.state.settings
+    return settings.max_json_bytes
 
 
 def _values(fields: Fields) -> dict[str, Any]:
@@ -190,9 +184,9 @@ def _parse_item(name: str, text: str) -> Any:
     if text.lstrip()[0] == "{" and name == "templates":
         return text  # a template may begin with "{}"
     try:
-        return _loads(text)
-    except (ValueError, RecursionError) as error:
-        raise _list_error(name, f"{name} looks like JSON but is not valid: {error}.") from None
+        return parse_json(text.encode())
+    except InvalidRequest as error:
+        raise _list_error(name, f"{name} looks like JSON. {error.message}") from None
 
 
 def _list_error(name: str, message: str) -> InvalidRequest:

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from core.datasets import Dataset, Item
-from core.questions import VIEWS_PATTERN, LabelInput, Options
+from core.questions import MOST_FRAMES, MOST_LABELS, VIEWS_PATTERN, Options, Reference, Text, Texts
 from core.records import JobKind, JobState, LabelSet, VideoFacts, WorkerInfo
 from core.registry import Card
-from core.training_requests import ModelName, ModelRefText
+from core.training_requests import ModelName, ModelRefText, Names
 from core.vocabulary import TemporalKind
+from service.bodies.labels import LabelsInput
 
 ItemT = TypeVar("ItemT")
 
 LIST_FIELDS = ("labels", "templates", "texts", "classes")
 """Fields that a form may repeat, or send as one JSON array."""
+
+MOST_VERSIONS = 999_999_999
+LONGEST_URL = 4096  # characters
+
+Url = Annotated[str, Field(min_length=1, max_length=LONGEST_URL)]
+TextsToEmbed = Annotated[tuple[Text, ...], Field(max_length=MOST_LABELS, fail_fast=True)]
 
 _LABELS_EXAMPLE = ["riding a bicycle", "playing the guitar", {"name": "cat", "prompts": ["a video of a cat."]}]
 
@@ -28,21 +35,23 @@ class Body(BaseModel):
 class VideoSource(Body):
     """The source of the video: exactly one is needed. A multipart body may send the file `video` instead."""
 
-    video_url: str | None = Field(None, description="http(s) URL of the video file.")
-    url: str | None = Field(None, description="Another name of `video_url`.")
+    video_url: Url | None = Field(None, description="http(s) URL of the video file.")
+    url: Url | None = Field(None, description="Another name of `video_url`.")
     base64: str | None = Field(
-        None, description="The video file in base64, plain or as a `data:` URI; only in JSON bodies."
+        None,
+        description="The video file in base64, plain or as a `data:` URI; only in JSON bodies. The decoded file may "
+        "have `VIREO_MAX_UPLOAD_BYTES` bytes.",
     )
-    video_id: str | None = Field(None, description="Id of a stored video.", examples=["vid_6f3a…"])
+    video_id: Reference | None = Field(None, description="Id of a stored video.", examples=["vid_6f3a…"])
 
 
 class QuestionBody(Options):
     """Labels (in the body, or by the name of a label set) and options."""
 
-    labels: tuple[LabelInput, ...] | None = Field(
+    labels: LabelsInput | None = Field(
         None, description="What to look for: names, or names with prompts.", examples=[_LABELS_EXAMPLE]
     )
-    label_set: str | None = Field(None, description="Name of a stored label set: `name`, or `name:version`.")
+    label_set: Reference | None = Field(None, description="Name of a stored label set: `name`, or `name:version`.")
 
 
 class ClassifyBody(VideoSource, QuestionBody):
@@ -56,9 +65,9 @@ class KeepBody(VideoSource):
 class EmbedBody(VideoSource):
     """Body of POST /v1/embeddings: texts, or one video."""
 
-    texts: tuple[str, ...] | None = Field(None, description="Texts to embed.", examples=[["a person riding a bicycle"]])
-    model: str | None = Field(None, description="Model name; default: the server's default model.")
-    frames: int | None = Field(None, ge=1, description="Frames per view; default: the model's.")
+    texts: TextsToEmbed | None = Field(None, description="Texts to embed.", examples=[["a person riding a bicycle"]])
+    model: Reference | None = Field(None, description="Model name; default: the server's default model.")
+    frames: int | None = Field(None, ge=1, le=MOST_FRAMES, description="Frames per view; default: the model's.")
     views: str = Field("1x1", pattern=VIEWS_PATTERN, description="clips × crops, `1x1` to `4x3`.")
     normalize: bool = Field(True, description="Scale each vector to length 1.")
 
@@ -66,8 +75,8 @@ class EmbedBody(VideoSource):
 class LabelSetBody(Body):
     """Body of PUT /v1/label-sets/{name}."""
 
-    labels: tuple[LabelInput, ...] = Field(description="The labels, in order.", examples=[_LABELS_EXAMPLE])
-    templates: tuple[str, ...] | None = Field(None, description="Prompt templates for questions that give none.")
+    labels: LabelsInput = Field(description="The labels, in order.", examples=[_LABELS_EXAMPLE])
+    templates: Texts | None = Field(None, description="Prompt templates for questions that give none.")
     description: str | None = Field(None, max_length=2000, description="What the label set is for.")
 
 
@@ -79,7 +88,9 @@ class DatasetBody(FileBody):
     """Fields of POST /v1/datasets, which accompany the file `archive`."""
 
     name: str | None = Field(None, min_length=1, max_length=200, description="Default: the archive's file name.")
-    split_seed: int = Field(0, ge=0, description="Seed of the split that is made where the archive gives none.")
+    split_seed: int = Field(
+        0, ge=0, lt=1 << 31, description="Seed of the split that is made where the archive gives none."
+    )
     val_fraction: float = Field(
         0.2, ge=0.05, le=0.5, description="Share of each class that goes to `val` where the archive gives no split."
     )
@@ -94,7 +105,7 @@ class ImportBody(FileBody):
     )
     temporal: TemporalKind | None = Field(None, description="Temporal head; default: read from the file's keys.")
     frames: int | None = Field(None, ge=1, le=77, description="T, frames per clip; default: read from the file.")
-    classes: tuple[str, ...] = Field(
+    classes: Names = Field(
         (), description="Classes that the model was trained on. A question without labels is scored against them."
     )
 
@@ -102,7 +113,7 @@ class ImportBody(FileBody):
 class AliasBody(Body):
     """Body of PUT /v1/models/{name}/aliases/{alias}."""
 
-    version: int = Field(ge=1, description="Version that the alias points to.", examples=[3])
+    version: int = Field(ge=1, le=MOST_VERSIONS, description="Version that the alias points to.", examples=[3])
 
 
 class ErrorBody(BaseModel):

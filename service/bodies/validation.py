@@ -15,15 +15,19 @@ BodyT = TypeVar("BodyT", bound=BaseModel)
 """The pydantic model of a body."""
 
 MOST_ERRORS = 10  # in the details; the message is about the first one
+_COMPARED = 100  # characters of a name; comparing a name of a megabyte would take seconds
 
 
 def similar_names(name: str, known: Iterable[str], score: float = 55.0) -> list[str]:
     """Up to three known names that resemble `name`, the most similar first. `score`: lowest similarity, 0 to 100."""
-    return [match for match, _, _ in process.extract(name, list(known), limit=3, score_cutoff=score)]
+    return [match for match, _, _ in process.extract(name[:_COMPARED], list(known), limit=3, score_cutoff=score)]
 
 
 def validate_body(model: type[BodyT], data: Mapping[str, Any]) -> BodyT:
-    """Raises: InvalidRequest, InvalidLabels."""
+    """Raises: InvalidRequest, InvalidLabels; at the first unknown field, where pydantic would list all of them."""
+    unknown = next((name for name in data if name not in model.model_fields), None)
+    if unknown is not None:
+        raise unknown_field(unknown, model.model_fields)
     try:
         return model.model_validate(dict(data))
     except ValidationError as error:
@@ -43,17 +47,14 @@ def unknown_field(name: str, known: Iterable[str]) -> InvalidRequest:
 
 def explain(errors: Sequence[Mapping[str, Any]], known: Iterable[str] = ()) -> InvalidRequest:
     """The error for what pydantic found. `known`: the fields that the body may have."""
-    for error in errors:
-        if error["type"] == "extra_forbidden" and len(error["loc"]) == 1:
-            return unknown_field(str(error["loc"][0]), known)
     first = errors[0]
-    message = f"{_where(first['loc'])}: {_lower(first['msg'])}."
+    message = f"{_where(first['loc'])}: {_words(first)}."
     if first["loc"] and first["loc"][0] == "labels":
         index = next((part for part in first["loc"] if isinstance(part, int)), None)
         return InvalidLabels(
             message, hint='A label is a string, or {"name": …, "prompts": […]}.', field="labels", index=index
         )
-    found = [{"field": _where(e["loc"]), "message": e["msg"]} for e in errors[:MOST_ERRORS]]
+    found = [{"field": _where(e["loc"]), "message": _words(e)} for e in errors[:MOST_ERRORS]]
     return InvalidRequest(message, hint=_description(first["loc"], known), field=_where(first["loc"]), errors=found)
 
 
@@ -71,5 +72,8 @@ def _where(loc: Sequence[str | int]) -> str:
     return path or "body"
 
 
-def _lower(text: str) -> str:
+def _words(error: Mapping[str, Any]) -> str:
+    if error["type"] == "too_long":
+        return "at most {max_length} items are allowed".format(**error["ctx"])
+    text: str = error["msg"]
     return text[:1].lower() + text[1:].rstrip(".")

@@ -66,7 +66,9 @@ class LabelSets:
         shown = rest[:limit]
         texts = await self._redis.hmget(keys.label_set(name), [str(number) for number in shown]) if shown else []
         return LabelSetPage(
-            data=[LabelSet.model_validate_json(text, extra="ignore") for text in texts if text],  # None: it was deleted meanwhile
+            data=[
+                LabelSet.model_validate_json(text, extra="ignore") for text in texts if text
+            ],  # None: it was deleted meanwhile
             next=str(shown[-1]) if len(rest) > limit else None,
         )
 
@@ -112,7 +114,9 @@ class LabelSets:
                 await self._newest_script(keys=_newest_keys(name), args=[name], client=pipe)
             texts = cast(list[str | None], await pipe.execute())
         return LabelSetPage(
-            data=[LabelSet.model_validate_json(text, extra="ignore") for text in texts if text],  # None: it was deleted meanwhile
+            data=[
+                LabelSet.model_validate_json(text, extra="ignore") for text in texts if text
+            ],  # None: it was deleted meanwhile
             next=names[limit - 1] if len(names) > limit else None,
         )
 

@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from core.errors import Conflict, InvalidRequest, QueueFull
 from service.bodies.schemas import VideoSource
 from service.catalog.videos import AddedVideo, Videos
-from service.uploads.base64 import write_base64
 from service.uploads.fetch import Fetcher
 from service.uploads.sink import Upload
 
@@ -50,9 +49,7 @@ class VideoSources:
         return added.sha256, added.new
 
     async def _add(self, source: VideoSource, upload: Upload, *, keep: bool) -> AddedVideo:
-        if source.base64 is not None:
-            await write_base64(source.base64, upload)
-        elif url := source.video_url or source.url:
+        if url := source.video_url or source.url:
             await self._fetcher.fetch(url, upload)
         assert upload.staged is not None  # `check_source` found one of the three
         return await self._videos.add(upload.staged, keep=keep)
@@ -72,4 +69,6 @@ def check_source(source: VideoSource, upload: Upload) -> None:
 
 def given_sources(source: VideoSource, upload: Upload) -> list[str]:
     """Names of the fields in which a video was given."""
-    return ["video"] * bool(upload.staged) + [name for name in _FIELDS if getattr(source, name) is not None]
+    given = [name for name in _FIELDS if getattr(source, name) is not None]
+    file = upload.staged is not None and source.base64 is None  # base64 has been decoded into the upload
+    return ["video"] * file + given

@@ -9,6 +9,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
 from core.errors import VireoError
+from core.questions import LONGEST_TEXT
 from core.training_requests import EvaluationRequest, TrainingRequest
 from service.bodies.schemas import (
     LIST_FIELDS,
@@ -128,9 +129,11 @@ def _properties(model: type[BaseModel]) -> dict[str, Any]:
     for name in LIST_FIELDS:
         if name in properties:
             words = properties[name].get("description", "")
+            branches = [properties[name], *properties[name].get("anyOf", [])]
             properties[name] = {
                 "type": "array",
-                "items": {"type": "string"},
+                "items": {"type": "string", "maxLength": LONGEST_TEXT},
+                "maxItems": next(branch["maxItems"] for branch in branches if "maxItems" in branch),
                 "description": f"{words} Repeat the field, or send one JSON array.",
             }
     return properties

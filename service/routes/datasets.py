@@ -20,7 +20,7 @@ from core.errors import (
 )
 from service.bodies import examples, reader
 from service.bodies.schemas import DatasetBody, DatasetPage, DatasetView, JobView
-from service.dependencies import ArchiveUploadDep, CursorQuery, GatewayDep, LimitQuery, PreferencesDep
+from service.dependencies import ArchiveUploadDep, CursorQuery, GatewayDep, LimitQuery, NamePath, PreferencesDep
 from service.http.openapi import documented_errors, file_body
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
@@ -67,13 +67,13 @@ async def get_datasets(gateway: GatewayDep, cursor: CursorQuery = None, limit: L
 
 @router.get("/{id}", name="get", responses=_MISSING)
 async def get_dataset(
-    id: str, gateway: GatewayDep, items: Annotated[bool, Query(description="Include all clips.")] = False
+    id: NamePath, gateway: GatewayDep, items: Annotated[bool, Query(description="Include all clips.")] = False
 ) -> DatasetView:
     """A dataset: its classes, its splits and the findings of its check."""
     return await gateway.datasets.view(id, items=items)
 
 
 @router.delete("/{id}", name="delete", status_code=204, responses=_MISSING | documented_errors(Conflict))
-async def delete_dataset(id: str, gateway: GatewayDep) -> None:
+async def delete_dataset(id: NamePath, gateway: GatewayDep) -> None:
     """Delete a dataset and its clips. Models that were trained on it stay."""
     await gateway.datasets.delete(id)

@@ -21,7 +21,7 @@ from core.training_requests import EvaluationRequest
 from service.bodies import examples, reader
 from service.bodies.schemas import JobView
 from service.checks.training import check_evaluation
-from service.dependencies import GatewayDep, PreferencesDep
+from service.dependencies import GatewayDep, NamePath, PreferencesDep
 from service.http.downloads import FILE_RESPONSES, REPORT_RESPONSES, file_response
 from service.http.openapi import documented_errors, json_body
 
@@ -59,12 +59,12 @@ async def create_evaluation(request: Request, gateway: GatewayDep, preferences: 
 
 
 @router.get("/{id}/report", name="report", response_class=Response, responses=_MISSING | REPORT_RESPONSES)
-async def get_evaluation_report(id: str, gateway: GatewayDep) -> Response:
+async def get_evaluation_report(id: NamePath, gateway: GatewayDep) -> Response:
     """The report as one HTML page. It stays after the job is deleted."""
     return file_response(await gateway.reports.file(id, REPORT_PAGE))
 
 
 @router.get("/{id}/files/{file}", name="file", response_class=Response, responses=_MISSING | FILE_RESPONSES)
-async def get_evaluation_file(id: str, file: str, gateway: GatewayDep) -> Response:
+async def get_evaluation_file(id: NamePath, file: NamePath, gateway: GatewayDep) -> Response:
     """A file of the report: `report.json`, `report.html`, or one of its pictures."""
     return file_response(await gateway.reports.file(id, file))

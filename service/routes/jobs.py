@@ -10,7 +10,7 @@ from fastapi.responses import StreamingResponse
 from core.errors import Conflict, InvalidRequest, StorageUnavailable, UnknownJob
 from core.records import Job, JobKind, JobState
 from service.bodies.schemas import JobPage, JobView
-from service.dependencies import CursorQuery, GatewayDep, LimitQuery
+from service.dependencies import CursorQuery, GatewayDep, LimitQuery, NamePath
 from service.gateway import Gateway
 from service.http.openapi import Responses, documented_errors
 from service.jobs.events import resume_after
@@ -50,7 +50,7 @@ async def get_jobs(
 
 
 @router.get("/{id}", name="get", responses=documented_errors(UnknownJob, StorageUnavailable))
-async def get_job(id: str, gateway: GatewayDep) -> JobView:
+async def get_job(id: NamePath, gateway: GatewayDep) -> JobView:
     """A job with its progress, result or error."""
     return await gateway.jobs.view(await gateway.jobs.get(id))
 
@@ -62,7 +62,7 @@ async def get_job(id: str, gateway: GatewayDep) -> JobView:
     responses=documented_errors(UnknownJob, StorageUnavailable) | EVENT_RESPONSES,
 )
 async def follow_job(
-    id: str, gateway: GatewayDep, after: AfterQuery = None, last_event_id: LastEventHeader = None
+    id: NamePath, gateway: GatewayDep, after: AfterQuery = None, last_event_id: LastEventHeader = None
 ) -> Response:
     """A job's events as they happen: all of them, or those after `Last-Event-ID`. A comment is sent every 15 s."""
     await gateway.jobs.get(id)
@@ -75,7 +75,7 @@ async def follow_job(
     status_code=202,
     responses=documented_errors(UnknownJob, Conflict, StorageUnavailable),
 )
-async def cancel_job(id: str, gateway: GatewayDep) -> JobView:
+async def cancel_job(id: NamePath, gateway: GatewayDep) -> JobView:
     """Cancel a job. A queued job ends at once; the worker of a running job is told to stop."""
     return await cancel_and_view(gateway, await gateway.jobs.get(id))
 

@@ -19,7 +19,7 @@ from core.records import LabelSet
 from service.bodies import examples, reader
 from service.bodies.schemas import LabelSetBody, LabelSetPage
 from service.catalog.label_sets import etag
-from service.dependencies import CursorQuery, GatewayDep, LimitQuery, VersionNumber
+from service.dependencies import CursorQuery, GatewayDep, LimitQuery, NamePath, VersionNumber
 from service.http.conditions import ETAG_HEADER, Conditions, ConditionsDep, not_modified
 from service.http.openapi import Responses, documented_errors, json_body
 
@@ -44,7 +44,7 @@ async def get_label_sets(gateway: GatewayDep, cursor: CursorQuery = None, limit:
 
 
 @router.get("/{name}", name="get", response_model=LabelSet, responses=_READ)
-async def get_label_set(name: str, gateway: GatewayDep, conditions: ConditionsDep) -> Response:
+async def get_label_set(name: NamePath, gateway: GatewayDep, conditions: ConditionsDep) -> Response:
     """The latest version of a label set, or the third: `name:3`."""
     return _answer(await gateway.label_sets.get(name), conditions)
 
@@ -65,7 +65,7 @@ async def get_label_set(name: str, gateway: GatewayDep, conditions: ConditionsDe
     ),
     openapi_extra=json_body(LabelSetBody, examples.LABEL_SET_EXAMPLES),
 )
-async def put_label_set(name: str, request: Request, gateway: GatewayDep, conditions: ConditionsDep) -> Response:
+async def put_label_set(name: NamePath, request: Request, gateway: GatewayDep, conditions: ConditionsDep) -> Response:
     """Write a new version. Content that equals the latest version makes no new one (200)."""
     body = await reader.read_json_body(request, LabelSetBody)
     label_set, new = await gateway.label_sets.put(name, body, conditions)
@@ -74,14 +74,14 @@ async def put_label_set(name: str, request: Request, gateway: GatewayDep, condit
 
 
 @router.delete("/{name}", name="delete", status_code=204, responses=_MISSING | documented_errors(PreconditionFailed))
-async def delete_label_set(name: str, gateway: GatewayDep, conditions: ConditionsDep) -> None:
+async def delete_label_set(name: NamePath, gateway: GatewayDep, conditions: ConditionsDep) -> None:
     """Delete all versions, or only the third: `name:3`. Their numbers are never used again."""
     await gateway.label_sets.delete(name, conditions)
 
 
 @router.get("/{name}/versions", name="versions", responses=_MISSING | documented_errors(InvalidRequest))
 async def get_label_set_versions(
-    name: str, gateway: GatewayDep, cursor: CursorQuery = None, limit: LimitQuery = 100
+    name: NamePath, gateway: GatewayDep, cursor: CursorQuery = None, limit: LimitQuery = 100
 ) -> LabelSetPage:
     """The versions, newest first."""
     return await gateway.label_sets.versions(name, cursor, limit)
@@ -89,7 +89,7 @@ async def get_label_set_versions(
 
 @router.get("/{name}/versions/{n}", name="version", response_model=LabelSet, responses=_READ)
 async def get_label_set_version(
-    name: str, n: VersionNumber, gateway: GatewayDep, conditions: ConditionsDep
+    name: NamePath, n: VersionNumber, gateway: GatewayDep, conditions: ConditionsDep
 ) -> Response:
     """One version. It never changes."""
     return _answer(await gateway.label_sets.get(f"{name}:{n}"), conditions)
@@ -101,7 +101,9 @@ async def get_label_set_version(
     status_code=204,
     responses=_MISSING | documented_errors(PreconditionFailed),
 )
-async def delete_label_set_version(name: str, n: VersionNumber, gateway: GatewayDep, conditions: ConditionsDep) -> None:
+async def delete_label_set_version(
+    name: NamePath, n: VersionNumber, gateway: GatewayDep, conditions: ConditionsDep
+) -> None:
     """Delete one version. Its number is never used again; the newest version that is left becomes the latest one."""
     await gateway.label_sets.delete(f"{name}:{n}", conditions)
 

@@ -19,7 +19,7 @@ from core.registry import REPORT_PAGE
 from core.training_requests import ImportRequest
 from service.bodies import examples, reader
 from service.bodies.schemas import AliasBody, ImportBody, JobView, ModelDetail, ModelPage
-from service.dependencies import CheckpointUploadDep, GatewayDep, PreferencesDep, VersionNumber
+from service.dependencies import CheckpointUploadDep, GatewayDep, NamePath, PreferencesDep, VersionNumber
 from service.http.downloads import FILE_RESPONSES, REPORT_RESPONSES, file_response
 from service.http.openapi import documented_errors, file_body, json_body
 
@@ -77,13 +77,13 @@ async def import_model(
 
 
 @router.get("/{name}", name="get", responses=_MISSING)
-async def get_model(name: str, gateway: GatewayDep) -> ModelDetail:
+async def get_model(name: NamePath, gateway: GatewayDep) -> ModelDetail:
     """A model with the cards of all its versions, or of one version: `name:3`, `name@alias`."""
     return await gateway.models.detail(name)
 
 
 @router.delete("/{name}", name="delete", status_code=204, responses=_MISSING | documented_errors(Conflict))
-async def delete_model(name: str, gateway: GatewayDep) -> None:
+async def delete_model(name: NamePath, gateway: GatewayDep) -> None:
     """Delete all versions. Their numbers are never used again."""
     await gateway.models.delete(name)
 
@@ -91,7 +91,7 @@ async def delete_model(name: str, gateway: GatewayDep) -> None:
 @router.delete(
     "/{name}/versions/{n}", name="delete-version", status_code=204, responses=_MISSING | documented_errors(Conflict)
 )
-async def delete_version(name: str, n: VersionNumber, gateway: GatewayDep) -> None:
+async def delete_version(name: NamePath, n: VersionNumber, gateway: GatewayDep) -> None:
     """Delete one version and the aliases that point to it."""
     await gateway.models.delete(name, n)
 
@@ -99,7 +99,7 @@ async def delete_version(name: str, n: VersionNumber, gateway: GatewayDep) -> No
 @router.get(
     "/{name}/versions/{n}/report", name="report", response_class=Response, responses=_NO_FILE | REPORT_RESPONSES
 )
-async def get_version_report(name: str, n: VersionNumber, gateway: GatewayDep) -> Response:
+async def get_version_report(name: NamePath, n: VersionNumber, gateway: GatewayDep) -> Response:
     """The report of the version, as one HTML page."""
     return file_response(await gateway.models.file(name, n, REPORT_PAGE))
 
@@ -107,7 +107,7 @@ async def get_version_report(name: str, n: VersionNumber, gateway: GatewayDep) -
 @router.get(
     "/{name}/versions/{n}/files/{file}", name="file", response_class=Response, responses=_NO_FILE | FILE_RESPONSES
 )
-async def get_version_file(name: str, n: VersionNumber, file: str, gateway: GatewayDep) -> Response:
+async def get_version_file(name: NamePath, n: VersionNumber, file: NamePath, gateway: GatewayDep) -> Response:
     """A version's file: `card.json`, `model.safetensors`, `report.json`, `report.html`, or one of its pictures."""
     return file_response(await gateway.models.file(name, n, file))
 
@@ -118,13 +118,13 @@ async def get_version_file(name: str, n: VersionNumber, file: str, gateway: Gate
     responses=_MISSING | documented_errors(InvalidRequest, RequestTooLarge, UnsupportedMedia),
     openapi_extra=json_body(AliasBody, examples.ALIAS_EXAMPLES),
 )
-async def set_alias(name: str, alias: str, request: Request, gateway: GatewayDep) -> ModelDetail:
+async def set_alias(name: NamePath, alias: NamePath, request: Request, gateway: GatewayDep) -> ModelDetail:
     """Point an alias at a version, which `model=name@alias` means from now on."""
     body = await reader.read_json_body(request, AliasBody)
     return await gateway.models.set_alias(name, alias, body.version)
 
 
 @router.delete("/{name}/aliases/{alias}", name="drop-alias", status_code=204, responses=_NO_FILE)
-async def drop_alias(name: str, alias: str, gateway: GatewayDep) -> None:
+async def drop_alias(name: NamePath, alias: NamePath, gateway: GatewayDep) -> None:
     """Delete an alias. The version stays."""
     await gateway.models.drop_alias(name, alias)

@@ -21,7 +21,7 @@ from core.training_requests import TrainingRequest
 from service.bodies import examples, reader
 from service.bodies.schemas import JobPage, JobView, Metrics
 from service.checks.training import check_training
-from service.dependencies import CursorQuery, GatewayDep, LimitQuery, PreferencesDep
+from service.dependencies import CursorQuery, GatewayDep, LimitQuery, NamePath, PreferencesDep
 from service.http.openapi import documented_errors, json_body
 from service.jobs.repository import Filters
 from service.routes.jobs import EVENT_RESPONSES, AfterQuery, LastEventHeader, cancel_and_view, event_stream
@@ -70,14 +70,14 @@ async def get_training_jobs(gateway: GatewayDep, cursor: CursorQuery = None, lim
 
 
 @router.get("/{id}", name="get", responses=_MISSING)
-async def get_training_job(id: str, gateway: GatewayDep) -> JobView:
+async def get_training_job(id: NamePath, gateway: GatewayDep) -> JobView:
     """A training job with its progress, or its result."""
     return await gateway.jobs.view(await gateway.jobs.get(id, "training"))
 
 
 @router.get("/{id}/events", name="events", response_class=Response, responses=_MISSING | EVENT_RESPONSES)
 async def follow_training_job(
-    id: str, gateway: GatewayDep, after: AfterQuery = None, last_event_id: LastEventHeader = None
+    id: NamePath, gateway: GatewayDep, after: AfterQuery = None, last_event_id: LastEventHeader = None
 ) -> Response:
     """The job's events as they happen: `state`, `progress`, `metric`, `checkpoint`, `log`."""
     await gateway.jobs.get(id, "training")
@@ -85,20 +85,20 @@ async def follow_training_job(
 
 
 @router.get("/{id}/metrics", name="metrics", responses=_MISSING)
-async def get_metrics(id: str, gateway: GatewayDep) -> Metrics:
+async def get_metrics(id: NamePath, gateway: GatewayDep) -> Metrics:
     """The metrics of every epoch so far."""
     await gateway.jobs.get(id, "training")
     return Metrics(data=await gateway.events.metrics(id))
 
 
 @router.post("/{id}/cancel", name="cancel", status_code=202, responses=_MISSING | documented_errors(Conflict))
-async def cancel_training_job(id: str, gateway: GatewayDep) -> JobView:
+async def cancel_training_job(id: NamePath, gateway: GatewayDep) -> JobView:
     """Stop a run. It saves a checkpoint within seconds, from which it can be resumed."""
     return await cancel_and_view(gateway, await gateway.jobs.get(id, "training"))
 
 
 @router.post("/{id}/resume", name="resume", status_code=202, responses=_MISSING | documented_errors(Conflict))
-async def resume_training_job(id: str, gateway: GatewayDep) -> JobView:
+async def resume_training_job(id: NamePath, gateway: GatewayDep) -> JobView:
     """Continue a cancelled or failed run from its last checkpoint."""
     job = await gateway.jobs.resume(await gateway.jobs.get(id, "training"))
     return await gateway.jobs.view(job)

@@ -11,7 +11,7 @@ from core.records import Classification, StoredVideo, video_id
 from service.bodies import examples, reader
 from service.bodies.schemas import KeepBody, Links, QuestionBody, VideoView
 from service.checks.resolution import resolve_question
-from service.dependencies import AdmissionDep, GatewayDep, PreferencesDep, VideoUploadDep
+from service.dependencies import AdmissionDep, GatewayDep, NamePath, PreferencesDep, VideoUploadDep
 from service.http.openapi import another_response, documented_errors, json_or_form_body
 from service.routes.classify import QUESTION_ERRORS, QUESTION_RESPONSES, VIDEO_ERRORS
 
@@ -42,13 +42,13 @@ async def keep_video(request: Request, gateway: GatewayDep, upload: VideoUploadD
 
 
 @router.get("/{id}", name="get", responses=documented_errors(UnknownVideo, StorageUnavailable))
-async def get_video(id: str, gateway: GatewayDep) -> VideoView:
+async def get_video(id: NamePath, gateway: GatewayDep) -> VideoView:
     """A stored video: its size, its expiry, and its duration and codec once it has been decoded."""
     return _view(await gateway.videos.get(id))
 
 
 @router.delete("/{id}", name="delete", status_code=204, responses=documented_errors(UnknownVideo, StorageUnavailable))
-async def delete_video(id: str, gateway: GatewayDep) -> None:
+async def delete_video(id: NamePath, gateway: GatewayDep) -> None:
     """Delete a stored video, whether it is kept or not."""
     await gateway.videos.delete(id)
 
@@ -61,7 +61,7 @@ async def delete_video(id: str, gateway: GatewayDep) -> None:
     openapi_extra=json_or_form_body(QuestionBody, examples.QUESTION_EXAMPLES, file=False),
 )
 async def classify_video(
-    id: str,
+    id: NamePath,
     request: Request,
     gateway: GatewayDep,
     preferences: PreferencesDep,

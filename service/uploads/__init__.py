@@ -1,4 +1,4 @@
-"""Uploads: hashed and staged while they arrive, decoded from base64, or fetched from URLs with public addresses.
+"""Uploads: hashed and staged while they arrive, or fetched from URLs with public addresses.
 
 It imports no other folder of `service`.
 """

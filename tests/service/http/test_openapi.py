@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from core.errors import BY_CODE
 from core.training_requests import EvaluationRequest, TrainingRequest
-from service.bodies import examples, reader
+from service.bodies import examples
 from service.bodies.schemas import AliasBody, ClassifyBody, EmbedBody, KeepBody, LabelSetBody, QuestionBody
 from service.bodies.validation import validate_body
 from tests.service.sites import Site
@@ -108,7 +108,6 @@ def test_the_examples_are_valid_bodies() -> None:
     for model, bodies_of in pairs:
         for body in bodies_of.values():
             validate_body(model, body)
-    assert reader.MAX_JSON_BYTES > 0
 
 
 def test_documented_errors_have_their_real_status(document: dict[str, Any]) -> None:
