@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import Depends, Path, Query, Request
 
 from core.questions import LONGEST_REFERENCE
+from service.bodies.schemas import MOST_VERSIONS
 from service.checks.admission import Admission
 from service.gateway import Gateway
 from service.http.preferences import Preferences, parse_preferences
@@ -57,5 +58,5 @@ NamePath = Annotated[str, Path(max_length=LONGEST_REFERENCE)]
 """A name or id in the path of a URL."""
 
 CursorQuery = Annotated[str | None, Query(description="`next` of the previous page.", max_length=200)]
-VersionNumber = Annotated[int, Path(ge=1, le=999_999_999, description="The version's number.")]
+VersionNumber = Annotated[int, Path(ge=1, le=MOST_VERSIONS, description="The version's number.")]
 LimitQuery = Annotated[int, Query(ge=1, le=1000, description="Most entries on a page.")]
