@@ -8,11 +8,12 @@ import re
 from typing import Any
 
 from core.datasets import Dataset, dataset_key
-from core.errors import Conflict, UnknownDataset
+from core.errors import UnknownDataset
 from core.state import keys
 from core.storage import Store
 from service.bodies.schemas import DatasetPage, DatasetView, Links
 from service.bodies.validation import similar_names
+from service.catalog.needs import check_unneeded
 from service.jobs.repository import Jobs
 
 RECORD = "dataset.json"
@@ -41,13 +42,9 @@ class Datasets:
     async def delete(self, dataset_id: str) -> None:
         """Raises: UnknownDataset; Conflict while an unfinished job needs it."""
         await asyncio.to_thread(self._text, dataset_id)
-        users = [job.id for job in await self._jobs.unfinished(keys.TRAINING) if job.request["dataset"] == dataset_id]
-        if users:
-            raise Conflict(
-                f"The job {users[0]} uses {dataset_id} and has not finished.",
-                hint="Cancel the job, or wait for it.",
-                jobs=users,
-            )
+        await check_unneeded(
+            self._jobs, [keys.TRAINING], dataset_id, lambda job: job.request.get("dataset") == dataset_id
+        )
         await asyncio.to_thread(self._store.delete_tree, dataset_key(dataset_id), RECORD)
 
     def _ids(self) -> list[str]:

@@ -14,12 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import Conflict, InvalidRequest, NotFound, UnknownModel
-from core.records import WorkerInfo
+from core.records import Job, WorkerInfo
 from core.registry import CARD, REPORT, WEIGHTS, Card, Registry, Version
+from core.state.queues import TASKS
 from core.storage import Store
 from core.training_requests import MODEL_NAME_PATTERN
 from service.bodies.schemas import ModelDetail, ModelView
 from service.bodies.validation import similar_names
+from service.catalog.needs import check_unneeded
+from service.jobs.repository import Jobs
 from service.ops import workers
 from service.ops.workers import Workers
 
@@ -44,8 +47,9 @@ class ResolvedModel:
 class Models:
     """Raises RedisError while Redis cannot be reached, StorageUnavailable while the store cannot."""
 
-    def __init__(self, store: Store, live_workers: Workers) -> None:
+    def __init__(self, store: Store, live_workers: Workers, jobs: Jobs) -> None:
         self._store = store
+        self._jobs = jobs
         self._registry = Registry(store)
         self._workers = live_workers
         self._aliasing = asyncio.Lock()  # the aliases of a model are one file, which is read, changed and written
@@ -172,7 +176,8 @@ class Models:
             await asyncio.to_thread(self._registry.drop_alias, name, alias)
 
     async def delete(self, name: str, number: int | None = None) -> None:
-        """Delete one version, or all of them. Raises: UnknownModel; Conflict for a zoo model."""
+        """Delete one version, or all of them. Raises: UnknownModel; Conflict for a zoo model, and while an unfinished
+        job needs the version."""
         if name in workers.served_names(await self._workers.live()):
             raise Conflict(f"{name} is a zoo model and cannot be deleted.")
         self._check_name(name)
@@ -184,6 +189,9 @@ class Models:
             if not self._registry.versions(name):
                 self._store.delete(f"registry/{name}/aliases.json")
 
+        await check_unneeded(
+            self._jobs, TASKS, name if number is None else f"{name}:{number}", lambda job: _uses(job, name, number)
+        )
         async with self._aliasing:
             await asyncio.to_thread(delete)
 
@@ -202,3 +210,10 @@ class Models:
     def _check_name(name: str) -> None:
         if not _NAME.fullmatch(name):
             raise UnknownModel(f"There is no model {name[:80]!r}.", hint="GET /v1/models lists the models.")
+
+
+def _uses(job: Job, name: str, number: int | None) -> bool:
+    """Whether the job answers with a version of the model, or starts from it. No number: any version."""
+    question = job.request.get("question") or {}
+    refs = (job.request.get("model"), job.request.get("base"), question.get("model"))
+    return any(ref == f"{name}:{number}" if number else str(ref).startswith(f"{name}:") for ref in refs)

@@ -7,10 +7,11 @@ from typing import Any
 import httpx2
 import pytest
 
+from core.errors import Cancelled
 from core.state import keys
 from tests.service.doubles import AnsweringWorker, answering
-from tests.service.library import REPORT, WEIGHTS, Library
-from tests.service.sites import FILE, SHA, Site, error
+from tests.service.library import DATASET, REPORT, WEIGHTS, Library
+from tests.service.sites import BASE64, FILE, SHA, Site, error
 
 
 def ask(http: httpx2.Client, **fields: Any) -> httpx2.Response:
@@ -71,6 +72,35 @@ def test_aliases_are_moved_and_deleted(http: httpx2.Client, library: Library, wo
     assert http.delete(path).status_code == 204
     error(http.delete(path), 404, "not_found")
     assert http.get("/v1/models/gym").json()["aliases"] == {}
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/classify", {"base64": BASE64, "labels": ["a"], "model": "gym:2"}),
+        ("/v1/embeddings", {"texts": ["a"], "model": "gym@production"}),
+        ("/v1/evaluations", {"dataset": DATASET, "model": "gym:2"}),
+        ("/v1/training-jobs", {"name": "other", "dataset": DATASET, "base": "gym:2"}),
+    ],
+)
+def test_a_version_that_an_unfinished_job_needs_is_not_deleted(
+    http: httpx2.Client, library: Library, worker: AnsweringWorker, path: str, body: dict[str, Any]
+) -> None:
+    worker.answer = lambda _: None
+    library.dataset()
+    for number in (1, 2, 22):
+        library.version("gym", number)
+    http.put("/v1/models/gym/aliases/production", json={"version": 2})
+    job = http.post(path, json=body, headers={"prefer": "respond-async"})
+    assert job.status_code == 202, job.text
+    for needed in ("gym/versions/2", "gym"):
+        found = error(http.delete(f"/v1/models/{needed}"), 409, "conflict")
+        assert found["details"]["jobs"] == [job.json()["id"]]
+    for other in (1, 22):
+        assert http.delete(f"/v1/models/gym/versions/{other}").status_code == 204
+    if (ended := http.post(f"/v1/jobs/{job.json()['id']}/cancel").json())["state"] != "cancelled":
+        worker.finish(ended["id"], Cancelled("stop"))
+    assert http.delete("/v1/models/gym/versions/2").status_code == 204
 
 
 def test_versions_and_models_are_deleted(http: httpx2.Client, library: Library, worker: AnsweringWorker) -> None:
