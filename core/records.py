@@ -205,5 +205,6 @@ class WorkerInfo(Record):
     models: list[str] = Field(default_factory=list, description="names of the models that it can serve")
     device: str | None = None
     precision: str | None = None
+    store: str | None = Field(None, description="id of the artifact store that it uses; null until it is known")
     started_at: float
     seen_at: float

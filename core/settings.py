@@ -73,7 +73,10 @@ class Settings(BaseSettings):
     decode_memory: int = Field(4 * GIB, ge=256 << 20, description="Most memory for decoding one video, in bytes.")
     metrics_port: int | None = Field(
         None,
-        description="Port of the worker's own /metrics. Default: none; under `vireo up` the gateway exports them.",
+        ge=1,
+        le=65533,
+        description="Port of the worker's own /metrics. Default: none; under `vireo up` the gateway exports them. With "
+        "a port, `vireo up` gives it to the first worker and the next two ports to the others.",
     )
 
     # training

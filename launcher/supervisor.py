@@ -77,7 +77,8 @@ class Supervisor:
             environment |= self._add_redis()
         # One worker per queue: a training run may use all memory, and an archive may hold anything.
         for name, queue in WORKER_QUEUES.items():
-            self._add(name, [*_script("vireo-worker"), "--queue", queue], environment, stop_timeout=20)
+            own = environment | metrics_port(self._settings.metrics_port, name)
+            self._add(name, [*_script("vireo-worker"), "--queue", queue], own, stop_timeout=20)
         self._add("gateway", _script("vireo-gateway"), environment, stop_timeout=10)
 
     def _add_redis(self) -> dict[str, str]:
@@ -98,6 +99,9 @@ class Supervisor:
 
     def _watch(self) -> None:
         self._console.print(f"Starting; logs are in {self._settings.data_dir / 'logs'}", style="dim")
+        if first := self._settings.metrics_port:
+            ports = ", ".join(f"{name} {first + index}" for index, name in enumerate(WORKER_QUEUES))
+            self._console.print(f"Metrics of the workers: ports {ports}", style="dim", highlight=False)
         while not self._stopping:
             for child in self._children:
                 if child.exit_code is not None:
@@ -163,6 +167,11 @@ class Supervisor:
 def _script(name: str) -> list[str]:
     """Runs the console script of this installation, whatever is on PATH."""
     return [sys.executable, "-P", str(Path(sys.executable).with_name(name))]
+
+
+def metrics_port(first: int | None, name: str) -> dict[str, str]:
+    """The environment that gives each worker a port of its own: the first one `first`, the next one `first + 1`."""
+    return {"VIREO_METRICS_PORT": str(first + list(WORKER_QUEUES).index(name))} if first else {}
 
 
 def _path_line() -> str | None:

@@ -18,16 +18,23 @@ from celery import Celery
 from celery.signals import worker_shutting_down
 from prometheus_client import start_http_server
 
+from core.errors import VireoError
 from core.processes import use_safe_path
 from core.settings import Settings, get_settings
 from core.state import keys
 from core.state.queues import TASKS, celery_app
+from core.storage import Store
+from core.store_identity import store_id
 from worker.jobs.attempt import Handler, run_job
 from worker.jobs.book import JobBook
 from worker.jobs.cancellation import RunningJobs
 from worker.jobs.connection import connect
 from worker.jobs.heartbeat import Heartbeat
 from worker.jobs.reaper import Reaper
+
+log = logging.getLogger(__name__)
+
+STORE_SECONDS = 60.0  # between two looks at which store this worker uses
 
 
 class Role(Protocol):
@@ -89,7 +96,7 @@ def main() -> None:
         level=settings.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     if settings.metrics_port:
-        start_http_server(settings.metrics_port, addr=settings.host)
+        export_metrics(settings.metrics_port, settings.host)
     client = connect(settings.jobs_redis, decode=True)
     running = RunningJobs()
     book = JobBook(client, queue)
@@ -100,6 +107,14 @@ def main() -> None:
         serve(settings, book, running, heartbeat)
     finally:
         heartbeat.stop()
+
+
+def export_metrics(port: int, host: str) -> None:
+    """A port that is taken costs the metrics and not the worker: it is said in the log."""
+    try:
+        start_http_server(port, addr=host)
+    except OSError as error:
+        log.warning("this worker exports no metrics: port %d on %s cannot be used (%s)", port, host, error.strerror)
 
 
 def serve(settings: Settings, book: JobBook, running: RunningJobs, heartbeat: Heartbeat) -> None:
@@ -120,12 +135,27 @@ def serve(settings: Settings, book: JobBook, running: RunningJobs, heartbeat: He
             return app.send_task(TASKS[book.queue], [job_id], queue=book.queue)
 
         start_thread("cancellations", running.listen, connect(settings.jobs_redis, decode=True), stopped)
+        start_thread("store", announce_store, settings, heartbeat, stopped)
         start_thread("reaper", Reaper(book, send).run, stopped)
         role.announce()
         consume(app, book.queue, role.concurrency, settings, running)
     finally:
         stopped.set()
         role.close()
+
+
+def announce_store(settings: Settings, heartbeat: Heartbeat, stopped: threading.Event) -> None:
+    """Announce the id of this worker's store: the gateway compares it with its own."""
+    store = Store(settings.store_url, settings.data_dir / "spool")
+    announced = None
+    while not stopped.is_set():
+        try:
+            if (found := store_id(store)) != announced:
+                heartbeat.update(store=found)
+                announced = found
+        except (VireoError, OSError, ValueError) as error:
+            log.warning("the store's id cannot be read: %s", error)
+        stopped.wait(STORE_SECONDS)
 
 
 def start_thread(name: str, target: Callable[..., None], *args: object) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -13,26 +12,15 @@ from redis.asyncio import Redis
 from core.errors import VireoError, WorkerUnavailable
 from core.records import WorkerInfo
 from core.state import keys
+from core.state.workers import LIVE, live_args
 from service.bodies.schemas import ModelView
 
 log = logging.getLogger(__name__)
 
-_TIMEOUT = 10.0  # seconds without a heartbeat after which a worker counts as dead
-
-# KEYS: WORKERS    ARGV: since, key prefix    → what the workers with a heartbeat since then announce, in one round trip
-_LIVE = """
-local found = {}
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], ARGV[1], '+inf')) do
-  local info = redis.call('GET', ARGV[2] .. id)
-  if info then found[#found + 1] = info end
-end
-return found
-"""
-
 
 class Workers:
     def __init__(self, redis: Redis) -> None:
-        self._live = redis.register_script(_LIVE)
+        self._live = redis.register_script(LIVE)
 
     async def live(self, queue: str = keys.INFERENCE) -> list[WorkerInfo]:
         """The live workers of one queue, in a stable order."""
@@ -40,7 +28,8 @@ class Workers:
 
     async def all(self) -> list[WorkerInfo]:
         """The live workers of all queues, oldest first."""
-        texts = await self._live(keys=[keys.WORKERS], args=[str(time.time() - _TIMEOUT), keys.worker("")])
+        script_keys, args = live_args()
+        texts = await self._live(keys=script_keys, args=args)
         workers = filter(None, map(_read, texts))
         return sorted(workers, key=lambda worker: (worker.started_at, worker.id))
 
@@ -101,6 +90,19 @@ def why_not_ready(workers: Sequence[WorkerInfo]) -> str | None:
     if starting:
         return f"the inference worker is starting: {starting.detail}"
     return no_worker_error(workers).message.rstrip(".")
+
+
+def foreign_stores(workers: Sequence[WorkerInfo], own: str) -> str | None:
+    """The workers whose store is not the gateway's, in words; None if there is none. `own`: id of the gateway's."""
+    foreign = [
+        f"{worker.id} ({worker.queue}) uses {worker.store}" for worker in workers if worker.store not in (None, own)
+    ]
+    if not foreign:
+        return None
+    return (
+        f"workers and gateway use different stores: {', '.join(foreign)}, the gateway uses {own}. "
+        "Set VIREO_STORE to one store that all hosts reach, or share the directory"
+    )
 
 
 def served_models(workers: Sequence[WorkerInfo]) -> list[ModelView]:

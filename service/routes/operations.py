@@ -11,7 +11,9 @@ from redis.exceptions import RedisError
 
 from core import prometheus
 from core.errors import StorageUnavailable, VireoError
+from core.records import WorkerInfo
 from core.state import keys
+from core.store_identity import store_id
 from service.bodies.schemas import Check, Info, Readiness
 from service.dependencies import GatewayDep
 from service.gateway import Gateway
@@ -32,8 +34,10 @@ async def livez() -> dict[str, str]:
 
 @router.get("/readyz", name="ready", responses={503: {"model": Readiness, "description": "Not ready, and why."}})
 async def readyz(gateway: GatewayDep, response: Response) -> Readiness:
-    """200 if questions can be answered: Redis answers, the store can be written, and a worker is ready."""
-    (redis, worker), store = await asyncio.gather(_check_redis(gateway), _check_store(gateway))
+    """200 if questions can be answered: Redis answers, a worker is ready, and all of them can write one store."""
+    (redis, worker, live), (store, own) = await asyncio.gather(_check_redis(gateway), _check_store(gateway))
+    if own and (foreign := workers.foreign_stores(live, own)):
+        store = Check(ok=False, detail=foreign)
     checks = {"redis": redis, "store": store, "worker": worker}
     reasons = [check.detail for check in checks.values() if not check.ok]
     response.status_code = 503 if reasons else 200
@@ -73,28 +77,31 @@ async def info(gateway: GatewayDep) -> Info:
     )
 
 
-async def _check_redis(gateway: Gateway) -> tuple[Check, Check]:
-    """Whether Redis answers, and whether an inference worker is ready, which Redis knows."""
+async def _check_redis(gateway: Gateway) -> tuple[Check, Check, list[WorkerInfo]]:
+    """Whether Redis answers, and whether an inference worker is ready, which Redis knows; and all live workers."""
     try:
-        live = await gateway.workers.live()
+        live = await gateway.workers.all()
     except RedisError:
         away = "Redis does not answer"
-        return Check(ok=False, detail=away), Check(ok=False, detail="no worker can be reached without Redis")
-    reason = workers.why_not_ready(live)
-    return Check(ok=True, detail="answers"), Check(ok=reason is None, detail=reason or "ready")
+        return Check(ok=False, detail=away), Check(ok=False, detail="no worker can be reached without Redis"), []
+    reason = workers.why_not_ready([worker for worker in live if worker.queue == keys.INFERENCE])
+    return Check(ok=True, detail="answers"), Check(ok=reason is None, detail=reason or "ready"), live
 
 
-async def _check_store(gateway: Gateway) -> Check:
-    def write() -> None:
+async def _check_store(gateway: Gateway) -> tuple[Check, str | None]:
+    """Whether the store can be written, and its id."""
+
+    def write() -> str:
         with gateway.store.stage() as staged:
             staged.write(b"vireo")
+        return store_id(gateway.store)
 
     try:
         async with asyncio.timeout(_STORE_SECONDS):
-            await asyncio.to_thread(write)
+            own = await asyncio.to_thread(write)
     except (OSError, VireoError) as error:
-        return Check(ok=False, detail=f"the store cannot be written: {error}")
-    return Check(ok=True, detail="can be written")
+        return Check(ok=False, detail=f"the store cannot be written: {error}"), None
+    return Check(ok=True, detail="can be written"), own
 
 
 def _limits(gateway: Gateway) -> dict[str, int | float]:

@@ -83,6 +83,7 @@ class AnsweringWorker:
         state: Literal["starting", "ready", "failed"] = "ready",
         detail: str = "ready",
         error: VireoError | None = None,
+        store: str | None = None,
     ) -> None:
         now = time.time()
         info = WorkerInfo(
@@ -95,10 +96,11 @@ class AnsweringWorker:
             models=["clip-b16", "clip-l14", "lite"] if self.queue == keys.INFERENCE else [],
             device="cpu",
             precision="fp32",
+            store=store,
             started_at=now,
             seen_at=now,
         )
-        self._redis.set(keys.worker(self._id), info.model_dump_json(), ex=60)
+        self._redis.set(keys.worker(self._id), info.model_dump_json())
         self._redis.zadd(keys.WORKERS, {self._id: now + 60})
 
     def finish(self, job_id: str, outcome: dict[str, Any] | VireoError) -> bool:

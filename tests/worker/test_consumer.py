@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import queue
+import socket
+import threading
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
+
+import pytest
 
 from core.settings import Settings
 from core.state import keys
-from worker.consumer import JoinedRole, open_role
+from core.storage import Store
+from core.store_identity import store_id
+from worker import consumer
+from worker.consumer import JoinedRole, announce_store, export_metrics, open_role
 from worker.jobs.attempt import Handler
 from worker.jobs.heartbeat import Heartbeat
 
@@ -49,3 +58,28 @@ def test_joined_roles_run_as_many_jobs_as_the_smaller_one_allows() -> None:
     assert set(joined.handlers) == {"one", "four"}
     assert joined.concurrency == 1
     assert one.calls == four.calls == ["announce", "close"]
+
+
+def test_a_taken_metrics_port_costs_the_metrics_and_not_the_worker(caplog: pytest.LogCaptureFixture) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        export_metrics(port, "127.0.0.1")
+    assert f"port {port} on 127.0.0.1 cannot be used" in caplog.text
+
+
+def test_a_worker_announces_its_store_and_notices_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings(data_dir=tmp_path)
+    stopped, announced = threading.Event(), queue.Queue[str]()
+    monkeypatch.setattr(consumer, "STORE_SECONDS", 0.01)
+    heartbeat = SimpleNamespace(update=lambda store: announced.put(store))
+    thread = threading.Thread(target=announce_store, args=(settings, heartbeat, stopped))
+    thread.start()
+    first = announced.get(timeout=10)
+    assert first == store_id(Store(settings.store_url, tmp_path / "spool"))
+    (tmp_path / "store" / "store.json").write_text('{"id": "store_restored"}')
+    assert announced.get(timeout=10) == "store_restored"
+    stopped.set()
+    thread.join(10)
+    assert announced.empty()

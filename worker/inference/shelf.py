@@ -96,7 +96,15 @@ class Shelf:
                     self._loaded.move_to_end(name)
                     return loaded
                 self._raise_if_just_failed(name)
-            return self._load(name)
+            try:
+                return self._load(name)
+            finally:
+                self._progress(self._summary())
+
+    def _summary(self) -> str:
+        with self._lock:
+            names = ", ".join(self._loaded)
+        return f"{names or 'no model'} {'are' if len(self._loaded) > 1 else 'is'} loaded"
 
     def close(self) -> None:
         with self._lock:

@@ -17,13 +17,13 @@ import redis
 
 from core.records import WorkerInfo
 from core.state import keys
+from core.state.workers import ANNOUNCE, announce_args
 from worker.jobs.book import JobBook
 from worker.jobs.cancellation import RunningJobs
 
 log = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 2.0  # between two beats
-HEARTBEAT_LIFETIME = 10  # seconds after which a silent worker counts as gone
 
 
 class Heartbeat:
@@ -40,6 +40,8 @@ class Heartbeat:
             started_at=now,
             seen_at=now,
         )
+        self._announce_script = client.register_script(ANNOUNCE)
+        self._lock = threading.Lock()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
@@ -48,7 +50,8 @@ class Heartbeat:
 
     def update(self, **changes: Any) -> None:
         """Change the announced facts and announce them at once. `changes`: fields of `WorkerInfo`."""
-        self._info = self._info.model_copy(update=changes)
+        with self._lock:
+            self._info = self._info.model_copy(update=changes)
         self.beat()
 
     def beat(self) -> None:
@@ -68,12 +71,10 @@ class Heartbeat:
             log.warning("the heartbeat could not be removed: %s", error)
 
     def _announce(self) -> None:
-        info = self._info.model_copy(update={"seen_at": time.time()})
-        pipe = self._redis.pipeline()
-        pipe.set(keys.worker(info.id), info.model_dump_json(), ex=HEARTBEAT_LIFETIME)
-        pipe.zadd(keys.WORKERS, {info.id: info.seen_at})
-        pipe.zremrangebyscore(keys.WORKERS, "-inf", info.seen_at - 10 * HEARTBEAT_LIFETIME)
-        pipe.execute()
+        with self._lock:  # also while it is written, so that an older announcement never follows a newer one
+            info = self._info.model_copy(update={"seen_at": time.time()})
+            script_keys, args = announce_args(info)
+            self._announce_script(keys=script_keys, args=args)
 
     def _run(self) -> None:
         while not self._stopped.wait(HEARTBEAT_SECONDS):

@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from core.errors import ModelUnavailable
 from core.state import keys
+from core.store_identity import store_id
 from service.routes.operations import _without_password
 from tests.service.doubles import LITE, AnsweringWorker
 from tests.service.sites import FILE, Site, error
@@ -59,6 +60,21 @@ def test_a_worker_that_cannot_be_read_does_not_hide_the_others(
     site.redis.zadd(keys.WORKERS, {"newer": time.time() + 60, "unreadable": time.time() + 60})
     assert http.get("/readyz").status_code == 200
     assert {w["id"] for w in http.get("/v1/info").json()["workers"]} == {"w1", "newer"}
+
+
+def test_a_worker_with_another_store_makes_the_service_not_ready(
+    http: httpx2.Client, site: Site, worker: AnsweringWorker
+) -> None:
+    own = store_id(site.gateway.store)
+    worker.announce(store=own)
+    assert http.get("/readyz").json()["ready"] is True
+    worker.announce(store="store_of_another_host")
+    answer = http.get("/readyz")
+    (reason,) = answer.json()["reasons"]
+    assert answer.status_code == 503
+    assert "w1 (inference) uses store_of_another_host" in reason
+    assert f"the gateway uses {own}" in reason
+    assert "VIREO_STORE" in reason
 
 
 def test_a_store_that_cannot_be_written(serve: Serve) -> None:

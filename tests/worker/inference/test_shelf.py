@@ -56,6 +56,18 @@ def test_the_least_recently_used_is_unloaded(shelf: Shelf, loads: list[str]) -> 
     shelf.close()
 
 
+def test_what_is_announced_after_a_load_on_demand(tmp_path: Path, loads: list[str], tiny: Recognizer) -> None:
+    settings = Settings(data_dir=tmp_path, model_memory=2 * tiny.nbytes)
+    said: list[str] = []
+    shelf = Shelf(settings, Registry(Store(settings.store_url, tmp_path / "spool")), said.append)
+    for name in ("lite", "clip-b16", "lite"):
+        shelf.get(name)
+    with pytest.raises(ModelUnavailable):
+        shelf.get("clip-l14")
+    assert said == ["lite is loaded", "lite, clip-b16 are loaded", "clip-b16, lite are loaded"]
+    shelf.close()
+
+
 def test_unknown_names_come_with_the_nearest(shelf: Shelf) -> None:
     with pytest.raises(UnknownModel) as caught:
         shelf.get("clip-b61")

@@ -1,0 +1,25 @@
+"""The identity of a store: a random id, written into the store once.
+
+Two hosts with the default store have two directories. What one publishes, the other does not find. The id tells them
+apart, because a URL does not: `file:///data/store` may be one directory or many.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from typing import Final
+
+from core.storage import Store
+
+KEY: Final = "store.json"
+
+
+def store_id(store: Store) -> str:
+    """`store_…`. Two processes that open a new store at the same moment may write it both; from then on they read the
+    same. Raises: StorageUnavailable, OSError."""
+    text = store.read_text(KEY)
+    if text is None:
+        store.write_text(KEY, json.dumps({"id": f"store_{secrets.token_hex(8)}"}))
+        text = store.read_text(KEY) or "{}"
+    return str(json.loads(text).get("id"))
