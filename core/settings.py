@@ -25,6 +25,12 @@ class Settings(BaseSettings):
     # addresses and places
     host: str = Field("127.0.0.1", description="Address that the gateway listens on.")
     port: int = Field(8000, ge=1, le=65535, description="Port that the gateway listens on.")
+    trusted_hosts: Annotated[frozenset[str], NoDecode] = Field(
+        frozenset(),
+        description="Names by which the gateway is reached besides `VIREO_HOST`, the loopback names and IP addresses, "
+        "separated by commas. `*.example.org`: all names below it; `*`: any name, which lets any web page in a "
+        "user's browser use the gateway.",
+    )
     data_dir: Path = Field(
         Path(".vireo"), description="Directory for all data of this installation: Redis data, uploads, models, sockets."
     )
@@ -130,7 +136,7 @@ class Settings(BaseSettings):
         description="Seconds that classifier rows and video features stay in the Redis cache.",
     )
 
-    @field_validator("allowed_hosts", mode="before")
+    @field_validator("allowed_hosts", "trusted_hosts", mode="before")
     @classmethod
     def _split_hosts(cls, value: object) -> object:
         return frozenset(h.strip().lower() for h in value.split(",") if h.strip()) if isinstance(value, str) else value

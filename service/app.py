@@ -13,6 +13,7 @@ from service.gateway import open_gateway
 from service.http.envelope import install_error_handlers
 from service.http.middleware import RequestObserver
 from service.http.openapi import openapi_document
+from service.http.origins import OriginGuard
 from service.routes import ROUTERS
 
 _DESCRIPTION = "Tells you what happens in a video, in your own words: any video, any labels."
@@ -39,7 +40,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.settings = used
     install_error_handlers(app)
-    app.add_middleware(RequestObserver)
+    app.add_middleware(OriginGuard, bound_host=used.host, trusted=used.trusted_hosts)
+    app.add_middleware(RequestObserver)  # the outermost
     for router in ROUTERS:
         app.include_router(router)
     app.openapi = lambda: openapi_document(app)  # type: ignore[method-assign]

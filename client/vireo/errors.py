@@ -10,6 +10,8 @@
     │   ├── UndecodableVideo         422 undecodable_video       (details.reason, details.stream)
     │   └── UrlNotAllowed            422 url_not_allowed
     ├── UrlUnreachable               422 url_unreachable
+    ├── HostNotAllowed               400 host_not_allowed        (details.host)
+    ├── CrossSiteRequest             403 cross_site_request
     ├── NotFound                     404 not_found               (details.nearest: closest names)
     │   ├── UnknownModel             404 unknown_model
     │   ├── UnknownLabelSet          404 unknown_label_set
@@ -109,6 +111,14 @@ class UrlNotAllowed(InvalidRequest):
 
 class UrlUnreachable(VireoError):
     status, code = 422, "url_unreachable"
+
+
+class HostNotAllowed(VireoError):
+    status, code = 400, "host_not_allowed"
+
+
+class CrossSiteRequest(VireoError):
+    status, code = 403, "cross_site_request"
 
 
 class NotFound(VireoError):

@@ -127,7 +127,7 @@ def test_a_client_that_leaves_cancels_its_job(stack: Stack, http: httpx2.Client,
     body = _multipart(bikes.read_bytes(), {"labels": LABELS, "views": "4x3", "frames": "16"})
     with socket.create_connection(("127.0.0.1", int(stack.url.rsplit(":", 1)[1]))) as connection:
         connection.sendall(
-            b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+            b"POST /v1/classify HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=b\r\n"
             + f"Content-Length: {len(body)}\r\n\r\n".encode()
             + body
         )

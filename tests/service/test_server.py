@@ -15,7 +15,7 @@ def test_sigterm_answers_waiting_requests_and_stops_the_server(redis_url: str, t
         host, port = server.url.removeprefix("http://").split(":")
         asked = b'{"labels": ["a"], "base64": "AAAA"}'
         with socket.create_connection((host, int(port)), timeout=20) as connection:
-            head = f"POST /v1/classify HTTP/1.1\r\nhost: x\r\ncontent-length: {len(asked)}\r\n"
+            head = f"POST /v1/classify HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(asked)}\r\n"
             connection.sendall(f"{head}content-type: application/json\r\n\r\n".encode() + asked)
             wait_until(lambda: bool(worker.seen))
             started = time.monotonic()

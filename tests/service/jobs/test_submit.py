@@ -132,7 +132,7 @@ def disconnect_while_waiting(site: Site, headers: str = "") -> None:
     body = b'{"labels": ["a"], "base64": "AAAA"}'
     host, port = site.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port))) as connection:
-        head = f"POST /v1/classify HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n{headers}"
+        head = f"POST /v1/classify HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n{headers}"
         connection.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
         wait_until(lambda: site.redis.zcard(keys.running(keys.INFERENCE)) == 1)
 
