@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.routing import APIRoute
 
 from core.settings import Settings, get_settings
@@ -14,6 +14,7 @@ from service.http.envelope import install_error_handlers
 from service.http.middleware import RequestObserver
 from service.http.openapi import openapi_document
 from service.http.origins import OriginGuard
+from service.http.parameters import refuse_unknown_parameters
 from service.routes import ROUTERS
 
 _DESCRIPTION = "Tells you what happens in a video, in your own words: any video, any labels."
@@ -36,6 +37,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         description=_DESCRIPTION,
         lifespan=lifespan,
         generate_unique_id_function=_operation_id,
+        dependencies=[Depends(refuse_unknown_parameters)],
+        redirect_slashes=False,  # the redirect names the Host header, which is wrong behind a proxy that ends TLS
         redoc_url=None,
     )
     app.state.settings = used

@@ -86,8 +86,9 @@ def _from_http(request: Request, error: HTTPException) -> VireoError:
     kind = _BY_STATUS.get(error.status_code, VireoError)
     path = request.url.path
     if kind is NotFound:
-        close = similar_names(path, list(request.app.openapi()["paths"]))
-        return NotFound(f"There is no route {path[:200]}.", hint="/docs lists all routes.", nearest=close)
+        hint = "Paths end without a slash. " if path.endswith("/") else ""
+        close = similar_names(path[:200].rstrip("/"), list(request.app.openapi()["paths"]))
+        return NotFound(f"There is no route {path[:200]}.", hint=f"{hint}/docs lists all routes.", nearest=close)
     if kind is MethodNotAllowed:
         allowed = (error.headers or {}).get("Allow")
         return MethodNotAllowed(

@@ -1,5 +1,7 @@
 """Middleware for every request: its id, a log line, metrics, the answer to bugs, and a clean end for refused uploads.
 
+It also answers HEAD wherever there is a GET route.
+
 It is plain ASGI, so that bodies stream through unchanged and a client's disconnect reaches the route.
 """
 
@@ -70,6 +72,20 @@ class Exchange:
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
+class _HeadersSent(Exception):
+    """The answer to a HEAD request is complete. Its body is never made: it could be a large file or an endless stream."""
+
+
+class _HeadExchange(Exchange):
+    """Runs a HEAD request as GET up to the headers of the answer."""
+
+    async def send(self, message: Message) -> None:
+        await super().send(message)
+        if message["type"] == "http.response.start":
+            await super().send({"type": "http.response.body", "body": b"", "more_body": False})
+            raise _HeadersSent
+
+
 class RequestObserver:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -79,10 +95,15 @@ class RequestObserver:
             await self._app(scope, receive, send)
             return
         REQUEST_ID.set(_request_id(Headers(scope=scope)))
-        exchange = Exchange(scope, receive, send)
+        method: str = scope["method"]
+        # The server keeps its own scope, so that it knows that no body follows the headers.
+        scope = scope | {"method": "GET"} if method == "HEAD" else scope
+        exchange = (_HeadExchange if method == "HEAD" else Exchange)(scope, receive, send)
         started = time.perf_counter()
         try:
             await self._app(scope, exchange.receive, exchange.send)
+        except _HeadersSent:
+            pass
         except ClientDisconnect:
             exchange.status = envelope.CLIENT_GONE
         except Exception:
@@ -94,12 +115,12 @@ class RequestObserver:
             )
             await envelope.error_response(error)(scope, exchange.receive, exchange.send)
         finally:
-            _record(scope, exchange.status, time.perf_counter() - started)
+            _record(scope, method, exchange.status, time.perf_counter() - started)
 
 
-def _record(scope: Scope, status: int, seconds: float) -> None:
+def _record(scope: Scope, method: str, status: int, seconds: float) -> None:
     route = getattr(scope.get("route"), "path", "unmatched")
-    method = scope["method"] if scope["method"] in _METHODS else "other"
+    method = method if method in _METHODS else "other"
     HTTP_REQUESTS.labels(route, method, str(status)).inc()
     HTTP_SECONDS.labels(route, method).observe(seconds)
     fields = {"method": method, "path": scope["path"], "status": status, "ms": round(seconds * 1000, 1)}
