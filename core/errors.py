@@ -27,6 +27,7 @@
     ├── Cancelled                    409 cancelled
     ├── TrainingFailed               500 training_failed         (details.step)
     ├── QueueFull                    429 queue_full              (Retry-After)
+    ├── Overloaded                   503 overloaded              (Retry-After; details.limit)
     ├── ModelUnavailable             503 model_unavailable       (Retry-After)
     ├── WorkerUnavailable            503 worker_unavailable      (Retry-After)
     └── StorageUnavailable           503 storage_unavailable     (Retry-After)
@@ -174,6 +175,10 @@ class TrainingFailed(VireoError):
 
 class QueueFull(VireoError):
     status, code, retry_after = 429, "queue_full", 2
+
+
+class Overloaded(VireoError):
+    status, code, retry_after = 503, "overloaded", 5
 
 
 class ModelUnavailable(VireoError):

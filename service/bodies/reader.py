@@ -20,6 +20,7 @@ from service.uploads.sink import Upload
 
 _FORM_OVERHEAD = 1 << 20  # most bytes of a form besides its file and its text fields
 _MOST_FIELDS = 20_000  # of a URL-encoded form
+_NEVER_ALONE = ("labels", "classes")  # a question about one label, or a model with one class, decides nothing
 _NOT_A_FILE = ("text/", "multipart/", "message/", "image/", "video/")
 
 Preview = Callable[[BodyT], Awaitable[None]]
@@ -165,24 +166,26 @@ def _values(fields: Fields) -> dict[str, Any]:
 
 
 def _list(name: str, texts: list[str]) -> list[Any]:
-    """The values of a list field: the field repeated, one JSON array, or a single value."""
-    if len(texts) == 1 and "," in texts[0] and texts[0].lstrip()[:1] not in ("[", "{") and name != "templates":
-        raise _list_error(
-            name, f'{name} contains a comma: send a JSON array, {name}=["a cat","a dog"], or the field once per value.'
-        )
+    """The values of a list field: each occurrence of the field is one value, or a JSON array of values.
+
+    A comma is part of a value. Raises: InvalidRequest, InvalidLabels; also for one single label or class with a comma,
+    which is nearly always meant as several.
+    """
+    if len(texts) == 1 and "," in texts[0] and name in _NEVER_ALONE and not _is_json_text(name, texts[0]):
+        raise _list_error(name, f"{name} is one value with a comma. Send the field once per value, or a JSON array.")
     values: list[Any] = []
     for text in texts:
-        if text.lstrip()[:1] in ("[", "{"):
-            parsed = _parse_item(name, text)
-            values.extend(parsed if isinstance(parsed, list) else [parsed])
-        else:
-            values.append(text)
+        parsed = _parse_item(name, text) if _is_json_text(name, text) else text
+        values.extend(parsed if isinstance(parsed, list) else [parsed])
     return values
 
 
+def _is_json_text(name: str, text: str) -> bool:
+    """Whether a form's value is a JSON array, or a label as a JSON object. A template may begin with `{}`."""
+    return text.lstrip()[:1] == "[" or (name == "labels" and text.lstrip()[:1] == "{")
+
+
 def _parse_item(name: str, text: str) -> Any:
-    if text.lstrip()[0] == "{" and name == "templates":
-        return text  # a template may begin with "{}"
     try:
         return parse_json(text.encode())
     except InvalidRequest as error:
@@ -191,7 +194,7 @@ def _parse_item(name: str, text: str) -> Any:
 
 def _list_error(name: str, message: str) -> InvalidRequest:
     kind = InvalidLabels if name == "labels" else InvalidRequest
-    return kind(message, hint='For example labels=["riding a bicycle","a cat"].', field=name)
+    return kind(message, hint=f'For example {name}=["riding a bicycle","a cat"].', field=name)
 
 
 def content_length(request: Request) -> int | None:

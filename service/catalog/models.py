@@ -175,23 +175,32 @@ class Models:
                 raise NotFound(f"{name} has no alias {alias[:80]!r}.", nearest=similar_names(alias, aliases))
             await asyncio.to_thread(self._registry.drop_alias, name, alias)
 
-    async def delete(self, name: str, number: int | None = None) -> None:
-        """Delete one version, or all of them. Raises: UnknownModel; Conflict for a zoo model, and while an unfinished
-        job needs the version."""
+    async def delete(self, ref: str) -> None:
+        """Delete all versions of `name`, or the one that `name:version` means.
+
+        Raises: UnknownModel; Conflict for a zoo model, and while an unfinished job needs the version; InvalidRequest
+        for an alias, which may move meanwhile.
+        """
+        if "@" in ref:
+            raise InvalidRequest(
+                f"{ref[:120]!r} names an alias.",
+                hint="Delete a version by its number, name:version, or the alias at /v1/models/{name}/aliases/{alias}.",
+                field="name",
+            )
+        name, colon, _ = ref.partition(":")
         if name in workers.served_names(await self._workers.live()):
             raise Conflict(f"{name} is a zoo model and cannot be deleted.")
         self._check_name(name)
+        version = await asyncio.to_thread(self._registry.resolve, ref)
+        number = version.version if colon else None
 
         def delete() -> None:
-            version = self._registry.resolve(name if number is None else f"{name}:{number}")
-            for each in [version.version] if number is not None else self._registry.versions(name):
+            for each in [version.version] if colon else self._registry.versions(name):
                 self._registry.delete(Version(name, each))
             if not self._registry.versions(name):
                 self._store.delete(f"registry/{name}/aliases.json")
 
-        await check_unneeded(
-            self._jobs, TASKS, name if number is None else f"{name}:{number}", lambda job: _uses(job, name, number)
-        )
+        await check_unneeded(self._jobs, TASKS, ref, lambda job: _uses(job, name, number))
         async with self._aliasing:
             await asyncio.to_thread(delete)
 

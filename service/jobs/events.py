@@ -17,7 +17,7 @@ from typing import Any, cast
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from core.errors import InvalidRequest, StorageUnavailable
+from core.errors import InvalidRequest, Overloaded
 from core.records import JobState
 from core.state import keys
 
@@ -52,9 +52,9 @@ class Events:
 
     async def follow(self, job_id: str, after: str | None) -> AsyncIterator[bytes]:
         """The text of the stream, from the first event or from the one after `after`. A new reader of an empty stream
-        gets the job's state first. Raises: StorageUnavailable where too many streams are open."""
+        gets the job's state first. Raises: Overloaded where too many streams are open."""
         if self.readers >= MOST_STREAMS:
-            raise StorageUnavailable(
+            raise Overloaded(
                 f"Too many event streams are open: the limit is {MOST_STREAMS}.",
                 hint="Poll the job instead, or try again soon.",
                 limit=MOST_STREAMS,

@@ -40,7 +40,7 @@ class Policy:
     """How requests of one kind are answered."""
 
     answers_with_result: bool
-    """The body of the answer is the result or the error of the job. Otherwise it is the job itself."""
+    """The body of the answer is the result of the job. Otherwise it is the job itself."""
 
     waits_by_default: bool
     """Without `Prefer: wait=N` the request waits for the server's deadline. Otherwise it does not wait."""
@@ -148,8 +148,11 @@ class Submitter:
                     return await self._abandon(job, preferences)
             if not job.state.final:
                 job = await self._jobs.get(job.id)
-        if policy.answers_with_result and job.state.final and not preferences.respond_async:
-            return await self._answer(job)
+        if job.state.final and not preferences.respond_async:
+            if job.state is not JobState.SUCCEEDED and (seconds or policy.answers_with_result):
+                return await self._failure(job)
+            if policy.answers_with_result and job.result is not None:
+                return JSONResponse(job.result)
         return await self._accepted(job, policy, preferences)
 
     def _patience(self, policy: Policy, preferences: Preferences) -> float:
@@ -183,13 +186,11 @@ class Submitter:
                 log.info("%s is cancelled: the client disconnected", job.id)
         return client_gone()
 
-    async def _answer(self, job: Job) -> Response:
-        """The result or the error of a job that has ended."""
-        if job.state is JobState.SUCCEEDED and job.result is not None:
-            return JSONResponse(job.result)
+    async def _failure(self, job: Job) -> Response:
+        """The error of a job that has ended without a result: the same answer on every route. `Location` is the job."""
         if sha256 := job.request.get("sha256"):
             await self._drop_video(sha256)  # the worker may have found it unusable: then it need not stay on disk
-        return error_response(VireoError.from_dict(job.error or {}))
+        return error_response(VireoError.from_dict(job.error or {}), {"Location": f"/v1/jobs/{job.id}"})
 
     async def _accepted(self, job: Job, policy: Policy, preferences: Preferences) -> Response:
         """The job, and its URL. 200 if the client waited for it to end, else 202."""

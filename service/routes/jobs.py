@@ -7,7 +7,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import StreamingResponse
 
-from core.errors import Conflict, InvalidRequest, StorageUnavailable, UnknownJob
+from core.errors import Conflict, InvalidRequest, Overloaded, StorageUnavailable, UnknownJob
 from core.records import Job, JobKind, JobState
 from service.bodies.schemas import JobPage, JobView
 from service.dependencies import CursorQuery, GatewayDep, LimitQuery, NamePath
@@ -22,7 +22,7 @@ AfterQuery = Annotated[str | None, Query(description="Only events after the one 
 LastEventHeader = Annotated[
     str | None, Header(description="The same as `after`. Browsers send it when they reconnect.", max_length=50)
 ]
-EVENT_RESPONSES: Final[Responses] = documented_errors(InvalidRequest) | {
+EVENT_RESPONSES: Final[Responses] = documented_errors(InvalidRequest, Overloaded, StorageUnavailable) | {
     200: {
         "description": "Server-sent events. The stream ends after the final state.",
         "content": {
@@ -59,7 +59,7 @@ async def get_job(id: NamePath, gateway: GatewayDep) -> JobView:
     "/{id}/events",
     name="events",
     response_class=Response,
-    responses=documented_errors(UnknownJob, StorageUnavailable) | EVENT_RESPONSES,
+    responses=documented_errors(UnknownJob) | EVENT_RESPONSES,
 )
 async def follow_job(
     id: NamePath, gateway: GatewayDep, after: AfterQuery = None, last_event_id: LastEventHeader = None
@@ -76,21 +76,21 @@ async def follow_job(
     responses=documented_errors(UnknownJob, Conflict, StorageUnavailable),
 )
 async def cancel_job(id: NamePath, gateway: GatewayDep) -> JobView:
-    """Cancel a job. A queued job ends at once; the worker of a running job is told to stop."""
+    """Cancel a job. A queued job ends at once; the worker of a running job is told to stop. Repeats change nothing."""
     return await cancel_and_view(gateway, await gateway.jobs.get(id))
 
 
 async def cancel_and_view(gateway: Gateway, job: Job) -> JobView:
-    """Raises: Conflict where the job has ended already."""
+    """Cancelling a second time changes nothing. Raises: Conflict where the job has ended in another way."""
     state = await gateway.jobs.cancel(job)
     job = await gateway.jobs.get(job.id)
-    if state is not None and JobState(state).final:
+    if state is not None and JobState(state).final and job.state is not JobState.CANCELLED:
         raise Conflict(f"The job has already ended: it is {state}.", state=state)
     return await gateway.jobs.view(job)
 
 
 async def event_stream(gateway: Gateway, job_id: str, last_event_id: str | None, after: str | None) -> Response:
-    """Raises: InvalidRequest, StorageUnavailable."""
+    """Raises: InvalidRequest, Overloaded."""
     start = resume_after(last_event_id, after)
     if start is not None and await gateway.events.is_over(job_id, start):
         return Response(status_code=204)  # tells a browser not to reconnect

@@ -84,7 +84,7 @@ async def get_model(name: NamePath, gateway: GatewayDep) -> ModelDetail:
 
 @router.delete("/{name}", name="delete", status_code=204, responses=_MISSING | documented_errors(Conflict))
 async def delete_model(name: NamePath, gateway: GatewayDep) -> None:
-    """Delete all versions, unless an unfinished job needs one. Their numbers are never used again."""
+    """Delete all versions, or only the third: `name:3`, unless an unfinished job needs it. No number is used again."""
     await gateway.models.delete(name)
 
 
@@ -93,7 +93,7 @@ async def delete_model(name: NamePath, gateway: GatewayDep) -> None:
 )
 async def delete_version(name: NamePath, n: VersionNumber, gateway: GatewayDep) -> None:
     """Delete one version and the aliases that point to it, unless an unfinished job needs the version."""
-    await gateway.models.delete(name, n)
+    await gateway.models.delete(f"{name}:{n}")
 
 
 @router.get(

@@ -75,7 +75,7 @@ async def get_training_job(id: NamePath, gateway: GatewayDep) -> JobView:
     return await gateway.jobs.view(await gateway.jobs.get(id, "training"))
 
 
-@router.get("/{id}/events", name="events", response_class=Response, responses=_MISSING | EVENT_RESPONSES)
+@router.get("/{id}/events", name="events", response_class=Response, responses=documented_errors(UnknownJob) | EVENT_RESPONSES)
 async def follow_training_job(
     id: NamePath, gateway: GatewayDep, after: AfterQuery = None, last_event_id: LastEventHeader = None
 ) -> Response:

@@ -157,7 +157,9 @@ def test_the_number_of_open_streams_is_limited(
     with http.stream("GET", path) as answer:
         lines = answer.iter_lines()
         assert next(lines).startswith("retry: ")
-        error(http.get(path), 503, "storage_unavailable")
+        refused = http.get(path)
+        assert error(refused, 503, "overloaded")["details"] == {"limit": 1}
+        assert int(refused.headers["retry-after"]) > 0
     wait_until(lambda: not [c for c in site.redis.client_list() if c["cmd"].startswith("xread")])
     http.post(f"/v1/jobs/{job_id}/cancel")
     wait_until(lambda: http.get(path).status_code == 200)  # the stream of the reader that disconnected is closed

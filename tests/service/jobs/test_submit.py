@@ -6,12 +6,12 @@ import socket
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import get_args
+from typing import Any, get_args
 
 import httpx2
 import pytest
 
-from core.errors import Cancelled, UndecodableVideo
+from core.errors import Cancelled, TrainingFailed, UndecodableVideo
 from core.records import JobKind
 from core.state import keys
 from core.state.queues import QUEUES
@@ -54,6 +54,29 @@ def test_a_failed_job_answers_with_its_error(http: httpx2.Client, site: Site, re
         found = error(http.post("/v1/classify", data={"labels": "a"}, files=FILE), 422, "undecodable_video")
     assert (found["message"], found["hint"]) == (failure.message, failure.hint)
     assert found["details"] == {"reason": "audio_only", "stream": 0}
+
+
+def test_a_failed_job_answers_alike_on_every_route_that_waits(
+    http: httpx2.Client, library: Library, redis_url: str
+) -> None:
+    library.dataset()
+    library.version("gym", 1)
+    requests: list[tuple[str, str, dict[str, Any]]] = [
+        (keys.INFERENCE, "/v1/classify", {"data": {"labels": "a"}, "files": FILE}),
+        (keys.INFERENCE, "/v1/embeddings", {"json": {"texts": ["a"]}}),
+        (keys.TRAINING, "/v1/training-jobs", {"json": {"name": "my-gym", "dataset": DATASET, "base": "lite"}}),
+        (keys.TRAINING, "/v1/evaluations", {"json": {"model": "gym", "dataset": DATASET}}),
+        (keys.DATASETS, "/v1/datasets", {"content": b"zip"}),
+        (keys.DATASETS, "/v1/models", {"files": {"file": ("k.pt", b"pt")}, "data": {"name": "k400"}}),
+    ]
+    failure = TrainingFailed("It failed.", hint="Try less.", step=3)
+    for queue, path, request in requests:
+        with answering(redis_url, lambda _: failure, queue):
+            answer = http.post(path, headers={"prefer": "wait=20"}, **request)
+        found = error(answer, 500, "training_failed")
+        assert (found["message"], found["hint"], found["details"]) == ("It failed.", "Try less.", {"step": 3}), path
+        job = http.get(answer.headers["location"]).json()
+        assert (job["state"], job["error"]["code"]) == ("failed", "training_failed"), path
 
 
 def test_respond_async_answers_with_the_job(http: httpx2.Client, worker: AnsweringWorker) -> None:

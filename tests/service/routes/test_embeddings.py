@@ -20,6 +20,18 @@ def test_texts(http: httpx2.Client, worker: AnsweringWorker) -> None:
         assert worker.job(answer.id).request["normalize"] is False
 
 
+def test_a_comma_is_part_of_a_text(http: httpx2.Client, worker: AnsweringWorker) -> None:
+    fields: list[tuple[dict[str, Any], list[str]]] = [
+        ({"texts": "a man, riding"}, ["a man, riding"]),
+        ({"texts": ["a man, riding", "{a brace", "b"]}, ["a man, riding", "{a brace", "b"]),
+        ({"texts": '["a man, riding", "b"]'}, ["a man, riding", "b"]),
+        ({"texts": ['["a, b"]', "c"]}, ["a, b", "c"]),
+    ]
+    for sent, meant in fields:
+        answer = Embeddings.model_validate(http.post("/v1/embeddings", data=sent).raise_for_status().json())
+        assert [e.text for e in answer.data] == meant
+
+
 def test_a_video(http: httpx2.Client, worker: AnsweringWorker) -> None:
     answer = http.post("/v1/embeddings", data={"views": "2x1", "frames": "4"}, files=FILE).json()
     assert answer["data"] == [{"object": "video", "text": None, "video_id": f"vid_{SHA}", "vector": [1.0]}]

@@ -95,7 +95,8 @@ def test_cancelling_a_queued_job_ends_it(http: httpx2.Client, site: Site, redis_
     assert (cancelled.status_code, cancelled.json()["state"]) == (202, "cancelled")
     assert cancelled.json()["error"]["code"] == "cancelled"
     assert site.redis.zcard(keys.waiting(keys.INFERENCE)) == 0
-    error(http.post(f"/v1/jobs/{job_id}/cancel"), 409, "conflict")
+    again = http.post(f"/v1/jobs/{job_id}/cancel")
+    assert (again.status_code, again.json()) == (202, cancelled.json())
     with answering(redis_url) as worker:  # its message is still in the queue and must not start it
         wait_until(lambda: worker.seen == [job_id])
     assert state(http, job_id) == "cancelled"
@@ -105,10 +106,19 @@ def test_cancelling_a_running_job_tells_its_worker(http: httpx2.Client, site: Si
     with answering(redis_url, lambda _: None) as worker:
         job_id = ask(http)
         wait_until(lambda: state(http, job_id) == "running")
-        assert http.post(f"/v1/jobs/{job_id}/cancel").status_code == 202
-        wait_until(lambda: worker.cancelled == [job_id])
+        for _ in range(2):
+            assert http.post(f"/v1/jobs/{job_id}/cancel").status_code == 202
+        wait_until(lambda: worker.cancelled[:1] == [job_id])
         assert site.redis.hget(keys.job(job_id), "cancel_requested") == "1"
         assert state(http, job_id) == "running"  # it ends when its worker ends it
+
+
+def test_a_job_that_has_ended_otherwise_cannot_be_cancelled(http: httpx2.Client, site: Site, redis_url: str) -> None:
+    with answering(redis_url) as worker:
+        job_id = ask(http)
+        wait_until(lambda: worker.seen and state(http, job_id) == "succeeded")
+    found = error(http.post(f"/v1/jobs/{job_id}/cancel"), 409, "conflict")
+    assert found["details"] == {"state": "succeeded"}
 
 
 def test_the_queue_has_a_limit(serve: Serve, redis_url: str) -> None:

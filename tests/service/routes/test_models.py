@@ -111,6 +111,13 @@ def test_versions_and_models_are_deleted(http: httpx2.Client, library: Library, 
     gym = http.get("/v1/models/gym").json()
     assert (gym["versions"], gym["aliases"]) == ([1, 3], {})
     error(http.delete("/v1/models/gym/versions/2"), 404, "unknown_model")
+    assert http.delete("/v1/models/gym:3").status_code == 204
+    assert http.get("/v1/models/gym").json()["versions"] == [1]
+    error(http.delete("/v1/models/gym:3"), 404, "unknown_model")
+    http.put("/v1/models/gym/aliases/production", json={"version": 1})
+    error(http.delete("/v1/models/gym@production"), 422, "invalid_request")
+    for malformed in ("gym:x", "gym:", "gym:1:1"):
+        error(http.delete(f"/v1/models/{malformed}"), 404, "unknown_model")
     assert http.delete("/v1/models/gym").status_code == 204
     error(http.delete("/v1/models/gym"), 404, "unknown_model")
     error(http.delete("/v1/models/lite"), 409, "conflict")
