@@ -66,9 +66,7 @@ class LabelSets:
         shown = rest[:limit]
         texts = await self._redis.hmget(keys.label_set(name), [str(number) for number in shown]) if shown else []
         return LabelSetPage(
-            data=[
-                LabelSet.model_validate_json(text, extra="ignore") for text in texts if text
-            ],  # None: it was deleted meanwhile
+            data=[_version(text) for text in texts if text],  # None: it was deleted meanwhile
             next=str(shown[-1]) if len(rest) > limit else None,
         )
 
@@ -114,9 +112,7 @@ class LabelSets:
                 await self._newest_script(keys=_newest_keys(name), args=[name], client=pipe)
             texts = cast(list[str | None], await pipe.execute())
         return LabelSetPage(
-            data=[
-                LabelSet.model_validate_json(text, extra="ignore") for text in texts if text
-            ],  # None: it was deleted meanwhile
+            data=[_version(text) for text in texts if text],  # None: it was deleted meanwhile
             next=names[limit - 1] if len(names) > limit else None,
         )
 
@@ -169,11 +165,11 @@ class LabelSets:
 
     async def _read(self, name: str, number: int) -> LabelSet | None:
         text = cast(str | None, await self._redis.hget(keys.label_set(name), str(number)))
-        return LabelSet.model_validate_json(text, extra="ignore") if text else None
+        return _version(text) if text else None
 
     async def _newest(self, name: str) -> LabelSet | None:
         text = cast(str | None, await self._newest_script(keys=_newest_keys(name), args=[name]))
-        return LabelSet.model_validate_json(text, extra="ignore") if text else None
+        return _version(text) if text else None
 
     async def _numbers(self, name: str) -> list[int]:
         """Numbers of the versions, the newest first. Empty if there is no such set."""
@@ -204,6 +200,11 @@ def etag(label_set: LabelSet) -> str:
 
 def _etag(number: int) -> str:
     return f'"{number}"'
+
+
+def _version(text: str) -> LabelSet:
+    """A newer gateway may have written fields that this one does not know."""
+    return LabelSet.model_validate_json(text, extra="ignore")
 
 
 def _newest_keys(name: str) -> list[str]:

@@ -73,7 +73,7 @@ class Exchange:
 
 
 class _HeadersSent(Exception):
-    """The answer to a HEAD request is complete. Its body is never made: it could be a large file or an endless stream."""
+    """The answer to a HEAD request is complete. Its body is not made: it could be a large file or an endless stream."""
 
 
 class _HeadExchange(Exchange):

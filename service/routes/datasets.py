@@ -9,8 +9,10 @@ from fastapi import APIRouter, Query, Request, Response
 
 from core.datasets import DatasetRequest
 from core.errors import (
+    Cancelled,
     Conflict,
     InvalidArchive,
+    InvalidDataset,
     InvalidRequest,
     QueueFull,
     RequestTooLarge,
@@ -22,6 +24,7 @@ from service.bodies import examples, reader
 from service.bodies.schemas import DatasetBody, DatasetPage, DatasetView, JobView
 from service.dependencies import ArchiveUploadDep, CursorQuery, GatewayDep, LimitQuery, NamePath, PreferencesDep
 from service.http.openapi import documented_errors, file_body
+from service.routes.jobs import WAITED
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
@@ -33,8 +36,17 @@ _MISSING = documented_errors(UnknownDataset, StorageUnavailable)
     name="create",
     status_code=202,
     response_model=JobView,
-    responses=documented_errors(
-        InvalidRequest, InvalidArchive, RequestTooLarge, UnsupportedMedia, Conflict, QueueFull, StorageUnavailable
+    responses=WAITED
+    | documented_errors(
+        InvalidDataset,
+        Cancelled,
+        InvalidRequest,
+        InvalidArchive,
+        RequestTooLarge,
+        UnsupportedMedia,
+        Conflict,
+        QueueFull,
+        StorageUnavailable,
     ),
     openapi_extra=file_body(DatasetBody, "archive", examples.DATASET_UPLOAD_EXAMPLE),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 
 from core.errors import (
+    Cancelled,
     Conflict,
     InvalidLabels,
     InvalidRequest,
@@ -12,6 +13,7 @@ from core.errors import (
     QueueFull,
     RequestTooLarge,
     StorageUnavailable,
+    TrainingFailed,
     UnknownDataset,
     UnknownModel,
     UnsupportedMedia,
@@ -24,6 +26,7 @@ from service.checks.training import check_evaluation
 from service.dependencies import GatewayDep, NamePath, PreferencesDep
 from service.http.downloads import FILE_RESPONSES, REPORT_RESPONSES, file_response
 from service.http.openapi import documented_errors, json_body
+from service.routes.jobs import WAITED
 
 router = APIRouter(prefix="/v1/evaluations", tags=["evaluations"])
 
@@ -35,7 +38,10 @@ _MISSING = documented_errors(NotFound, StorageUnavailable)
     name="create",
     status_code=202,
     response_model=JobView,
-    responses=documented_errors(
+    responses=WAITED
+    | documented_errors(
+        TrainingFailed,
+        Cancelled,
         InvalidRequest,
         InvalidLabels,
         UnknownDataset,

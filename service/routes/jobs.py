@@ -12,7 +12,7 @@ from core.records import Job, JobKind, JobState
 from service.bodies.schemas import JobPage, JobView
 from service.dependencies import CursorQuery, GatewayDep, LimitQuery, NamePath
 from service.gateway import Gateway
-from service.http.openapi import Responses, documented_errors
+from service.http.openapi import Responses, another_response, documented_errors
 from service.jobs.events import resume_after
 from service.jobs.repository import Filters
 
@@ -34,6 +34,9 @@ EVENT_RESPONSES: Final[Responses] = documented_errors(InvalidRequest, Overloaded
     },
     204: {"description": "The job has ended, and no event comes after that one."},
 }
+WAITED: Final[Responses] = another_response(200, JobView, "With `Prefer: wait=N`: the job, which has succeeded.")
+"""What a route that starts background work answers to a client that waits; a failed job is answered with its error."""
+
 _NO_BUFFER = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 
 from core.errors import (
+    Cancelled,
     Conflict,
     InvalidCheckpoint,
     InvalidRequest,
@@ -22,6 +23,7 @@ from service.bodies.schemas import AliasBody, ImportBody, JobView, ModelDetail, 
 from service.dependencies import CheckpointUploadDep, GatewayDep, NamePath, PreferencesDep, VersionNumber
 from service.http.downloads import FILE_RESPONSES, REPORT_RESPONSES, file_response
 from service.http.openapi import documented_errors, file_body, json_body
+from service.routes.jobs import WAITED
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
@@ -40,7 +42,9 @@ async def get_models(gateway: GatewayDep) -> ModelPage:
     name="import",
     status_code=202,
     response_model=JobView,
-    responses=documented_errors(
+    responses=WAITED
+    | documented_errors(
+        Cancelled,
         InvalidRequest,
         InvalidCheckpoint,
         UnknownModel,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 
 from core.errors import (
+    Cancelled,
     Conflict,
     InvalidDataset,
     InvalidRequest,
@@ -12,6 +13,7 @@ from core.errors import (
     QueueFull,
     RequestTooLarge,
     StorageUnavailable,
+    TrainingFailed,
     UnknownDataset,
     UnknownJob,
     UnknownModel,
@@ -24,7 +26,7 @@ from service.checks.training import check_training
 from service.dependencies import CursorQuery, GatewayDep, LimitQuery, NamePath, PreferencesDep
 from service.http.openapi import documented_errors, json_body
 from service.jobs.repository import Filters
-from service.routes.jobs import EVENT_RESPONSES, AfterQuery, LastEventHeader, cancel_and_view, event_stream
+from service.routes.jobs import EVENT_RESPONSES, WAITED, AfterQuery, LastEventHeader, cancel_and_view, event_stream
 
 router = APIRouter(prefix="/v1/training-jobs", tags=["training"])
 
@@ -36,7 +38,10 @@ _MISSING = documented_errors(UnknownJob, StorageUnavailable)
     name="create",
     status_code=202,
     response_model=JobView,
-    responses=documented_errors(
+    responses=WAITED
+    | documented_errors(
+        TrainingFailed,
+        Cancelled,
         InvalidRequest,
         InvalidTraining,
         InvalidDataset,
@@ -75,7 +80,7 @@ async def get_training_job(id: NamePath, gateway: GatewayDep) -> JobView:
     return await gateway.jobs.view(await gateway.jobs.get(id, "training"))
 
 
-@router.get("/{id}/events", name="events", response_class=Response, responses=documented_errors(UnknownJob) | EVENT_RESPONSES)
+@router.get("/{id}/events", name="events", response_class=Response, responses=_MISSING | EVENT_RESPONSES)
 async def follow_training_job(
     id: NamePath, gateway: GatewayDep, after: AfterQuery = None, last_event_id: LastEventHeader = None
 ) -> Response:
