@@ -202,7 +202,7 @@ def _etag(number: int) -> str:
     return f'"{number}"'
 
 
-def _version(text: str) -> LabelSet:
+def _version(text: str | bytes) -> LabelSet:
     """A newer gateway may have written fields that this one does not know."""
     return LabelSet.model_validate_json(text, extra="ignore")
 

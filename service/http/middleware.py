@@ -97,7 +97,7 @@ class RequestObserver:
         REQUEST_ID.set(_request_id(Headers(scope=scope)))
         method: str = scope["method"]
         # The server keeps its own scope, so that it knows that no body follows the headers.
-        scope = scope | {"method": "GET"} if method == "HEAD" else scope
+        scope = {**scope, "method": "GET"} if method == "HEAD" else scope
         exchange = (_HeadExchange if method == "HEAD" else Exchange)(scope, receive, send)
         started = time.perf_counter()
         try:
