@@ -52,6 +52,11 @@ class Job(Record):
     started_at: float | None = None
     finished_at: float | None = None
 
+    @property
+    def waited(self) -> float:
+        """Seconds from its creation to its last start."""
+        return self.started_at - self.created_at if self.started_at is not None else 0.0
+
 
 class Progress(Record):
     """Progress of a training job, in `GET /v1/jobs/{id}` and, once per step, in the event stream."""

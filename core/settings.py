@@ -77,6 +77,11 @@ class Settings(BaseSettings):
     decode_processes: int = Field(2, ge=1, description="Child processes of one worker that decode videos.")
     decode_deadline: float = Field(30.0, gt=0, description="Seconds after which the decoding of a video is stopped.")
     decode_memory: int = Field(4 * GIB, ge=256 << 20, description="Most memory for decoding one video, in bytes.")
+    lease_seconds: float = Field(
+        15.0,
+        ge=1,
+        description="Seconds without a heartbeat after which a worker counts as dead and its jobs go to another one.",
+    )
     metrics_port: int | None = Field(
         None,
         ge=1,

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from typing import cast
 
 from redis.asyncio import Redis
@@ -24,17 +23,19 @@ SWEEP_INTERVAL = 60.0  # seconds
 _BATCH = 500
 _ARCHIVES = archive_key("").rstrip("/")
 
-# KEYS: FINISHED, JOBS    ARGV: due, job key prefix, events suffix, id, id, …    → how many were deleted
+# KEYS: FINISHED, JOBS    ARGV: job ttl, prefix of job keys, id, id, …    → how many were deleted
 # One step, so that a run that is resumed at this moment is not deleted.
 _DELETE_JOBS = """
+local clock = redis.call('TIME')
+local due = clock[1] - ARGV[1]
 local deleted = 0
-for index = 4, #ARGV do
+for index = 3, #ARGV do
   local finished = redis.call('ZSCORE', KEYS[1], ARGV[index])
-  if finished and tonumber(finished) <= tonumber(ARGV[1]) then
+  if finished and tonumber(finished) <= due then
     local job = ARGV[2] .. ARGV[index]
     local held = redis.call('HGET', job, 'idempotency')
     if held then redis.call('DEL', held) end
-    redis.call('DEL', job, job .. ARGV[3])
+    redis.call('DEL', job, job .. ':events', job .. ':metrics')
     redis.call('ZREM', KEYS[1], ARGV[index])
     redis.call('ZREM', KEYS[2], ARGV[index])
     deleted = deleted + 1
@@ -76,11 +77,11 @@ class Sweeper:
     async def _sweep_jobs(self) -> int:
         swept = 0
         while True:
-            due = time.time() - self._job_ttl
+            due = (await self._redis.time())[0] - self._job_ttl
             ids = cast(list[str], await self._redis.zrangebyscore(keys.FINISHED, "-inf", due, start=0, num=_BATCH))
             if not ids:
                 return swept
-            args = [str(due), keys.job(""), keys.events("").removeprefix(keys.job("")), *ids]
+            args = [str(self._job_ttl), keys.job(""), *ids]
             swept += int(await self._delete_jobs(keys=[keys.FINISHED, keys.JOBS], args=args))
 
     async def _sweep_archives(self) -> int:

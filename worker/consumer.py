@@ -22,7 +22,7 @@ from core.errors import VireoError
 from core.processes import use_safe_path
 from core.settings import Settings, get_settings
 from core.state import keys
-from core.state.queues import TASKS, celery_app
+from core.state.queues import TASKS, celery_app, send_job
 from core.storage import Store
 from core.store_identity import store_id
 from worker.jobs.attempt import Handler, run_job
@@ -99,7 +99,7 @@ def main() -> None:
         export_metrics(settings.metrics_port, settings.host)
     client = connect(settings.jobs_redis, decode=True)
     running = RunningJobs()
-    book = JobBook(client, queue)
+    book = JobBook(client, queue, settings.lease_seconds)
     heartbeat = Heartbeat(client, book, running)
     heartbeat.update(detail="importing torch" if queue == keys.INFERENCE else "starting")
     heartbeat.start()
@@ -124,15 +124,13 @@ def serve(settings: Settings, book: JobBook, running: RunningJobs, heartbeat: He
         app = celery_app(settings)
         handlers = role.handlers
 
-        # A question is acknowledged when it is answered. A run of hours is acknowledged when it starts: its lease
-        # protects it from then on.
-        @app.task(name=TASKS[book.queue], acks_late=book.queue == keys.INFERENCE)
+        @app.task(name=TASKS[book.queue])
         def work(job_id: str) -> None:
             if run_job(handlers, book, running, job_id):
                 send(job_id)
 
-        def send(job_id: str) -> object:
-            return app.send_task(TASKS[book.queue], [job_id], queue=book.queue)
+        def send(job_id: str) -> None:
+            send_job(app, job_id, book.queue)
 
         start_thread("cancellations", running.listen, connect(settings.jobs_redis, decode=True), stopped)
         start_thread("store", announce_store, settings, heartbeat, stopped)

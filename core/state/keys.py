@@ -26,7 +26,13 @@ def job(job_id: str) -> str:
 
 
 def events(job_id: str) -> str:
+    """Stream of what happens to the job. It is trimmed to its last 20,000 entries."""
     return f"vireo:job:{job_id}:events"
+
+
+def metrics(job_id: str) -> str:
+    """List of a run's metrics as JSON. It is not trimmed."""
+    return f"vireo:job:{job_id}:metrics"
 
 
 def waiting(queue: str) -> str:
@@ -37,6 +43,11 @@ def waiting(queue: str) -> str:
 def running(queue: str) -> str:
     """Zset: job id -> the time its lease ends. The worker's heartbeat renews it."""
     return f"vireo:queue:{queue}:running"
+
+
+def resend(queue: str) -> str:
+    """Zset: id of a waiting job -> the time after which its message counts as lost."""
+    return f"vireo:queue:{queue}:resend"
 
 
 def idempotency(key_digest: str) -> str:

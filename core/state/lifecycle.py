@@ -1,18 +1,27 @@
 """The life cycle of a job in Redis, as atomic steps that the gateway (async) and the workers (sync) both take.
 
     queued ──start──▶ running ──finish──▶ succeeded | failed | cancelled ──resume──▶ queued (training only)
-       │                 │ lease expired (its worker died)
-       │                 └──requeue──▶ queued
-       └──cancel──▶ cancelled            (the worker of a running job hears of it on CANCEL_CHANNEL and finishes it)
+       │                 │ released by its worker, or its lease expired
+       │                 └──▶ queued, or cancelled if a cancel is pending, or failed after MAX_ATTEMPTS
+       └──cancel──▶ cancelled            (the worker of a running job is told, and finishes the job)
 
-Every step is one Lua script, so two workers, a reaper and a user who cancels can act on one job at the same time. A
-step that comes too late returns 0 and changes nothing. A job is a Redis hash; values that are objects are JSON.
+Every step is one Lua script of `core.state.steps`, so workers, reapers and a user who cancels can act on one job at the
+same time. `core.state.transitions` says what each step does in each state. Three rules hold for all steps:
+
+- A step that an attempt takes carries the attempt. It changes nothing if the job belongs to another attempt.
+- A step can be repeated, because a client repeats a command whose reply was lost. The repetition changes nothing,
+  except that a repeated report is in the stream twice.
+- Times come from the clock of Redis. No host's clock decides anything.
+
+A job is a Redis hash; values that are objects are JSON.
 """
 
 from __future__ import annotations
 
 import json
-from typing import Any, Final
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import Any, Final, NamedTuple
 
 from core.records import Job
 from core.state import keys
@@ -20,137 +29,40 @@ from core.state import keys
 LEASE_SECONDS: Final = 15.0
 """A running job whose worker has sent no heartbeat for this long is given to another worker."""
 
-MAX_ATTEMPTS: Final = 3
-"""A job whose worker died this many times fails instead of starting again, because it may be the cause. The field
-`stuck` counts the starts. A training run that has saved a checkpoint counts anew."""
+RESEND_SECONDS: Final = 20.0
+"""A waiting job without a message in the broker gets a new one after this time. Each new one doubles the time."""
+
+LONGEST_RESEND_SECONDS: Final = 600.0
+
+_MOST_RESENT = 100  # jobs that one RESEND looks at
 
 _JSON_FIELDS = ("request", "result", "error", "progress")
 
 SUMMARY_FIELDS: Final = tuple(name for name in Job.model_fields if name not in ("request", "result"))
 """The fields of a job in a list."""
 
-# KEYS: job, waiting, running, JOBS[, idempotency]    ARGV: id, now, limit, field, value, field, value, …
-# → 1 created, 0 the queue is full, or the id of the job that the idempotency key stands for already
-CREATE = """
-if KEYS[5] then
-  local held = redis.call('GET', KEYS[5])
-  if held then return held end
-end
-if redis.call('ZCARD', KEYS[2]) + redis.call('ZCARD', KEYS[3]) >= tonumber(ARGV[3]) then return 0 end
-redis.call('HSET', KEYS[1], unpack(ARGV, 4))
-redis.call('ZADD', KEYS[2], ARGV[2], ARGV[1])
-redis.call('ZADD', KEYS[4], ARGV[2], ARGV[1])
-if KEYS[5] then
-  redis.call('SET', KEYS[5], ARGV[1])
-  redis.call('HSET', KEYS[1], 'idempotency', KEYS[5])
-end
-return 1
-"""
 
-# KEYS: job, waiting, running, events    ARGV: id, now, lease end    → attempts so far, or 0
-START = """
-local state = redis.call('HGET', KEYS[1], 'state')
-local lease = redis.call('ZSCORE', KEYS[3], ARGV[1])
-local orphaned = state == 'running' and (not lease or tonumber(lease) < tonumber(ARGV[2]))
-if state ~= 'queued' and not orphaned then return 0 end
-redis.call('HSET', KEYS[1], 'state', 'running', 'started_at', ARGV[2])
-redis.call('ZREM', KEYS[2], ARGV[1])
-redis.call('ZADD', KEYS[3], ARGV[3], ARGV[1])
-redis.call('XADD', KEYS[4], 'MAXLEN', '~', 20000, '*', 'event', 'state', 'data', '"running"')
-redis.call('HINCRBY', KEYS[1], 'stuck', 1)
-return redis.call('HINCRBY', KEYS[1], 'attempts', 1)
-"""
+class Attempt(NamedTuple):
+    """One start of a job. No other start has the same `holder`."""
 
-# KEYS: job, events    ARGV: attempt, event, JSON data, progress as JSON or '', 1 if a checkpoint was saved
-# → 1, or 0 if the job no longer belongs to this attempt: another worker has it, or it has ended.
-REPORT = """
-if redis.call('HGET', KEYS[1], 'state') ~= 'running' then return 0 end
-if redis.call('HGET', KEYS[1], 'attempts') ~= ARGV[1] then return 0 end
-if ARGV[4] ~= '' then redis.call('HSET', KEYS[1], 'progress', ARGV[4]) end
-if ARGV[5] == '1' then redis.call('HSET', KEYS[1], 'stuck', 0) end
-redis.call('XADD', KEYS[2], 'MAXLEN', '~', 20000, '*', 'event', ARGV[2], 'data', ARGV[3])
-return 1
-"""
+    job_id: str
+    number: int
+    """1 for the first start of the job."""
+    holder: str
 
-# KEYS: job, waiting, events, FINISHED    ARGV: id, now    → the state that the job was in, or false
-RESUME = """
-local state = redis.call('HGET', KEYS[1], 'state')
-if state == 'cancelled' or state == 'failed' then
-  redis.call('HSET', KEYS[1], 'state', 'queued', 'stuck', 0)
-  redis.call('HDEL', KEYS[1], 'finished_at', 'error', 'cancel_requested')
-  redis.call('ZREM', KEYS[4], ARGV[1])
-  redis.call('ZADD', KEYS[2], ARGV[2], ARGV[1])
-  redis.call('XADD', KEYS[3], 'MAXLEN', '~', 20000, '*', 'event', 'state', 'data', '"queued"')
-end
-return state
-"""
 
-# KEYS: job, waiting, running, events    ARGV: id, attempt, 1 to count its starts anew
-# → 1 if the job belonged to this attempt and now waits again
-RELEASE = """
-if redis.call('HGET', KEYS[1], 'state') ~= 'running' then return 0 end
-if redis.call('HGET', KEYS[1], 'attempts') ~= ARGV[2] then return 0 end
-redis.call('HSET', KEYS[1], 'state', 'queued')
-if ARGV[3] == '1' then redis.call('HSET', KEYS[1], 'stuck', 0) end
-redis.call('ZREM', KEYS[3], ARGV[1])
-redis.call('ZADD', KEYS[2], redis.call('HGET', KEYS[1], 'created_at'), ARGV[1])
-redis.call('XADD', KEYS[4], 'MAXLEN', '~', 20000, '*', 'event', 'state', 'data', '"queued"')
-return 1
-"""
+class Standing(IntEnum):
+    """What a step of a running attempt learns about its job."""
 
-# KEYS: job, hash of versions    ARGV: model name, highest version seen in the store
-# → the version that this job publishes: the same each time the job is started.
-CLAIM_VERSION = """
-local held = redis.call('HGET', KEYS[1], 'version')
-if held then return tonumber(held) end
-local last = tonumber(redis.call('HGET', KEYS[2], ARGV[1]) or '0')
-local version = math.max(last, tonumber(ARGV[2])) + 1
-redis.call('HSET', KEYS[2], ARGV[1], version)
-redis.call('HSET', KEYS[1], 'version', version)
-return version
-"""
+    SUPERSEDED = 0
+    """The job belongs to another attempt, or has ended. The step changed nothing."""
+    HELD = 1
+    CANCEL_PENDING = 2
+    """The job belongs to the attempt, and a user wants it to stop."""
 
-# KEYS: job, waiting, running, events, FINISHED    ARGV: id, now, state, field, JSON value, channel
-FINISH = """
-local state = redis.call('HGET', KEYS[1], 'state')
-if state ~= 'queued' and state ~= 'running' then return 0 end
-redis.call('HSET', KEYS[1], 'state', ARGV[3], 'finished_at', ARGV[2], ARGV[4], ARGV[5])
-redis.call('ZREM', KEYS[2], ARGV[1])
-redis.call('ZREM', KEYS[3], ARGV[1])
-redis.call('ZADD', KEYS[5], ARGV[2], ARGV[1])
-redis.call('XADD', KEYS[4], 'MAXLEN', '~', 20000, '*', 'event', 'state', 'data', '"' .. ARGV[3] .. '"')
-redis.call('PUBLISH', ARGV[6], ARGV[1])
-return 1
-"""
 
-# KEYS: job, waiting, running, events, FINISHED    ARGV: id, now, error as JSON, done channel, cancel channel
-# → the state that the job was in, or false. A queued job ends here; the worker of a running job is told.
-CANCEL = """
-local state = redis.call('HGET', KEYS[1], 'state')
-if state == 'queued' then
-  redis.call('HSET', KEYS[1], 'state', 'cancelled', 'finished_at', ARGV[2], 'error', ARGV[3])
-  redis.call('ZREM', KEYS[2], ARGV[1])
-  redis.call('ZADD', KEYS[5], ARGV[2], ARGV[1])
-  redis.call('XADD', KEYS[4], 'MAXLEN', '~', 20000, '*', 'event', 'state', 'data', '"cancelled"')
-  redis.call('PUBLISH', ARGV[4], ARGV[1])
-elseif state == 'running' then
-  redis.call('HSET', KEYS[1], 'cancel_requested', '1')
-  redis.call('PUBLISH', ARGV[5], ARGV[1])
-end
-return state
-"""
-
-# KEYS: job, waiting, running, events    ARGV: id, now    → 1 if its lease had expired and it now waits again
-REQUEUE = """
-local lease = redis.call('ZSCORE', KEYS[3], ARGV[1])
-if redis.call('HGET', KEYS[1], 'state') ~= 'running' then redis.call('ZREM', KEYS[3], ARGV[1]) return 0 end
-if lease and tonumber(lease) >= tonumber(ARGV[2]) then return 0 end
-redis.call('HSET', KEYS[1], 'state', 'queued')
-redis.call('ZREM', KEYS[3], ARGV[1])
-redis.call('ZADD', KEYS[2], redis.call('HGET', KEYS[1], 'created_at'), ARGV[1])
-redis.call('XADD', KEYS[4], 'MAXLEN', '~', 20000, '*', 'event', 'state', 'data', '"queued"')
-return 1
-"""
+Arguments = tuple[list[str], list[str]]
+"""The KEYS and the ARGV of a script."""
 
 
 def job_to_fields(job: Job) -> dict[str, str]:
@@ -168,53 +80,48 @@ def job_from_fields(fields: dict[str, str]) -> Job:
     return Job.model_validate(values)
 
 
-def create_args(job: Job, queue: str, limit: int, idempotency_key: str | None = None) -> tuple[list[str], list[str]]:
+def create_args(job: Job, queue: str, limit: int, idempotency_key: str | None = None) -> Arguments:
     """`idempotency_key`: the Redis key that stores the job's id for repeats of the same request."""
     fields = [part for pair in job_to_fields(job).items() for part in pair]
-    return (
-        [keys.job(job.id), keys.waiting(queue), keys.running(queue), keys.JOBS, *filter(None, [idempotency_key])],
-        [job.id, str(job.created_at), str(limit), *fields],
-    )
+    script_keys = [*_job_keys(job.id, queue), keys.JOBS, *filter(None, [idempotency_key])]
+    return script_keys, [job.id, str(limit), str(RESEND_SECONDS), *fields]
 
 
-def start_args(job_id: str, queue: str, now: float) -> tuple[list[str], list[str]]:
-    return (
-        [keys.job(job_id), keys.waiting(queue), keys.running(queue), keys.events(job_id)],
-        [job_id, str(now), str(now + LEASE_SECONDS)],
-    )
+def withdraw_args(job_id: str, queue: str, error: dict[str, Any]) -> Arguments:
+    return _job_keys(job_id, queue), [job_id, json.dumps(error)]
 
 
-def finish_args(
-    job_id: str, queue: str, now: float, state: str, field: str, value: dict[str, Any]
-) -> tuple[list[str], list[str]]:
-    return (
-        [keys.job(job_id), keys.waiting(queue), keys.running(queue), keys.events(job_id), keys.FINISHED],
-        [job_id, str(now), state, field, json.dumps(value), keys.DONE_CHANNEL],
-    )
+def start_args(job_id: str, queue: str, holder: str, lease: float = LEASE_SECONDS) -> Arguments:
+    return _job_keys(job_id, queue), [job_id, holder, str(lease)]
 
 
-def cancel_args(job_id: str, queue: str, now: float, error: dict[str, Any]) -> tuple[list[str], list[str]]:
-    return (
-        [keys.job(job_id), keys.waiting(queue), keys.running(queue), keys.events(job_id), keys.FINISHED],
-        [job_id, str(now), json.dumps(error), keys.DONE_CHANNEL, keys.CANCEL_CHANNEL],
-    )
+def renew_args(attempts: Sequence[Attempt], queue: str, lease: float = LEASE_SECONDS) -> Arguments:
+    script_keys = [keys.running(queue), *(keys.job(attempt.job_id) for attempt in attempts)]
+    return script_keys, [str(lease), *(str(part) for attempt in attempts for part in attempt)]
+
+
+def finish_args(attempt: Attempt, queue: str, state: str, field: str, value: dict[str, Any]) -> Arguments:
+    return _job_keys(attempt.job_id, queue), [*map(str, attempt), state, field, json.dumps(value)]
+
+
+def cancel_args(job_id: str, queue: str, error: dict[str, Any]) -> Arguments:
+    return _job_keys(job_id, queue), [job_id, json.dumps(error)]
 
 
 def report_args(
-    job_id: str,
-    attempt: int,
+    attempt: Attempt,
+    queue: str,
     event: str,
     data: Any,
     progress: dict[str, Any] | None = None,
     *,
     checkpoint_saved: bool = False,
-) -> tuple[list[str], list[str]]:
-    """`attempt`: what START returned, so that a worker that was taken for dead cannot report for its successor.
-    `checkpoint_saved`: a checkpoint was saved, from which another worker can continue."""
+) -> Arguments:
+    """`checkpoint_saved`: a checkpoint was saved, from which another worker can continue."""
     return (
-        [keys.job(job_id), keys.events(job_id)],
+        _job_keys(attempt.job_id, queue),
         [
-            str(attempt),
+            *map(str, attempt),
             event,
             json.dumps(data),
             json.dumps(progress) if progress else "",
@@ -223,21 +130,40 @@ def report_args(
     )
 
 
-def release_args(job_id: str, queue: str, attempt: int, *, reset_attempts: bool) -> tuple[list[str], list[str]]:
-    """`reset_attempts`: the worker puts the job back for its own reasons, so no earlier attempt counts as a failure."""
+def release_args(attempt: Attempt, queue: str, *, counts_as_failure: bool) -> Arguments:
     return (
-        [keys.job(job_id), keys.waiting(queue), keys.running(queue), keys.events(job_id)],
-        [job_id, str(attempt), "1" if reset_attempts else "0"],
+        _job_keys(attempt.job_id, queue),
+        [*map(str, attempt), "0" if counts_as_failure else "1", str(RESEND_SECONDS)],
     )
 
 
-def resume_args(job_id: str, queue: str, now: float) -> tuple[list[str], list[str]]:
-    return [keys.job(job_id), keys.waiting(queue), keys.events(job_id), keys.FINISHED], [job_id, str(now)]
+def expire_args(job_id: str, queue: str) -> Arguments:
+    return _job_keys(job_id, queue), [job_id]
 
 
-def claim_version_args(job_id: str, name: str, highest: int) -> tuple[list[str], list[str]]:
-    return [keys.job(job_id), keys.model_versions()], [name, str(highest)]
+def resume_args(job_id: str, queue: str) -> Arguments:
+    return _job_keys(job_id, queue), [job_id, str(RESEND_SECONDS)]
 
 
-def requeue_args(job_id: str, queue: str, now: float) -> tuple[list[str], list[str]]:
-    return [keys.job(job_id), keys.waiting(queue), keys.running(queue), keys.events(job_id)], [job_id, str(now)]
+def claim_version_args(attempt: Attempt, queue: str, name: str, highest: int) -> Arguments:
+    return [*_job_keys(attempt.job_id, queue), keys.model_versions()], [*map(str, attempt), name, str(highest)]
+
+
+def resend_args(queue: str) -> Arguments:
+    return (
+        [keys.waiting(queue), keys.resend(queue), queue],
+        [keys.job(""), str(RESEND_SECONDS), str(LONGEST_RESEND_SECONDS), str(_MOST_RESENT)],
+    )
+
+
+def _job_keys(job_id: str, queue: str) -> list[str]:
+    """The keys that every step of one job gets first."""
+    return [
+        keys.job(job_id),
+        keys.waiting(queue),
+        keys.running(queue),
+        keys.resend(queue),
+        keys.events(job_id),
+        keys.metrics(job_id),
+        keys.FINISHED,
+    ]

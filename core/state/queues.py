@@ -1,10 +1,13 @@
 """The queues of the job kinds, and the Celery application that both ends of a queue use.
 
 A message holds only a job id; the request is in the job's record. A message may be lost or delivered twice without
-harm: `START` in `core.state.lifecycle` lets exactly one worker start the job, and the reaper resends unstarted jobs.
+harm: `START` in `core.state.steps` lets exactly one worker start the job, and the reaper resends unstarted jobs. Celery
+therefore acknowledges each message when a worker takes it. From then on the lease of the job protects it.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 from celery import Celery
 
@@ -40,16 +43,18 @@ def celery_app(settings: Settings) -> Celery:
     app.conf.update(
         task_default_queue=keys.INFERENCE,
         task_ignore_result=True,  # results are in the job record
-        task_acks_late=True,
         task_serializer="json",
         accept_content=["json"],
-        worker_prefetch_multiplier=1,
+        worker_disable_prefetch=True,  # a message waits in the queue, where any worker can take it
         worker_hijack_root_logger=False,
         worker_enable_remote_control=False,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
-        # Longer than any inference. A worker's death is noticed much earlier, when its lease expires. The tasks of the
-        # other queues acknowledge when they start; a message that is delivered again finds its job started.
-        broker_transport_options={"visibility_timeout": 600, "socket_keepalive": True},
+        broker_transport_options={"socket_keepalive": True},
     )
     return app
+
+
+def send_job(app: Celery, job_id: str, queue: str, **options: Any) -> None:
+    """Put a job on its queue. The message has the job's id, so that `RESEND` in `core.state.steps` recognises it."""
+    app.send_task(TASKS[queue], [job_id], task_id=job_id, queue=queue, ignore_result=True, **options)

@@ -62,18 +62,23 @@ class Events:
         return self._text(job_id, after)
 
     async def metrics(self, job_id: str) -> list[dict[str, Any]]:
-        """The data of all `metric` events so far. An epoch that ran again after a worker's death counts once."""
-        found: dict[tuple[Any, ...], dict[str, Any]] = {}
+        """All metrics of a run so far. An epoch that ran again after a worker's death counts once."""
+        texts = cast(list[str], await self._redis.lrange(keys.metrics(job_id), 0, -1))
+        if not await self._redis.hexists(keys.job(job_id), "metrics"):
+            texts = await self._metrics_of_stream(job_id) + texts
+        metrics = [json.loads(text) for text in texts]
+        return list({tuple(map(metric.get, ("split", "epoch", "step"))): metric for metric in metrics}.values())
+
+    async def _metrics_of_stream(self, job_id: str) -> list[str]:
+        """The metrics of a run that an earlier version started: it kept them among the other events."""
+        found: list[str] = []
         after = _START
         while entries := cast(
             list[StreamEntry], await self._redis.xrange(keys.events(job_id), min=f"({after}", count=_BATCH)
         ):
-            for _, fields in entries:
-                if fields["event"] == "metric":
-                    metric = json.loads(fields["data"])
-                    found[tuple(metric.get(name) for name in ("split", "epoch", "step"))] = metric
+            found += [fields["data"] for _, fields in entries if fields["event"] == "metric"]
             after = entries[-1][0]
-        return list(found.values())
+        return found
 
     async def _text(self, job_id: str, after: str | None) -> AsyncIterator[bytes]:
         self.readers += 1

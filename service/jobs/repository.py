@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 
 from core.errors import Cancelled, Conflict, InvalidRequest, QueueFull, StorageUnavailable, UnknownJob
 from core.records import Job, JobKind, JobState, new_job_id, subject_of
-from core.state import keys, lifecycle
+from core.state import keys, lifecycle, steps
 from core.state.queues import QUEUES
 from service.bodies.schemas import JobPage, JobView
 from service.bodies.validation import similar_names
@@ -45,10 +45,10 @@ class Jobs:
         self._sender = sender
         self._workers = workers
         self._limit = limit
-        self._create = redis.register_script(lifecycle.CREATE)
-        self._finish = redis.register_script(lifecycle.FINISH)
-        self._cancel = redis.register_script(lifecycle.CANCEL)
-        self._resume = redis.register_script(lifecycle.RESUME)
+        self._create = redis.register_script(steps.CREATE)
+        self._withdraw = redis.register_script(steps.WITHDRAW)
+        self._cancel = redis.register_script(steps.CANCEL)
+        self._resume = redis.register_script(steps.RESUME)
 
     async def create(
         self, kind: JobKind, request: BaseModel, key: str | None = None, as_requested: BaseModel | None = None
@@ -63,11 +63,12 @@ class Jobs:
         script_keys, args = lifecycle.create_args(job, QUEUES[kind], self._limit, key and idempotency_key(key))
         digest = _digest(kind, as_requested or request)
         outcome = await self._create(keys=script_keys, args=[*args, _REQUEST_DIGEST, digest] if key else args)
-        if outcome == 0:
-            raise _queue_full(self._limit)
-        if outcome == 1:
-            return job, True
-        earlier = await self.get(outcome)
+        match outcome:
+            case ["full"]:
+                raise _queue_full(self._limit)
+            case ["created", created_at]:
+                return job.model_copy(update={"created_at": float(created_at)}), True
+        earlier = await self.get(outcome[1])
         if await self._redis.hget(keys.job(earlier.id), _REQUEST_DIGEST) != digest:
             raise Conflict(
                 "This Idempotency-Key was already used for another request.", hint="Use a new key.", job=earlier.id
@@ -80,14 +81,16 @@ class Jobs:
             await self._sender.send(job)
         except StorageUnavailable as error:
             with contextlib.suppress(RedisError):  # without Redis, the reaper finds the job once Redis is back
-                await self.fail(job, error)
+                if not await self._withdraw_job(job, error):
+                    return  # a worker has started the job, so the message was sent
                 if key:
                     await self._redis.delete(idempotency_key(key))
             raise
 
-    async def fail(self, job: Job, error: StorageUnavailable) -> None:
-        args = lifecycle.finish_args(job.id, QUEUES[job.kind], time.time(), JobState.FAILED, "error", error.to_dict())
-        await self._finish(keys=args[0], args=args[1])
+    async def _withdraw_job(self, job: Job, error: StorageUnavailable) -> bool:
+        """Fail a job that no worker has started. Returns False if one has."""
+        script_keys, args = lifecycle.withdraw_args(job.id, QUEUES[job.kind], error.to_dict())
+        return bool(await self._withdraw(keys=script_keys, args=args))
 
     async def is_known(self, key: str | None) -> bool:
         return key is not None and bool(await self._redis.exists(idempotency_key(key)))
@@ -126,7 +129,7 @@ class Jobs:
     async def cancel(self, job: Job) -> str | None:
         """The state that the job was in: queued (it has ended now), running (its worker is told), or a final state."""
         error = Cancelled("The job was cancelled before it started.").to_dict()
-        script_keys, args = lifecycle.cancel_args(job.id, QUEUES[job.kind], time.time(), error)
+        script_keys, args = lifecycle.cancel_args(job.id, QUEUES[job.kind], error)
         state: str | None = await self._cancel(keys=script_keys, args=args)
         return state
 
@@ -135,7 +138,7 @@ class Jobs:
 
         Raises: Conflict for a run in another state, UnknownJob, StorageUnavailable.
         """
-        script_keys, args = lifecycle.resume_args(job.id, QUEUES[job.kind], time.time())
+        script_keys, args = lifecycle.resume_args(job.id, QUEUES[job.kind])
         state = await self._resume(keys=script_keys, args=args)
         resumed = await self.get(job.id)
         if state not in (JobState.CANCELLED, JobState.FAILED):

@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 from core.errors import StorageUnavailable
 from core.records import Job
 from core.settings import Settings
-from core.state.queues import QUEUES, TASKS, celery_app
+from core.state.queues import QUEUES, celery_app, send_job
 
 _RETRY = {"max_retries": 1, "interval_start": 0.0, "interval_step": 0.1, "interval_max": 0.1}
 """One more attempt: a connection that a restart of Redis closed is noticed only when it is used."""
@@ -38,7 +38,4 @@ class Sender:
         self._app.close()
 
     def _publish(self, job: Job) -> None:
-        queue = QUEUES[job.kind]
-        self._app.send_task(
-            TASKS[queue], args=[job.id], queue=queue, retry=True, retry_policy=_RETRY, ignore_result=True
-        )
+        send_job(self._app, job.id, QUEUES[job.kind], retry=True, retry_policy=_RETRY)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -60,11 +59,14 @@ async def queue_snapshot(redis: Redis, workers: Workers) -> QueueSnapshot:
 async def queue_views(redis: Redis, workers: Sequence[WorkerInfo]) -> dict[str, QueueView]:
     """Every queue by name: its waiting and running jobs and its workers."""
     async with redis.pipeline(transaction=False) as pipe:
+        pipe.time()
         for name in TASKS:
             pipe.zrange(keys.waiting(name), 0, 0, withscores=True)
             pipe.zcard(keys.waiting(name))
             pipe.zcard(keys.running(name))
-        answers = iter(await pipe.execute())
+        (seconds, microseconds), *counts = await pipe.execute()
+    now = seconds + microseconds / 1e6  # the clock that the times in the queues come from
+    answers = iter(counts)
     found = {}
     for name in TASKS:
         oldest, waiting, running = next(answers), next(answers), next(answers)
@@ -72,7 +74,7 @@ async def queue_views(redis: Redis, workers: Sequence[WorkerInfo]) -> dict[str, 
         found[name] = QueueView(
             depth=waiting,
             running=running,
-            age_seconds=max(0.0, time.time() - oldest[0][1]) if oldest else 0.0,
+            age_seconds=max(0.0, now - oldest[0][1]) if oldest else 0.0,
             workers={state: states[state] for state in ("starting", "ready", "failed")},
         )
     return found

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -29,7 +30,8 @@ from core.records import (
     WorkerInfo,
     video_id,
 )
-from core.state import keys, lifecycle
+from core.state import keys, lifecycle, steps
+from core.state.lifecycle import Attempt, Standing
 
 Answer = Callable[[Job], "dict[str, Any] | VireoError | None"]
 """What the double does with a job: returns its result or its error, or None to leave it running."""
@@ -74,7 +76,7 @@ class AnsweringWorker:
         self._id = f"{queue}-1" if queue != keys.INFERENCE else "w1"
         self.seen: list[str] = []
         self.cancelled: list[str] = []
-        self._redis = redis.Redis.from_url(url, decode_responses=True)
+        self.redis = redis.Redis.from_url(url, decode_responses=True)
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="answering worker")
 
@@ -100,23 +102,28 @@ class AnsweringWorker:
             started_at=now,
             seen_at=now,
         )
-        self._redis.set(keys.worker(self._id), info.model_dump_json())
-        self._redis.zadd(keys.WORKERS, {self._id: now + 60})
+        self.redis.set(keys.worker(self._id), info.model_dump_json())
+        self.redis.zadd(keys.WORKERS, {self._id: now + 60})
 
     def finish(self, job_id: str, outcome: dict[str, Any] | VireoError) -> bool:
         failed = isinstance(outcome, VireoError)
         value = outcome.to_dict() if isinstance(outcome, VireoError) else outcome
         state, field = ("failed", "error") if failed else ("succeeded", "result")
-        script_keys, args = lifecycle.finish_args(job_id, self.queue, time.time(), state, field, value)
-        return bool(self._redis.register_script(lifecycle.FINISH)(keys=script_keys, args=args))
+        script_keys, args = lifecycle.finish_args(self._attempt(job_id), self.queue, state, field, value)
+        return bool(self.redis.register_script(steps.FINISH)(keys=script_keys, args=args))
 
     def report(self, job_id: str, event: str, data: Any, progress: dict[str, Any] | None = None) -> bool:
-        attempt = self._redis.hget(keys.job(job_id), "attempts")
-        script_keys, args = lifecycle.report_args(job_id, int(cast(str, attempt)), event, data, progress)
-        return bool(self._redis.register_script(lifecycle.REPORT)(keys=script_keys, args=args))
+        script_keys, args = lifecycle.report_args(self._attempt(job_id), self.queue, event, data, progress)
+        standing = Standing(self.redis.register_script(steps.REPORT)(keys=script_keys, args=args))
+        return standing is not Standing.SUPERSEDED
+
+    def _attempt(self, job_id: str) -> Attempt:
+        """The attempt that the job belongs to."""
+        number, holder = self.redis.hmget(keys.job(job_id), "attempts", "holder")
+        return Attempt(job_id, int(number or 0), str(holder))
 
     def job(self, job_id: str) -> Job:
-        return lifecycle.job_from_fields(cast(dict[str, str], self._redis.hgetall(keys.job(job_id))))
+        return lifecycle.job_from_fields(cast(dict[str, str], self.redis.hgetall(keys.job(job_id))))
 
     def start(self) -> None:
         self.announce()
@@ -125,16 +132,16 @@ class AnsweringWorker:
     def stop(self) -> None:
         self._stopped.set()
         self._thread.join(10)
-        self._redis.close()
+        self.redis.close()
 
     def _run(self) -> None:
-        channel = self._redis.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
+        channel = self.redis.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
         channel.subscribe(keys.CANCEL_CHANNEL)
         while not self._stopped.is_set():
             try:
                 if told := channel.get_message():
                     self.cancelled.append(told["data"])
-                if message := self._redis.brpop([self.queue], timeout=0.05):
+                if message := self.redis.brpop([self.queue], timeout=0.05):
                     self._take(json.loads(message[1]))
             except redis.ConnectionError:
                 time.sleep(0.05)
@@ -143,8 +150,8 @@ class AnsweringWorker:
     def _take(self, message: dict[str, Any]) -> None:
         (job_id,), _, _ = json.loads(base64.b64decode(message["body"]))
         self.seen.append(job_id)
-        script_keys, args = lifecycle.start_args(job_id, self.queue, time.time())
-        if self._redis.register_script(lifecycle.START)(keys=script_keys, args=args):
+        script_keys, args = lifecycle.start_args(job_id, self.queue, secrets.token_hex(8))
+        if self.redis.register_script(steps.START)(keys=script_keys, args=args):
             outcome = self.answer(self.job(job_id))
             if outcome is not None:
                 self.finish(job_id, outcome)

@@ -21,12 +21,13 @@ def test_finished_jobs_are_deleted_with_their_events_and_keys(site: Site, redis_
         old = http.post("/v1/classify", data={"labels": "a"}, files=FILE, headers={"idempotency-key": "k"}).json()["id"]
         new = http.post("/v1/classify", data={"labels": "b"}, files=FILE).json()["id"]
         site.redis.zadd(keys.FINISHED, {old: time.time() - 100})
+        site.redis.rpush(keys.metrics(old), "{}")
         gateway = site.gateway
         site.run(Sweeper(gateway.redis, gateway.store, gateway.videos, gateway.jobs, job_ttl=60).sweep())
         assert http.get(f"/v1/jobs/{old}").status_code == 404
         assert http.get(f"/v1/jobs/{new}").status_code == 200
         assert [job["id"] for job in http.get("/v1/jobs").json()["data"]] == [new]
-    assert site.redis.exists(keys.job(old), keys.events(old), idempotency_key("k")) == 0
+    assert site.redis.exists(keys.job(old), keys.events(old), keys.metrics(old), idempotency_key("k")) == 0
     assert site.redis.zscore(keys.FINISHED, old) is None
 
 

@@ -210,7 +210,7 @@ def _cancelled_by_user(token: CancelToken) -> bool:
     try:
         token.check()
     except Cancelled:
-        return not token.worker_stopping
+        return not token.job_continues
     return False
 
 

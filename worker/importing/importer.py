@@ -90,7 +90,7 @@ def run_import(
         _delete_file(request, store, file)
         raise
     except Cancelled:
-        if not token.worker_stopping:
+        if not token.job_continues:
             _delete_file(request, store, file)
         raise
     _delete_file(request, store, file)

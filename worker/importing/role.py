@@ -44,7 +44,8 @@ class ImportingRole:
         request = ImportRequest.model_validate(job.request, extra="ignore")
 
         def claim() -> int:
-            return self._book.claim_version(job.id, request.name, max(self._registry.versions(request.name), default=0))
+            highest = max(self._registry.versions(request.name), default=0)
+            return self._book.claim_version(reporter.attempt, request.name, highest)
 
         return run_import(
             request,

@@ -6,7 +6,6 @@ Each handler takes a job's request and returns its result as plain data; every e
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import torch
@@ -41,7 +40,7 @@ from worker.jobs.cancellation import CancelToken
 def answer_classify(runtime: Runtime, job: Job, token: CancelToken) -> dict[str, Any]:
     """Raises: VireoError."""
     request = ClassifyRequest.model_validate(job.request, extra="ignore")
-    watch = Stopwatch(time.time() - job.created_at)
+    watch = Stopwatch(job.waited)
     loaded = runtime.shelf.get(request.question.model)
     vectors, video_outcome = _vectors(runtime, loaded, request.sha256, request.question, token, watch)
     token.check()
@@ -71,7 +70,7 @@ def answer_classify(runtime: Runtime, job: Job, token: CancelToken) -> dict[str,
 def answer_embed(runtime: Runtime, job: Job, token: CancelToken) -> dict[str, Any]:
     """Raises: VireoError."""
     request = EmbedRequest.model_validate(job.request, extra="ignore")
-    watch = Stopwatch(time.time() - job.created_at)
+    watch = Stopwatch(job.waited)
     loaded = runtime.shelf.get(request.model)
     data: list[Embedding] = []
     warnings: list[str] = []

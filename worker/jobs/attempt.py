@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
+
+import redis
 
 from core.errors import Cancelled, VireoError
 from core.records import Job
-from core.state import lifecycle
-from worker.jobs.book import JobBook
-from worker.jobs.cancellation import CancelToken, RunningJobs
-from worker.jobs.reporter import Reporter, Superseded
+from core.state.lifecycle import Attempt, Standing
+from worker.jobs.book import JobBook, Superseded
+from worker.jobs.cancellation import CancelToken, RunningJobs, StopReason
+from worker.jobs.reporter import Reporter
 
 log = logging.getLogger(__name__)
 
@@ -31,43 +34,61 @@ def run_job(handlers: Mapping[str, Handler], book: JobBook, running: RunningJobs
 
     Returns True if the job was put back into the queue, so that the caller must send its message again.
     """
-    with running.token(job_id) as token:
+    try:
         attempt = book.start(job_id)
-        job = book.get(job_id) if attempt else None
-        if job is None:
-            return False
+    except redis.RedisError as error:
+        log.warning("%s cannot be started now; its message will be sent again: %s", job_id, error)
+        return False
+    if attempt is None:
+        return False
+    with running.token(attempt) as token:
         try:
-            _check_attempts(book.attempts_since_checkpoint(job_id))
-            if book.cancel_requested(job_id):
-                token.cancel()
-            token.check()
-            book.succeed(job, handlers[job.kind](job, token, Reporter(book, job_id, attempt)))
+            return _run(handlers, book, attempt, token)
         except Superseded:
             log.warning("%s now belongs to another worker", job_id)
-        except Cancelled as error:
-            if token.worker_stopping:
-                log.info("%s goes back into the queue because this worker stops", job_id)
-                return book.release(job_id, attempt, counts_as_failure=False)
-            book.fail(job, error)
-        except Interrupted as error:
+        except redis.RedisError as error:
             log.warning("%s is started again: %s", job_id, error)
-            return book.release(job_id, attempt, counts_as_failure=True)
-        except VireoError as error:
-            log.info("%s: %s (%s)", job_id, error.code, error.message)
-            book.fail(job, error)
-        except Exception:
-            log.exception("%s failed with an unexpected error", job_id)
-            book.fail(
-                job,
-                VireoError("Something went wrong inside the worker.", hint=f"Look for {job_id} in the worker's log."),
-            )
+            with suppress(redis.RedisError):  # its lease will expire
+                return book.release(attempt, counts_as_failure=True)
     return False
 
 
-def _check_attempts(attempts: int) -> None:
-    """Raises: VireoError where the job has failed too often without saving a checkpoint."""
-    if attempts > lifecycle.MAX_ATTEMPTS:
-        raise VireoError(
-            f"This job was given up: {lifecycle.MAX_ATTEMPTS} workers died while they ran it.",
-            hint="The workers' logs show why each of them died. Too little memory is the usual cause.",
-        )
+def _run(handlers: Mapping[str, Handler], book: JobBook, attempt: Attempt, token: CancelToken) -> bool:
+    """Returns whether the job was put back. Raises: Superseded, redis.RedisError."""
+    job_id = attempt.job_id
+    try:
+        ended = book.succeed(attempt, _result(handlers, book, attempt, token))
+    except (Superseded, redis.RedisError):
+        raise
+    except Cancelled as error:
+        if token.reason is StopReason.SUPERSEDED:
+            raise Superseded(job_id) from None
+        if token.reason is StopReason.WORKER_STOPS:
+            log.info("%s goes back into the queue because this worker stops", job_id)
+            return book.release(attempt, counts_as_failure=False)
+        ended = book.fail(attempt, error)
+    except Interrupted as error:
+        log.warning("%s is started again: %s", job_id, error)
+        return book.release(attempt, counts_as_failure=True)
+    except VireoError as error:
+        log.info("%s: %s (%s)", job_id, error.code, error.message)
+        ended = book.fail(attempt, error)
+    except Exception:
+        log.exception("%s failed with an unexpected error", job_id)
+        hint = f"Look for {job_id} in the worker's log."
+        ended = book.fail(attempt, VireoError("Something went wrong inside the worker.", hint=hint))
+    if not ended:
+        raise Superseded(job_id)
+    return False
+
+
+def _result(handlers: Mapping[str, Handler], book: JobBook, attempt: Attempt, token: CancelToken) -> dict[str, Any]:
+    """Raises: Cancelled, Interrupted, Superseded, VireoError, redis.RedisError."""
+    # A cancel that came after START and before the attempt was registered was told to nobody.
+    if book.renew_leases([attempt])[attempt] is Standing.CANCEL_PENDING:
+        token.cancel()
+    token.check()
+    job = book.get(attempt.job_id)
+    if job is None:
+        raise Superseded(attempt.job_id)
+    return handlers[job.kind](job, token, Reporter(book, attempt, token))

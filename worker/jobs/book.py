@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import time
+import secrets
+from collections.abc import Sequence
 from typing import Any
 
 import redis
@@ -10,107 +11,123 @@ import redis
 from core.errors import Cancelled, VireoError
 from core.prometheus import JOBS_FINISHED, REQUEUED
 from core.records import Job, JobState
-from core.state import keys, lifecycle
+from core.state import keys, lifecycle, steps
+from core.state.lifecycle import LEASE_SECONDS, Attempt, Standing
+
+
+class Superseded(Exception):
+    """The job belongs to another attempt, or has ended. This attempt must stop, and it must not end the job."""
 
 
 class JobBook:
-    """The jobs of one queue, in Redis. Every step that changes a job is atomic."""
+    """The jobs of one queue, in Redis. Every step that changes a job is atomic, and names the attempt that takes it."""
 
-    def __init__(self, client: redis.Redis, queue: str) -> None:
+    def __init__(self, client: redis.Redis, queue: str, lease: float = LEASE_SECONDS) -> None:
+        """`lease`: seconds after which a job without a renewal is given to another worker."""
         self._redis = client
         self.queue = queue
-        self._start = client.register_script(lifecycle.START)
-        self._finish = client.register_script(lifecycle.FINISH)
-        self._requeue = client.register_script(lifecycle.REQUEUE)
-        self._release = client.register_script(lifecycle.RELEASE)
-        self._report = client.register_script(lifecycle.REPORT)
-        self._claim_version = client.register_script(lifecycle.CLAIM_VERSION)
+        self.lease = lease
+        self._start = client.register_script(steps.START)
+        self._renew = client.register_script(steps.RENEW)
+        self._finish = client.register_script(steps.FINISH)
+        self._expire = client.register_script(steps.EXPIRE)
+        self._resend = client.register_script(steps.RESEND)
+        self._release = client.register_script(steps.RELEASE)
+        self._report = client.register_script(steps.REPORT)
+        self._claim_version = client.register_script(steps.CLAIM_VERSION)
 
     def get(self, job_id: str) -> Job | None:
         fields = self._redis.hgetall(keys.job(job_id))
         return lifecycle.job_from_fields({str(name): str(value) for name, value in fields.items()}) if fields else None
 
-    def start(self, job_id: str) -> int:
-        """Returns how many workers have started the job, this one included; 0 if there is nothing to do."""
-        script_keys, args = lifecycle.start_args(job_id, self.queue, time.time())
-        return int(self._start(keys=script_keys, args=args))
+    def start(self, job_id: str) -> Attempt | None:
+        """The attempt that the job now belongs to; None if there is nothing to do."""
+        holder = secrets.token_hex(8)
+        script_keys, args = lifecycle.start_args(job_id, self.queue, holder, self.lease)
+        number = int(self._start(keys=script_keys, args=args))
+        return Attempt(job_id, number, holder) if number else None
 
-    def succeed(self, job: Job, result: dict[str, Any]) -> None:
-        self._finish_job(job, JobState.SUCCEEDED, "result", result)
+    def succeed(self, attempt: Attempt, result: dict[str, Any]) -> bool:
+        """Returns False if the job no longer belongs to this attempt, like all steps that end a job."""
+        return self._end(attempt, JobState.SUCCEEDED, "result", result)
 
-    def fail(self, job: Job, error: VireoError) -> None:
+    def fail(self, attempt: Attempt, error: VireoError) -> bool:
         state = JobState.CANCELLED if isinstance(error, Cancelled) else JobState.FAILED
-        self._finish_job(job, state, "error", error.to_dict())
+        return self._end(attempt, state, "error", error.to_dict())
 
-    def _finish_job(self, job: Job, state: JobState, field: str, value: dict[str, Any]) -> None:
-        script_keys, args = lifecycle.finish_args(job.id, self.queue, time.time(), state, field, value)
-        if self._finish(keys=script_keys, args=args):
-            JOBS_FINISHED.labels(job.kind, state).inc()
+    def _end(self, attempt: Attempt, state: JobState, field: str, value: dict[str, Any]) -> bool:
+        script_keys, args = lifecycle.finish_args(attempt, self.queue, state, field, value)
+        ended = bool(self._finish(keys=script_keys, args=args))
+        if ended:
+            self._count(attempt.job_id, state)
+        return ended
 
-    def release(self, job_id: str, attempt: int, *, counts_as_failure: bool) -> bool:
-        """Put a running job back into the queue. Returns True if it belonged to this attempt and waits again.
+    def release(self, attempt: Attempt, *, counts_as_failure: bool) -> bool:
+        """Give a running job back. Returns True if it waits again, so that its message must be sent.
 
-        A failure counts towards `lifecycle.MAX_ATTEMPTS`.
+        The job ends instead if a cancel is pending, or after `MAX_ATTEMPTS` failures in a row.
         """
-        script_keys, args = lifecycle.release_args(job_id, self.queue, attempt, reset_attempts=not counts_as_failure)
-        return bool(self._release(keys=script_keys, args=args))
-
-    def attempts_since_checkpoint(self, job_id: str) -> int:
-        """How many workers have started the job since it last saved a checkpoint."""
-        return int(self._redis.hget(keys.job(job_id), "stuck") or 0)
+        script_keys, args = lifecycle.release_args(attempt, self.queue, counts_as_failure=counts_as_failure)
+        state = self._release(keys=script_keys, args=args)
+        if state and state != JobState.QUEUED:
+            self._count(attempt.job_id, JobState(state))
+        return bool(state == JobState.QUEUED)
 
     def report(
         self,
-        job_id: str,
-        attempt: int,
+        attempt: Attempt,
         event: str,
         data: Any,
         progress: dict[str, Any] | None = None,
         *,
         checkpoint_saved: bool = False,
-    ) -> bool:
-        """Returns False if the job no longer belongs to this attempt."""
+    ) -> Standing:
         script_keys, args = lifecycle.report_args(
-            job_id, attempt, event, data, progress, checkpoint_saved=checkpoint_saved
+            attempt, self.queue, event, data, progress, checkpoint_saved=checkpoint_saved
         )
-        return bool(self._report(keys=script_keys, args=args))
+        return Standing(self._report(keys=script_keys, args=args))
 
-    def claim_version(self, job_id: str, name: str, highest: int) -> int:
-        """The version of model `name` that this job publishes: the same number on every attempt."""
-        script_keys, args = lifecycle.claim_version_args(job_id, name, highest)
-        return int(self._claim_version(keys=script_keys, args=args))
+    def renew_leases(self, attempts: Sequence[Attempt]) -> dict[Attempt, Standing]:
+        """Extend the leases of the attempts that run here, and say how each stands."""
+        if not attempts:
+            return {}
+        script_keys, args = lifecycle.renew_args(attempts, self.queue, self.lease)
+        return dict(zip(attempts, map(Standing, self._renew(keys=script_keys, args=args)), strict=True))
+
+    def claim_version(self, attempt: Attempt, name: str, highest: int) -> int:
+        """The version of model `name` that this job publishes: the same number on every attempt.
+
+        `highest`: the highest version in the store. Raises: Superseded.
+        """
+        script_keys, args = lifecycle.claim_version_args(attempt, self.queue, name, highest)
+        number = int(self._claim_version(keys=script_keys, args=args))
+        if not number:
+            raise Superseded(attempt.job_id)
+        return number
 
     def claimed_version(self, job_id: str) -> int | None:
         number = self._redis.hget(keys.job(job_id), "version")
         return int(number) if number else None
 
-    def cancel_requested(self, job_id: str) -> bool:
-        return self._redis.hget(keys.job(job_id), "cancel_requested") == "1"
+    def expire_leases(self) -> dict[str, JobState]:
+        """Take jobs away from attempts that have stopped renewing their lease. Returns the new state of each job."""
+        seconds, microseconds = self._redis.time()
+        now = seconds + microseconds / 1e6
+        found = {}
+        for job_id in map(str, self._redis.zrangebyscore(keys.running(self.queue), "-inf", now)):
+            script_keys, args = lifecycle.expire_args(job_id, self.queue)
+            if state := self._expire(keys=script_keys, args=args):
+                found[job_id] = JobState(state)
+                if found[job_id].final:
+                    self._count(job_id, found[job_id])
+                else:
+                    REQUEUED.inc()
+        return found
 
-    def renew_leases(self, job_ids: list[str]) -> None:
-        """Extend the leases of the jobs that run here. A lease that was removed is not created again (XX)."""
-        if job_ids:
-            lease = time.time() + lifecycle.LEASE_SECONDS
-            self._redis.zadd(keys.running(self.queue), dict.fromkeys(job_ids, lease), xx=True)
+    def lost_messages(self) -> list[str]:
+        """Waiting jobs that need a new message. They are not returned again until that one may be lost, too."""
+        script_keys, args = lifecycle.resend_args(self.queue)
+        return list(map(str, self._resend(keys=script_keys, args=args)))
 
-    def requeue_orphans(self) -> list[str]:
-        """Put jobs whose worker died back into the queue, and return their ids."""
-        now = time.time()
-        expired = map(str, self._redis.zrangebyscore(keys.running(self.queue), "-inf", now))
-        return [job_id for job_id in expired if self._requeue_job(job_id, now)]
-
-    def _requeue_job(self, job_id: str, now: float) -> bool:
-        script_keys, args = lifecycle.requeue_args(job_id, self.queue, now)
-        moved = bool(self._requeue(keys=script_keys, args=args))
-        if moved:
-            REQUEUED.inc()
-        return moved
-
-    def waiting_longer_than(self, seconds: float) -> list[str]:
-        return [
-            str(job_id) for job_id in self._redis.zrangebyscore(keys.waiting(self.queue), "-inf", time.time() - seconds)
-        ]
-
-    def broker_backlog(self) -> int:
-        """Number of messages that no worker has fetched yet. Celery keeps them in a list named after the queue."""
-        return int(self._redis.llen(self.queue))
+    def _count(self, job_id: str, state: JobState) -> None:
+        JOBS_FINISHED.labels(self._redis.hget(keys.job(job_id), "kind"), state).inc()

@@ -8,37 +8,50 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from enum import Enum, auto
 
 import redis
 
 from core.errors import Cancelled
 from core.state import keys
+from core.state.lifecycle import Attempt, Standing
 
 log = logging.getLogger(__name__)
+
+
+class StopReason(Enum):
+    """Why an attempt must stop."""
+
+    CANCELLED = auto()
+    """A user wants it."""
+    WORKER_STOPS = auto()
+    SUPERSEDED = auto()
+    """The job belongs to another attempt, or has ended."""
 
 
 class CancelToken:
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._cancelled = False
         self._stop: Callable[[], object] | None = None
-        self.worker_stopping = False
-        """The token was cancelled because this worker stops and not by a user: another worker can continue the job."""
+        self.reason: StopReason | None = None
 
-    def cancel(self, *, worker_stopping: bool = False) -> None:
+    @property
+    def job_continues(self) -> bool:
+        """Whether another attempt continues the job: what it needs must be left where it is."""
+        return self.reason in (StopReason.WORKER_STOPS, StopReason.SUPERSEDED)
+
+    def cancel(self, reason: StopReason = StopReason.CANCELLED) -> None:
         with self._lock:
-            if not self._cancelled:  # the first reason counts; a worker may be told to stop twice
-                self.worker_stopping = worker_stopping
-            self._cancelled = True
+            self.reason = self.reason or reason  # the first reason counts; a worker may be told to stop twice
             stop = self._stop
         if stop:
             stop()
 
     def check(self) -> None:
         """Raises: Cancelled."""
-        if self._cancelled:
+        if self.reason:
             raise Cancelled("The job was cancelled.", hint="Send the request again if you still need the answer.")
 
     @contextmanager
@@ -59,32 +72,60 @@ class CancelToken:
 
 
 class RunningJobs:
-    """The jobs that run in this process, each with its cancel token."""
+    """The attempts that run in this process, each with its cancel token."""
 
     def __init__(self) -> None:
-        self._tokens: dict[str, CancelToken] = {}
+        self._lock = threading.Lock()
+        self._tokens: dict[Attempt, CancelToken] = {}
+        self._released = False
 
     @contextmanager
-    def token(self, job_id: str) -> Iterator[CancelToken]:
-        token = self._tokens[job_id] = CancelToken()
+    def token(self, attempt: Attempt) -> Iterator[CancelToken]:
+        """Register an attempt that has started."""
+        token = CancelToken()
+        with self._lock:
+            self._tokens[attempt] = token
+            released = self._released
+        if released:
+            token.cancel(StopReason.WORKER_STOPS)
         try:
             yield token
         finally:
-            self._tokens.pop(job_id, None)
+            with self._lock:
+                del self._tokens[attempt]
 
     @property
-    def ids(self) -> list[str]:
-        return list(self._tokens)
+    def attempts(self) -> list[Attempt]:
+        with self._lock:
+            return list(self._tokens)
 
     def cancel(self, job_id: str) -> None:
-        if token := self._tokens.get(job_id):
-            log.info("cancelling %s", job_id)
-            token.cancel()
+        for attempt in self.attempts:
+            if attempt.job_id == job_id:
+                log.info("cancelling %s", job_id)
+                self._stop(attempt, StopReason.CANCELLED)
+
+    def observe(self, standings: Mapping[Attempt, Standing]) -> None:
+        """Stop the attempts whose lease could not be renewed or whose job is to be cancelled."""
+        for attempt, standing in standings.items():
+            if standing is Standing.SUPERSEDED:
+                self._stop(attempt, StopReason.SUPERSEDED)
+            elif standing is Standing.CANCEL_PENDING:
+                self._stop(attempt, StopReason.CANCELLED)
 
     def release_all(self) -> None:
-        """Stop every job because this worker stops: another worker continues them."""
-        for token in list(self._tokens.values()):
-            token.cancel(worker_stopping=True)
+        """Stop every attempt, also those that start from now on, because this worker stops: another worker continues
+        their jobs."""
+        with self._lock:
+            self._released = True
+        for attempt in self.attempts:
+            self._stop(attempt, StopReason.WORKER_STOPS)
+
+    def _stop(self, attempt: Attempt, reason: StopReason) -> None:
+        with self._lock:
+            token = self._tokens.get(attempt)
+        if token:
+            token.cancel(reason)
 
     def listen(self, client: redis.Redis, stopped: threading.Event) -> None:
         """Cancel tokens as cancel messages arrive, until `stopped` is set. A lost connection is opened again."""

@@ -1,4 +1,4 @@
-"""The heartbeat: every two seconds a worker announces what it is doing and renews the leases of its jobs.
+"""The heartbeat: every two seconds, by default, a worker announces what it is doing and renews the leases of its jobs.
 
 It starts before torch is imported and before a model is loaded, so that the gateway can tell users what it waits for.
 """
@@ -23,8 +23,6 @@ from worker.jobs.cancellation import RunningJobs
 
 log = logging.getLogger(__name__)
 
-HEARTBEAT_SECONDS = 2.0  # between two beats
-
 
 class Heartbeat:
     def __init__(self, client: redis.Redis, book: JobBook, running: RunningJobs) -> None:
@@ -42,6 +40,7 @@ class Heartbeat:
         )
         self._announce_script = client.register_script(ANNOUNCE)
         self._lock = threading.Lock()
+        self._interval = min(2.0, book.lease / 4)  # seconds between two beats
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
@@ -57,13 +56,13 @@ class Heartbeat:
     def beat(self) -> None:
         try:
             self._announce()
-            self._book.renew_leases(self._running.ids)
+            self._running.observe(self._book.renew_leases(self._running.attempts))
         except redis.RedisError as error:
             log.warning("the heartbeat could not be written: %s", error)
 
     def stop(self) -> None:
         self._stopped.set()
-        self._thread.join(timeout=HEARTBEAT_SECONDS + 1)
+        self._thread.join(timeout=self._interval + 1)
         try:
             self._redis.zrem(keys.WORKERS, self._info.id)
             self._redis.delete(keys.worker(self._info.id))
@@ -77,5 +76,5 @@ class Heartbeat:
             self._announce_script(keys=script_keys, args=args)
 
     def _run(self) -> None:
-        while not self._stopped.wait(HEARTBEAT_SECONDS):
+        while not self._stopped.wait(self._interval):
             self.beat()

@@ -1,4 +1,4 @@
-"""The reaper sends a job again when its worker died or its message was lost.
+"""The reaper gives a job to another worker when its own died, and sends its message again when that is lost.
 
 Every worker runs a reaper. They do not disturb each other, because each step is atomic.
 """
@@ -13,40 +13,27 @@ from worker.jobs.book import JobBook
 
 log = logging.getLogger(__name__)
 
-REAPER_SECONDS = 3.0  # between two sweeps
-LOST_AFTER = 20.0  # seconds: a job that waits longer while the broker has no message has lost its message
-
 
 class Reaper:
     def __init__(self, book: JobBook, send: Callable[[str], object]) -> None:
         """`send`: puts a job id on the queue again."""
         self._book = book
         self._send = send
-        self._sent_again: dict[str, None] = {}
+        self._interval = min(3.0, book.lease / 4)  # seconds between two sweeps
 
     def sweep(self) -> None:
         """Raises: redis.RedisError."""
-        for job_id in self._book.requeue_orphans():
-            log.warning("the worker of %s died: the job is queued again", job_id)
-            self._send(job_id)
-        if self._book.broker_backlog() == 0:
-            self._resend_lost()
-
-    def _resend_lost(self) -> None:
-        """A job that waits while the broker is empty was fetched by a worker, or its message is lost.
-
-        Sending it again is harmless in both cases, because `JobBook.start` admits one worker. Each worker sends each
-        job again once.
-        """
-        waiting = self._book.waiting_longer_than(LOST_AFTER)
-        for job_id in waiting:
-            if job_id not in self._sent_again:
-                log.warning("the message of %s is lost: it is sent again", job_id)
+        for job_id, state in self._book.expire_leases().items():
+            log.warning("the worker of %s died: the job is now %s", job_id, state)
+        for job_id in self._book.lost_messages():
+            log.info("%s is sent again", job_id)
+            try:
                 self._send(job_id)
-        self._sent_again = dict.fromkeys(waiting)
+            except Exception:
+                log.exception("the message of %s could not be sent; it is sent again later", job_id)
 
     def run(self, stopped: threading.Event) -> None:
-        while not stopped.wait(REAPER_SECONDS):
+        while not stopped.wait(self._interval):
             try:
                 self.sweep()
             except Exception:

@@ -1,7 +1,6 @@
 """What a long job reports while it runs: progress goes into its record, events go into its stream.
 
-A worker whose lease ran out may still be alive. Its job then belongs to another attempt and its reports are refused: it
-must stop, and it must not finish the job.
+A worker whose lease ran out may still be alive. Its job then belongs to another attempt and its reports are refused.
 """
 
 from __future__ import annotations
@@ -9,18 +8,17 @@ from __future__ import annotations
 from typing import Any
 
 from core.records import Progress
-from worker.jobs.book import JobBook
-
-
-class Superseded(Exception):
-    """The job belongs to another attempt, or has ended."""
+from core.state.lifecycle import Attempt, Standing
+from worker.jobs.book import JobBook, Superseded
+from worker.jobs.cancellation import CancelToken
 
 
 class Reporter:
-    def __init__(self, book: JobBook, job_id: str, attempt: int) -> None:
+    def __init__(self, book: JobBook, attempt: Attempt, token: CancelToken) -> None:
+        """`token` is cancelled when a report finds that a user wants the job to stop."""
         self._book = book
-        self._job_id = job_id
         self.attempt = attempt
+        self._token = token
 
     def progress(self, progress: Progress) -> None:
         """Raises: Superseded."""
@@ -32,5 +30,8 @@ class Reporter:
         self._report(name, data, None, checkpoint_saved=checkpoint_saved)
 
     def _report(self, name: str, data: Any, progress: dict[str, Any] | None, *, checkpoint_saved: bool = False) -> None:
-        if not self._book.report(self._job_id, self.attempt, name, data, progress, checkpoint_saved=checkpoint_saved):
-            raise Superseded(self._job_id)
+        standing = self._book.report(self.attempt, name, data, progress, checkpoint_saved=checkpoint_saved)
+        if standing is Standing.SUPERSEDED:
+            raise Superseded(self.attempt.job_id)
+        if standing is Standing.CANCEL_PENDING:
+            self._token.cancel()

@@ -9,8 +9,7 @@ def test_unix_sockets_are_spelled_as_the_broker_expects() -> None:
     assert broker_url("redis://host:1/0") == "redis://host:1/0"
 
 
-def test_messages_are_json_and_acknowledged_after_the_work() -> None:
+def test_messages_are_json_and_wait_in_the_queue_until_a_worker_is_free() -> None:
     conf = celery_app(Settings(redis_url="redis://host:1/0")).conf
     assert conf.accept_content == ["json"]
-    assert conf.task_acks_late is True
-    assert conf.worker_prefetch_multiplier == 1
+    assert conf.worker_disable_prefetch is True

@@ -202,3 +202,29 @@ def test_metrics_count_a_repeated_epoch_once(http: httpx2.Client, library: Libra
         (2, "val", None),
     ]
     error(http.get(f"/v1/training-jobs/{ask(http)}/metrics"), 404, "unknown_job")
+
+
+def test_metrics_outlive_the_trimmed_stream(http: httpx2.Client, library: Library, trainer: AnsweringWorker) -> None:
+    library.dataset()
+    job_id = train(http)
+    started(trainer, job_id)
+    trainer.report(job_id, "metric", {"epoch": 1, "split": "train", "loss": 2.0})
+    trainer.redis.xtrim(keys.events(job_id), maxlen=0)
+    trainer.report(job_id, "metric", {"epoch": 2, "split": "train", "loss": 1.0})
+    path = f"/v1/training-jobs/{job_id}/metrics"
+    assert [metric["epoch"] for metric in http.get(path).json()["data"]] == [1, 2]
+    assert trainer.redis.ttl(keys.metrics(job_id)) == -1
+
+
+def test_metrics_of_an_earlier_version_are_read_from_the_stream(
+    http: httpx2.Client, library: Library, trainer: AnsweringWorker
+) -> None:
+    library.dataset()
+    job_id = train(http)
+    started(trainer, job_id)
+    trainer.report(job_id, "metric", {"epoch": 1, "split": "train", "loss": 2.0})
+    trainer.redis.delete(keys.metrics(job_id))
+    trainer.redis.hdel(keys.job(job_id), "metrics")
+    trainer.report(job_id, "metric", {"epoch": 2, "split": "train", "loss": 1.0})
+    path = f"/v1/training-jobs/{job_id}/metrics"
+    assert [metric["epoch"] for metric in http.get(path).json()["data"]] == [1, 2]

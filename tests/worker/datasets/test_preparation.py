@@ -21,6 +21,7 @@ from core.datasets import DatasetRequest
 from core.errors import Cancelled, InvalidArchive, InvalidDataset, StorageUnavailable
 from core.storage import Store
 from tests.worker.datasets.conftest import DatasetBench
+from worker.jobs.cancellation import StopReason
 
 ROOT = Path(__file__).parents[3]
 
@@ -129,7 +130,7 @@ def test_cancelling_stops_and_leaves_nothing(bench: DatasetBench, clips: list[by
 def test_a_worker_that_stops_keeps_the_archive_for_another(bench: DatasetBench, clips: list[bytes]) -> None:
     request = bench.stock(pack_zip(two_classes(clips)))
     with pytest.raises(Cancelled):
-        bench.prepare(request, lambda _: bench.token.cancel(worker_stopping=True))
+        bench.prepare(request, lambda _: bench.token.cancel(StopReason.WORKER_STOPS))
     assert bench.files() == {request.archive}
 
 

@@ -28,7 +28,7 @@ from core.errors import Cancelled, InvalidCheckpoint, WorkerUnavailable
 from core.records import Job, JobState, Progress, new_job_id
 from core.registry import Registry, Version
 from core.settings import Settings
-from core.state import keys, lifecycle
+from core.state import keys, lifecycle, steps
 from core.storage import Store
 from core.training_requests import ImportRequest
 from models.files.versions import open_version
@@ -39,7 +39,7 @@ from worker.importing.importer import run_import
 from worker.importing.role import ImportingRole
 from worker.jobs.attempt import Interrupted, run_job
 from worker.jobs.book import JobBook
-from worker.jobs.cancellation import CancelToken, RunningJobs
+from worker.jobs.cancellation import CancelToken, RunningJobs, StopReason
 from worker.jobs.connection import connect
 
 
@@ -224,7 +224,7 @@ def test_cancelling_stops_at_once_and_leaves_nothing(bench: ImportBench, monkeyp
 
 def test_a_worker_that_stops_keeps_the_file(bench: ImportBench, monkeypatch: pytest.MonkeyPatch) -> None:
     request = bench.stock(official())
-    stop = threading.Timer(0.1, lambda: bench.token.cancel(worker_stopping=True))
+    stop = threading.Timer(0.1, lambda: bench.token.cancel(StopReason.WORKER_STOPS))
     with when_started(lambda _: stop.start(), monkeypatch), pytest.raises(Cancelled):
         bench.run(request)
     assert bench.files() == {request.file}
@@ -306,7 +306,7 @@ def test_the_role_runs_import_jobs(bench: ImportBench, redis_url: str) -> None:
 def queued(client: Any, request: ImportRequest) -> Job:
     job = Job(id=new_job_id(), kind="import", request=request.model_dump(mode="json"), created_at=time.time())
     script_keys, args = lifecycle.create_args(job, keys.DATASETS, 100)
-    client.register_script(lifecycle.CREATE)(keys=script_keys, args=args)
+    client.register_script(steps.CREATE)(keys=script_keys, args=args)
     return job
 
 

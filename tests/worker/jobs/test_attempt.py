@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import redis
 
-from core.errors import TrainingFailed
-from core.records import Job, JobState, Progress, new_job_id
-from core.state import keys, lifecycle
+from core.errors import Cancelled, TrainingFailed
+from core.records import Job, JobState, Progress
+from core.state import keys, lifecycle, steps
+from tests.worker.jobs.clock import elapse
+from tests.worker.jobs.conftest import QueueJob, state_of
 from worker.jobs.attempt import Handler, Interrupted, run_job
-from worker.jobs.book import JobBook
+from worker.jobs.book import JobBook, Superseded
 from worker.jobs.cancellation import CancelToken, RunningJobs
-from worker.jobs.connection import connect
-from worker.jobs.reporter import Reporter, Superseded
-
-
-@pytest.fixture
-def client(redis_url: str) -> redis.Redis:
-    return connect(redis_url, decode=True)
+from worker.jobs.reaper import Reaper
+from worker.jobs.reporter import Reporter
 
 
 @pytest.fixture
@@ -30,21 +26,19 @@ def book(client: redis.Redis) -> JobBook:
 
 
 @pytest.fixture
-def job(client: redis.Redis) -> Job:
-    job = Job(id=new_job_id(), kind="training", request={}, created_at=time.time())
-    script_keys, args = lifecycle.create_args(job, keys.TRAINING, 100)
-    client.register_script(lifecycle.CREATE)(keys=script_keys, args=args)
-    return job
+def job(queue_job: QueueJob) -> Job:
+    return queue_job("training")
 
 
 def attempt(book: JobBook, job: Job, handler: Handler, running: RunningJobs | None = None) -> bool:
     return run_job({"training": handler}, book, running or RunningJobs(), job.id)
 
 
-def state(book: JobBook, job: Job) -> JobState:
-    found = book.get(job.id)
-    assert found is not None
-    return found.state
+def take_over(client: redis.Redis, book: JobBook, job: Job) -> None:
+    """The lease expires and another worker starts the job."""
+    elapse(client, book.lease + 1)
+    book.expire_leases()
+    assert book.start(job.id)
 
 
 def test_progress_is_in_the_record_and_in_the_stream(client: redis.Redis, book: JobBook, job: Job) -> None:
@@ -61,18 +55,40 @@ def test_progress_is_in_the_record_and_in_the_stream(client: redis.Redis, book: 
     assert [fields["event"] for _, fields in entries] == ["state", "progress", "metric", "state"]
 
 
-def test_a_superseded_worker_can_neither_report_nor_end_the_job(client: redis.Redis, book: JobBook, job: Job) -> None:
+@pytest.mark.parametrize("end", [{"model": "late:1"}, TrainingFailed("late"), Interrupted("late"), Cancelled("late")])
+def test_a_superseded_worker_can_neither_report_nor_end_the_job(
+    client: redis.Redis, book: JobBook, job: Job, end: dict[str, Any] | Exception
+) -> None:
     def handler(_job: Job, _token: CancelToken, reporter: Reporter) -> dict[str, Any]:
-        client.zadd(keys.running(keys.TRAINING), {job.id: time.time() - 1})  # its lease expires
-        assert book.start(job.id) == 2  # and another worker takes over
+        take_over(client, book, job)
         with pytest.raises(Superseded):
             reporter.event("log", {})
-        reporter.event("checkpoint", {}, checkpoint_saved=True)
-        return {}
+        if isinstance(end, Exception):
+            raise end
+        return end
 
     assert attempt(book, job, handler) is False
-    assert state(book, job) is JobState.RUNNING
-    assert book.attempts_since_checkpoint(job.id) == 2
+    found = book.get(job.id)
+    assert found is not None
+    assert (found.state, found.attempts, found.result, found.error) == (JobState.RUNNING, 2, None, None)
+
+
+def test_a_superseded_worker_that_reports_nothing_is_stopped_by_its_heartbeat(
+    client: redis.Redis, book: JobBook, job: Job
+) -> None:
+    running = RunningJobs()
+
+    def handler(_job: Job, token: CancelToken, _reporter: Reporter) -> dict[str, Any]:
+        running.observe(book.renew_leases(running.attempts))
+        token.check()
+        take_over(client, book, job)
+        running.observe(book.renew_leases(running.attempts))
+        assert token.job_continues
+        token.check()
+        raise AssertionError("the attempt was not stopped")
+
+    assert attempt(book, job, handler, running) is False
+    assert state_of(book, job) is JobState.RUNNING
 
 
 def raising(error: Exception) -> Handler:
@@ -83,11 +99,11 @@ def raising(error: Exception) -> Handler:
 
 
 def test_a_job_whose_child_died_runs_again_but_not_for_ever(book: JobBook, job: Job) -> None:
-    for _ in range(lifecycle.MAX_ATTEMPTS):
+    for _ in range(steps.MAX_ATTEMPTS - 1):
         assert attempt(book, job, raising(Interrupted("its child died"))) is True
-        assert state(book, job) is JobState.QUEUED
+        assert state_of(book, job) is JobState.QUEUED
     assert attempt(book, job, raising(Interrupted("its child died"))) is False
-    assert state(book, job) is JobState.FAILED
+    assert state_of(book, job) is JobState.FAILED
 
 
 def test_a_checkpoint_resets_the_count_of_attempts(book: JobBook, job: Job) -> None:
@@ -95,16 +111,16 @@ def test_a_checkpoint_resets_the_count_of_attempts(book: JobBook, job: Job) -> N
         reporter.event("checkpoint", {"step": 1}, checkpoint_saved=True)
         raise Interrupted("its child died")
 
-    for _ in range(2 * lifecycle.MAX_ATTEMPTS):
+    for _ in range(2 * steps.MAX_ATTEMPTS):
         assert attempt(book, job, save_checkpoint) is True
-    assert state(book, job) is JobState.QUEUED
+    assert state_of(book, job) is JobState.QUEUED
 
 
 @pytest.mark.parametrize(
     ("cancel", "expected", "sent_again"),
     [
         (lambda r: (r.release_all(), r.release_all()), JobState.QUEUED, True),
-        (lambda r: r.cancel(r.ids[0]), JobState.CANCELLED, False),
+        (lambda r: r.cancel(r.attempts[0].job_id), JobState.CANCELLED, False),
     ],
     ids=["the worker stops", "a user cancels"],
 )
@@ -119,25 +135,118 @@ def test_a_worker_that_stops_puts_back_a_job_that_a_user_would_cancel(
         return {}
 
     assert attempt(book, job, handler, running) is sent_again
-    assert state(book, job) is expected
+    assert state_of(book, job) is expected
+
+
+def test_workers_that_stop_are_no_failures_of_the_job(book: JobBook, job: Job) -> None:
+    for _ in range(2 * steps.MAX_ATTEMPTS):
+        running = RunningJobs()
+        running.release_all()  # the message was fetched just before
+        assert attempt(book, job, lambda *_: {}, running) is True
+    assert state_of(book, job) is JobState.QUEUED
+
+
+def test_a_second_message_does_not_disarm_the_running_job(client: redis.Redis, book: JobBook, job: Job) -> None:
+    running = RunningJobs()
+
+    def handler(_job: Job, token: CancelToken, _reporter: Reporter) -> dict[str, Any]:
+        assert attempt(book, job, raising(AssertionError("it ran twice")), running) is False
+        (held,) = running.attempts
+        elapse(client, book.lease - 1)
+        running.observe(book.renew_leases([held]))
+        elapse(client, book.lease - 1)
+        assert book.expire_leases() == {}
+        running.cancel(job.id)
+        token.check()
+        raise AssertionError("the job was not cancelled")
+
+    assert attempt(book, job, handler, running) is False
+    assert state_of(book, job) is JobState.CANCELLED
+    assert running.attempts == []
+
+
+def ask_to_cancel(client: redis.Redis, job: Job) -> None:
+    """As the gateway does, while no worker hears the message."""
+    script_keys, args = lifecycle.cancel_args(job.id, keys.TRAINING, Cancelled("stop").to_dict())
+    client.register_script(steps.CANCEL)(keys=script_keys, args=args)
+
+
+@pytest.mark.parametrize("learns", ["a report", "a heartbeat"])
+def test_a_cancel_that_the_worker_did_not_hear_reaches_it(
+    client: redis.Redis, book: JobBook, job: Job, learns: str
+) -> None:
+    running = RunningJobs()
+
+    def handler(_job: Job, token: CancelToken, reporter: Reporter) -> dict[str, Any]:
+        ask_to_cancel(client, job)
+        token.check()
+        if learns == "a report":
+            reporter.event("log", {})
+        else:
+            running.observe(book.renew_leases(running.attempts))
+        token.check()
+        raise AssertionError("the job was not cancelled")
+
+    assert attempt(book, job, handler, running) is False
+    assert state_of(book, job) is JobState.CANCELLED
+
+
+def test_a_cancel_right_after_the_start_stops_the_job(
+    client: redis.Redis, book: JobBook, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = book.start
+
+    def start_and_cancel(job_id: str) -> Any:
+        found = start(job_id)
+        ask_to_cancel(client, job)
+        return found
+
+    monkeypatch.setattr(book, "start", start_and_cancel)
+    assert attempt(book, job, raising(AssertionError("it ran"))) is False
+    assert state_of(book, job) is JobState.CANCELLED
+
+
+def away(**_: Any) -> Any:
+    """A script of a Redis that cannot be reached."""
+    raise redis.ConnectionError("away")
+
+
+def test_a_message_whose_start_fails_is_sent_again(
+    client: redis.Redis, book: JobBook, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[str] = []
+    with monkeypatch.context() as broken:
+        broken.setattr(book, "_start", away)
+        assert attempt(book, job, lambda *_: {}) is False
+        elapse(client, lifecycle.RESEND_SECONDS)
+        Reaper(book, sent.append).sweep()
+        assert attempt(book, job, lambda *_: {}) is False  # the second message is lost in the same way
+    elapse(client, lifecycle.RESEND_SECONDS)
+    Reaper(book, sent.append).sweep()
+    assert sent == [job.id] * 2
+    assert attempt(book, job, lambda *_: {"model": "gym:1"}) is False
+    assert state_of(book, job) is JobState.SUCCEEDED
+
+
+def test_a_result_that_cannot_be_stored_is_no_failure_of_the_job(
+    book: JobBook, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as broken:
+        broken.setattr(book, "_finish", away)
+        assert attempt(book, job, lambda *_: {"model": "gym:1"}) is True
+    assert state_of(book, job) is JobState.QUEUED
+    assert attempt(book, job, lambda *_: {"model": "gym:1"}) is False
+    assert state_of(book, job) is JobState.SUCCEEDED
 
 
 def test_a_cancelled_run_can_be_resumed(client: redis.Redis, book: JobBook, job: Job) -> None:
     attempt(book, job, raising(TrainingFailed("The loss is nan.")))
-    script_keys, args = lifecycle.resume_args(job.id, keys.TRAINING, time.time())
-    assert client.register_script(lifecycle.RESUME)(keys=script_keys, args=args) == "failed"
+    script_keys, args = lifecycle.resume_args(job.id, keys.TRAINING)
+    assert client.register_script(steps.RESUME)(keys=script_keys, args=args) == "failed"
     found = book.get(job.id)
     assert found is not None
     assert (found.state, found.error, found.finished_at) == (JobState.QUEUED, None, None)
     assert attempt(book, job, lambda *_: {"model": "gym:1"}) is False
-    assert state(book, job) is JobState.SUCCEEDED
-    assert client.register_script(lifecycle.RESUME)(keys=script_keys, args=args) == "succeeded"
-    assert state(book, job) is JobState.SUCCEEDED
-
-
-def test_a_version_is_given_out_once_per_job(client: redis.Redis, book: JobBook, job: Job) -> None:
-    other = Job(id=new_job_id(), kind="training", created_at=time.time())
-    name = f"model-{other.id}"
-    assert book.claim_version(job.id, name, 4) == 5
-    assert book.claim_version(job.id, name, 5) == 5
-    assert book.claim_version(other.id, name, 4) == 6
+    assert state_of(book, job) is JobState.SUCCEEDED
+    assert client.register_script(steps.RESUME)(keys=script_keys, args=args) == "succeeded"
+    assert state_of(book, job) is JobState.SUCCEEDED

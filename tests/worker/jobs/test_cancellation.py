@@ -8,6 +8,7 @@ import pytest
 
 from core.errors import Cancelled
 from core.state import keys
+from core.state.lifecycle import Attempt
 from worker.jobs.cancellation import CancelToken, RunningJobs
 from worker.jobs.connection import connect
 
@@ -43,15 +44,14 @@ def test_a_message_cancels_its_job_and_no_other(redis_url: str) -> None:
     listener = threading.Thread(target=running.listen, args=(connect(redis_url, decode=True), stopped))
     listener.start()
     try:
-        with running.token("job_a") as mine, running.token("job_b") as other:
-            assert sorted(running.ids) == ["job_a", "job_b"]
+        with running.token(Attempt("job_a", 1, "x")) as mine, running.token(Attempt("job_b", 1, "y")) as other:
             _until(lambda: int(client.publish(keys.CANCEL_CHANNEL, "job_a")) > 0)
             _until(lambda: _is_cancelled(mine))
             assert not _is_cancelled(other)
     finally:
         stopped.set()
         listener.join(5)
-    assert running.ids == []
+    assert running.attempts == []
 
 
 def _is_cancelled(token: CancelToken) -> bool:

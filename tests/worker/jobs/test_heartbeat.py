@@ -12,36 +12,39 @@ import redis
 from core.records import WorkerInfo
 from core.state import keys
 from core.state.workers import LIVE, live_args
+from tests.worker.jobs.clock import elapse
+from tests.worker.jobs.conftest import QueueJob
 from worker.jobs.book import JobBook
 from worker.jobs.cancellation import RunningJobs
-from worker.jobs.connection import connect
 from worker.jobs.heartbeat import Heartbeat
 
 
-def test_a_worker_announces_itself_renews_its_leases_and_signs_off(redis_url: str) -> None:
-    client = connect(redis_url, decode=True)
+def test_a_worker_announces_itself_renews_its_leases_and_signs_off(
+    client: redis.Redis, book: JobBook, queue_job: QueueJob
+) -> None:
     running = RunningJobs()
-    heartbeat = Heartbeat(client, JobBook(client, keys.INFERENCE), running)
-    soon = time.time() + 1
-    client.zadd(keys.running(keys.INFERENCE), {"job_mine": soon, "job_other": soon})
-    with running.token("job_mine"):
+    heartbeat = Heartbeat(client, book, running)
+    mine, other = book.start(queue_job().id), book.start(queue_job().id)
+    assert mine
+    assert other
+    elapse(client, book.lease - 1)
+    before = leases(client)
+    with running.token(mine):
         heartbeat.update(state="ready", detail="lite is loaded")
     (worker_id,) = map(str, client.zrange(keys.WORKERS, 0, -1))
     info = WorkerInfo.model_validate_json(str(client.get(keys.worker(worker_id))))
     assert (info.state, info.detail, info.queue) == ("ready", "lite is loaded", keys.INFERENCE)
     assert client.ttl(keys.worker(worker_id)) == -1  # a key with a TTL may be evicted
-    leases = dict(client.zrange(keys.running(keys.INFERENCE), 0, -1, withscores=True))  # type: ignore[arg-type]
-    assert float(leases["job_mine"]) > soon + 5
-    assert float(leases["job_other"]) == soon
+    assert leases(client)[mine.job_id] > before[mine.job_id] + book.lease / 2
+    assert leases(client)[other.job_id] == before[other.job_id]
     heartbeat.start()
     heartbeat.stop()
     assert client.zcard(keys.WORKERS) == 0
     assert client.get(keys.worker(worker_id)) is None
 
 
-@pytest.fixture
-def client(redis_url: str) -> redis.Redis:
-    return connect(redis_url, decode=True)
+def leases(client: redis.Redis) -> dict[str, float]:
+    return dict(client.zrange(keys.running(keys.INFERENCE), 0, -1, withscores=True))  # type: ignore[arg-type]
 
 
 def heart(client: redis.Redis) -> Heartbeat:

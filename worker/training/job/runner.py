@@ -17,6 +17,7 @@ from core.errors import UnknownDataset, VireoError
 from core.records import Job
 from core.registry import CARD, REPORT, Card, Registry, Version
 from core.settings import Settings
+from core.state.lifecycle import Attempt
 from core.storage import Store
 from core.training_requests import EvaluationRequest, TrainingRequest
 from worker.jobs.book import JobBook
@@ -47,15 +48,15 @@ class Runner:
         request = TrainingRequest.model_validate(job.request, extra="ignore")
         if card := self._published(job, request.name):  # by an attempt that died just afterwards
             return _result(card)
-        with self._scratch(job.id, reporter.attempt) as scratch:
+        with self._scratch(reporter.attempt) as scratch:
             spec = self._spec(job, scratch, request.base, training=request)
             try:
                 self._run_child(spec, token, reporter, request.name)
             except VireoError:
-                if not token.worker_stopping:
+                if not token.job_continues:
                     shutil.rmtree(spec.frames, ignore_errors=True)
                 raise
-            version = Version(request.name, self._claim_version(job.id, request.name))
+            version = Version(request.name, self._claim_version(reporter.attempt, request.name))
             self._publish(spec.output, version.key, CARD)
         shutil.rmtree(spec.frames, ignore_errors=True)
         self._store.delete(checkpoint_key(job.id))
@@ -66,7 +67,7 @@ class Runner:
     def evaluate(self, job: Job, token: CancelToken, reporter: Reporter) -> dict[str, Any]:
         """Raises: VireoError, Superseded, Interrupted."""
         request = EvaluationRequest.model_validate(job.request, extra="ignore")
-        with self._scratch(job.id, reporter.attempt) as scratch:
+        with self._scratch(reporter.attempt) as scratch:
             spec = self._spec(job, scratch, request.model, evaluation=request)
             result = self._run_child(spec, token, reporter, None)
             self._publish(spec.output, evaluation_key(job.id), REPORT)
@@ -96,7 +97,7 @@ class Runner:
 
         def claim_version() -> int:
             assert name is not None
-            return self._claim_version(spec.job, name)
+            return self._claim_version(reporter.attempt, name)
 
         callbacks = Callbacks(store_checkpoint, claim_version)
         return ChildProcess(spec, token, reporter, callbacks, RunMetrics(name)).run()
@@ -109,9 +110,9 @@ class Runner:
         card = self._registry.card(Version(name, number))
         return card if card.job == job.id else None
 
-    def _claim_version(self, job_id: str, name: str) -> int:
-        """The number of this job's version: the same one on every attempt."""
-        return self._book.claim_version(job_id, name, max(self._registry.versions(name), default=0))
+    def _claim_version(self, attempt: Attempt, name: str) -> int:
+        """The number of this job's version: the same one on every attempt. Raises: Superseded."""
+        return self._book.claim_version(attempt, name, max(self._registry.versions(name), default=0))
 
     def _spec(
         self,
@@ -156,8 +157,8 @@ class Runner:
             self._store.publish_tree(staged, key, marker)
 
     @contextmanager
-    def _scratch(self, job_id: str, attempt: int) -> Iterator[Path]:
-        scratch = self._settings.training_dir / f"{job_id}-{attempt}"
+    def _scratch(self, attempt: Attempt) -> Iterator[Path]:
+        scratch = self._settings.training_dir / f"{attempt.job_id}-{attempt.number}-{attempt.holder}"
         scratch.mkdir(parents=True)
         try:
             with _locked(scratch):
