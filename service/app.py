@@ -10,9 +10,9 @@ from fastapi.routing import APIRoute
 
 from core.settings import Settings, get_settings
 from service.gateway import open_gateway
+from service.http.document import openapi_document
 from service.http.envelope import install_error_handlers
 from service.http.middleware import RequestObserver
-from service.http.openapi import openapi_document
 from service.http.origins import OriginGuard
 from service.http.parameters import refuse_unknown_parameters
 from service.routes import ROUTERS
@@ -39,6 +39,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         generate_unique_id_function=_operation_id,
         dependencies=[Depends(refuse_unknown_parameters)],
         redirect_slashes=False,  # the redirect names the Host header, which is wrong behind a proxy that ends TLS
+        servers=[{"url": "/", "description": "This server."}],
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         redoc_url=None,
     )
     app.state.settings = used

@@ -11,7 +11,7 @@ from core.questions import LONGEST_REFERENCE
 from service.bodies.schemas import MOST_VERSIONS
 from service.checks.admission import Admission
 from service.gateway import Gateway
-from service.http.preferences import Preferences, parse_preferences
+from service.http.preferences import IdempotencyKeyHeader, Preferences, PreferHeader, read_preferences
 from service.uploads.sink import ARCHIVE, CHECKPOINT, Upload
 
 
@@ -20,8 +20,8 @@ async def _gateway(request: Request) -> Gateway:
     return gateway
 
 
-async def _preferences(request: Request) -> Preferences:
-    return parse_preferences(request.headers)
+async def _preferences(prefer: PreferHeader = None, idempotency_key: IdempotencyKeyHeader = None) -> Preferences:
+    return read_preferences(prefer, idempotency_key)
 
 
 GatewayDep = Annotated[Gateway, Depends(_gateway)]

@@ -24,6 +24,7 @@
     ├── VideoTooLarge                413 video_too_large         (details.limit)
     ├── RequestTooLarge              413 request_too_large       (JSON bodies and form fields, not videos)
     ├── UnsupportedMedia             415 unsupported_media_type
+    ├── InvalidRange                 416 range_not_satisfiable   (details.size)
     ├── Cancelled                    409 cancelled
     ├── TrainingFailed               500 training_failed         (details.step)
     ├── QueueFull                    429 queue_full              (Retry-After)
@@ -168,6 +169,10 @@ class RequestTooLarge(VireoError):
 
 class UnsupportedMedia(VireoError):
     status, code = 415, "unsupported_media_type"
+
+
+class InvalidRange(VireoError):
+    status, code = 416, "range_not_satisfiable"
 
 
 class Cancelled(VireoError):

@@ -31,8 +31,8 @@ def type_of(field: dict[str, Any], definitions: dict[str, Any]) -> str:
         name = field["$ref"].rpartition("/")[2]
         target = definitions[name]
         return name if target.get("type") == "object" else type_of(target, definitions)
-    if "anyOf" in field:
-        choices = (type_of(choice, definitions) for choice in field["anyOf"] if choice.get("type") != "null")
+    if choices_of := field.get("anyOf") or field.get("oneOf"):
+        choices = (type_of(choice, definitions) for choice in choices_of if choice.get("type") != "null")
         return " or ".join(dict.fromkeys(choices))
     if "const" in field:
         return _value(field["const"])

@@ -46,22 +46,20 @@ async def read_body(request: Request, model: type[BodyT], upload: Upload, previe
 
 
 async def read_file_body(request: Request, model: type[BodyT], upload: Upload, preview: Preview[BodyT]) -> BodyT:
-    """Like `read_body`, for a request that must bring a file: in a form, or as the whole body (fields in the query).
+    """Like `read_body`, for a request that must bring a file: in a form, or as the whole body. Its fields may be in the
+    query; a form's own field wins.
 
     `curl --data-binary @x.zip` (whatever type it sends) and `curl -T x.zip -X POST` send the file as the whole body.
     """
     kind = _kind(request)
     if kind == "multipart/form-data":
-        return await _read_form(request, model, upload, preview)
+        return await _read_form(request, model, upload, preview, _query(request))
     if _is_json(kind) or kind.startswith(_NOT_A_FILE):
         raise UnsupportedMedia(
             f"The body has the type {kind}; it must be a form with the file, or the file itself.",
             hint=f"With curl: -F {upload.kind.field}=@{upload.kind.example}, or --data-binary @{upload.kind.example}.",
         )
-    fields: Fields = {}
-    for name, value in request.query_params.multi_items():
-        fields.setdefault(name, []).append(value)
-    body = validate_body(model, _values(fields))
+    body = validate_body(model, _values(_query(request)))
     await preview(body)
     upload.refuse_early(content_length(request))
     sink = await upload.open()
@@ -86,9 +84,18 @@ def _is_json(kind: str) -> bool:
     return kind == "application/json" or kind.endswith("+json")
 
 
-async def _read_form(request: Request, model: type[BodyT], upload: Upload, preview: Preview[BodyT]) -> BodyT:
+def _query(request: Request) -> Fields:
+    fields: Fields = {}
+    for name, value in request.query_params.multi_items():
+        fields.setdefault(name, []).append(value)
+    return fields
+
+
+async def _read_form(
+    request: Request, model: type[BodyT], upload: Upload, preview: Preview[BodyT], query: Fields | None = None
+) -> BodyT:
     async def open_sink(fields: Fields) -> FileSink:
-        await preview(validate_body(model, _values(fields)))
+        await preview(validate_body(model, _values((query or {}) | fields)))
         return await upload.open()
 
     takes_file = issubclass(model, VideoSource | FileBody)
@@ -98,7 +105,7 @@ async def _read_form(request: Request, model: type[BodyT], upload: Upload, previ
     form = FormReader(known, open_sink if takes_file else None, _limit(request), upload.kind)
     fields = await form.read(request.headers["content-type"], request.stream())
     upload.filename = form.filename
-    return validate_body(model, _values(fields))
+    return validate_body(model, _values((query or {}) | fields))
 
 
 async def _read_urlencoded(request: Request) -> Fields:

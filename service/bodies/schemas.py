@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from core.datasets import Dataset, Item
 from core.questions import MOST_FRAMES, MOST_LABELS, VIEWS_PATTERN, Options, Reference, Text, Texts
 from core.records import JobKind, JobState, LabelSet, VideoFacts, WorkerInfo
 from core.registry import Card
-from core.training_requests import ModelName, ModelRefText, Names
+from core.training_requests import MODEL_NAME_PATTERN, ModelName, ModelRefText, Names
 from core.vocabulary import TemporalKind
+from service.bodies.job_types import JobProgressData, JobResultData, MetricData
 from service.bodies.labels import LabelsInput
 
 ItemT = TypeVar("ItemT")
@@ -96,10 +97,18 @@ class DatasetBody(FileBody):
     )
 
 
+def _without_default(schema: dict[str, Any]) -> None:
+    schema.pop("default")
+
+
 class ImportBody(FileBody):
     """Fields of POST /v1/models, which accompany the file `file`."""
 
-    name: ModelName | None = Field(None, description="Name of the model that gets a new version. Required.")
+    model_config = ConfigDict(json_schema_extra={"required": ["name"]})  # but it may come after the file in the form
+
+    name: Annotated[ModelName | None, WithJsonSchema({"type": "string", "pattern": MODEL_NAME_PATTERN})] = Field(
+        None, description="Name of the model that gets a new version.", json_schema_extra=_without_default
+    )
     base: ModelRefText | None = Field(
         None, description="Zoo model that has the architecture, text tower and tokenizer of the checkpoint."
     )
@@ -145,7 +154,7 @@ class JobSummary(BaseModel):
     kind: JobKind = Field(description="kind of work")
     state: JobState = Field(description="`queued`, then `running`, then one of the three final states")
     subject: str | None = Field(None, description="the model or dataset that the job makes or uses, if it names one")
-    progress: dict[str, Any] | None = Field(
+    progress: JobProgressData = Field(
         None,
         description="while queued: `jobs_before`, and `waiting_for` where no worker is ready; while running: the data "
         "of the last `progress` event",
@@ -162,7 +171,9 @@ class JobView(JobSummary):
     """A job."""
 
     request: dict[str, Any] | None = Field(None, description="the request; null for questions about a video or a text")
-    result: dict[str, Any] | None = Field(None, description="of a job that succeeded: the answer to the request")
+    result: JobResultData = Field(
+        None, title="JobResult", description="of a job that succeeded: the answer to the request, by its kind"
+    )
 
 
 class VideoView(BaseModel):
@@ -213,7 +224,7 @@ class DatasetView(Dataset):
 class Metrics(BaseModel):
     """Every metric that a training run has reported so far, oldest first."""
 
-    data: list[dict[str, Any]] = Field(examples=[[{"epoch": 1, "split": "train", "loss": 1.2, "top1": 0.5}]])
+    data: list[MetricData] = Field(examples=[[{"epoch": 1, "split": "train", "loss": 1.2, "top1": 0.5}]])
 
 
 class Check(BaseModel):
@@ -248,7 +259,17 @@ class Info(BaseModel):
     queues: dict[str, QueueView]
 
 
-LabelSetPage = Page[LabelSet]
-JobPage = Page[JobSummary]
-ModelPage = Page[ModelView]
-DatasetPage = Page[DatasetView]
+class LabelSetPage(Page[LabelSet]):
+    """A page of label sets."""
+
+
+class JobPage(Page[JobSummary]):
+    """A page of jobs."""
+
+
+class ModelPage(Page[ModelView]):
+    """A page of models."""
+
+
+class DatasetPage(Page[DatasetView]):
+    """A page of datasets."""

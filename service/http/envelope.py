@@ -12,6 +12,7 @@ from redis.exceptions import RedisError, ResponseError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.routing import compile_path
 
 from core.errors import (
     InvalidRequest,
@@ -90,11 +91,19 @@ def _from_http(request: Request, error: HTTPException) -> VireoError:
         close = similar_names(path[:200].rstrip("/"), list(request.app.openapi()["paths"]))
         return NotFound(f"There is no route {path[:200]}.", hint=f"{hint}/docs lists all routes.", nearest=close)
     if kind is MethodNotAllowed:
-        allowed = (error.headers or {}).get("Allow")
-        return MethodNotAllowed(
-            f"{path[:200]} does not allow {request.method}.", hint=f"It allows {allowed}." if allowed else None
-        )
+        allowed = ", ".join(sorted(_allowed_methods(request, error)))
+        error.headers = dict(error.headers or {}) | {"Allow": allowed}
+        return MethodNotAllowed(f"{path[:200]} does not allow {request.method}.", hint=f"It allows {allowed}.")
     return kind(str(error.detail))
+
+
+def _allowed_methods(request: Request, error: HTTPException) -> set[str]:
+    """The methods of all routes with the request's path. The framework names those of the first such route only."""
+    methods = set(filter(None, (error.headers or {}).get("Allow", "").split(", ")))
+    for path, item in request.app.openapi()["paths"].items():
+        if compile_path(path)[0].match(request.url.path):
+            methods.update(method.upper() for method in item)
+    return methods | ({"HEAD"} if "GET" in methods else set())
 
 
 def _without_location(error: dict[str, Any]) -> dict[str, Any]:

@@ -1,40 +1,22 @@
-"""The OpenAPI document: bodies that routes read by hand (multipart or JSON), error responses, the whole document."""
+"""What routes declare for the OpenAPI document: bodies that they read by hand (multipart or JSON), and responses."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
-from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
-from core.errors import VireoError
+from core.errors import CrossSiteRequest, HostNotAllowed, InvalidRequest, VireoError
 from core.questions import LONGEST_TEXT
-from core.training_requests import EvaluationRequest, TrainingRequest
-from service.bodies.schemas import (
-    LIST_FIELDS,
-    AliasBody,
-    ClassifyBody,
-    EmbedBody,
-    ErrorEnvelope,
-    KeepBody,
-    LabelSetBody,
-    QuestionBody,
-)
+from service.bodies.schemas import LIST_FIELDS, ErrorEnvelope
 
 Responses = dict[int | str, dict[str, Any]]
 """The `responses` of a route, by status."""
 
-_READ_BY_HAND = (
-    ClassifyBody,
-    QuestionBody,
-    KeepBody,
-    EmbedBody,
-    LabelSetBody,
-    AliasBody,
-    TrainingRequest,
-    EvaluationRequest,
-)
+_FILE: Final = {"type": "string", "format": "binary"}
+
+SHARED_ERRORS: Final[tuple[type[VireoError], ...]] = (InvalidRequest, CrossSiteRequest, HostNotAllowed, VireoError)
+"""Errors that every operation may answer. They are added to each operation of the document."""
 
 
 def json_body(model: type[BaseModel], examples: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -51,10 +33,10 @@ def json_or_form_body(model: type[BaseModel], examples: dict[str, dict[str, Any]
     first = next(iter(examples.values()))
     form = {name: schema for name, schema in _properties(model).items() if name != "base64"}
     if file:
-        form = {"video": {"type": "string", "format": "binary", "description": "The video file."}} | form
+        form = {"video": _FILE | {"description": "The video file."}} | form
     extra = json_body(model, examples)
     extra["requestBody"]["content"]["multipart/form-data"] = {
-        "schema": {"type": "object", "properties": form},
+        "schema": {"type": "object", "properties": form, "additionalProperties": False},
         "examples": {"a form": {"value": _form_example(first, file)}},
     }
     return extra
@@ -62,12 +44,16 @@ def json_or_form_body(model: type[BaseModel], examples: dict[str, dict[str, Any]
 
 def file_body(model: type[BaseModel], field: str, example: dict[str, Any]) -> dict[str, Any]:
     """`openapi_extra` for a form with the file `field`, or the file as the body and the other fields in the query."""
-    file = {"type": "string", "format": "binary"}
-    form = {"schema": {"type": "object", "properties": {field: file} | _properties(model)}}
-    raw = {"schema": file, "examples": {"the file itself": {"value": example[field]}}}
+    fields = _properties(model)
+    form = {
+        "type": "object",
+        "properties": {field: _FILE | {"description": "The file."}} | fields,
+        "required": [field, *model.model_json_schema().get("required", ())],
+        "additionalProperties": False,
+    }
     content = {
-        "multipart/form-data": form | {"examples": {"a form": {"value": example}}},
-        "application/octet-stream": raw,
+        "multipart/form-data": {"schema": form, "examples": {"a form": {"value": example}}},
+        "application/octet-stream": {"schema": _FILE, "examples": {"the file itself": {"value": example[field]}}},
     }
     query = [
         {
@@ -75,9 +61,9 @@ def file_body(model: type[BaseModel], field: str, example: dict[str, Any]) -> di
             "in": "query",
             "required": False,
             "schema": schema,
-            "description": "For requests whose body is the file.",
+            "description": "For requests whose body is the file. A form's own field wins.",
         }
-        for name, schema in _properties(model).items()
+        for name, schema in fields.items()
     ]
     return {"requestBody": {"required": True, "content": content}, "parameters": query}
 
@@ -92,51 +78,35 @@ def documented_errors(*kinds: type[VireoError]) -> Responses:
     answers: Responses = {}
     for kind in kinds:
         answer = answers.setdefault(kind.status, {"model": ErrorEnvelope, "description": "", "content": {}})
-        words = (kind.__doc__ or "").split("\n")[0] or kind.code.replace("_", " ")
         answer["description"] = ", ".join(filter(None, [answer["description"], kind.code]))
         examples = answer["content"].setdefault("application/json", {}).setdefault("examples", {})
-        body = kind(words).to_dict("req_4f1c…")
+        body = kind(kind.code.replace("_", " ").capitalize() + ".").to_dict("req_4f1c…")
         examples[kind.code] = {"value": {"error": body}}
         if kind.retry_after is not None:
             answer["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "seconds"}}
     return answers
 
 
-def openapi_document(app: FastAPI) -> dict[str, Any]:
-    """The document of the application, built once. It includes the schemas of the bodies that routes read by hand."""
-    if app.openapi_schema is None:
-        schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-        known = schema.setdefault("components", {}).setdefault("schemas", {})
-        for name, body in _schemas(*_READ_BY_HAND).items():
-            known.setdefault(name, body)
-        app.openapi_schema = schema
-    return app.openapi_schema
-
-
-def _schemas(*models: type[BaseModel]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for model in models:
-        schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
-        found |= schema.pop("$defs", {})
-        found[model.__name__] = schema
-    return found
-
-
 def _properties(model: type[BaseModel]) -> dict[str, Any]:
-    """The fields of `model` as a form or a query has them."""
+    """The fields of `model` as a form or a query has them: a field that is left out is null."""
     schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
-    properties: dict[str, Any] = schema["properties"]
+    properties: dict[str, Any] = {name: _without_null(field) for name, field in schema["properties"].items()}
     for name in LIST_FIELDS:
         if name in properties:
             words = properties[name].get("description", "")
-            branches = [properties[name], *properties[name].get("anyOf", [])]
             properties[name] = {
                 "type": "array",
                 "items": {"type": "string", "maxLength": LONGEST_TEXT},
-                "maxItems": next(branch["maxItems"] for branch in branches if "maxItems" in branch),
+                "maxItems": properties[name]["maxItems"],
                 "description": f"{words} Repeat the field, or send one JSON array.",
             }
     return properties
+
+
+def _without_null(field: dict[str, Any]) -> dict[str, Any]:
+    kept = {name: value for name, value in field.items() if name != "anyOf" and (name, value) != ("default", None)}
+    choices = [choice for choice in field.get("anyOf", ()) if choice.get("type") != "null"]
+    return kept | (choices[0] if len(choices) == 1 else {"anyOf": choices} if choices else {})
 
 
 def _form_example(body: dict[str, Any], file: bool) -> dict[str, Any]:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Annotated
 
-from starlette.datastructures import Headers
+from fastapi import Header
 
-from core.errors import InvalidRequest
-
-_WAIT = re.compile(r"wait=(\d{1,6})")
-_MAX_KEY = 255
+_WAIT = re.compile(r"wait=([0-9]{1,6})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +23,29 @@ class Preferences:
     """`Idempotency-Key`: a repeated request with the same key is answered with the same job."""
 
 
-def parse_preferences(headers: Headers) -> Preferences:
-    """Raises: InvalidRequest."""
-    tokens = [token.strip().lower() for value in headers.getlist("prefer") for token in re.split("[,;]", value)]
+PreferHeader = Annotated[
+    list[str] | None,
+    Header(
+        alias="Prefer",
+        description="`respond-async`: answer 202 with the job at once. `wait=N`: wait at most N seconds for the job. "
+        "Other preferences are ignored.",
+        examples=[["respond-async"], ["wait=10"]],
+    ),
+]
+IdempotencyKeyHeader = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=255,
+        pattern=r"^[\x20-\x7e]+$",
+        description="A repeated request with the same key gets the answer to the first one.",
+    ),
+]
+
+
+def read_preferences(prefer: list[str] | None, idempotency_key: str | None) -> Preferences:
+    """`prefer`: the values of all `Prefer` headers."""
+    tokens = [token.strip().lower() for value in prefer or () for token in re.split("[,;]", value)]
     waits = [int(match[1]) for match in map(_WAIT.fullmatch, tokens) if match]
-    key = headers.get("idempotency-key")
-    if key is not None and not (0 < len(key) <= _MAX_KEY and key.isascii() and key.isprintable()):
-        raise InvalidRequest(f"Idempotency-Key must be 1 to {_MAX_KEY} printable ASCII characters.")
-    return Preferences("respond-async" in tokens, float(min(waits)) if waits else None, key)
+    return Preferences("respond-async" in tokens, float(min(waits)) if waits else None, idempotency_key)

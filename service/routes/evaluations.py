@@ -24,7 +24,7 @@ from service.bodies import examples, reader
 from service.bodies.schemas import JobView
 from service.checks.training import check_evaluation
 from service.dependencies import GatewayDep, NamePath, PreferencesDep
-from service.http.downloads import FILE_RESPONSES, REPORT_RESPONSES, file_response
+from service.http.downloads import FILE_RESPONSES, RANGE_HEADER, REPORT_RESPONSES, file_response
 from service.http.openapi import documented_errors, json_body
 from service.routes.jobs import WAITED
 
@@ -64,13 +64,25 @@ async def create_evaluation(request: Request, gateway: GatewayDep, preferences: 
     return await gateway.submitter.submit("evaluation", resolved, preferences, request, as_requested=body)
 
 
-@router.get("/{id}/report", name="report", response_class=Response, responses=_MISSING | REPORT_RESPONSES)
+@router.get(
+    "/{id}/report",
+    name="report",
+    response_class=Response,
+    responses=_MISSING | REPORT_RESPONSES,
+    openapi_extra=RANGE_HEADER,
+)
 async def get_evaluation_report(id: NamePath, gateway: GatewayDep) -> Response:
     """The report as one HTML page. It stays after the job is deleted."""
     return file_response(await gateway.reports.file(id, REPORT_PAGE))
 
 
-@router.get("/{id}/files/{file}", name="file", response_class=Response, responses=_MISSING | FILE_RESPONSES)
+@router.get(
+    "/{id}/files/{file}",
+    name="file",
+    response_class=Response,
+    responses=_MISSING | FILE_RESPONSES,
+    openapi_extra=RANGE_HEADER,
+)
 async def get_evaluation_file(id: NamePath, file: NamePath, gateway: GatewayDep) -> Response:
     """A file of the report: `report.json`, `report.html`, or one of its pictures."""
     return file_response(await gateway.reports.file(id, file))

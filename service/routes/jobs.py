@@ -9,25 +9,33 @@ from fastapi.responses import StreamingResponse
 
 from core.errors import Conflict, InvalidRequest, Overloaded, StorageUnavailable, UnknownJob
 from core.records import Job, JobKind, JobState
+from service.bodies.job_types import JOB_EVENT
 from service.bodies.schemas import JobPage, JobView
 from service.dependencies import CursorQuery, GatewayDep, LimitQuery, NamePath
 from service.gateway import Gateway
 from service.http.openapi import Responses, another_response, documented_errors
-from service.jobs.events import resume_after
+from service.jobs.events import EVENT_ID_PATTERN, resume_after
 from service.jobs.repository import Filters
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
-AfterQuery = Annotated[str | None, Query(description="Only events after the one with this id.", max_length=50)]
+AfterQuery = Annotated[
+    str | None, Query(description="Only events after the one with this id.", pattern=EVENT_ID_PATTERN)
+]
 LastEventHeader = Annotated[
-    str | None, Header(description="The same as `after`. Browsers send it when they reconnect.", max_length=50)
+    str | None,
+    Header(
+        alias="Last-Event-ID",
+        description="The same as `after`. Browsers send it when they reconnect.",
+        pattern=EVENT_ID_PATTERN,
+    ),
 ]
 EVENT_RESPONSES: Final[Responses] = documented_errors(InvalidRequest, Overloaded, StorageUnavailable) | {
     200: {
         "description": "Server-sent events. The stream ends after the final state.",
         "content": {
             "text/event-stream": {
-                "schema": {"type": "string"},
+                "schema": JOB_EVENT,  # of each event, as tools read OpenAPI 3.1; `itemSchema` comes with 3.2
                 "example": 'id: 1700000000000-0\nevent: progress\ndata: {"phase": "training", "epoch": 1.5}\n\n',
             }
         },

@@ -21,7 +21,7 @@ from core.training_requests import ImportRequest
 from service.bodies import examples, reader
 from service.bodies.schemas import AliasBody, ImportBody, JobView, ModelDetail, ModelPage
 from service.dependencies import CheckpointUploadDep, GatewayDep, NamePath, PreferencesDep, VersionNumber
-from service.http.downloads import FILE_RESPONSES, REPORT_RESPONSES, file_response
+from service.http.downloads import FILE_RESPONSES, RANGE_HEADER, REPORT_RESPONSES, file_response
 from service.http.openapi import documented_errors, file_body, json_body
 from service.routes.jobs import WAITED
 
@@ -101,7 +101,11 @@ async def delete_version(name: NamePath, n: VersionNumber, gateway: GatewayDep) 
 
 
 @router.get(
-    "/{name}/versions/{n}/report", name="report", response_class=Response, responses=_NO_FILE | REPORT_RESPONSES
+    "/{name}/versions/{n}/report",
+    name="report",
+    response_class=Response,
+    responses=_NO_FILE | REPORT_RESPONSES,
+    openapi_extra=RANGE_HEADER,
 )
 async def get_version_report(name: NamePath, n: VersionNumber, gateway: GatewayDep) -> Response:
     """The report of the version, as one HTML page."""
@@ -109,7 +113,11 @@ async def get_version_report(name: NamePath, n: VersionNumber, gateway: GatewayD
 
 
 @router.get(
-    "/{name}/versions/{n}/files/{file}", name="file", response_class=Response, responses=_NO_FILE | FILE_RESPONSES
+    "/{name}/versions/{n}/files/{file}",
+    name="file",
+    response_class=Response,
+    responses=_NO_FILE | FILE_RESPONSES,
+    openapi_extra=RANGE_HEADER,
 )
 async def get_version_file(name: NamePath, n: VersionNumber, file: NamePath, gateway: GatewayDep) -> Response:
     """A version's file: `card.json`, `model.safetensors`, `report.json`, `report.html`, or one of its pictures."""

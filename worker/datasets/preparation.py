@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 from core.datasets import Dataset, DatasetRequest, Finding, Item, Split, dataset_key
 from core.errors import Cancelled, InvalidArchive, InvalidDataset, InvalidRequest
+from core.results import DatasetResult
 from core.settings import Settings
 from core.storage import Store
 from worker.datasets.archives.extraction import unpack_archive
@@ -216,10 +217,11 @@ def _cancelled_by_user(token: CancelToken) -> bool:
 
 def _result(dataset: Dataset, report: Sequence[Finding]) -> dict[str, Any]:
     """`report`: the findings about the uploaded archive, which may hold more than the stored dataset."""
-    return {
-        "dataset": dataset.id,
-        "name": dataset.name,
-        "classes": len(dataset.classes),
-        "clips": len(dataset.items),
-        "report": [finding.model_dump(mode="json") for finding in report],
-    }
+    result = DatasetResult(
+        dataset=dataset.id,
+        name=dataset.name,
+        classes=len(dataset.classes),
+        clips=len(dataset.items),
+        report=tuple(report),
+    )
+    return result.model_dump(mode="json")

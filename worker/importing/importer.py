@@ -21,6 +21,7 @@ from core.errors import Cancelled, InvalidCheckpoint, InvalidRequest, VireoError
 from core.processes import SAFE_PATH, python_module
 from core.records import Progress
 from core.registry import CARD, Card, Registry, Version
+from core.results import ImportResult
 from core.settings import Settings
 from core.storage import Store
 from core.training_requests import ImportRequest
@@ -212,12 +213,13 @@ def _delete_file(request: ImportRequest, store: Store, file: Path) -> None:
 
 
 def _result(card: Card) -> dict[str, Any]:
-    return {
-        "model": f"{card.name}:{card.version}",
-        "version": card.version,
-        "architecture": card.architecture,
-        "temporal": card.temporal["kind"],
-        "frames": card.profile["frames"],
-        "text": card.text,
-        "note": card.note,
-    }
+    result = ImportResult(
+        model=f"{card.name}:{card.version}",
+        version=card.version,
+        architecture=card.architecture,
+        temporal=card.temporal["kind"],
+        frames=card.profile["frames"],
+        text=card.text,
+        note=card.note,
+    )
+    return result.model_dump(mode="json")

@@ -120,5 +120,94 @@ def test_documented_errors_have_their_real_status(document: dict[str, Any]) -> N
     assert {"200", "202", "404", "409", "413", "415", "422", "429", "503"} <= set(classify)
 
 
+def test_every_error_is_documented_as_the_envelope(document: dict[str, Any]) -> None:
+    assert "HTTPValidationError" not in str(document)
+    for name, operation in operations(document):
+        assert {"422", "500"} <= set(operation["responses"]), name
+        for status, answer in operation["responses"].items():
+            if status >= "400" and (name, status) != ("get /readyz", "503"):
+                content = answer["content"]["application/json"]
+                assert content["schema"] == {"$ref": "#/components/schemas/ErrorEnvelope"}, (name, status)
+                assert content["examples"], (name, status)
+
+
+def test_overload_says_when_to_come_back(document: dict[str, Any]) -> None:
+    for name, operation in operations(document):
+        for status in {"429", "503"} & set(operation["responses"]):
+            if name != "get /readyz":
+                assert "Retry-After" in operation["responses"][status]["headers"], (name, status)
+
+
+def header_names(operation: dict[str, Any]) -> set[str]:
+    return {parameter["name"] for parameter in operation.get("parameters", ()) if parameter["in"] == "header"}
+
+
+def test_request_headers_are_parameters(document: dict[str, Any]) -> None:
+    paths = document["paths"]
+    for path in (
+        "/v1/classify",
+        "/v1/embeddings",
+        "/v1/datasets",
+        "/v1/training-jobs",
+        "/v1/evaluations",
+        "/v1/models",
+    ):
+        assert {"Prefer", "Idempotency-Key"} <= header_names(paths[path]["post"]), path
+    for path in ("/v1/jobs/{id}/events", "/v1/training-jobs/{id}/events"):
+        assert "Last-Event-ID" in header_names(paths[path]["get"])
+    files = [operation for name, operation in operations(document) if name.endswith(("/report", "/files/{file}"))]
+    assert len(files) == 4
+    for operation in files:
+        assert "Range" in header_names(operation)
+        assert {"206", "416"} <= set(operation["responses"])
+
+
+def test_results_progress_and_events_of_jobs_have_types(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    job = schemas["JobView"]["properties"]
+    results = {"Classification", "Embeddings", "TrainingResult", "EvaluationResult", "DatasetResult", "ImportResult"}
+    assert references(job["result"]) == {f"#/components/schemas/{name}" for name in results}
+    assert references(job["progress"]) == {"#/components/schemas/JobProgress"}
+    for one in results:  # a result fits one of them only
+        for other in results - {one}:
+            assert not set(schemas[one]["required"]) <= set(schemas[other]["properties"]), (one, other)
+    events = document["paths"]["/v1/jobs/{id}/events"]["get"]["responses"]["200"]["content"]["text/event-stream"]
+    assert events["schema"] == {"$ref": "#/components/schemas/JobEvent"}
+    names = {choice["properties"]["event"]["const"] for choice in schemas["JobEvent"]["oneOf"]}
+    assert names == {"state", "progress", "metric", "checkpoint", "log"}
+
+
+def test_names_and_words_are_fit_for_a_generated_client(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    assert all(name.isalnum() for name in schemas), sorted(schemas)
+    assert {"JobPage", "DatasetPage", "ModelPage", "LabelSetPage"} <= set(schemas)
+    described = {tag["name"] for tag in document["tags"] if tag["description"].endswith(".")}
+    for name, operation in operations(document):
+        assert operation["summary"].endswith("."), name
+        assert len(operation["summary"].split()) >= 2, name
+        assert set(operation["tags"]) <= described, name
+    assert document["servers"] == [{"url": "/", "description": "This server."}]
+
+
+def test_a_field_that_is_needed_is_required(document: dict[str, Any]) -> None:
+    def required(path: str) -> list[str]:
+        found: list[str] = document["paths"][path]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"][
+            "required"
+        ]
+        return found
+
+    assert required("/v1/models") == ["file", "name"]
+    assert required("/v1/datasets") == ["archive"]
+    labels = document["components"]["schemas"]["LabelSetBody"]["properties"]["labels"]["items"]["anyOf"]
+    assert {"type": "string"} in [{"type": each.get("type")} for each in labels]
+
+
+def test_a_wrong_method_is_answered_with_all_methods_of_the_path(http: httpx2.Client, site: Site) -> None:
+    assert http.patch("/v1/label-sets/x").headers["allow"] == "DELETE, GET, HEAD, PUT"
+    assert http.patch("/v1/videos").headers["allow"] == ", ".join(
+        sorted({method.upper() for method in http.get("/openapi.json").json()["paths"]["/v1/videos"]})
+    )
+
+
 def test_the_interactive_documentation_is_served(http: httpx2.Client, site: Site) -> None:
     assert "swagger" in http.get("/docs").text.lower()

@@ -1,28 +1,27 @@
 from __future__ import annotations
 
+import httpx2
 import pytest
-from starlette.datastructures import Headers
 
-from core.errors import InvalidRequest
-from service.http.preferences import Preferences, parse_preferences
+from service.http.preferences import Preferences, read_preferences
+from tests.service.sites import Site, error
 
 
 @pytest.mark.parametrize(
-    ("headers", "expected"),
+    ("prefer", "expected"),
     [
-        ([], Preferences()),
-        ([("prefer", "respond-async")], Preferences(respond_async=True)),
-        ([("prefer", "handling=lenient, Respond-Async; wait=10")], Preferences(respond_async=True, wait=10)),
-        ([("prefer", "wait=5"), ("prefer", "wait=3")], Preferences(wait=3)),
-        ([("prefer", "wait=soon")], Preferences()),
-        ([("idempotency-key", "a-1")], Preferences(idempotency_key="a-1")),
+        (None, Preferences()),
+        (["respond-async"], Preferences(respond_async=True)),
+        (["handling=lenient, Respond-Async; wait=10"], Preferences(respond_async=True, wait=10)),
+        (["wait=5", "wait=3"], Preferences(wait=3)),
+        (["wait=soon"], Preferences()),
     ],
 )
-def test_headers(headers: list[tuple[str, str]], expected: Preferences) -> None:
-    assert parse_preferences(Headers(raw=[(name.encode(), value.encode()) for name, value in headers])) == expected
+def test_preferences(prefer: list[str] | None, expected: Preferences) -> None:
+    assert read_preferences(prefer, None) == expected
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "é", "a\tb"])
-def test_malformed_idempotency_keys(key: str) -> None:
-    with pytest.raises(InvalidRequest):
-        parse_preferences(Headers({"idempotency-key": key}))
+def test_malformed_idempotency_keys_are_refused(http: httpx2.Client, site: Site, key: str) -> None:
+    answer = http.post("/v1/classify", json={}, headers={b"Idempotency-Key": key.encode("latin-1")})
+    assert error(answer, 422, "invalid_request")["details"]["field"] == "Idempotency-Key"

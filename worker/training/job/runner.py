@@ -16,6 +16,7 @@ from core.datasets import Dataset, dataset_key
 from core.errors import UnknownDataset, VireoError
 from core.records import Job
 from core.registry import CARD, REPORT, Card, Registry, Version
+from core.results import TrainingResult
 from core.settings import Settings
 from core.state.lifecycle import Attempt
 from core.storage import Store
@@ -182,14 +183,15 @@ def _locked(directory: Path) -> Iterator[bool]:
 
 def _result(card: Card) -> dict[str, Any]:
     single = card.metrics["views"].get("1x1")
-    return {
-        "model": f"{card.name}:{card.version}",
-        "version": card.version,
-        "metrics": single,
-        "views": card.metrics["views"],
-        "before": card.metrics.get("before"),
-        "base_to_novel": card.base_to_novel,
-        "classes": list(card.classes),
-        "open_labels": card.open_labels,
-        "report": f"/v1/models/{card.name}/versions/{card.version}/report",
-    }
+    result = TrainingResult(
+        model=f"{card.name}:{card.version}",
+        version=card.version,
+        metrics=single,
+        views=card.metrics["views"],
+        before=card.metrics.get("before"),
+        base_to_novel=card.base_to_novel,
+        classes=list(card.classes),
+        open_labels=card.open_labels,
+        report=f"/v1/models/{card.name}/versions/{card.version}/report",
+    )
+    return result.model_dump(mode="json")

@@ -6,9 +6,10 @@ import math
 from collections.abc import Sequence
 from typing import Literal, TypedDict
 
+from core.results import ViewMetrics
 from models.judging import protocols
 from models.judging.protocols import BaseToNovel
-from worker.training.judging.measures import ViewMetrics, view_metrics
+from worker.training.judging.measures import view_metrics
 from worker.training.judging.scored import Scored
 
 

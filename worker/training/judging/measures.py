@@ -12,22 +12,13 @@ from typing import TypedDict
 
 import numpy as np
 
+from core.results import ViewMetrics
 from models.frames.arrays import FloatArray, IntArray
 from models.judging import metrics
 from worker.training.judging.scored import Scored
 
 SINGLE = "1x1"
 MISTAKES = 20
-
-
-class ViewMetrics(TypedDict):
-    clips: int
-    top1: float
-    top1_interval: list[float]
-    top5: float
-    top5_k: int
-    mean_class_accuracy: float
-    map: float
 
 
 class Confused(TypedDict):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from core.datasets import Item
 from core.errors import InvalidRequest
+from core.results import EvaluationResult
 from core.training_requests import EvaluationRequest
 from models.frames.sampling import Views
 from models.image.precision import has_native_bf16
@@ -94,16 +94,16 @@ def _write(
 def _send_result(
     spec: RunSpec, recognizer: Recognizer, split: str, evaluation: Evaluation, half_class: HalfClass | None
 ) -> None:
-    result: dict[str, Any] = {
-        "evaluation": spec.job,
-        "model": recognizer.name,
-        "split": split,
-        "metrics": evaluation["views"].get(SINGLE),
-        "views": evaluation["views"],
-        "half_class": half_class,
-        "report": f"/v1/evaluations/{spec.job}/report",
-    }
-    send_message("result", **result)
+    result = EvaluationResult(
+        evaluation=spec.job,
+        model=recognizer.name,
+        split=split,
+        metrics=evaluation["views"].get(SINGLE),
+        views=evaluation["views"],
+        half_class=dict(half_class) if half_class else None,
+        report=f"/v1/evaluations/{spec.job}/report",
+    )
+    send_message("result", **result.model_dump(mode="json"))
 
 
 def _items(spec: RunSpec, request: EvaluationRequest) -> tuple[str, tuple[Item, ...]]:

@@ -8,13 +8,14 @@ from importlib import metadata
 from typing import Any
 
 from core.registry import CARD, Card
+from core.results import ViewMetrics
 from models.files.saving import save_version
 from models.frames.sampling import Views
 from worker.children.messages import send_message
 from worker.training.judging.baseline import Baseline
 from worker.training.judging.comparison import BaseToNovelRecord, base_to_novel_record, compare_scores
 from worker.training.judging.gallery import Galleries, score_gallery, score_trained
-from worker.training.judging.measures import SINGLE, Evaluation, ViewMetrics, evaluate_views, view_metrics
+from worker.training.judging.measures import SINGLE, Evaluation, evaluate_views, view_metrics
 from worker.training.judging.probe import probe_other_labels
 from worker.training.judging.scored import Scored
 from worker.training.result.report import build_report, write_report

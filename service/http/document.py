@@ -1,0 +1,114 @@
+"""The OpenAPI document of the whole application, good enough to generate a client from."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+
+from core.training_requests import EvaluationRequest, TrainingRequest
+from service.bodies.job_types import EVENT_DATA, JOB_EVENT_SCHEMA
+from service.bodies.schemas import (
+    AliasBody,
+    ClassifyBody,
+    EmbedBody,
+    ErrorEnvelope,
+    KeepBody,
+    LabelSetBody,
+    QuestionBody,
+)
+from service.http.openapi import SHARED_ERRORS, documented_errors
+
+TAGS: Final = {
+    "classify": "Score a video against any labels.",
+    "videos": "Store a video once and ask about it again.",
+    "embeddings": "Vectors of texts and videos in the model's joint space.",
+    "label-sets": "Named, versioned lists of labels.",
+    "datasets": "Labelled videos to train and evaluate on.",
+    "training": "Train a model on a dataset; follow, cancel and resume the run.",
+    "evaluations": "Measure a model on a dataset.",
+    "models": "Models, the versions of fine-tuned ones, and their aliases.",
+    "jobs": "Follow and cancel work of any kind. Every question is a job, too.",
+    "operations": "For operators: liveness, readiness, metrics, and what this server runs.",
+}
+"""What the operations of each tag are about."""
+
+_COMPONENTS = (
+    ClassifyBody,
+    QuestionBody,
+    KeepBody,
+    EmbedBody,
+    LabelSetBody,
+    AliasBody,
+    TrainingRequest,
+    EvaluationRequest,
+    ErrorEnvelope,
+    *EVENT_DATA,
+)
+"""Models that the document refers to by name and that no route declares as a parameter or an answer."""
+
+_FRAMEWORK = "#/components/schemas/HTTPValidationError"  # FastAPI's own error, which this server never answers
+
+
+def openapi_document(app: FastAPI) -> dict[str, Any]:
+    """The document of the application, built once."""
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title=app.title,
+            version=app.version,
+            description=app.description,
+            license_info=app.license_info,
+            servers=app.servers,
+            tags=[{"name": name, "description": words} for name, words in TAGS.items()],
+            routes=app.routes,
+        )
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        schemas["JobEvent"] = JOB_EVENT_SCHEMA
+        for name, schema in _schemas(*_COMPONENTS).items():
+            schemas.setdefault(name, schema)
+        for item in document["paths"].values():
+            for operation in item.values():
+                _complete(operation)
+        for name in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(name, None)
+        app.openapi_schema = document
+    return app.openapi_schema
+
+
+def _complete(operation: dict[str, Any]) -> None:
+    """Add what all operations share: a sentence as the summary, and the errors that each of them may answer."""
+    operation["summary"] = _first_sentence(operation.get("description", operation["summary"]))
+    responses = operation["responses"]
+    for status, response in responses.items():
+        if response.get("description") == "Successful Response":
+            response["description"] = f"{HTTPStatus(int(status)).phrase}."
+    if responses.get("422", {}).get("content", {}).get("application/json", {}).get("schema") == {"$ref": _FRAMEWORK}:
+        del responses["422"]
+    for status, shared in documented_errors(*SHARED_ERRORS).items():
+        response = responses.setdefault(str(status), {"description": "", "content": {}})
+        content = response.setdefault("content", {}).setdefault("application/json", {})
+        content.setdefault("schema", {"$ref": f"#/components/schemas/{ErrorEnvelope.__name__}"})
+        examples = content.setdefault("examples", {})
+        for code, example in shared["content"]["application/json"]["examples"].items():
+            if code not in examples:
+                examples[code] = example
+                response["description"] = ", ".join(filter(None, [response["description"], code]))
+    operation["responses"] = dict(sorted(responses.items()))
+
+
+def _first_sentence(text: str) -> str:
+    paragraph = " ".join(text.partition("\n\n")[0].split())
+    end = paragraph.find(". ")
+    return paragraph if end < 0 else paragraph[: end + 1]
+
+
+def _schemas(*models: type[BaseModel]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for model in models:
+        schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+        found |= schema.pop("$defs", {})
+        found[model.__name__] = schema
+    return found
