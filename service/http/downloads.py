@@ -32,15 +32,16 @@ def _responses(what: str, content: dict[str, Any]) -> Responses:
 REPORT_RESPONSES: Final = _responses("The report.", _PAGE)
 FILE_RESPONSES: Final = _responses("The file.", _FILE)
 
+_LONGEST_RANGE = 1000  # characters
 RANGE_HEADER: Final[dict[str, Any]] = {
     "parameters": [
         {
             "name": "Range",
             "in": "header",
             "required": False,
-            "schema": {"type": "string"},
+            "schema": {"type": "string", "maxLength": _LONGEST_RANGE},
             "example": "bytes=0-1023",
-            "description": "The part of the file to send. A malformed value is ignored.",
+            "description": "The part of the file to send. A malformed or longer value is ignored.",
         }
     ]
 }
@@ -52,6 +53,8 @@ class _Download(FileResponse):
     def _parse_range_header(cls, http_range: str, file_size: int) -> list[tuple[int, int]]:
         """Starlette answers plain text where it cannot use the header; here a malformed one is ignored (RFC 9110,
         §14.2), and one beyond the file's end gets the envelope. Raises: InvalidRange."""
+        if len(http_range) > _LONGEST_RANGE:
+            return []
         try:
             return super()._parse_range_header(http_range, file_size)
         except MalformedRangeHeader:

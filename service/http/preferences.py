@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Header
+from pydantic import Field
 
 _WAIT = re.compile(r"wait=([0-9]{1,6})")
 
@@ -23,8 +24,9 @@ class Preferences:
     """`Idempotency-Key`: a repeated request with the same key is answered with the same job."""
 
 
+_Values = Annotated[list[Annotated[str, Field(max_length=200)]], Field(max_length=20)]
 PreferHeader = Annotated[
-    list[str] | None,
+    _Values | None,
     Header(
         alias="Prefer",
         description="`respond-async`: answer 202 with the job at once. `wait=N`: wait at most N seconds for the job. "
