@@ -43,6 +43,7 @@ class Job(Record):
     kind: JobKind
     state: JobState = JobState.QUEUED
     subject: str | None = Field(None, description="the model or dataset that the job makes or uses, if it names one")
+    request_id: str | None = Field(None, description="the id of the HTTP request that made the job, for the logs")
     request: dict[str, Any] = Field(default_factory=dict)
     result: dict[str, Any] | None = None
     error: dict[str, Any] | None = None

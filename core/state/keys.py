@@ -16,6 +16,7 @@ FINISHED = "vireo:jobs:finished"  # zset: job id -> finished_at
 DONE_CHANNEL = "vireo:jobs:done"  # pub/sub: ids of jobs that reached a final state
 CANCEL_CHANNEL = "vireo:jobs:cancel"  # pub/sub: ids of running jobs that are to stop
 VIDEOS = "vireo:videos"  # zset: sha256 -> unix time after which it may be deleted; +inf for those kept
+VIDEOS_CREATED = "vireo:videos:created"  # zset: sha256 -> created_at, for lists
 LABEL_SETS = "vireo:label-sets"  # set of names
 LABEL_SET_VERSIONS = "vireo:label-sets:versions"  # hash: name -> last version number, so that none is used twice
 WORKERS = "vireo:workers"  # zset: worker id -> unix time of its last heartbeat

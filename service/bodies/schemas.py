@@ -154,6 +154,9 @@ class JobSummary(BaseModel):
     kind: JobKind = Field(description="kind of work")
     state: JobState = Field(description="`queued`, then `running`, then one of the three final states")
     subject: str | None = Field(None, description="the model or dataset that the job makes or uses, if it names one")
+    request_id: str | None = Field(
+        None, description="the id of the HTTP request that made the job; the logs of gateway and worker have it"
+    )
     progress: JobProgressData = Field(
         None,
         description="while queued: `jobs_before`, and `waiting_for` where no worker is ready; while running: the data "
@@ -191,6 +194,10 @@ class VideoView(BaseModel):
 class Page(BaseModel, Generic[ItemT]):
     data: list[ItemT]
     next: str | None = Field(None, description="send it as `cursor` to get the next page; null on the last page")
+
+
+class VideoPage(Page[VideoView]):
+    """A page of videos."""
 
 
 class ModelView(BaseModel):

@@ -21,17 +21,22 @@ from core.records import StoredVideo, video_id
 from core.state import keys
 from core.state.video_records import from_fields
 from core.storage import Staged, Store, blob_key
+from service.bodies.cursors import Entry, read_cursor, write_cursor
 from service.bodies.validation import similar_names
 
 _ID = re.compile(r"vid_([0-9a-f]{64})")
 _DELETING_SECONDS = 60  # lifetime of the mark, in case the process dies before it removes the mark
 _POLL = 0.05
 
-# KEYS: video, VIDEOS, deleting    ARGV: sha256, bytes, now, kept, deletable after    → 1 new, 0 known, -1 deleting
+# KEYS: video, VIDEOS, deleting, VIDEOS_CREATED    ARGV: sha256, bytes, now, kept, deletable after
+# → 1 new, 0 known, -1 deleting
 _RECORD = """
 if redis.call('EXISTS', KEYS[3]) == 1 then return -1 end
 local new = redis.call('HSETNX', KEYS[1], 'sha256', ARGV[1])
-if new == 1 then redis.call('HSET', KEYS[1], 'bytes', ARGV[2], 'created_at', ARGV[3], 'kept', '0') end
+if new == 1 then
+  redis.call('HSET', KEYS[1], 'bytes', ARGV[2], 'created_at', ARGV[3], 'kept', '0')
+  redis.call('ZADD', KEYS[4], ARGV[3], ARGV[1])
+end
 if ARGV[4] == '1' then redis.call('HSET', KEYS[1], 'kept', '1') end
 if redis.call('HGET', KEYS[1], 'kept') == '1' then
   redis.call('ZADD', KEYS[2], '+inf', ARGV[1])
@@ -48,13 +53,14 @@ if redis.call('HGET', KEYS[1], 'kept') == '0' then redis.call('ZADD', KEYS[2], A
 return 1
 """
 
-# KEYS: video, VIDEOS, deleting    ARGV: sha256, delete only if deletable before, seconds
+# KEYS: video, VIDEOS, deleting, VIDEOS_CREATED    ARGV: sha256, delete only if deletable before, seconds
 # → 1 if the bytes may be deleted now
 _REMOVE = """
 local after = redis.call('ZSCORE', KEYS[2], ARGV[1])
 if after and tonumber(after) > tonumber(ARGV[2]) then return 0 end
 if redis.call('DEL', KEYS[1]) == 0 and not after then return 0 end
 redis.call('ZREM', KEYS[2], ARGV[1])
+redis.call('ZREM', KEYS[4], ARGV[1])
 redis.call('SET', KEYS[3], '1', 'EX', ARGV[3])
 return 1
 """
@@ -63,6 +69,16 @@ return 1
 _RELEASE = """
 local after = redis.call('ZSCORE', KEYS[1], ARGV[1])
 if after and tonumber(after) == tonumber(ARGV[2]) then redis.call('ZADD', KEYS[1], ARGV[3], ARGV[1]) end
+"""
+
+# KEYS: VIDEOS, VIDEOS_CREATED    ARGV: key prefix of videos
+# Gateways of an earlier version add and delete videos without the list.
+_COMPLETE_LIST = """
+for _, sha256 in ipairs(redis.call('ZDIFF', 2, KEYS[1], KEYS[2])) do
+  local created = redis.call('HGET', ARGV[1] .. sha256, 'created_at')
+  if created then redis.call('ZADD', KEYS[2], created, sha256) end
+end
+for _, sha256 in ipairs(redis.call('ZDIFF', 2, KEYS[2], KEYS[1])) do redis.call('ZREM', KEYS[2], sha256) end
 """
 
 
@@ -83,6 +99,7 @@ class Videos:
         self._use = redis.register_script(_USE)
         self._remove = redis.register_script(_REMOVE)
         self._release = redis.register_script(_RELEASE)
+        self._complete_list = redis.register_script(_COMPLETE_LIST)
 
     async def add(self, staged: Staged, *, keep: bool = False) -> AddedVideo:
         """Publish an upload. Raises: StorageUnavailable."""
@@ -125,6 +142,36 @@ class Videos:
             raise await self._unknown(video)
         return from_fields(fields, await self._redis.zscore(keys.VIDEOS, sha256))
 
+    async def page(self, cursor: str | None, limit: int) -> tuple[list[StoredVideo], str | None]:
+        """Newest first, and the cursor of the next page. Raises: InvalidRequest for a malformed cursor."""
+        entries = await self._entries(read_cursor(cursor), limit + 1)
+        shown = [sha256 for _, sha256 in entries[:limit]]
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for sha256 in shown:
+                pipe.hgetall(keys.video(sha256))
+                pipe.zscore(keys.VIDEOS, sha256)
+            answers = iter(await pipe.execute())
+        found = [(fields, after) for fields, after in zip(answers, answers, strict=True) if fields]
+        more = len(entries) > limit
+        return [from_fields(*each) for each in found], write_cursor(entries[limit - 1]) if more else None
+
+    async def _entries(self, before: Entry, most: int) -> list[Entry]:
+        """The newest `most` entries of the list that are older than `before`."""
+        found: list[Entry] = []
+        start = 0
+        while len(found) < most:
+            pairs = cast(
+                list[tuple[str, float]],
+                await self._redis.zrevrangebyscore(
+                    keys.VIDEOS_CREATED, before[0], "-inf", start=start, num=most, withscores=True
+                ),
+            )
+            found += [(score, sha256) for sha256, score in pairs if (score, sha256) < before]
+            start += len(pairs)
+            if len(pairs) < most:
+                break
+        return found[:most]
+
     async def delete(self, video: str) -> None:
         """Raises: UnknownVideo."""
         sha256 = await self._parse(video)
@@ -137,13 +184,14 @@ class Videos:
 
     async def sweep(self) -> int:
         """Delete the videos that may be deleted by now. Returns how many there were."""
+        await self._complete_list(keys=[keys.VIDEOS, keys.VIDEOS_CREATED], args=[keys.video("")])
         now = time.time()
         expired = cast(list[str], await self._redis.zrangebyscore(keys.VIDEOS, "-inf", now))
         return sum([await self._delete(sha256, before=now) for sha256 in expired])
 
     async def _write_record(self, sha256: str, size: int, keep: bool) -> tuple[bool, float]:
         """Whether the video is new, and the time after which it may be deleted unless it is kept."""
-        script_keys = [keys.video(sha256), keys.VIDEOS, keys.video_deleting(sha256)]
+        script_keys = _record_keys(sha256)
         while True:
             now = time.time()
             args = [sha256, str(size), str(now), "1" if keep else "0", str(now + self._ttl)]
@@ -153,7 +201,7 @@ class Videos:
             await asyncio.sleep(_POLL)  # rare and short: its bytes are being deleted
 
     async def _delete(self, sha256: str, before: float) -> bool:
-        script_keys = [keys.video(sha256), keys.VIDEOS, keys.video_deleting(sha256)]
+        script_keys = _record_keys(sha256)
         if not await self._remove(keys=script_keys, args=[sha256, str(before), str(_DELETING_SECONDS)]):
             return False
         await asyncio.to_thread(self._store.delete, blob_key(sha256))
@@ -173,3 +221,7 @@ class Videos:
             hint="A video that is not kept is deleted VIREO_VIDEO_TTL seconds after its last use. Send it again.",
             nearest=similar_names(video, [video_id(sha256) for sha256 in known], 75),
         )
+
+
+def _record_keys(sha256: str) -> list[str]:
+    return [keys.video(sha256), keys.VIDEOS, keys.video_deleting(sha256), keys.VIDEOS_CREATED]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import math
 import time
 from dataclasses import dataclass
 from typing import Any, cast
@@ -14,14 +13,16 @@ from pydantic import BaseModel
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from core.errors import Cancelled, Conflict, InvalidRequest, QueueFull, StorageUnavailable, UnknownJob
+from core.errors import Cancelled, Conflict, QueueFull, StorageUnavailable, UnknownJob
 from core.records import Job, JobKind, JobState, new_job_id, subject_of
 from core.state import keys, lifecycle, steps
 from core.state.queues import QUEUES
+from service.bodies.cursors import Entry, read_cursor, write_cursor
 from service.bodies.schemas import JobPage, JobView
 from service.bodies.validation import similar_names
 from service.jobs.sender import Sender
 from service.jobs.views import job_summary, job_view
+from service.ops.logs import REQUEST_ID
 from service.ops.workers import Workers, why_waiting
 
 _SCAN = 200  # jobs read at once to fill a page
@@ -59,7 +60,14 @@ class Jobs:
         may mean a newer version by then. Raises: QueueFull; Conflict where the key stands for another request.
         """
         fields = request.model_dump(mode="json")
-        job = Job(id=new_job_id(), kind=kind, subject=subject_of(fields), request=fields, created_at=time.time())
+        job = Job(
+            id=new_job_id(),
+            kind=kind,
+            subject=subject_of(fields),
+            request_id=REQUEST_ID.get(),
+            request=fields,
+            created_at=time.time(),
+        )
         script_keys, args = lifecycle.create_args(job, QUEUES[kind], self._limit, key and idempotency_key(key))
         digest = _digest(kind, as_requested or request)
         outcome = await self._create(keys=script_keys, args=[*args, _REQUEST_DIGEST, digest] if key else args)
@@ -162,7 +170,7 @@ class Jobs:
     async def page(self, filters: Filters, cursor: str | None, limit: int) -> JobPage:
         """Newest first. Raises: InvalidRequest for a malformed cursor."""
         found: list[Job] = []
-        before = _read_cursor(cursor) if cursor else (float("inf"), "")
+        before = read_cursor(cursor)
         for _ in range(0, _MOST_SCANNED, _SCAN):
             entries = await self._entries(before)
             fetched = await self._summaries([job_id for _, job_id in entries])
@@ -171,12 +179,12 @@ class Jobs:
                 if job and filters.accept(job):
                     found.append(job)
                 if len(found) == limit:
-                    return JobPage(data=[job_summary(job) for job in found], next=_cursor(before))
+                    return JobPage(data=[job_summary(job) for job in found], next=write_cursor(before))
             if len(entries) < _SCAN:
                 return JobPage(data=[job_summary(job) for job in found])
-        return JobPage(data=[job_summary(job) for job in found], next=_cursor(before))
+        return JobPage(data=[job_summary(job) for job in found], next=write_cursor(before))
 
-    async def _entries(self, before: tuple[float, str]) -> list[tuple[float, str]]:
+    async def _entries(self, before: Entry) -> list[Entry]:
         """The next jobs older than `before`, as (created_at, id)."""
         pairs = cast(
             list[tuple[str, float]],
@@ -213,18 +221,3 @@ def _queue_full(limit: int) -> QueueFull:
     return QueueFull(
         f"The queue is full: {limit} jobs are unfinished, which is the limit.", hint="Try again soon.", limit=limit
     )
-
-
-def _cursor(entry: tuple[float, str]) -> str:
-    return f"{entry[0]!r}:{entry[1]}"
-
-
-def _read_cursor(cursor: str) -> tuple[float, str]:
-    time_text, _, job_id = cursor.partition(":")
-    try:
-        created_at = float(time_text)
-    except ValueError:
-        created_at = math.nan
-    if not math.isfinite(created_at):
-        raise InvalidRequest("cursor is not valid.", hint="Send the `next` of the page before.", field="cursor")
-    return created_at, job_id

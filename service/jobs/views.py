@@ -25,12 +25,12 @@ def job_view(job: Job, progress: dict[str, Any] | None) -> JobView:
 
 
 def _common(job: Job) -> dict[str, Any]:
-    fields = ("id", "kind", "state", "subject", "progress", "attempts", "created_at", "started_at", "finished_at")
-    links = JobLinks(self=f"/v1/jobs/{job.id}", events=f"/v1/jobs/{job.id}/events")
-    return {name: getattr(job, name) for name in fields} | {"links": links}
+    own = {name: value for name, value in dict(job).items() if name not in ("request", "result", "error")}
+    return own | {"links": JobLinks(self=f"/v1/jobs/{job.id}", events=f"/v1/jobs/{job.id}/events")}
 
 
 def _error(job: Job, *without: str) -> ErrorBody | None:
     if job.error is None:
         return None
-    return ErrorBody.model_validate({name: value for name, value in job.error.items() if name not in without})
+    shown = {name: value for name, value in job.error.items() if name not in without}
+    return ErrorBody.model_validate(shown | {"request_id": job.request_id})

@@ -9,9 +9,17 @@ from core.errors import InvalidRequest, RequestTooLarge, StorageUnavailable, Unk
 from core.questions import ClassifyRequest
 from core.records import Classification, StoredVideo, video_id
 from service.bodies import examples, reader
-from service.bodies.schemas import KeepBody, Links, QuestionBody, VideoView
+from service.bodies.schemas import KeepBody, Links, QuestionBody, VideoPage, VideoView
 from service.checks.resolution import resolve_question
-from service.dependencies import AdmissionDep, GatewayDep, NamePath, PreferencesDep, VideoUploadDep
+from service.dependencies import (
+    AdmissionDep,
+    CursorQuery,
+    GatewayDep,
+    LimitQuery,
+    NamePath,
+    PreferencesDep,
+    VideoUploadDep,
+)
 from service.http.openapi import another_response, documented_errors, json_or_form_body
 from service.routes.classify import QUESTION_ERRORS, QUESTION_RESPONSES, VIDEO_ERRORS
 
@@ -39,6 +47,13 @@ async def keep_video(request: Request, gateway: GatewayDep, upload: VideoUploadD
     sha256, new = await gateway.sources.keep(body, upload)
     view = _view(await gateway.videos.get(video_id(sha256)))
     return JSONResponse(view.model_dump(mode="json"), 201 if new else 200, {"Location": view.links.self})
+
+
+@router.get("", name="list", responses=documented_errors(InvalidRequest, StorageUnavailable))
+async def get_videos(gateway: GatewayDep, cursor: CursorQuery = None, limit: LimitQuery = 100) -> VideoPage:
+    """Stored videos, newest first."""
+    found, following = await gateway.videos.page(cursor, limit)
+    return VideoPage(data=[_view(video) for video in found], next=following)
 
 
 @router.get("/{id}", name="get", responses=documented_errors(UnknownVideo, StorageUnavailable))

@@ -200,3 +200,17 @@ def test_a_background_job_survives_a_disconnect(
 def test_a_waiting_request_for_a_cancelled_job_is_answered_409(http: httpx2.Client, site: Site, redis_url: str) -> None:
     with answering(redis_url, lambda _: Cancelled("The job was cancelled.")):
         error(http.post("/v1/classify", data={"labels": "a"}, files=FILE), 409, "cancelled")
+
+
+def test_the_request_id_reaches_the_job_and_its_error(http: httpx2.Client, site: Site, redis_url: str) -> None:
+    failure = UndecodableVideo("There is no video stream.", reason="audio_only")
+    with answering(redis_url, lambda _: failure):
+        headers = {"prefer": "respond-async", "x-request-id": "trace-7"}
+        sent = http.post("/v1/classify", data={"labels": "a"}, files=FILE, headers=headers).json()
+        assert sent["request_id"] == "trace-7"
+        wait_until(lambda: state(http, sent["id"]) == "failed")
+    job = http.get(f"/v1/jobs/{sent['id']}", headers={"x-request-id": "another"}).json()
+    assert (job["request_id"], job["error"]["request_id"]) == ("trace-7", "trace-7")
+    assert http.get("/v1/jobs").json()["data"][0]["request_id"] == "trace-7"
+    site.redis.hdel(keys.job(sent["id"]), "request_id")  # a job of an earlier version
+    assert http.get(f"/v1/jobs/{sent['id']}").json()["request_id"] is None

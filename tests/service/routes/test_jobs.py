@@ -67,7 +67,7 @@ def test_a_list_has_summaries_and_the_job_has_everything(http: httpx2.Client, si
     listed = http.get("/v1/jobs")
     assert len(listed.content) < 3000
     newest, *others = listed.json()["data"]
-    assert newest["error"] == failure.to_dict() | {"details": {}}
+    assert newest["error"] == failure.to_dict(newest["request_id"]) | {"details": {}}
     assert all((job["state"], job["subject"]) == ("succeeded", "lite") for job in others)
     assert not any(name in job for job in (newest, *others) for name in ("request", "result"))
     assert http.get(f"/v1/jobs/{ids[0]}").json()["result"] == vectors

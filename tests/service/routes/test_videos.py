@@ -124,3 +124,48 @@ def test_the_sweep_deletes_expired_videos(
         assert site.run(site.gateway.videos.sweep()) == 1
         assert site.blobs() == [kept_sha]
         wait_until(lambda: http.get(f"/v1/videos/{ID}").status_code == 404)
+
+
+def upload(http: httpx2.Client, content: bytes) -> str:
+    found: str = http.post("/v1/videos", files={"video": ("clip.mp4", content)}).json()["id"]
+    return found
+
+
+def listed(http: httpx2.Client, limit: int = 2) -> list[str]:
+    ids: list[str] = []
+    params = {"limit": str(limit)}
+    while True:
+        page = http.get("/v1/videos", params=params).raise_for_status().json()
+        assert len(page["data"]) <= limit
+        ids += [video["id"] for video in page["data"]]
+        if page["next"] is None:
+            return ids
+        params["cursor"] = page["next"]
+
+
+def test_videos_are_listed_newest_first(http: httpx2.Client, worker: AnsweringWorker, site: Site) -> None:
+    ids = [upload(http, VIDEO + bytes([n])) for n in range(4)]
+    http.post("/v1/classify", data={"labels": "a"}, files=FILE)  # stored, not kept
+    http.post(f"/v1/videos/{ids[0]}/classify", json={"labels": ["a"]})  # a use changes no place in the list
+    assert listed(http) == [ID, *ids[::-1]]
+    newest = http.get("/v1/videos", params={"limit": "1"}).json()["data"][0]
+    assert newest == http.get(f"/v1/videos/{ID}").json()
+    http.delete(f"/v1/videos/{ids[2]}")
+    assert listed(http) == [ID, ids[3], ids[1], ids[0]]
+    error(http.get("/v1/videos?cursor=x"), 422, "invalid_request")
+
+
+def test_videos_of_the_same_moment_are_all_listed(http: httpx2.Client, site: Site) -> None:
+    ids = [upload(http, VIDEO + bytes([n])) for n in range(5)]
+    site.redis.zadd(keys.VIDEOS_CREATED, {video.removeprefix("vid_"): 1.5 for video in ids})
+    assert sorted(listed(http)) == sorted(ids)
+
+
+def test_videos_of_an_earlier_version_are_listed_after_a_sweep(http: httpx2.Client, site: Site) -> None:
+    ids = [upload(http, VIDEO + bytes([n])) for n in range(2)]
+    site.redis.delete(keys.VIDEOS_CREATED)
+    site.redis.zadd(keys.VIDEOS_CREATED, {"0" * 64: 1.0, "1" * 64: 2.0, "2" * 64: 3.0})  # deleted without the list
+    assert listed(http) == []
+    site.run(site.gateway.videos.sweep())
+    assert listed(http) == ids[::-1]
+    assert site.redis.zcard(keys.VIDEOS_CREATED) == 2
