@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import sys
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -30,6 +29,7 @@ from worker.jobs.book import JobBook
 from worker.jobs.cancellation import RunningJobs
 from worker.jobs.connection import connect
 from worker.jobs.heartbeat import Heartbeat
+from worker.jobs.logs import configure_logs
 from worker.jobs.reaper import Reaper
 
 log = logging.getLogger(__name__)
@@ -92,9 +92,7 @@ def main() -> None:
     use_safe_path()
     queue: str = parser.parse_args().queue
     settings = get_settings()
-    logging.basicConfig(
-        level=settings.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    configure_logs(settings.log_level)
     if settings.metrics_port:
         export_metrics(settings.metrics_port, settings.host)
     client = connect(settings.jobs_redis, decode=True)

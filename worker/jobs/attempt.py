@@ -17,6 +17,7 @@ from core.records import Job
 from core.state.lifecycle import Attempt, Standing
 from worker.jobs.book import JobBook, Superseded
 from worker.jobs.cancellation import CancelToken, RunningJobs, StopReason
+from worker.jobs.logs import REQUEST_ID
 from worker.jobs.reporter import Reporter
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,7 @@ def run_job(handlers: Mapping[str, Handler], book: JobBook, running: RunningJobs
 
     Returns True if the job was put back into the queue, so that the caller must send its message again.
     """
+    REQUEST_ID.set(None)  # this thread has run another job before
     try:
         attempt = book.start(job_id)
     except redis.RedisError as error:
@@ -84,11 +86,12 @@ def _run(handlers: Mapping[str, Handler], book: JobBook, attempt: Attempt, token
 
 def _result(handlers: Mapping[str, Handler], book: JobBook, attempt: Attempt, token: CancelToken) -> dict[str, Any]:
     """Raises: Cancelled, Interrupted, Superseded, VireoError, redis.RedisError."""
+    job = book.get(attempt.job_id)
+    if job is None:
+        raise Superseded(attempt.job_id)
+    REQUEST_ID.set(job.request_id)
     # A cancel that came after START and before the attempt was registered was told to nobody.
     if book.renew_leases([attempt])[attempt] is Standing.CANCEL_PENDING:
         token.cancel()
     token.check()
-    job = book.get(attempt.job_id)
-    if job is None:
-        raise Superseded(attempt.job_id)
     return handlers[job.kind](job, token, Reporter(book, attempt, token))

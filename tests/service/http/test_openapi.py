@@ -17,13 +17,14 @@ from tests.service.sites import Site
 
 ROUTES = {
     "/v1/classify": {"post"},
-    "/v1/videos": {"post"},
+    "/v1/videos": {"get", "post"},
     "/v1/videos/{id}": {"get", "delete"},
     "/v1/videos/{id}/classify": {"post"},
     "/v1/embeddings": {"post"},
     "/v1/label-sets": {"get"},
     "/v1/label-sets/{name}": {"get", "put", "delete"},
     "/v1/label-sets/{name}/versions": {"get"},
+    "/v1/label-sets/{name}/versions/{n}": {"get", "delete"},
     "/v1/jobs": {"get"},
     "/v1/jobs/{id}": {"get"},
     "/v1/jobs/{id}/cancel": {"post"},

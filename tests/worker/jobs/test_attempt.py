@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +18,7 @@ from tests.worker.jobs.conftest import QueueJob, state_of
 from worker.jobs.attempt import Handler, Interrupted, run_job
 from worker.jobs.book import JobBook, Superseded
 from worker.jobs.cancellation import CancelToken, RunningJobs
+from worker.jobs.logs import WorkerLines
 from worker.jobs.reaper import Reaper
 from worker.jobs.reporter import Reporter
 
@@ -53,6 +56,31 @@ def test_progress_is_in_the_record_and_in_the_stream(client: redis.Redis, book: 
     assert found.progress == {"phase": "training", "epoch": 0.0, "step": 3}
     entries: Any = client.xrange(keys.events(job.id))
     assert [fields["event"] for _, fields in entries] == ["state", "progress", "metric", "state"]
+
+
+def test_log_lines_have_the_id_of_the_request_that_made_the_job(
+    client: redis.Redis, book: JobBook, queue_job: QueueJob
+) -> None:
+    lines = io.StringIO()
+    handler = logging.StreamHandler(lines)
+    handler.setFormatter(WorkerLines())
+    logger = logging.getLogger("worker.jobs.attempt")
+    logger.addHandler(handler)
+    try:
+        for request_id in ("trace-7", None):
+            job = queue_job("training")
+            if request_id:
+                client.hset(keys.job(job.id), "request_id", request_id)
+            attempt(book, job, _broken)
+    finally:
+        logger.removeHandler(handler)
+    first, second = [line for line in lines.getvalue().splitlines() if "failed with an unexpected error" in line]
+    assert "ERROR worker.jobs.attempt [trace-7]: job_" in first
+    assert "ERROR worker.jobs.attempt: job_" in second
+
+
+def _broken(_job: Job, _token: CancelToken, _reporter: Reporter) -> dict[str, Any]:
+    raise RuntimeError("a bug")
 
 
 @pytest.mark.parametrize("end", [{"model": "late:1"}, TrainingFailed("late"), Interrupted("late"), Cancelled("late")])
