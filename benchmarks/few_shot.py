@@ -142,7 +142,8 @@ def imported(folder: Path, settings: Settings, pool: DecodePool) -> tuple[Datase
         token=CancelToken(),
         report_progress=lambda _: None,
     )
-    tree = store.local_tree(dataset_key(made["dataset"]), marker="dataset.json")
+    with store.local_tree(dataset_key(made["dataset"]), marker="dataset.json") as tree:  # the store is a directory
+        pass
     return Dataset.model_validate_json((tree / "dataset.json").read_text(encoding="utf-8")), tree / "clips"
 
 

@@ -1,30 +1,36 @@
 """The registry: fine-tuned models by name and version, in the store. There is no index that could disagree with it.
 
     registry/<name>/<version>/model.safetensors, card.json, report.json, report.html, *.png
-    registry/<name>/aliases.json            {"production": 3}
+    registry/<name>/aliases/production      {"version": 3}
+    registry/<name>/aliases.json            {"production": 3}: written by earlier versions of Vireo, and only read
 
 A version is written elsewhere and published by one rename. In a remote store its card is written last, and a version
 without a card does not exist. A version never changes. `name` means the newest version, `name:3` the third,
-`name@production` the version that the alias points to.
+`name@production` the version that the alias points to. Each alias is a file of its own, so two gateways that set
+different aliases do not overwrite each other's.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
-from core.errors import NotFound, UnknownModel
+from core.errors import Conflict, NotFound, UnknownModel
 from core.storage import Store
 from core.training_requests import MODEL_REF_PATTERN
 
 CARD, WEIGHTS, REPORT, REPORT_PAGE = "card.json", "model.safetensors", "report.json", "report.html"
 
 _REF = re.compile(r"([A-Za-z0-9][A-Za-z0-9._\-]*)(?::([0-9]+)|@([a-z0-9][a-z0-9._\-]*))?")
+_CARD_KEY = re.compile(rf"registry/[^/]+/([0-9]+)/{re.escape(CARD)}")
 
 
 class Card(BaseModel):
@@ -97,23 +103,38 @@ class Version:
         return f"registry/{self.name}/{self.version}"
 
 
-class Registry:
-    """Model versions in the store. On a local store a read costs a few `stat` calls."""
+NAMES_SECONDS = 2.0
+"""How long the registry of a remote store remembers what a name or an alias means. Another process may change it
+meanwhile. A store in a directory is looked at each time, which costs next to nothing."""
 
-    def __init__(self, store: Store) -> None:
+_MOST_NAMES = 1000  # remembered at the same time
+
+
+class Registry:
+    """Model versions in the store. A reference with a number costs one look at the store; with a remote store, what
+    another reference means is looked up once in `NAMES_SECONDS`. What this registry changes, it knows at once."""
+
+    def __init__(self, store: Store, clock: Callable[[], float] = time.monotonic) -> None:
         self._store = store
+        self._clock = clock
+        self._memory = NAMES_SECONDS if store.remote else 0.0
+        self._numbers: dict[str, tuple[float, int]] = {}
+        """What `name` and `name@alias` mean, and until when this is believed."""
 
     def names(self) -> list[str]:
-        return [name for name in self._store.children("registry") if self.versions(name)]
+        """Names with at least one version, sorted."""
+        return sorted({key.split("/")[1] for key in self._store.find("registry") if _CARD_KEY.fullmatch(key)})
 
     def versions(self, name: str) -> list[int]:
         """Numbers of the published versions, ascending."""
-        numbers = sorted(int(child) for child in self._store.children(f"registry/{name}") if child.isdecimal())
-        return [number for number in numbers if self._store.exists(f"registry/{name}/{number}/{CARD}")]
+        found = map(_CARD_KEY.fullmatch, self._store.find(f"registry/{name}"))
+        return sorted(int(match[1]) for match in found if match)
 
     def aliases(self, name: str) -> dict[str, int]:
-        text = self._store.read_text(f"registry/{name}/aliases.json")
-        return dict(json.loads(text)) if text else {}
+        """The aliases of a model and the versions that they point to, by name."""
+        named = {alias: self._read_alias(name, alias) for alias in self._store.children(f"registry/{name}/aliases")}
+        found = self._earlier_aliases(name) | named
+        return {alias: number for alias, number in sorted(found.items()) if number is not None}
 
     def knows(self, ref: str) -> bool:
         """Whether the name in `ref` has any version."""
@@ -122,65 +143,152 @@ class Registry:
 
     def resolve(self, ref: str) -> Version:
         """Raises: UnknownModel."""
+        version = self._locate(ref)
+        if self._store.exists(f"{version.key}/{CARD}"):
+            return version
+        if self._numbers.pop(ref, None):  # what was remembered has been deleted
+            return self.resolve(ref)
+        raise self._missing(version)
+
+    def resolve_card(self, ref: str) -> Card:
+        """The card of the version that `ref` means. Raises: UnknownModel."""
+        try:
+            return self.card(self._locate(ref))
+        except UnknownModel:
+            if self._numbers.pop(ref, None):
+                return self.resolve_card(ref)
+            raise
+
+    def card(self, version: Version) -> Card:
+        """Raises: UnknownModel where the version has been deleted."""
+        text = self._store.read_text(f"{version.key}/{CARD}")
+        if text is None:
+            raise self._missing(version)
+        return Card.model_validate_json(text)
+
+    @contextmanager
+    def directory(self, version: Version) -> Iterator[Path]:
+        """The directory of a version on this machine. From a remote store it is copied, and the copy stays until the
+        block ends. Raises: UnknownModel."""
+        with ExitStack() as copy:
+            try:
+                directory = copy.enter_context(self._store.local_tree(version.key, marker=CARD))
+            except FileNotFoundError:
+                raise self._missing(version) from None
+            yield directory
+
+    @contextmanager
+    def file(self, version: Version, name: str) -> Iterator[Path]:
+        """A file of a version on this machine, as `directory`. Raises: NotFound."""
+        with ExitStack() as copy:
+            try:
+                path = copy.enter_context(self._store.local_file(f"{version.key}/{name}"))
+            except FileNotFoundError:
+                raise NotFound(f"{version} has no file {name!r}.") from None
+            yield path
+
+    def publish(self, directory: Path, version: Version) -> None:
+        """Make a finished directory visible as `version`, completely or not at all.
+
+        A version never changes: the one that an earlier attempt of the same job has published stays. Raises: Conflict
+        where another job has published this version.
+        """
+        try:
+            self._store.publish_tree(directory, version.key, marker=CARD)
+        except Conflict as error:
+            job = Card.model_validate_json((directory / CARD).read_text(encoding="utf-8")).job
+            if job is None or self.card(version).job != job:
+                raise Conflict(
+                    f"Another job has published {version}.",
+                    hint="Do two installations with a Redis each share one store? Give each a store of its own.",
+                ) from error
+        self._numbers.pop(version.name, None)
+
+    def set_alias(self, name: str, alias: str, version: int) -> None:
+        """Point an alias at a version. Atomic: readers see the old or the new one. Raises: UnknownModel."""
+        self.resolve(f"{name}:{version}")
+        self._write_alias(name, alias, version)
+
+    def drop_alias(self, name: str, alias: str) -> None:
+        if alias in self._earlier_aliases(name):
+            self._write_alias(name, alias, None)  # the earlier file is left alone: others may read it at this moment
+        else:
+            self._store.delete(_alias_key(name, alias))
+        self._numbers.pop(f"{name}@{alias}", None)
+
+    def delete(self, version: Version) -> None:
+        """Delete a version and its aliases; with the last version, all aliases. Raises: UnknownModel."""
+        if version.version not in self.versions(version.name):
+            raise self._missing(version)
+        self._store.delete_tree(version.key, marker=CARD)
+        self._numbers.pop(version.name, None)
+        for alias, number in self.aliases(version.name).items():
+            if number == version.version:
+                self.drop_alias(version.name, alias)
+        if not self.versions(version.name):
+            for alias in self._store.children(f"registry/{version.name}/aliases"):
+                self._store.delete(_alias_key(version.name, alias))
+            self._store.delete(f"registry/{version.name}/aliases.json")
+
+    def _locate(self, ref: str) -> Version:
+        """What `ref` means. A number is not looked up. Raises: UnknownModel."""
         match = _REF.fullmatch(ref)
         if match is None or not re.match(MODEL_REF_PATTERN, ref):
             raise UnknownModel(
                 f"{ref[:80]!r} is not a valid model name.", hint="Write name, name:version or name@alias."
             )
         name, number, alias = match.groups()
+        if number is not None:
+            return Version(name, int(number))
+        until, known = self._numbers.get(ref, (0.0, 0))
+        if self._clock() >= until:
+            known = self._newest(name) if alias is None else self._aliased(name, alias)
+            if len(self._numbers) >= _MOST_NAMES:
+                self._numbers.clear()
+            self._numbers[ref] = (self._clock() + self._memory, known)
+        return Version(name, known)
+
+    def _newest(self, name: str) -> int:
         versions = self.versions(name)
         if not versions:
-            raise UnknownModel(f"There is no model {name!r}.", hint="GET /v1/models lists the models.")
-        if alias is not None:
-            aliases = self.aliases(name)
-            if alias not in aliases:
-                raise UnknownModel(f"{name} has no alias {alias!r}.", hint=f"It has: {', '.join(aliases) or 'none'}.")
-            number = str(aliases[alias])
-        wanted = int(number) if number is not None else versions[-1]
-        if wanted not in versions:
-            raise UnknownModel(f"{name} has no version {wanted}.", hint=f"It has: {', '.join(map(str, versions))}.")
-        return Version(name, wanted)
+            raise _no_model(name)
+        return versions[-1]
 
-    def card(self, version: Version) -> Card:
-        """Raises: UnknownModel where the version has been deleted."""
-        text = self._store.read_text(f"{version.key}/{CARD}")
-        if text is None:
-            raise UnknownModel(f"There is no model {version}.")
-        return Card.model_validate_json(text)
+    def _aliased(self, name: str, alias: str) -> int:
+        number = self._read_alias(name, alias)
+        if number is not None:
+            return number
+        if not self.versions(name):
+            raise _no_model(name)
+        raise UnknownModel(
+            f"{name} has no alias {alias!r}.", hint=f"It has: {', '.join(self.aliases(name)) or 'none'}."
+        )
 
-    def directory(self, version: Version) -> Path:
-        """The directory of a version on this machine. From a remote store it is copied once. Raises: UnknownModel."""
-        try:
-            return self._store.local_tree(version.key, marker=CARD)
-        except FileNotFoundError:
-            raise UnknownModel(f"There is no model {version}.") from None
+    def _missing(self, version: Version) -> UnknownModel:
+        versions = self.versions(version.name)
+        if not versions:
+            return _no_model(version.name)
+        return UnknownModel(
+            f"{version.name} has no version {version.version}.", hint=f"It has: {', '.join(map(str, versions))}."
+        )
 
-    def file(self, version: Version, name: str) -> Path:
-        """Raises: NotFound."""
-        try:
-            return self._store.local_path(f"{version.key}/{name}")
-        except FileNotFoundError:
-            raise NotFound(f"{version} has no file {name!r}.") from None
+    def _read_alias(self, name: str, alias: str) -> int | None:
+        text = self._store.read_text(_alias_key(name, alias))
+        number: int | None = self._earlier_aliases(name).get(alias) if text is None else json.loads(text)["version"]
+        return number
 
-    def publish(self, directory: Path, version: Version) -> None:
-        """Make a finished directory visible as `version`, completely or not at all. A version that exists already (its
-        worker died just after publishing it) is not changed."""
-        self._store.publish_tree(directory, version.key, marker=CARD)
+    def _write_alias(self, name: str, alias: str, version: int | None) -> None:
+        self._store.write_text(_alias_key(name, alias), json.dumps({"version": version}))
+        self._numbers.pop(f"{name}@{alias}", None)
 
-    def set_alias(self, name: str, alias: str, version: int) -> None:
-        """Point an alias at a version. Atomic: readers see the old or the new one. Raises: UnknownModel."""
-        self.resolve(f"{name}:{version}")
-        self._store.write_text(f"registry/{name}/aliases.json", json.dumps(self.aliases(name) | {alias: version}))
+    def _earlier_aliases(self, name: str) -> dict[str, int]:
+        text = self._store.read_text(f"registry/{name}/aliases.json")
+        return dict(json.loads(text)) if text else {}
 
-    def drop_alias(self, name: str, alias: str) -> None:
-        kept = {key: value for key, value in self.aliases(name).items() if key != alias}
-        self._store.write_text(f"registry/{name}/aliases.json", json.dumps(kept))
 
-    def delete(self, version: Version) -> None:
-        """Delete a version and its aliases. Raises: UnknownModel."""
-        if version.version not in self.versions(version.name):
-            raise UnknownModel(f"There is no model {version}.")
-        for alias, number in self.aliases(version.name).items():
-            if number == version.version:
-                self.drop_alias(version.name, alias)
-        self._store.delete_tree(version.key, marker=CARD)
+def _alias_key(name: str, alias: str) -> str:
+    return f"registry/{name}/aliases/{alias}"
+
+
+def _no_model(name: str) -> UnknownModel:
+    return UnknownModel(f"There is no model {name!r}.", hint="GET /v1/models lists the models.")

@@ -38,6 +38,18 @@ class Settings(BaseSettings):
         None,
         description="Artifact store as an fsspec URL (`s3://…`). Default: the directory `store` in the data directory.",
     )
+    spool_bytes: int = Field(
+        20 * GIB,
+        ge=1,
+        description="Most bytes of this machine's copies of files from a remote store. The least recently used copy is "
+        "deleted first, and never one that is in use.",
+    )
+    spool_check_seconds: float = Field(
+        60.0,
+        gt=0,
+        description="Seconds between two searches for copies of files that a remote store no longer has. The search "
+        "deletes them; they are not used in the meantime.",
+    )
     redis_url: str | None = Field(
         None,
         description="Redis for jobs and label sets. Default: `vireo up` starts an embedded one in the data directory.",

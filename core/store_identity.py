@@ -16,10 +16,9 @@ KEY: Final = "store.json"
 
 
 def store_id(store: Store) -> str:
-    """`store_…`. Two processes that open a new store at the same moment may write it both; from then on they read the
-    same. Raises: StorageUnavailable, OSError."""
+    """`store_…`. Of processes that open a new store at the same moment, one writes it. Raises: StorageUnavailable."""
     text = store.read_text(KEY)
     if text is None:
-        store.write_text(KEY, json.dumps({"id": f"store_{secrets.token_hex(8)}"}))
+        store.create_text(KEY, json.dumps({"id": f"store_{secrets.token_hex(8)}"}))
         text = store.read_text(KEY) or "{}"
     return str(json.loads(text).get("id"))

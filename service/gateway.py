@@ -11,7 +11,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 
 from core.questions import QuestionLimits
 from core.settings import Settings
-from core.storage import Store
+from core.storage import Store, Upkeep
 from service.catalog.datasets import Datasets
 from service.catalog.label_sets import LabelSets
 from service.catalog.models import Models
@@ -23,6 +23,7 @@ from service.jobs.repository import Jobs
 from service.jobs.sender import Sender
 from service.jobs.submit import Submitter
 from service.jobs.waiter import Waiter
+from service.ops.store_check import StoreCheck
 from service.ops.workers import Workers
 from service.sweeper import Sweeper
 from service.uploads.fetch import Fetcher
@@ -35,6 +36,7 @@ class Gateway:
     settings: Settings
     redis: Redis
     store: Store
+    store_check: StoreCheck
     jobs: Jobs
     events: Events
     submitter: Submitter
@@ -62,7 +64,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         max_connections=_CONNECTIONS,
         timeout=5,
     )
-    store = await asyncio.to_thread(Store, settings.store_url, settings.data_dir / "spool")
+    store = await asyncio.to_thread(Store.from_settings, settings)
     sender = Sender(settings)
     listening = Redis.from_url(settings.jobs_redis, decode_responses=True, socket_connect_timeout=2.0)
     async with Redis.from_pool(pool) as redis, listening:
@@ -70,10 +72,13 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         sweeper = Sweeper(redis, store, gateway.videos, gateway.jobs, settings.job_ttl)
         gateway.waiter.start()
         sweeper.start()
+        upkeep = Upkeep(store, settings.spool_check_seconds)
+        upkeep.start()
         try:
             yield gateway
         finally:
             gateway.stopping.set()
+            upkeep.stop()
             await sweeper.stop()
             await gateway.waiter.stop()
             await asyncio.to_thread(sender.close)
@@ -91,6 +96,7 @@ def _assemble(settings: Settings, redis: Redis, store: Store, sender: Sender, wa
         settings=settings,
         redis=redis,
         store=store,
+        store_check=StoreCheck(store),
         jobs=jobs,
         events=Events(settings.jobs_redis, redis, stopping),
         submitter=Submitter(jobs, waiter, store, stopping, settings.sync_deadline, videos.drop),

@@ -14,6 +14,7 @@ import pytest
 import redis
 
 from launcher import embedded_redis
+from tests.s3 import S3, serving_s3
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -57,6 +58,21 @@ def redis_url(redis_socket: Path) -> str:
     with redis.Redis(unix_socket_path=str(redis_socket)) as client:
         client.flushall()
     return f"unix://{redis_socket}"
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3]:
+    with serving_s3() as server:
+        yield server
+
+
+@pytest.fixture
+def s3(s3_server: S3, monkeypatch: pytest.MonkeyPatch) -> S3:
+    """An S3-compatible store that this process can reach, with an empty list of requests."""
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    s3_server.requests.clear()
+    return s3_server
 
 
 def _wait_for(socket: Path) -> None:

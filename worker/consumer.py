@@ -22,7 +22,7 @@ from core.processes import use_safe_path
 from core.settings import Settings, get_settings
 from core.state import keys
 from core.state.queues import TASKS, celery_app, send_job
-from core.storage import Store
+from core.storage import Store, Upkeep
 from core.store_identity import store_id
 from worker.jobs.attempt import Handler, run_job
 from worker.jobs.book import JobBook
@@ -118,6 +118,7 @@ def export_metrics(port: int, host: str) -> None:
 def serve(settings: Settings, book: JobBook, running: RunningJobs, heartbeat: Heartbeat) -> None:
     role = open_role(book.queue, settings, heartbeat)
     stopped = threading.Event()
+    upkeep = Upkeep(Store.from_settings(settings), settings.spool_check_seconds)
     try:
         app = celery_app(settings)
         handlers = role.handlers
@@ -133,16 +134,18 @@ def serve(settings: Settings, book: JobBook, running: RunningJobs, heartbeat: He
         start_thread("cancellations", running.listen, connect(settings.jobs_redis, decode=True), stopped)
         start_thread("store", announce_store, settings, heartbeat, stopped)
         start_thread("reaper", Reaper(book, send).run, stopped)
+        upkeep.start()
         role.announce()
         consume(app, book.queue, role.concurrency, settings, running)
     finally:
         stopped.set()
+        upkeep.stop()
         role.close()
 
 
 def announce_store(settings: Settings, heartbeat: Heartbeat, stopped: threading.Event) -> None:
     """Announce the id of this worker's store: the gateway compares it with its own."""
-    store = Store(settings.store_url, settings.data_dir / "spool")
+    store = Store.from_settings(settings)
     announced = None
     while not stopped.is_set():
         try:

@@ -11,7 +11,6 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from core.errors import Conflict, InvalidRequest, NotFound, UnknownModel
 from core.records import Job, WorkerInfo
@@ -22,6 +21,7 @@ from core.training_requests import MODEL_NAME_PATTERN
 from service.bodies.schemas import ModelDetail, ModelView
 from service.bodies.validation import similar_names
 from service.catalog.needs import check_unneeded
+from service.http.downloads import LocalFile
 from service.jobs.repository import Jobs
 from service.ops import workers
 from service.ops.workers import Workers
@@ -48,11 +48,9 @@ class Models:
     """Raises RedisError while Redis cannot be reached, StorageUnavailable while the store cannot."""
 
     def __init__(self, store: Store, live_workers: Workers, jobs: Jobs) -> None:
-        self._store = store
         self._jobs = jobs
         self._registry = Registry(store)
         self._workers = live_workers
-        self._aliasing = asyncio.Lock()  # the aliases of a model are one file, which is read, changed and written
 
     async def resolve(self, ref: str | None, live: Sequence[WorkerInfo] | None = None) -> ResolvedModel:
         """The model that `ref` means; None means the server's default. `live`: the live inference workers, if they are
@@ -81,8 +79,8 @@ class Models:
 
     async def _read(self, ref: str) -> ResolvedModel:
         def read() -> ResolvedModel:
-            version = self._registry.resolve(ref)
-            return ResolvedModel(str(version), self._registry.card(version))
+            card = self._registry.resolve_card(ref)
+            return ResolvedModel(f"{card.name}:{card.version}", card)
 
         return await asyncio.to_thread(read)
 
@@ -161,19 +159,17 @@ class Models:
                 field="alias",
             )
         self._check_name(name)
-        async with self._aliasing:
-            await asyncio.to_thread(self._registry.set_alias, name, alias, version)
+        await asyncio.to_thread(self._registry.set_alias, name, alias, version)
         return await self.detail(f"{name}@{alias}")
 
     async def drop_alias(self, name: str, alias: str) -> None:
         """Raises: UnknownModel, NotFound."""
         self._check_name(name)
-        async with self._aliasing:
-            await asyncio.to_thread(self._registry.resolve, name)
-            aliases = await asyncio.to_thread(self._registry.aliases, name)
-            if alias not in aliases:
-                raise NotFound(f"{name} has no alias {alias[:80]!r}.", nearest=similar_names(alias, aliases))
-            await asyncio.to_thread(self._registry.drop_alias, name, alias)
+        await asyncio.to_thread(self._registry.resolve, name)
+        aliases = await asyncio.to_thread(self._registry.aliases, name)
+        if alias not in aliases:
+            raise NotFound(f"{name} has no alias {alias[:80]!r}.", nearest=similar_names(alias, aliases))
+        await asyncio.to_thread(self._registry.drop_alias, name, alias)
 
     async def delete(self, ref: str) -> None:
         """Delete all versions of `name`, or the one that `name:version` means.
@@ -197,23 +193,18 @@ class Models:
         def delete() -> None:
             for each in [version.version] if colon else self._registry.versions(name):
                 self._registry.delete(Version(name, each))
-            if not self._registry.versions(name):
-                self._store.delete(f"registry/{name}/aliases.json")
 
         await check_unneeded(self._jobs, TASKS, ref, lambda job: _uses(job, name, number))
-        async with self._aliasing:
-            await asyncio.to_thread(delete)
+        await asyncio.to_thread(delete)
 
-    async def file(self, name: str, number: int, file: str) -> Path:
-        """A file of a version, on this machine. Raises: UnknownModel, NotFound."""
+    async def file(self, name: str, number: int, file: str) -> LocalFile:
+        """A file of a version, on this machine. The caller closes it. Raises: UnknownModel, NotFound."""
         self._check_name(name)
         if not _FILE.fullmatch(file):
             raise NotFound(f"A version has no file {file[:80]!r}.", hint=f"Every version has {CARD} and {WEIGHTS}.")
 
-        def locate() -> Path:
-            return self._registry.file(self._registry.resolve(f"{name}:{number}"), file)
-
-        return await asyncio.to_thread(locate)
+        version = await asyncio.to_thread(self._registry.resolve, f"{name}:{number}")
+        return await LocalFile.open(self._registry.file(version, file))
 
     @staticmethod
     def _check_name(name: str) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from fastapi.responses import FileResponse
 from starlette.responses import MalformedRangeHeader, RangeNotSatisfiable
+from starlette.types import Receive, Scope, Send
 
 from core.errors import InvalidRange
 from service.http.openapi import Responses, documented_errors
@@ -48,7 +52,36 @@ RANGE_HEADER: Final[dict[str, Any]] = {
 """`openapi_extra` of a route that answers a file."""
 
 
+@dataclass(frozen=True, slots=True)
+class LocalFile:
+    """A file of the store on this machine, for an answer that is sent after the request was handled."""
+
+    path: Path
+    _held: ExitStack
+
+    @classmethod
+    async def open(cls, file: AbstractContextManager[Path]) -> Self:
+        """The file stays until `close`. A file of a remote store is copied first, which may take a while."""
+        held = ExitStack()
+        return cls(await asyncio.to_thread(held.enter_context, file), held)
+
+    def close(self) -> None:
+        self._held.close()
+
+
 class _Download(FileResponse):
+    """Closes its file however the answer ends, also if the client leaves."""
+
+    def __init__(self, file: LocalFile, headers: dict[str, str], media_type: str) -> None:
+        super().__init__(file.path, headers=headers, media_type=media_type)
+        self._file = file
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._file.close()
+
     @classmethod
     def _parse_range_header(cls, http_range: str, file_size: int) -> list[tuple[int, int]]:
         """Starlette answers plain text where it cannot use the header; here a malformed one is ignored (RFC 9110,
@@ -63,8 +96,10 @@ class _Download(FileResponse):
             raise InvalidRange(f"The range is outside the file, which has {file_size} bytes.", size=file_size) from None
 
 
-def file_response(path: Path) -> FileResponse:
-    """The file at `path`. Its labels and messages came from strangers, so no script runs and nothing is loaded from
-    elsewhere. The report escapes class names as well; these headers are a second defence."""
+def file_response(file: LocalFile) -> FileResponse:
+    """Sends the file and closes it.
+
+    Its labels and messages came from strangers, so no script runs and nothing is loaded from elsewhere. The report
+    escapes class names as well; these headers are a second defence."""
     headers = {"Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff"}
-    return _Download(path, headers=headers, media_type=_TYPES.get(path.suffix, _OTHER))
+    return _Download(file, headers, _TYPES.get(file.path.suffix, _OTHER))

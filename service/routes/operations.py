@@ -13,7 +13,6 @@ from core import prometheus
 from core.errors import StorageUnavailable, VireoError
 from core.records import WorkerInfo
 from core.state import keys
-from core.store_identity import store_id
 from service.bodies.schemas import Check, Info, Readiness
 from service.dependencies import GatewayDep
 from service.gateway import Gateway
@@ -89,19 +88,15 @@ async def _check_redis(gateway: Gateway) -> tuple[Check, Check, list[WorkerInfo]
 
 
 async def _check_store(gateway: Gateway) -> tuple[Check, str | None]:
-    """Whether the store can be written, and its id."""
-
-    def write() -> str:
-        with gateway.store.stage() as staged:
-            staged.write(b"vireo")
-        return store_id(gateway.store)
-
+    """Whether the store works, and its id."""
     try:
         async with asyncio.timeout(_STORE_SECONDS):
-            own = await asyncio.to_thread(write)
-    except (OSError, VireoError) as error:
-        return Check(ok=False, detail=f"the store cannot be written: {error}"), None
-    return Check(ok=True, detail="can be written"), own
+            own = await gateway.store_check.result()
+    except TimeoutError:
+        return Check(ok=False, detail=f"the store does not answer within {_STORE_SECONDS:g} s"), None
+    except VireoError as error:
+        return Check(ok=False, detail=f"the store does not work: {error}"), None
+    return Check(ok=True, detail="can be written, read and deleted from"), own
 
 
 def _limits(gateway: Gateway) -> dict[str, int | float]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from core.errors import NotFound, UnknownModel
-from core.registry import CARD, Card, Registry, Version
+from core.errors import Conflict, NotFound, UnknownModel
+from core.registry import CARD, NAMES_SECONDS, Card, Registry, Version
 from core.storage import Store
+from tests.s3 import S3
 
 FACTS = {
     "created_at": 0.0,
@@ -40,9 +42,9 @@ def registry(store: Store) -> Registry:
     return Registry(store)
 
 
-def publish(store: Store, name: str, version: int, weights: bytes = b"weights") -> None:
+def publish(store: Store, name: str, version: int, weights: bytes = b"weights", job: str | None = None) -> None:
     with store.stage_tree() as staged:
-        card = Card.model_validate({"name": name, "version": version} | FACTS)
+        card = Card.model_validate({"name": name, "version": version, "job": job} | FACTS)
         (staged / CARD).write_text(card.model_dump_json())
         (staged / "model.safetensors").write_bytes(weights)
         (staged / "text").mkdir()
@@ -60,9 +62,9 @@ def test_names_versions_and_aliases(registry: Registry, store: Store) -> None:
     registry.set_alias("gym", "production", 10)
     assert registry.resolve("gym@production") == Version("gym", 10)
     assert registry.card(Version("gym", 1)).classes == ("a", "b")
-    files = registry.directory(Version("gym", 10))
-    assert (files / "model.safetensors").read_bytes() == b"weights"
-    assert (files / "text" / "tokenizer.json").exists()
+    with registry.directory(Version("gym", 10)) as files:
+        assert (files / "model.safetensors").read_bytes() == b"weights"
+        assert (files / "text" / "tokenizer.json").exists()
 
 
 @pytest.mark.parametrize("ref", ["gym:3", "gym@nobody", "no", "../gym", "gym:0", "gym:1/2", ""])
@@ -84,10 +86,24 @@ def test_a_version_without_its_card_does_not_exist(registry: Registry, tmp_path:
         local.resolve("gym")
 
 
-def test_a_version_never_changes(registry: Registry, store: Store) -> None:
-    publish(store, "gym", 1, b"first")
-    publish(store, "gym", 1, b"second, by a worker that was believed dead")
-    assert registry.file(Version("gym", 1), "model.safetensors").read_bytes() == b"first"
+def weights(registry: Registry, version: int) -> bytes:
+    with registry.file(Version("gym", version), "model.safetensors") as file:
+        return file.read_bytes()
+
+
+def test_the_version_of_a_jobs_first_attempt_stays(registry: Registry, store: Store) -> None:
+    publish(store, "gym", 1, b"first", job="job_1")
+    publish(store, "gym", 1, b"second, by a worker that was believed dead", job="job_1")
+    assert weights(registry, 1) == b"first"
+
+
+@pytest.mark.parametrize("job", ["job_2", None])
+def test_a_version_of_another_job_is_a_conflict(registry: Registry, store: Store, job: str | None) -> None:
+    """Two Redis that share one store give two jobs the same number."""
+    publish(store, "gym", 1, b"first", job="job_1")
+    with pytest.raises(Conflict, match="Another job has published gym:1"):
+        publish(store, "gym", 1, b"second", job=job)
+    assert weights(registry, 1) == b"first"
 
 
 def test_deleting_a_version_deletes_its_aliases(registry: Registry, store: Store) -> None:
@@ -97,10 +113,10 @@ def test_deleting_a_version_deletes_its_aliases(registry: Registry, store: Store
     registry.delete(Version("gym", 2))
     assert registry.versions("gym") == [1]
     assert registry.aliases("gym") == {}
-    with pytest.raises(NotFound):
-        registry.file(Version("gym", 2), CARD)
-    with pytest.raises(UnknownModel):
-        registry.directory(Version("gym", 2))
+    with pytest.raises(NotFound), registry.file(Version("gym", 2), CARD):
+        pass
+    with pytest.raises(UnknownModel), registry.directory(Version("gym", 2)):
+        pass
 
 
 def test_a_reader_of_an_alias_sees_the_old_or_the_new(tmp_path: Path) -> None:
@@ -113,7 +129,7 @@ def test_a_reader_of_an_alias_sees_the_old_or_the_new(tmp_path: Path) -> None:
     done = threading.Event()
 
     def move() -> None:
-        for turn in range(200):
+        for turn in range(50):
             registry.set_alias("gym", "production", 1 + turn % 2)
         done.set()
 
@@ -125,3 +141,96 @@ def test_a_reader_of_an_alias_sees_the_old_or_the_new(tmp_path: Path) -> None:
     mover.join()
     assert seen <= {1, 2}
     assert seen
+
+
+def test_two_gateways_that_set_aliases_lose_nothing(store: Store) -> None:
+    """Each has a registry of its own, as two processes have."""
+    publish(store, "gym", 1)
+    start = threading.Barrier(4)
+
+    def run(gateway: int) -> None:
+        registry = Registry(store)
+        start.wait()
+        for number in range(10):
+            registry.set_alias("gym", f"alias-{gateway}-{number}", 1)
+            if number % 2:
+                registry.drop_alias("gym", f"alias-{gateway}-{number}")
+
+    threads = [threading.Thread(target=run, args=(gateway,)) for gateway in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    kept = {f"alias-{gateway}-{number}": 1 for gateway in range(4) for number in range(0, 10, 2)}
+    assert Registry(store).aliases("gym") == kept
+
+
+def test_aliases_of_an_earlier_version_of_vireo_are_read(registry: Registry, store: Store) -> None:
+    for version in (1, 2):
+        publish(store, "gym", version)
+    store.write_text("registry/gym/aliases.json", '{"production": 1, "old": 1}')
+    assert registry.resolve("gym@production") == Version("gym", 1)
+    registry.set_alias("gym", "production", 2)
+    registry.drop_alias("gym", "old")
+    assert registry.resolve("gym@production") == Version("gym", 2)
+    assert registry.aliases("gym") == {"production": 2}
+    with pytest.raises(UnknownModel):
+        registry.resolve("gym@old")
+    registry.set_alias("gym", "old", 2)
+    assert registry.aliases("gym") == {"old": 2, "production": 2}
+    for version in (1, 2):
+        registry.delete(Version("gym", version))
+    assert store.find("registry") == []
+
+
+def test_the_registry_of_a_remote_store_remembers_names_for_two_seconds(tmp_path: Path) -> None:
+    store = Store(f"memory://{tmp_path}", tmp_path / "spool")
+    now = 0.0
+    registry, other = Registry(store, lambda: now), Registry(store)
+    for version in (1, 2, 3):
+        publish(store, "gym", version)
+    other.set_alias("gym", "production", 2)
+    assert (registry.resolve("gym").version, registry.resolve("gym@production").version) == (3, 2)
+    publish(store, "gym", 4)
+    other.set_alias("gym", "production", 1)
+    now = NAMES_SECONDS * 0.9
+    assert (registry.resolve("gym").version, registry.resolve("gym@production").version) == (3, 2)
+    assert registry.resolve("gym:4").version == 4
+    now = NAMES_SECONDS
+    assert (registry.resolve("gym").version, registry.resolve("gym@production").version) == (4, 1)
+    registry.set_alias("gym", "production", 3)  # its own changes are known at once
+    assert registry.resolve("gym@production").version == 3
+    other.delete(Version("gym", 4))  # what no longer exists is looked up again
+    assert (registry.resolve("gym").version, registry.resolve_card("gym").version) == (3, 3)
+    other.delete(Version("gym", 3))
+    assert registry.resolve_card("gym").version == 2
+
+
+def test_a_name_in_a_directory_is_looked_up_each_time(tmp_path: Path) -> None:
+    store = Store((tmp_path / "store").as_uri(), tmp_path / "spool")
+    registry = Registry(store, lambda: 0.0)
+    for version in (1, 2):
+        publish(store, "gym", version)
+        assert registry.resolve("gym").version == version
+
+
+def test_an_exact_reference_costs_one_request_and_a_name_none_more(s3: S3, tmp_path: Path) -> None:
+    store = Store(s3.url(tmp_path.name), tmp_path / "spool")
+    for version in range(1, 31):
+        made = Card.model_validate({"name": "gym", "version": version} | FACTS)
+        store.write_text(f"registry/gym/{version}/card.json", made.model_dump_json())
+    registry = Registry(store)
+    registry.set_alias("gym", "production", 7)
+
+    def requests(ask: Callable[[], object]) -> list[str]:
+        s3.requests.clear()
+        ask()
+        return [request.split("?")[0].removeprefix(f"/{tmp_path.name}") for request in s3.requests]
+
+    card = f"/vireo/{tmp_path.name}/registry/gym/3/card.json"
+    assert requests(lambda: registry.resolve("gym:3")) == [f"HEAD {card}"]
+    assert requests(lambda: registry.resolve_card("gym:3")) == [f"GET {card}"]
+    assert len(requests(lambda: registry.resolve_card("gym"))) == 2  # one list, one card
+    assert len(requests(lambda: registry.resolve_card("gym"))) == 1
+    assert len(requests(lambda: registry.resolve_card("gym@production"))) == 2
+    assert len(requests(lambda: registry.resolve_card("gym@production"))) == 1

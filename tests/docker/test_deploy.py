@@ -253,8 +253,10 @@ import httptools, uvloop
 
 def test_the_gateway_image_has_all_imports_of_the_gateway_and_no_torch() -> None:
     wanted = gateway_requirements()
-    named = {Requirement(line).name for line in PROJECT["project"]["dependencies"]}
+    extras = PROJECT["project"]["optional-dependencies"]
+    named = {Requirement(line).name for line in [*PROJECT["project"]["dependencies"], *extras["s3"]]}
     assert {Requirement(line).name for line in wanted} <= named
+    assert {Requirement(line).name for line in extras["s3"]} <= {Requirement(line).name for line in wanted}
     held = installed_by(wanted)
     assert "torch" not in held
     rooms = {"core", "service"}
@@ -297,10 +299,11 @@ def test_prometheus_scrapes_the_exposed_ports() -> None:
 
 
 def test_the_worker_image_has_all_requirements_of_training() -> None:
-    """Its requirements are those of the project and of the extra `offline`. No other extra is needed for training."""
+    """Its requirements are those of the project and of the extras `offline` and `s3`. Training needs no other extra."""
     build = " ".join(rest for word, rest in stages()["worker-build"] if word == "RUN")
     assert "p['dependencies']" in build
     assert "['offline']" in build
+    assert "['s3']" in build
     asked = set(PROJECT["project"]["dependencies"]) | set(PROJECT["project"]["optional-dependencies"]["offline"])
     named = {canonicalize_name(Requirement(line).name) for line in asked}
     assert named >= {"scikit-learn", "matplotlib", "jinja2", "transformers", "timm"}

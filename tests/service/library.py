@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -91,9 +90,8 @@ class Library:
         return made
 
     def clear(self) -> None:
-        root = self.store.local_path("").resolve()
         for name in ("registry", "datasets", "evaluations", "incoming"):
-            shutil.rmtree(root / name, ignore_errors=True)
+            self.store.delete_tree(name, marker="")
 
 
 _SPLITS: tuple[Split, Split] = ("train", "val")

@@ -47,7 +47,7 @@ class Site:
         return self.settings.data_dir / "store"
 
     def partial_files(self) -> list[Path]:
-        return sorted((self.store / "partial").glob("*"))
+        return sorted((self.store / "partial").glob("*.part"))
 
     def blobs(self) -> list[str]:
         return sorted(path.name for path in (self.store / "blobs").glob("*"))

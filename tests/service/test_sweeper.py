@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from core.state import keys
-from core.storage import STALE_AFTER
+from core.storage.store import STALE_AFTER
 from service.jobs.repository import idempotency_key
 from service.sweeper import Sweeper
 from tests.service.doubles import answering

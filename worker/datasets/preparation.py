@@ -12,11 +12,12 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
 from core.datasets import Dataset, DatasetRequest, Finding, Item, Split, dataset_key
-from core.errors import Cancelled, InvalidArchive, InvalidDataset, InvalidRequest
+from core.errors import Cancelled, Conflict, InvalidArchive, InvalidDataset, InvalidRequest
 from core.results import DatasetResult
 from core.settings import Settings
 from core.storage import Store
@@ -57,24 +58,25 @@ def prepare_dataset(
     """
     token.check()
     try:
-        archive = store.local_path(request.archive)
-    except FileNotFoundError:
-        return _find_earlier_result(request, store)
-    try:
-        with store.stage_tree() as scratch:
+        with ExitStack() as files:
+            try:
+                archive = files.enter_context(store.local_file(request.archive))
+            except FileNotFoundError:
+                return _find_earlier_result(request, store)
+            scratch = files.enter_context(store.stage_tree())
             dataset, clips = _build(archive, request, scratch, decoders, settings, token, report_progress)
             token.check()
             _publish(dataset, clips, store)
     except InvalidRequest:
-        _delete_archive(request, store, archive)
+        store.delete(request.archive)
         raise
     except Cancelled:
         if _cancelled_by_user(token):
-            _delete_archive(request, store, archive)
+            store.delete(request.archive)
         raise
     # before the archive is deleted, because a repeated job needs one of the two
     store.write_text(_receipt_key(request), dataset.id)
-    _delete_archive(request, store, archive)
+    store.delete(request.archive)
     return _result(_stored(dataset.id, store) or dataset, dataset.report)
 
 
@@ -176,7 +178,8 @@ def _publish(dataset: Dataset, clips: Sequence[Clip], store: Store) -> None:
         for clip in clips:
             clip.file.replace(tree / "clips" / clip.sha256)
         (tree / MARKER).write_text(dataset.model_dump_json(), encoding="utf-8")
-        store.publish_tree(tree, key, MARKER)
+        with suppress(Conflict):  # another job was first; its dataset has the same clips, labels and splits
+            store.publish_tree(tree, key, MARKER)
 
 
 def _stored(dataset_id: str, store: Store) -> Dataset | None:
@@ -199,11 +202,6 @@ def _find_earlier_result(request: DatasetRequest, store: Store) -> dict[str, Any
 def _receipt_key(request: DatasetRequest) -> str:
     """The dataset that an archive becomes depends on these three."""
     return f"{request.archive}.{request.split_seed}.{request.val_fraction:g}.receipt"
-
-
-def _delete_archive(request: DatasetRequest, store: Store, archive: Path) -> None:
-    store.delete(request.archive)
-    archive.unlink(missing_ok=True)  # the local copy, if the store is remote
 
 
 def _cancelled_by_user(token: CancelToken) -> bool:

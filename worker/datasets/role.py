@@ -35,7 +35,7 @@ class DatasetsRole:
     def __init__(self, settings: Settings, heartbeat: Heartbeat) -> None:
         self._settings = settings
         self._heartbeat = heartbeat
-        self._store = Store(settings.store_url, settings.data_dir / "spool")
+        self._store = Store.from_settings(settings)
         self._decoders = DecodePool.from_settings(settings)
 
     @property

@@ -13,6 +13,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -73,13 +74,14 @@ def run_import(
     """
     token.check()
     try:
-        file = store.local_path(request.file)
-    except FileNotFoundError:
-        return _find_earlier_result(request, job, registry, claim)
-    try:
-        _check_classes(request.classes)
-        report_progress(Progress(phase="preparing"))
-        with store.stage_tree() as directory:
+        with ExitStack() as files:
+            try:
+                file = files.enter_context(store.local_file(request.file))
+            except FileNotFoundError:
+                return _find_earlier_result(request, job, registry, claim)
+            _check_classes(request.classes)
+            report_progress(Progress(phase="preparing"))
+            directory = files.enter_context(store.stage_tree())
             facts = _read(file, directory, request, settings, token)
             token.check()
             report_progress(Progress(phase="publishing"))
@@ -88,13 +90,13 @@ def run_import(
             (directory / CARD).write_text(card.model_dump_json(indent=1), encoding="utf-8")
             registry.publish(directory, version)
     except InvalidRequest:
-        _delete_file(request, store, file)
+        store.delete(request.file)
         raise
     except Cancelled:
         if not token.job_continues:
-            _delete_file(request, store, file)
+            store.delete(request.file)
         raise
-    _delete_file(request, store, file)
+    store.delete(request.file)
     return _result(registry.card(version))
 
 
@@ -205,11 +207,6 @@ def _find_earlier_result(
     if version.version in registry.versions(version.name) and (card := registry.card(version)).job == job:
         return _result(card)
     raise InvalidCheckpoint("The file is no longer stored.", hint="Upload it again.")
-
-
-def _delete_file(request: ImportRequest, store: Store, file: Path) -> None:
-    store.delete(request.file)
-    file.unlink(missing_ok=True)  # the local copy, if the store is remote
 
 
 def _result(card: Card) -> dict[str, Any]:

@@ -26,7 +26,7 @@ class ImportingRole:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._store = Store(settings.store_url, settings.data_dir / "spool")
+        self._store = Store.from_settings(settings)
         self._registry = Registry(self._store)
         self._book = JobBook(connect(settings.jobs_redis, decode=True), keys.DATASETS)
 

@@ -6,6 +6,7 @@ Each handler takes a job's request and returns its result as plain data; every e
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -147,20 +148,21 @@ def _encode_video(
 def _decode(
     runtime: Runtime, loaded: Loaded, sha256: str, views: Views, frames: int, token: CancelToken
 ) -> DecodedClip:
-    try:
-        path = runtime.store.local_path(blob_key(sha256))
-    except FileNotFoundError:
-        raise UnknownVideo(
-            f"The video {video_id(sha256)} is not stored; it may have expired.", hint="Upload it again."
-        ) from None
-    decoding = runtime.decoders.submit(path, profile=loaded.recognizer.profile, views=views, frames=frames)
-    try:
-        with token.on_cancel(decoding.cancel):
-            return decoding.result()
-    except (UndecodableVideo, VideoTooLarge) as error:
-        DECODE_FAILURES.labels(error.details.get("reason", "unknown")).inc()
-        runtime.book.expire(sha256)
-        raise
+    with ExitStack() as held:  # the file stays on this machine until it is decoded
+        try:
+            path = held.enter_context(runtime.store.local_file(blob_key(sha256)))
+        except FileNotFoundError:
+            raise UnknownVideo(
+                f"The video {video_id(sha256)} is not stored; it may have expired.", hint="Upload it again."
+            ) from None
+        decoding = runtime.decoders.submit(path, profile=loaded.recognizer.profile, views=views, frames=frames)
+        try:
+            with token.on_cancel(decoding.cancel):
+                return decoding.result()
+        except (UndecodableVideo, VideoTooLarge) as error:
+            DECODE_FAILURES.labels(error.details.get("reason", "unknown")).inc()
+            runtime.book.expire(sha256)
+            raise
 
 
 def _classifier(runtime: Runtime, loaded: Loaded, question: Question) -> tuple[ClassifierMatrix, Any]:

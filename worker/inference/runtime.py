@@ -28,7 +28,7 @@ class Runtime:
     @classmethod
     def open(cls, settings: Settings, progress: Callable[[str], None]) -> Runtime:
         cache = connect(settings.cache_redis, decode=False, patient=False)
-        store = Store(settings.store_url, settings.data_dir / "spool")
+        store = Store.from_settings(settings)
         return cls(
             store=store,
             shelf=Shelf(settings, Registry(store), progress),

@@ -1,7 +1,7 @@
 """The models in this worker's memory: loaded at the first request for them; the least recently used is unloaded first.
 
-A name is that of a zoo model or of a version in the registry. The shelf looks into the registry each time, so a version
-is served as soon as it is published, and no longer once it is deleted.
+A name is that of a zoo model or of a version in the registry. The shelf looks once into the registry each time, so a
+version is served as soon as it is published, and no longer once it is deleted.
 """
 
 from __future__ import annotations
@@ -81,10 +81,12 @@ class Shelf:
         """A zoo name unchanged; `name`, `name@alias` and `name:3` of the registry as `name:3`. Raises: UnknownModel."""
         if name in zoo.model_names(self._settings.data_dir):
             return name
-        if self._registry.knows(name):
+        try:
             return str(self._registry.resolve(name))
-        nearest = zoo.nearest_names(name, self._settings.data_dir)
-        raise UnknownModel(f"There is no model {name!r}.", hint="GET /v1/models lists them.", nearest=nearest)
+        except UnknownModel as error:
+            if nearest := zoo.nearest_names(name, self._settings.data_dir):
+                error.details["nearest"] = nearest
+            raise
 
     def _get(self, name: str) -> Loaded:
         name = self._exact(name)
@@ -137,8 +139,8 @@ class Shelf:
 
         data_dir, device, precision = self._settings.data_dir, self._settings.device, self._settings.precision
         if name not in zoo.model_names(data_dir):
-            files = self._registry.directory(self._registry.resolve(name))
-            return load_version(files, data_dir=data_dir, device=device, precision=precision, progress=progress)
+            with self._registry.directory(self._registry.resolve(name)) as files:
+                return load_version(files, data_dir=data_dir, device=device, precision=precision, progress=progress)
         return load_model(
             name,
             data_dir=data_dir,

@@ -83,7 +83,7 @@ def test_every_option_reaches_the_worker(http: httpx2.Client, worker: AnsweringW
 )
 def test_json_with_base64(http: httpx2.Client, worker: AnsweringWorker, site: Site, source: dict[str, str]) -> None:
     assert names(http.post("/v1/classify", json=source | {"labels": ["a cat"]})) == ["a cat"]
-    assert site.gateway.store.local_path(f"blobs/{SHA}").read_bytes() == VIDEO
+    assert site.gateway.store.read(f"blobs/{SHA}") == VIDEO
 
 
 def test_a_stored_video_is_classified_again_without_upload(http: httpx2.Client, worker: AnsweringWorker) -> None:

@@ -121,7 +121,7 @@ def test_versions_and_models_are_deleted(http: httpx2.Client, library: Library, 
     assert http.delete("/v1/models/gym").status_code == 204
     error(http.delete("/v1/models/gym"), 404, "unknown_model")
     error(http.delete("/v1/models/lite"), 409, "conflict")
-    assert library.store.children("registry/gym") == []
+    assert library.store.find("registry/gym") == []
 
 
 def test_files_of_a_version(http: httpx2.Client, library: Library) -> None:

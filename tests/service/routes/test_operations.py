@@ -1,19 +1,23 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from importlib import metadata
+from pathlib import Path
 
 import httpx2
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from s3fs import S3FileSystem
 
 from core.errors import ModelUnavailable
 from core.state import keys
 from core.store_identity import store_id
 from service.routes.operations import _without_password
+from tests.s3 import S3
 from tests.service.doubles import LITE, AnsweringWorker
 from tests.service.sites import FILE, Site, error
 
@@ -82,7 +86,37 @@ def test_a_store_that_cannot_be_written(serve: Serve) -> None:
         (site.store / "partial").rmdir()
         answer = http.get("/readyz").json()
         assert not answer["checks"]["store"]["ok"]
-        assert "the store cannot be written" in answer["reasons"][0]
+        assert re.match("the store does not work: A new file could not be written", answer["reasons"][0])
+
+
+def test_readiness_writes_reads_and_deletes_in_the_store_itself(serve: Serve, s3: S3) -> None:
+    with serve(store=s3.url("ready")) as site, site.client() as http:
+        s3.requests.clear()
+        assert http.get("/readyz").json()["checks"]["store"]["ok"]
+        assert [request.split("/")[:4] for request in s3.requests if "/checks/" in request] == [
+            [f"{method} ", "vireo", "ready", "checks"] for method in ("PUT", "GET", "DELETE")
+        ]
+
+
+@pytest.mark.parametrize("fault", ["no bucket", "no credentials", "nobody listens"])
+def test_an_object_store_that_does_not_work_is_said_in_words(
+    serve: Serve, s3: S3, monkeypatch: pytest.MonkeyPatch, fault: str, tmp_path: Path
+) -> None:
+    """Each is an exception of another package, and none is an OSError."""
+    if fault == "no credentials":
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.delenv(name)
+        monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        monkeypatch.setenv("HOME", str(tmp_path))
+    if fault == "nobody listens":
+        monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+        monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    S3FileSystem.clear_instance_cache()  # it would go on with the session of another test
+    with serve(store="s3://absent/vireo" if fault == "no bucket" else s3.url("ready")) as site, site.client() as http:
+        assert "the store does not work" in http.get("/readyz").json()["checks"]["store"]["detail"]
+        found = error(http.post("/v1/videos", files=FILE), 503, "storage_unavailable")
+        assert "could not be written to the store" in found["message"]
+    S3FileSystem.clear_instance_cache()
 
 
 def test_models_show_the_default_and_the_reason(http: httpx2.Client, worker: AnsweringWorker) -> None:

@@ -116,7 +116,7 @@ def test_a_full_disk_is_reported(serve: Serve, monkeypatch: pytest.MonkeyPatch) 
         def full(*_: object) -> int:
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr("core.storage.Path.replace", full)
+        monkeypatch.setattr("pathlib.Path.replace", full)
         error(http.post("/v1/videos", files=FILE), 503, "storage_unavailable")
         monkeypatch.undo()
         assert site.partial_files() == []

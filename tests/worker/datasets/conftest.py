@@ -73,9 +73,10 @@ class DatasetBench:
         return Dataset.model_validate_json(text)
 
     def files(self) -> set[str]:
-        """The names of all files in the store."""
+        """The names of all files in the store, but its lock."""
         root = self.folder / "data" / "store"
-        return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file() or path.suffix == ".part"}
+        files = {path for path in root.rglob("*") if path.is_file() or path.suffix == ".part"}
+        return {str(path.relative_to(root)) for path in files - {root / "partial" / "lock"}}
 
 
 @pytest.fixture

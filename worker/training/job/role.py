@@ -19,7 +19,7 @@ class TrainingRole:
 
     def __init__(self, settings: Settings, heartbeat: Heartbeat) -> None:
         self._heartbeat = heartbeat
-        store = Store(settings.store_url, settings.data_dir / "spool")
+        store = Store.from_settings(settings)
         book = JobBook(connect(settings.jobs_redis, decode=True), keys.TRAINING)
         self._runner = Runner(settings, store, book)
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 import fcntl
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from core.datasets import Dataset, dataset_key
-from core.errors import UnknownDataset, VireoError
+from core.errors import Conflict, UnknownDataset, VireoError
 from core.records import Job
-from core.registry import CARD, REPORT, Card, Registry, Version
+from core.registry import REPORT, Card, Registry, Version
 from core.results import TrainingResult
 from core.settings import Settings
 from core.state.lifecycle import Attempt
@@ -24,13 +24,10 @@ from core.training_requests import EvaluationRequest, TrainingRequest
 from worker.jobs.book import JobBook
 from worker.jobs.cancellation import CancelToken
 from worker.jobs.reporter import Reporter
+from worker.training.job.checkpoints import Checkpoints
 from worker.training.job.child_process import Callbacks, ChildProcess
 from worker.training.job.run_metrics import RunMetrics, record_report
 from worker.training.spec import RunSpec
-
-
-def checkpoint_key(job_id: str) -> str:
-    return f"runs/{job_id}.pt"
 
 
 def evaluation_key(job_id: str) -> str:
@@ -43,14 +40,15 @@ class Runner:
         self._store = store
         self._book = book
         self._registry = Registry(store)
+        self._checkpoints = Checkpoints(store)
 
     def train(self, job: Job, token: CancelToken, reporter: Reporter) -> dict[str, Any]:
         """Raises: VireoError, Superseded, Interrupted."""
         request = TrainingRequest.model_validate(job.request, extra="ignore")
         if card := self._published(job, request.name):  # by an attempt that died just afterwards
             return _result(card)
-        with self._scratch(reporter.attempt) as scratch:
-            spec = self._spec(job, scratch, request.base, training=request)
+        with self._scratch(reporter.attempt) as scratch, ExitStack() as inputs:
+            spec = self._spec(job, scratch, inputs, request.base, training=request)
             try:
                 self._run_child(spec, token, reporter, request.name)
             except VireoError:
@@ -58,9 +56,10 @@ class Runner:
                     shutil.rmtree(spec.frames, ignore_errors=True)
                 raise
             version = Version(request.name, self._claim_version(reporter.attempt, request.name))
-            self._publish(spec.output, version.key, CARD)
+            with self._on_the_stores_disk(spec.output) as staged:
+                self._registry.publish(staged, version)
         shutil.rmtree(spec.frames, ignore_errors=True)
-        self._store.delete(checkpoint_key(job.id))
+        self._checkpoints.delete(job.id)
         result = _result(self._registry.card(version))
         record_report(request.name, result["metrics"])
         return result
@@ -68,10 +67,11 @@ class Runner:
     def evaluate(self, job: Job, token: CancelToken, reporter: Reporter) -> dict[str, Any]:
         """Raises: VireoError, Superseded, Interrupted."""
         request = EvaluationRequest.model_validate(job.request, extra="ignore")
-        with self._scratch(reporter.attempt) as scratch:
-            spec = self._spec(job, scratch, request.model, evaluation=request)
+        with self._scratch(reporter.attempt) as scratch, ExitStack() as inputs:
+            spec = self._spec(job, scratch, inputs, request.model, evaluation=request)
             result = self._run_child(spec, token, reporter, None)
-            self._publish(spec.output, evaluation_key(job.id), REPORT)
+            with self._on_the_stores_disk(spec.output) as staged, suppress(Conflict):  # an earlier attempt's stays
+                self._store.publish_tree(staged, evaluation_key(job.id), REPORT)
         return result
 
     def sweep(self) -> None:
@@ -84,17 +84,16 @@ class Runner:
             job = self._book.get(frames.name.removeprefix("frames-"))
             if job is None or job.state.final:
                 shutil.rmtree(frames, ignore_errors=True)
-        for name in self._store.children("runs"):
-            job_id = name.removesuffix(".pt")
+        for job_id in self._checkpoints.jobs():
             if self._book.get(job_id) is None:
-                self._store.delete(checkpoint_key(job_id))
+                self._checkpoints.delete(job_id)
 
     def _run_child(self, spec: RunSpec, token: CancelToken, reporter: Reporter, name: str | None) -> dict[str, Any]:
         """name: the model that gets a new version; None for an evaluation. Raises: VireoError, Superseded,
         Interrupted."""
 
         def store_checkpoint(path: Path) -> None:
-            self._store.publish_file(path, checkpoint_key(spec.job))
+            self._checkpoints.save(path, spec.job, reporter.attempt.number)
 
         def claim_version() -> int:
             assert name is not None
@@ -119,25 +118,27 @@ class Runner:
         self,
         job: Job,
         scratch: Path,
+        inputs: ExitStack,
         model: str | None,
         training: TrainingRequest | None = None,
         evaluation: EvaluationRequest | None = None,
     ) -> RunSpec:
-        """Raises: UnknownDataset, UnknownModel."""
+        """What the child is told. Its dataset and its model stay on this machine until `inputs` is closed. Raises:
+        UnknownDataset, UnknownModel."""
         request = training or evaluation
         assert request is not None
         version = self._registry.resolve(model) if model and self._registry.knows(model) else None
-        dataset, clips = self._dataset(request.dataset)
+        dataset, clips = self._dataset(request.dataset, inputs)
         checkpoint = scratch / "resume.pt"
         spec = RunSpec(
             job=job.id,
             training=training,
             evaluation=evaluation,
             model=str(version) if version else model,
-            version=self._registry.directory(version) if version else None,
+            version=inputs.enter_context(self._registry.directory(version)) if version else None,
             dataset=dataset,
             clips=clips,
-            checkpoint=checkpoint if self._store.fetch(checkpoint_key(job.id), checkpoint) else None,
+            checkpoint=checkpoint if self._checkpoints.fetch(job.id, checkpoint) else None,
             scratch=scratch,
             frames=self._settings.training_dir / f"frames-{job.id}",
             settings=self._settings,
@@ -145,17 +146,19 @@ class Runner:
         spec.output.mkdir()
         return spec
 
-    def _dataset(self, dataset_id: str) -> tuple[Dataset, Path]:
+    def _dataset(self, dataset_id: str, inputs: ExitStack) -> tuple[Dataset, Path]:
         try:
-            tree = self._store.local_tree(dataset_key(dataset_id), marker="dataset.json")
+            tree = inputs.enter_context(self._store.local_tree(dataset_key(dataset_id), marker="dataset.json"))
         except FileNotFoundError:
             raise UnknownDataset(f"There is no dataset {dataset_id}.", hint="Upload it again.") from None
         return Dataset.model_validate_json((tree / "dataset.json").read_text(encoding="utf-8")), tree / "clips"
 
-    def _publish(self, output: Path, key: str, marker: str) -> None:
-        with self._store.stage_tree() as staged:  # on the store's own file system
+    @contextmanager
+    def _on_the_stores_disk(self, output: Path) -> Iterator[Path]:
+        """A copy of `output` that can be published by a rename."""
+        with self._store.stage_tree() as staged:
             shutil.copytree(output, staged, dirs_exist_ok=True)
-            self._store.publish_tree(staged, key, marker)
+            yield staged
 
     @contextmanager
     def _scratch(self, attempt: Attempt) -> Iterator[Path]:

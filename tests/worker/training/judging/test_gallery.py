@@ -85,7 +85,8 @@ def test_serving_evaluation_and_validation_give_the_same_vectors(
     upload = rendered("h264", tmp_path)
     sha256 = hashlib.sha256(upload.read_bytes()).hexdigest()
     store.publish_file(upload, blob_key(sha256))
-    clip = store.local_path(blob_key(sha256))
+    with store.local_file(blob_key(sha256)) as clip:  # the store is a directory: the path stays valid
+        pass
     runtime = Runtime(
         store=store,
         shelf=Shelf(settings, Registry(store)),
