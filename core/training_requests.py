@@ -62,7 +62,10 @@ class TrainingRequest(TrainingRecord):
     )
     temporal: TemporalKind | None = Field(None, description="Temporal head.")
     temporal_init: TemporalInit | None = Field(
-        None, description="How a new temporal head starts. `identity`: the head computes the mean at first."
+        None,
+        description="How a new temporal head starts. `identity`: the head computes the mean at first; `shift`, for "
+        "`token_conv`: a quarter of the channels is shifted by one frame, a quarter by one back (TSM). Default: the "
+        "recipe's, `shift` for `token_conv`.",
     )
     tune: TunedPart | None = Field(
         None, description="Trained part of the image tower. `tower`: all of it; `projection`: only its last projection."

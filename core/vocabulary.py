@@ -1,4 +1,4 @@
-"""The names that requests and recognisers share: temporal heads, text inputs, precisions. It holds types only.
+"""The names that requests and recognisers share: temporal heads, text inputs, precisions, and which go together.
 
 This is the only file of `core` that `models` imports, so a name in the HTTP contract is the name that a recogniser
 understands.
@@ -6,13 +6,21 @@ understands.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 TemporalKind = Literal["mean", "transformer", "token_conv", "conv"]
 """Temporal head: TAP, T-Trans, TokenT1D and T1D of the Text4Vis paper (Table 8)."""
 
-TemporalInit = Literal["random", "identity"]
-"""How a new temporal head starts. `identity`: it starts as the mean."""
+TemporalInit = Literal["random", "identity", "shift"]
+"""How a new temporal head starts. `identity`: as the mean; `shift`: as TSM's shift of channels by one frame."""
+
+HEAD_INITS: Final[dict[TemporalKind, tuple[TemporalInit, ...]]] = {
+    "mean": (),
+    "transformer": ("random", "identity"),
+    "token_conv": ("shift", "identity"),
+    "conv": ("identity",),
+}
+"""How each temporal head can start."""
 
 TextInputKind = Literal["name", "template", "templates", "context"]
 """What the text tower reads for a class (paper Table A.4): its name; one template; several templates, one drawn per
@@ -27,5 +35,5 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Aggregate = Literal["features", "probabilities", "logits"]
 """What is averaged over the views of a video (method §9)."""
 
-RecipeName = Literal["default", "text4vis-paper", "text4vis-code"]
+RecipeName = Literal["default", "text4vis", "text4vis-2023"]
 """A training recipe of `models.fitting.recipes`."""

@@ -1,7 +1,8 @@
 """Training recipes: every number that shapes a run, with its source beside it. No torch here.
 
-`text4vis-paper` and `text4vis-code` are the two columns of method §8 (paper Table A.3 and the released code). `default`
-is ours: it starts from the code's column, and a comment justifies every difference.
+`text4vis` is what made the published numbers: the code as it was when the logs were written (until 2023-01-07), which
+agrees with the paper's Table A.3 except for the tower's rate. `text4vis-2023` is the code as released since (method §16
+#2 to #4). `default` is ours: it starts from `text4vis`, and a comment justifies every difference.
 """
 
 from __future__ import annotations
@@ -34,12 +35,12 @@ KINETICS_TEMPLATES = tuple(
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """The defaults are Text4Vis' released code, method §8 [C]; rates and decay are AdamW's."""
+    """The defaults are Text4Vis' code of the logs, method §8 [C] and [L]; rates and decay are AdamW's."""
 
     name: RecipeName
     lr: float = 5e-5  # of new modules
     pretrained_ratio: float = 0.1  # T4V `clip_ratio`: image tower and logit_scale learn at 5e-6
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[float, float] = (0.9, 0.98)  # paper and logs (method §16 #2)
     eps: float = 1e-8
     weight_decay: float = 0.2
     decay_all: bool = True  # also biases, norms and logit_scale
@@ -60,13 +61,13 @@ class Recipe:
     ensemble: tuple[str, ...] | None = KINETICS_TEMPLATES  # for text inputs "templates"; None: the base profile's
     frames: int | None = 8  # None: the base profile's
     temporal: TemporalKind = "transformer"
-    temporal_init: TemporalInit = "random"
+    temporal_init: TemporalInit = "random"  # of T-Trans; `init_of` tells that of the other heads
     temporal_from: int = 0  # training clips; with fewer, the head is the mean
     tune: TunedPart = "tower"  # which part of the image tower is trained
-    augment: Augment = field(default_factory=lambda: Augment(randaugment=(2, 9)))  # paper Table A.3, and the logs
+    augment: Augment = field(default_factory=lambda: Augment(randaugment=(2, 9)))  # the logs of K400 (method §16 #4)
     randaugment_from: int = LARGE_DATA  # training clips (method §16 #4)
-    few_shot_epochs: float = 30  # from the YAML files; over repeated shots (method §10)
-    few_shot_epochs_large: float = 30  # for datasets as large as Kinetics
+    few_shot_epochs: float = 10  # paper §B.1, over repeated shots (method §10, §16 #5)
+    few_shot_epochs_large: float = 2  # paper §B.1, for datasets as large as Kinetics
 
     def for_base(self, architecture: str) -> Recipe:
         """The recipe for a base of this architecture: `lite`, or open_clip's name. Only `default` depends on it.
@@ -87,6 +88,13 @@ class Recipe:
         if self.name != "default" or architecture != "lite":
             return self
         return replace(self, lr=1e-3, tune="projection").with_epochs(10)
+
+    def init_of(self, temporal: TemporalKind) -> TemporalInit:
+        """How a new temporal head of this kind starts. TokenT1D starts as TSM's shift in every recipe (method §6); our
+        T1D starts as the identity."""
+        if temporal == "transformer":
+            return self.temporal_init
+        return "shift" if temporal == "token_conv" else "identity"
 
     def for_data(self, clips: int) -> Recipe:
         """The recipe for this number of training clips, counted before any few-shot draw. It leaves out what needs more
@@ -122,15 +130,13 @@ def effective_batch(recipe: Recipe, clips: int, batch: int | None = None) -> int
 
 
 RECIPES: dict[str, Recipe] = {
-    "text4vis-code": Recipe(name="text4vis-code"),
-    "text4vis-paper": Recipe(
-        name="text4vis-paper",
-        pretrained_ratio=1.0,  # Table A.3 has a single rate, 5e-5 ("base")
-        betas=(0.9, 0.98),
-        min_lr_ratio=0.1,  # "minimal" 5e-6, read literally; method §16 #3 reads it as the tower's rate instead
-        lr_every=1,  # the paper mentions no coarser step
-        few_shot_epochs=10,  # §B.1
-        few_shot_epochs_large=2,  # §B.1, Kinetics
+    "text4vis": Recipe(name="text4vis"),
+    "text4vis-2023": Recipe(
+        name="text4vis-2023",
+        betas=(0.9, 0.999),  # commit d9a6b53 of 2023-01-07 changed both (method §16 #2, #4)
+        augment=Augment(),
+        few_shot_epochs=30,  # the released YAML files (method §16 #5)
+        few_shot_epochs_large=30,
     ),
     "default": Recipe(
         name="default",
@@ -166,7 +172,5 @@ RECIPES: dict[str, Recipe] = {
         # Crops of at least 0.66 of the side, like the smallest of ActionCLIP's and ViFi-CLIP's (method §3.2). The 0.08
         # of the area that Text4Vis allows often shows no action, and few updates do not average that out.
         augment=Augment(area=(0.66**2, 1.0), randaugment=(2, 9)),
-        few_shot_epochs=10,  # paper §B.1 (method §16 #5)
-        few_shot_epochs_large=2,
     ),
 }

@@ -54,11 +54,11 @@ def on_class_token(conv: TimeConv, x: Tensor, clip: int) -> Tensor:
     return torch.cat([conv(x[:, 0], clip).unsqueeze(1), x[:, 1:]], dim=1)
 
 
-def attach_time_blocks(tower: ImageTower, kind: TemporalKind, init: TemporalInit = "random") -> None:
+def attach_time_blocks(tower: ImageTower, kind: TemporalKind, init: TemporalInit = "shift") -> None:
     """Add the convolutions over time that the head `kind` needs inside the tower, if any.
 
-    init: with "identity", TokenT1D starts without TSM's shift. Raises: ValueError if the tower does not support the
-    head.
+    init: TokenT1D starts as TSM's shift (method §6), or with "identity" without it; T1D starts as the identity. Raises:
+    ValueError if the tower does not support the head.
     """
     if kind not in tower.heads:
         raise ValueError(
@@ -70,7 +70,7 @@ def attach_time_blocks(tower: ImageTower, kind: TemporalKind, init: TemporalInit
                 f"this model was trained with convolutions over time, so it cannot have the temporal head {kind!r}"
             )
         return
-    start = "shift" if kind == "token_conv" and init == "random" else "identity"
+    start = "shift" if kind == "token_conv" and init == "shift" else "identity"
     tower.time_blocks = nn.ModuleList(TimeConv(width, start) for width in tower.time_widths())
 
 

@@ -66,15 +66,16 @@ class Base:
             fixed_rows=self.fixed_rows,
         )
 
-    def video_model(self, kind: TemporalKind, init: TemporalInit = "random") -> VideoModel:
+    def video_model(self, kind: TemporalKind, init: TemporalInit | None = None) -> VideoModel:
         """A copy to train, with the temporal head `kind`. If the base has that head already, its weights are kept.
-        Raises: ValueError if the tower does not support the head."""
+        init: how a new head starts; None: as the paper's code starts it. Raises: ValueError if the tower does not
+        support the head."""
         tower = copy.deepcopy(self.tower)
         if kind == self.temporal_kind:
             temporal = copy.deepcopy(self.temporal)
         else:
-            attach_time_blocks(tower, kind, init)
-            temporal = build_head(kind, dim=self.dim, text_width=self.text_width, init=init)
+            attach_time_blocks(tower, kind, init or "shift")
+            temporal = build_head(kind, dim=self.dim, text_width=self.text_width, init=init or "random")
         model = VideoModel(tower, temporal, kind, self.logit_scale)
         return model.float().requires_grad_(True)
 

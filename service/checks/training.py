@@ -12,6 +12,7 @@ from core.errors import InvalidDataset, InvalidLabels, InvalidRequest, InvalidTr
 from core.questions import Options, QuestionLimits, check_options
 from core.registry import Card
 from core.training_requests import EvaluationRequest, TrainingRequest
+from core.vocabulary import HEAD_INITS
 from service.bodies.validation import similar_names
 
 
@@ -99,9 +100,16 @@ def _check_text(request: TrainingRequest, limits: QuestionLimits) -> None:
 
 
 def _check_head(request: TrainingRequest) -> None:
-    if request.temporal_init is not None and request.temporal not in (None, "transformer"):
+    if request.temporal_init is None:
+        return
+    inits = HEAD_INITS[request.temporal or "transformer"]  # no recipe has another head that has to start somehow
+    if request.temporal_init not in inits:
+        heads = " or ".join(f"`{head}`" for head, known in HEAD_INITS.items() if request.temporal_init in known)
         raise InvalidTraining(
-            f"temporal_init is for the head `transformer`; the head is `{request.temporal}`.", field="temporal_init"
+            f"temporal_init={request.temporal_init} is for the temporal head {heads}, not for "
+            f"{f'`{request.temporal}`' if request.temporal else 'the head of the recipe'}.",
+            hint=f"This head can start as: {', '.join(inits)}." if inits else "Leave temporal_init out.",
+            field="temporal_init",
         )
 
 

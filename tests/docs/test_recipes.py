@@ -12,7 +12,7 @@ from rendering.recipes import ROWS, recipes_table
 DEFAULT = RECIPES["default"]
 
 
-@pytest.mark.parametrize("other", [RECIPES["text4vis-paper"], RECIPES["text4vis-code"], DEFAULT.for_base("lite")])
+@pytest.mark.parametrize("other", [RECIPES["text4vis"], RECIPES["text4vis-2023"], DEFAULT.for_base("lite")])
 def test_every_difference_between_recipes_is_in_the_table(other: Recipe) -> None:
     fields = {name: getattr(other, name) for name in other.to_dict() if name not in ("name", "ensemble")}
     for name, value in fields.items():

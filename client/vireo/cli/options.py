@@ -21,7 +21,7 @@ ViewsOption = Annotated[
 BaseOption = Annotated[str | None, typer.Option(help="The model to start from. Default: the server's.")]
 EpochsOption = Annotated[float | None, typer.Option(help="Passes over the training clips. Default: the recipe's.")]
 NameOption = Annotated[str | None, typer.Option(help="Name of the new model. Default: the folder's name.")]
-RecipeOption = Annotated[str | None, typer.Option(help="The recipe: default, text4vis-paper or text4vis-code.")]
+RecipeOption = Annotated[str | None, typer.Option(help="The recipe: default, text4vis or text4vis-2023.")]
 ClassifierOption = Annotated[
     str | None, typer.Option(help="text (keeps taking any labels), text:<encoder>, lda, orthogonal, random or learned.")
 ]
@@ -49,7 +49,9 @@ AugmentOption = Annotated[
     bool | None,
     typer.Option("--augment/--no-augment", help="Random crops, flips and grey frames. Default: the recipe's."),
 ]
-TemporalInitOption = Annotated[str | None, typer.Option(help="How a new temporal head starts: random or identity.")]
+TemporalInitOption = Annotated[
+    str | None, typer.Option(help="How a new temporal head starts: random, identity or shift.")
+]
 PrecisionOption = Annotated[str | None, typer.Option(help="Numeric precision: auto, fp32, bf16 or fp16.")]
 CheckpointingOption = Annotated[
     bool | None, typer.Option("--gradient-checkpointing", help="Use less memory and a third more time.")

@@ -13,7 +13,7 @@ from models.fitting.recipes import RECIPES
 from models.recognition.video_model import VideoModel
 from tests.models.conftest import tiny_base
 
-CODE, OURS = RECIPES["text4vis-code"], RECIPES["default"]
+CODE, OURS = RECIPES["text4vis"], RECIPES["default"]
 
 
 def parts(
@@ -104,7 +104,7 @@ def test_set_lr_keeps_the_ratio() -> None:
     optimizer = build_optimizer(model, classifier, CODE)
     set_lr(optimizer, 2e-5)
     assert [group["lr"] for group in optimizer.param_groups] == [pytest.approx(2e-6), 2e-5]
-    assert optimizer.defaults["betas"] == (0.9, 0.999)
+    assert optimizer.defaults["betas"] == (0.9, 0.98)
     asked = build_optimizer(model, classifier, CODE, lr=1e-3)
     assert [group["lr"] for group in asked.param_groups] == [pytest.approx(1e-4), 1e-3]
 
@@ -118,7 +118,7 @@ def test_nothing_to_train_is_said() -> None:
 
 @pytest.mark.parametrize(
     ("recipe", "start", "now", "expected"),
-    [("default", 90.0, 120.0, 100.0), ("default", 117.0, 120.0, 117.0), ("text4vis-code", 90.0, 120.0, 120.0)],
+    [("default", 90.0, 120.0, 100.0), ("default", 117.0, 120.0, 117.0), ("text4vis", 90.0, 120.0, 120.0)],
 )
 def test_the_scale_is_held_below_the_bound_or_where_it_started(
     recipe: str, start: float, now: float, expected: float

@@ -10,7 +10,7 @@ import torch
 
 from core.errors import InvalidTraining
 from core.training_requests import TrainingRequest
-from core.vocabulary import TemporalInit, TemporalKind, TunedPart
+from core.vocabulary import HEAD_INITS, TemporalInit, TemporalKind, TunedPart
 from models.classifier.inputs import TextInputs, choose_text_inputs
 from models.fitting.recipes import RECIPES, Recipe, effective_batch
 from models.fitting.shots import shot_repeats
@@ -84,6 +84,7 @@ def resolve_config(
     batch = effective_batch(recipe, drawn * times, request.batch_size)
     tune = request.tune or recipe.tune
     augmented = request.augment if request.augment is not None else tune == "tower"
+    temporal = request.temporal or _head(base, recipe)
     micro = request.micro_batch or (MICRO_CPU if device.type == "cpu" else MICRO_GPU)
     try:
         inputs = choose_text_inputs(
@@ -99,8 +100,8 @@ def resolve_config(
         recipe=recipe,
         classifier=request.classifier,
         inputs=inputs,
-        temporal=request.temporal or _head(base, recipe),
-        temporal_init=request.temporal_init or recipe.temporal_init,
+        temporal=temporal,
+        temporal_init=_init(request, recipe, temporal),
         tune=tune,
         frames=request.frames or recipe.frames or base.profile.frames,
         lr=request.learning_rate or recipe.lr,
@@ -124,6 +125,12 @@ def _augment(recipe: Recipe, classes: Sequence[str]) -> Augment:
 def _head(base: Base, recipe: Recipe) -> TemporalKind:
     """A base that has a trained head keeps it; otherwise the recipe decides."""
     return recipe.temporal if base.temporal_kind == "mean" else base.temporal_kind
+
+
+def _init(request: TrainingRequest, recipe: Recipe, temporal: TemporalKind) -> TemporalInit:
+    """A request that names no head may name a start that the chosen head does not have: then the recipe decides."""
+    requested = request.temporal_init
+    return requested if requested and requested in HEAD_INITS[temporal] else recipe.init_of(temporal)
 
 
 def _precision(requested: str, recipe: Recipe, device: torch.device) -> str:
