@@ -163,8 +163,12 @@ def orthogonal(classes: int, dim: int, generator: torch.Generator) -> Tensor:
 
 
 def logits(video: Tensor, rows: Tensor, log_scale: Tensor) -> Tensor:
-    """video: [B, d], un-normalised; rows: unit, [C, d]; log_scale: s → exp(s) · cos, float32 [B, C] (method §7)."""
-    return log_scale.float().exp() * (normalize(video.float(), dim=-1) @ rows.T)  # [B, d] · [d, C]
+    """video: [B, d], un-normalised; rows: unit, [C, d]; log_scale: s → exp(s) · cos, float32 [B, C] (method §7).
+
+    Under autocast too everything is float32: at exp(s) = 100 a product in bf16 is wrong by up to 0.2.
+    """
+    with torch.autocast(video.device.type, enabled=False):
+        return log_scale.float().exp() * (normalize(video.float(), dim=-1) @ rows.float().T)  # [B, d] · [d, C]
 
 
 def _text_classifier(

@@ -168,6 +168,19 @@ def test_logits_are_scaled_cosines() -> None:
     assert logits(video.bfloat16(), rows, torch.tensor(1.0)).dtype == torch.float32
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32], ids=str)
+def test_logits_are_float32_under_autocast(dtype: torch.dtype) -> None:
+    """Method §7 at CLIP's own scale, against float64."""
+    generator = torch.Generator().manual_seed(0)
+    video, rows = torch.randn(64, 512, generator=generator), torch.randn(400, 512, generator=generator)
+    rows = torch.nn.functional.normalize(rows, dim=-1)
+    wide = torch.nn.functional.normalize(video.double(), dim=-1)
+    with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+        found = logits(video, rows, torch.tensor(100.0).log())
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found.double(), 100 * wide @ rows.double().T, rtol=0, atol=1e-4)
+
+
 def test_truncation_is_told_by_class(base: Base) -> None:
     labels = ["short", "cat " * 100, "x"]
     for inputs in (TextInputs("templates", TEMPLATES), TextInputs("context")):

@@ -45,7 +45,8 @@ class RunMetrics:
     def _observe_step(self, model: str, data: Mapping[str, Any]) -> None:
         """A message may cover several quick steps; each then counts with an equal share of the time."""
         step, now = int(data["step"]), time.monotonic()
-        TRAIN_LOSS.labels(model).set(data["loss"])
+        if data["loss"] is not None:
+            TRAIN_LOSS.labels(model).set(data["loss"])
         TRAIN_SPEED.set(data["samples_per_s"])
         if self._last_step is not None:
             last, then = self._last_step

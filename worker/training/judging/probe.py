@@ -68,7 +68,8 @@ def _train_on(run: TrainingRun, feed: TrunkFeed, classes: tuple[str, ...]) -> tu
     clips = [place for place, item in enumerate(train_clips) if item.label in classes]
     subset = feed.subset(clips, [classes.index(train_clips[place].label) for place in clips])
     batch = effective_batch(config.recipe, len(clips) * config.repeats, run.request.batch_size)
-    order = replace(run.order, clips=len(clips), batch=batch, micro=batch)
+    # The leader probes alone: the other processes have left by now.
+    order = replace(run.order, clips=len(clips), batch=batch, micro=batch, rank=0, world=1)
     fit_encoder(config, model, classifier, subset, order, State(), run.device, run.stop, lambda *_: None)
     return model, classifier
 

@@ -30,18 +30,24 @@ class Follower:
         self._baseline = baseline.to_dict()
         self._reported = self._saved = 0.0
         self._check_every = max(1, ceil(run.config.epochs / VAL_CHECKS))  # epochs
-        self._losses: list[float] = []  # since the last `metric` message
+        self._losses: list[float] = []  # finite ones since the last `metric` message
+        self._skipped = state.skipped
 
     def after_step(self, done: StepReport, state: State) -> None:
         now = time.monotonic()
-        self._losses.append(done.loss)
+        if done.loss is not None:
+            self._losses.append(done.loss)
+        if state.skipped > self._skipped:
+            self._skipped = state.skipped
+            send_message("log", message=f"step {done.step} was skipped: its loss or gradients were not finite")
         last = done.step == done.steps
         ended = list(epochs_ended(done.step - 1, done.step, self._run.order.per_epoch))
         if now - self._reported >= PROGRESS_SECONDS or last:
             self._reported = now
             self._report(done)
         if ended or last:
-            send_message("metric", split="train", epoch=done.epoch, loss=float(np.mean(self._losses)), lr=done.lr)
+            mean = float(np.mean(self._losses)) if self._losses else None
+            send_message("metric", split="train", epoch=done.epoch, loss=mean, lr=done.lr)
             self._losses.clear()
         if last or any(epoch % self._check_every == 0 for epoch in ended):
             self._check(done, state)

@@ -21,6 +21,8 @@ from worker.training.spec import RunSpec
 
 log = logging.getLogger(__name__)
 
+TORCHRUN_SECONDS = 10.0  # at most, until torchrun has noticed that a process died and stops the others
+
 
 def main() -> int:
     die_with_parent()
@@ -40,6 +42,11 @@ def main() -> int:
         send_message("error", **error.to_dict())
         return 1
     except Exception as error:
+        if _several_processes() and stop.wait(TORCHRUN_SECONDS):
+            # Another process of the run died, and this one lost its connection. Without a message the run is started
+            # again from its checkpoint.
+            log.warning("%s lost another process of its run: %s", spec.job, error)
+            return 1
         log.exception("%s failed", spec.job)
         send_message("error", **_failure(error, spec).to_dict())
         return 1
@@ -62,6 +69,10 @@ def _start(spec: RunSpec, path: Path, stop: Stop) -> None:
         elif spec.evaluation:
             run_evaluation(spec, spec.evaluation, world, pool, stop)
     leave_world(world)
+
+
+def _several_processes() -> bool:
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
 def _restart_under_torchrun(path: Path, count: int) -> NoReturn:

@@ -32,6 +32,7 @@ from worker.training.run.order import Order
 from worker.training.run.stop import Stop
 
 CURVE_POINTS = 2000  # at most about as many points of the loss curve are kept
+MOST_SKIPPED = 20  # steps in a row. GradScaler starts at 2^16 and halves its scale in each skipped step.
 
 
 @dataclass(slots=True)
@@ -41,6 +42,8 @@ class State:
     step: int = 0
     optimizer: dict[str, Any] | None = None
     scaler: dict[str, Any] | None = None
+    skipped: int = 0  # steps whose loss or gradients were not finite
+    skipped_in_row: int = 0  # of them, those up to the last step
     curve: list[TrainPoint] = field(default_factory=list)  # the loss curve
     checks: list[ValPoint] = field(default_factory=list)  # results on the val split
 
@@ -52,7 +55,7 @@ class StepReport:
     step: int
     steps: int
     epoch: float
-    loss: float
+    loss: float | None  # None if it was not finite
     lr: float
     samples_per_s: float
     eta_s: float
@@ -66,11 +69,59 @@ class Objective(nn.Module):
         self.model, self.classifier, self.from_trunk = model, classifier, from_trunk
 
     def forward(self, batch: MicroBatch, step: int) -> Tensor:
-        """The weighted sum of the clips' losses."""
+        """The weighted sum of the clips' losses, in float32 whatever autocast says."""
         video = self.model.from_trunk(batch.x) if self.from_trunk else self.model(batch.x)  # [B, d]
-        scores = logits(video, self.classifier.rows(step), self.model.logit_scale)  # [B, C]
-        loss: Tensor = (cross_entropy(scores, batch.targets, reduction="none") * batch.weights).sum()
+        rows = self.classifier.rows(step)  # [C, d]
+        with torch.autocast(video.device.type, enabled=False):
+            scores = logits(video, rows, self.model.logit_scale)  # [B, C]
+            loss: Tensor = (cross_entropy(scores, batch.targets, reduction="none") * batch.weights).sum()
         return loss
+
+
+class Updates:
+    """The optimiser's steps. A loss or gradient that is not finite never reaches the weights: its step is skipped."""
+
+    def __init__(
+        self, config: Config, model: VideoModel, classifier: Classifier, state: State, device: torch.device, steps: int
+    ) -> None:
+        self._recipe, self._model, self._state = config.recipe, model, state
+        self._start_scale = float(model.logit_scale.detach().exp())
+        self._limit = min(MOST_SKIPPED, steps)
+        self.optimizer = build_optimizer(model, classifier, config.recipe, lr=config.lr, tune=config.tune)
+        if state.optimizer is not None:
+            self.optimizer.load_state_dict(state.optimizer)
+        self._scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
+        if state.scaler:
+            self._scaler.load_state_dict(state.scaler)
+        self._parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+
+    def backward(self, loss: Tensor) -> None:
+        self._scaler.scale(loss).backward()
+
+    def step(self, loss: float) -> None:
+        """Take or skip the next step, and count it. loss: of the global batch. Raises: TrainingFailed."""
+        state = self._state
+        self._scaler.unscale_(self.optimizer)
+        # The norm of all processes is the same, so they all take the step or all skip it.
+        norm = float(torch.nn.utils.clip_grad_norm_(self._parameters, self._recipe.grad_clip or math.inf))
+        if math.isfinite(loss) and math.isfinite(norm):
+            self._scaler.step(self.optimizer)
+            clamp_scale(self._model, self._recipe, self._start_scale)
+            state.skipped_in_row = 0
+        else:
+            state.skipped += 1
+            state.skipped_in_row += 1
+        self._scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        if state.skipped_in_row >= self._limit:
+            raise TrainingFailed(
+                f"The loss or its gradients were not finite in {state.skipped_in_row} steps in a row, up to step "
+                f"{state.step}; the loss was {loss}.",
+                hint="Lower the learning rate, or train in bf16 or fp32.",
+                step=state.step,
+            )
+        state.step += 1
+        state.optimizer, state.scaler = self.optimizer.state_dict(), self._scaler.state_dict()
 
 
 def total_steps(config: Config, order: Order) -> int:
@@ -93,16 +144,9 @@ def fit_encoder(
 
     Raises: Stopped between two micro-batches, with `state` as the last complete step left it; TrainingFailed.
     """
-    recipe, steps = config.recipe, total_steps(config, order)
+    steps = total_steps(config, order)
     objective: nn.Module = Objective(model, classifier, from_trunk=feed.from_trunk)
-    start_scale = float(model.logit_scale.detach().exp())
-    optimizer = build_optimizer(model, classifier, recipe, lr=config.lr, tune=config.tune)
-    if state.optimizer is not None:
-        optimizer.load_state_dict(state.optimizer)
-    scaler = torch.amp.GradScaler(enabled=config.precision == "fp16")
-    if state.scaler:
-        scaler.load_state_dict(state.scaler)
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    updates = Updates(config, model, classifier, state, device, steps)
     if order.world > 1:
         objective = DistributedDataParallel(objective)
     model.train()
@@ -111,7 +155,7 @@ def fit_encoder(
     micro_batches = feed.stream(picks for groups in order.steps(state.step, steps) for picks in groups)
     for step, groups in zip(range(state.step, steps), plan, strict=True):
         lr = _rate(config, order, step)
-        set_lr(optimizer, lr)
+        set_lr(updates.optimizer, lr)
         loss = torch.zeros((), device=device)
         for part in range(len(groups)):
             stop.check()
@@ -119,22 +163,14 @@ def fit_encoder(
             with _synced(objective, last=part == len(groups) - 1), autocasting(device, DTYPES[config.precision]):
                 # Divided by the size of the global batch, so accumulation and the number of processes change nothing.
                 share = objective(batch, step) / order.size(step)
-            scaler.scale(share * order.world).backward()  # DDP takes the mean over processes
+            updates.backward(share * order.world)  # DDP takes the mean over processes
             loss += share.detach()
         value = _sum_over_processes(loss, order.world)
-        if not math.isfinite(value) and not scaler.is_enabled():
-            raise TrainingFailed(f"The loss is {value} at step {step}.", hint="Lower the learning rate.", step=step)
-        scaler.unscale_(optimizer)
-        if recipe.grad_clip is not None:
-            torch.nn.utils.clip_grad_norm_(parameters, recipe.grad_clip)
-        scaler.step(optimizer)
-        scaler.update()
-        optimizer.zero_grad(set_to_none=True)
-        clamp_scale(model, recipe, start_scale)
-        state.step, state.optimizer, state.scaler = step + 1, optimizer.state_dict(), scaler.state_dict()
-        done = clock.report(state.step, state.step / order.per_epoch, value, lr, order.size(step))
+        updates.step(value)
+        shown = value if math.isfinite(value) else None
+        done = clock.report(state.step, state.step / order.per_epoch, shown, lr, order.size(step))
         if step % max(1, steps // CURVE_POINTS) == 0 or state.step == steps:
-            state.curve.append({"step": state.step, "epoch": done.epoch, "loss": value, "lr": lr})
+            state.curve.append({"step": state.step, "epoch": done.epoch, "loss": shown, "lr": lr})
         after_step(done, state)
     model.eval()
 
@@ -180,7 +216,7 @@ class _Clock:
         self._last = time.monotonic()
         self._seconds: float | None = None  # per step
 
-    def report(self, step: int, epoch: float, loss: float, lr: float, clips: int) -> StepReport:
+    def report(self, step: int, epoch: float, loss: float | None, lr: float, clips: int) -> StepReport:
         now = time.monotonic()
         took, self._last = now - self._last, now
         self._seconds = took if self._seconds is None else 0.9 * self._seconds + 0.1 * took

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable
 from types import FrameType
 
@@ -26,6 +27,13 @@ class Stop:
         """`callback` runs in a thread of its own once a stop is requested. It ends what the main thread may be waiting
         for."""
         self._callbacks.append(callback)
+
+    def wait(self, seconds: float) -> bool:
+        """Whether a stop is requested, now or within `seconds`."""
+        deadline = time.monotonic() + seconds
+        while not self.requested and time.monotonic() < deadline:
+            time.sleep(0.05)  # in the main thread, which runs the signal's handler
+        return self.requested
 
     def check(self) -> None:
         """Raises: Stopped."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -19,12 +21,13 @@ from core.vocabulary import TemporalKind
 from models.classifier.inputs import TextInputs
 from models.classifier.rows import Classifier, build_classifier
 from models.fitting.recipes import RECIPES
+from models.image.precision import DTYPES, autocasting
 from models.recognition.video_model import VideoModel
 from tests.models.conftest import tiny_base
 from worker.training.run.checkpoints import restore_checkpoint, save_checkpoint
 from worker.training.run.config import Config
 from worker.training.run.feeds import MicroBatch
-from worker.training.run.loop import State, StepReport, fit_encoder
+from worker.training.run.loop import MOST_SKIPPED, Objective, State, StepReport, fit_encoder
 from worker.training.run.order import Order, Pick
 from worker.training.run.stop import Stop, Stopped
 
@@ -135,12 +138,88 @@ def test_two_epochs_and_two_more_are_four(tmp_path: Path) -> None:
         torch.testing.assert_close(model.state_dict()[name], tensor, rtol=0, atol=1e-6)
 
 
-def test_a_loss_that_is_not_a_number_ends_the_run() -> None:
+def test_a_loss_that_is_never_finite_ends_the_run_in_words() -> None:
     model, classifier = parts()
     with torch.no_grad():
         model.logit_scale.fill_(float("nan"))
-    with pytest.raises(TrainingFailed, match="loss is nan at step 0"):
+    with pytest.raises(TrainingFailed, match="not finite in 8 steps in a row, up to step 7; the loss was nan"):
         run(config(), model, classifier)
+
+
+def test_many_steps_in_a_row_without_finite_gradients_end_the_run() -> None:
+    model, classifier = parts("mean")
+    model.logit_scale.register_hook(lambda gradient: gradient * float("inf"))
+    state = State()
+    with pytest.raises(TrainingFailed, match=f"not finite in {MOST_SKIPPED} steps in a row"):
+        run(config(temporal="mean", recipe=replace(RECIPES["default"], epochs=50.0)), model, classifier, state)
+    assert state.skipped == MOST_SKIPPED
+    assert finite(model)
+
+
+@pytest.mark.parametrize("grad_clip", [None, 1.0])
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_a_gradient_that_is_not_a_number_never_reaches_the_weights(precision: str, grad_clip: float | None) -> None:
+    """The loss is finite; GradScaler runs on a CPU too."""
+    model, classifier = parts("mean")
+    parameter = next(parameter for name, parameter in model.named_parameters() if name.endswith("conv1.weight"))
+    state, weights = State(), [parameter.detach().clone()]
+    poisoned = 3
+
+    def poison(gradient: Tensor) -> Tensor:
+        return gradient * float("nan") if state.step == poisoned else gradient
+
+    parameter.register_hook(poison)
+    recipe = replace(RECIPES["default"], epochs=4.0, warmup_epochs=0.5, grad_clip=grad_clip)
+    fit_encoder(
+        config(temporal="mean", precision=precision, recipe=recipe),
+        model,
+        classifier,
+        SeededPixels(),
+        order(config()),
+        state,
+        CPU,
+        Stop(),
+        lambda *_: weights.append(parameter.detach().clone()),
+    )
+    assert finite(model)
+    changed = [not torch.equal(before, after) for before, after in pairwise(weights)]
+    assert changed[1:] == [step != poisoned for step in range(1, 8)]  # at step 0 the rate is 0
+    assert (state.skipped, state.skipped_in_row) == (1, 0)
+    assert state.optimizer is not None
+    moments = [tensor for slot in state.optimizer["state"].values() for tensor in slot.values()]
+    assert all(torch.isfinite(tensor).all() for tensor in moments)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_the_loss_is_float32_in_every_precision(precision: str) -> None:
+    """Method §7. In bf16 only the tower differs: the loss of the same features is that of float64."""
+    model, classifier = parts("mean")
+    with torch.no_grad():
+        model.logit_scale.fill_(math.log(100.0))
+    features: list[Tensor] = []
+    model.register_forward_hook(lambda _module, _inputs, video: features.append(video.detach()))
+    (batch,) = SeededPixels().stream([next(order(config()).steps(0, 1))[0]])
+    objective = Objective(model, classifier, from_trunk=False)
+    with autocasting(CPU, DTYPES[precision]):
+        loss = objective(batch, 0)
+    video = torch.nn.functional.normalize(features[0].double(), dim=-1)
+    scores = 100 * video @ classifier.rows(0).double().T
+    expected = torch.nn.functional.cross_entropy(scores, batch.targets, reduction="sum")
+    assert loss.dtype == torch.float32
+    torch.testing.assert_close(loss.detach().double(), expected, rtol=0, atol=1e-3)
+
+
+def test_a_checkpoint_is_never_written_with_weights_that_are_not_finite(tmp_path: Path) -> None:
+    model, classifier = parts()
+    with torch.no_grad():
+        next(model.tower.parameters()).view(-1)[0] = float("nan")
+    with pytest.raises(TrainingFailed, match="not finite after step 4"):
+        save_checkpoint(tmp_path / "checkpoint.pt", model, classifier, State(step=4), {})
+    assert not list(tmp_path.iterdir())
+
+
+def finite(model: VideoModel) -> bool:
+    return all(bool(torch.isfinite(tensor).all()) for tensor in model.state_dict().values())
 
 
 def test_a_learned_classifier_moves() -> None:
