@@ -22,6 +22,8 @@ FindingCode = Literal[
     "duplicate",  # the same bytes twice under one label; kept once
     "conflicting_labels",  # the same bytes under two labels; all left out
     "leak",  # the same bytes in train and in another split; left out of train
+    "group_leak",  # clips of one group in train and in another split; they stay
+    "siblings",  # clips in train and in another split that, by their names, are cut from one video; they stay
     "unseen_class",  # classes in val or test without a train clip: "novel" classes
     "long_label",  # longer than the input of a text tower
     "near_synonyms",  # two labels that differ in spelling only
@@ -52,6 +54,7 @@ class Item(DatasetRecord):
     label: str
     split: Split
     seconds: float = Field(description="duration")
+    group: str | None = Field(None, description="source video or recording, from the manifest's column `group`")
 
 
 class ClassCount(DatasetRecord):

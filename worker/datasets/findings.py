@@ -31,6 +31,7 @@ class Clip:
     label: str
     split: Split | None
     seconds: float
+    group: str | None = None  # clips of one group belong into one split
 
 
 def select_decodable(
@@ -43,7 +44,18 @@ def select_decodable(
     for clip in clips:
         file, result = clip.file, results[clip.file.sha256]
         if result.problem is None:
-            kept.append(Clip(file.path, file.location, file.size, file.sha256, clip.label, clip.split, result.seconds))
+            kept.append(
+                Clip(
+                    path=file.path,
+                    file=file.location,
+                    size=file.size,
+                    sha256=file.sha256,
+                    label=clip.label,
+                    split=clip.split,
+                    seconds=result.seconds,
+                    group=clip.group,
+                )
+            )
         else:
             reason, sentence = result.problem
             broken[reason].append(file.path)

@@ -31,6 +31,7 @@ from worker.datasets.findings import (
     remove_duplicates,
     select_decodable,
 )
+from worker.datasets.groups import related_clips
 from worker.datasets.inspection import inspect_clips
 from worker.datasets.manifests.manifest import list_clips
 from worker.datasets.splits import SplitResult, assign_splits
@@ -102,7 +103,8 @@ def _build(
     split = assign_splits(unique, request.split_seed, request.val_fraction, listing.unread)
     classes = count_classes(split.clips)
     labels = class_findings(classes, (clip.label for clip in listing.clips))
-    findings = _by_severity([*listing.findings, *broken, *duplicates, *split.findings, *labels])
+    related = related_clips(split.clips)
+    findings = _by_severity([*listing.findings, *broken, *duplicates, *split.findings, *related, *labels])
     if reason := find_untrainable(classes):
         _refuse(reason, findings)
     return _describe(request, split, findings), split.clips
@@ -134,7 +136,14 @@ def _refuse(reason: Finding, report: Sequence[Finding]) -> NoReturn:
 
 def _describe(request: DatasetRequest, split: SplitResult, report: Sequence[Finding]) -> Dataset:
     items = tuple(
-        Item(path=clip.path, sha256=clip.sha256, label=clip.label, split=clip.split, seconds=round(clip.seconds, 6))
+        Item(
+            path=clip.path,
+            sha256=clip.sha256,
+            label=clip.label,
+            split=clip.split,
+            seconds=round(clip.seconds, 6),
+            group=clip.group,
+        )
         for clip in split.clips
         if clip.split is not None
     )

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 from hypothesis import given
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from core.datasets import Split
 from worker.datasets.findings import Clip
+from worker.datasets.groups import related_clips
 from worker.datasets.splits import assign_splits
 
 SIZES = st.dictionaries(st.sampled_from("abcdef"), st.integers(1, 40), min_size=1)
@@ -71,3 +73,36 @@ def test_columns_that_were_not_read_are_named() -> None:
     assert finding.code == "no_split"
     assert "seed 7" in finding.message
     assert '"subset", "fps"' in finding.message
+
+
+def grouped(size: int, groups: int, label: str = "a") -> list[Clip]:
+    return [replace(clip, group=f"{label}{i % groups}") for i, clip in enumerate(clips({label: size}))]
+
+
+@given(
+    st.dictionaries(st.sampled_from("abcdef"), st.lists(st.integers(0, 9), min_size=1, max_size=40), min_size=1),
+    st.integers(0, 5),
+    st.floats(0.05, 0.5),
+)
+def test_a_made_split_keeps_groups_together(groups: dict[str, list[int]], seed: int, fraction: float) -> None:
+    """Groups may span classes: clips of one video with several actions."""
+    made = [
+        replace(clip, group=f"g{group}")
+        for label, numbers in groups.items()
+        for clip, group in zip(clips({label: len(numbers)}), numbers, strict=True)
+    ]
+    split = assign_splits(made, seed, fraction)
+    splits = {(clip.group, clip.split) for clip in split.clips}
+    assert len(splits) == len({clip.group for clip in made})
+    for label, numbers in groups.items():
+        assert any(clip.split == "train" for clip in split.clips if clip.label == label), numbers
+    assert related_clips(split.clips) == []
+
+
+def test_groups_are_drawn_up_to_the_wanted_share() -> None:
+    val = Counter(clip.split for clip in assign_splits(grouped(100, 25), 0, 0.2).clips)
+    assert val == {"val": 20, "train": 80}
+    val = Counter(clip.split for clip in assign_splits(grouped(100, 2), 0, 0.2).clips)
+    assert val == {"val": 50, "train": 50}, "one of two groups, because a class is measured where it can be"
+    val = Counter(clip.split for clip in assign_splits(grouped(100, 1), 0, 0.2).clips)
+    assert val == {"train": 100}

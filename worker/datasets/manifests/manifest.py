@@ -1,8 +1,8 @@
 """Which files of an archive are clips and what their labels are: by a manifest if there is one, else by folder names.
 
 The manifest is manifest.csv, .tsv or .jsonl at the top of the archive (or in its only top folder) and lists
-`path,label[,split]`. Without a manifest, the label of a clip is the name of its folder. If these folders lie in folders
-such as train/ and val/, those give the split.
+`path,label[,split][,group]`. Without a manifest, the label of a clip is the name of its folder. If these folders lie in
+folders such as train/ and val/, those give the split.
 """
 
 from __future__ import annotations
@@ -34,11 +34,12 @@ _DOCUMENT_NAMES = {"readme", "license", "licence", "copying", "notice", "authors
 
 @dataclass(frozen=True, slots=True)
 class ListedClip:
-    """A clip with the label and split that the user gave it."""
+    """A clip with the label, split and group that the user gave it."""
 
     file: UnpackedFile
     label: str
     split: Split | None
+    group: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,7 @@ def _from_manifest(manifest: UnpackedFile, others: Sequence[UnpackedFile], ignor
         if file is None:
             missing.append(row.path)
         else:
-            clips.append(ListedClip(file, row.label, row.split))
+            clips.append(ListedClip(file, row.label, row.split, row.group))
     listed = {id(clip.file) for clip in clips}
     unlisted = [file.path for file in others if id(file) not in listed and _may_be_video(file.path)]
     junk = [file.path for file in others if id(file) not in listed and not _may_be_video(file.path)]

@@ -1,4 +1,4 @@
-"""The rows of a manifest: `path,label[,split]` as CSV, TSV or JSON Lines. Errors name the line and the column."""
+"""The rows of a manifest, `path,label[,split][,group]`: CSV, TSV or JSON Lines. Errors name the line and the column."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SPLITS: Mapping[str, Split] = {
     "val": "val", "valid": "val", "validation": "val", "dev": "val",
     "test": "test", "testing": "test", "tst": "test",
 }  # fmt: skip
-COLUMNS = ("path", "label", "split")
+COLUMNS = ("path", "label", "split", "group")
 _ALIASES = {
     "path": ("file", "filename", "file_name", "filepath", "video", "video_path", "clip", "name"),
     "label": ("class", "labels", "category", "action", "class_name", "target", "lable"),
@@ -37,6 +37,7 @@ class ManifestRow:
     path: str
     label: str
     split: Split | None
+    group: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,9 @@ def _check_header(header: list[str]) -> None:
             advice = f'; rename "{other}" to "{column}"' if other else ""
             shown = ", ".join(header)[:200] or "nothing"
             raise RowError(
-                1, column, f"is missing: the first line must be the header path,label[,split], not {shown}{advice}"
+                1,
+                column,
+                f"is missing: the first line must be the header path,label[,split][,group], not {shown}{advice}",
             )
     for column in COLUMNS:
         if header.count(column) > 1:
@@ -159,10 +162,9 @@ def _jsonl_rows(text: str) -> Iterator[ManifestRow | RowError]:
 
 
 def _row(line: int, cells: Mapping[str, Any]) -> ManifestRow | RowError:
-    label, path, split = cells.get("label"), cells.get("path"), cells.get("split")
-    if isinstance(label, int) and not isinstance(label, bool):
-        label = str(label) if abs(label) < 10**18 else None
-    for column, value in (("path", path), ("label", label), ("split", split or "")):
+    path, split = cells.get("path"), cells.get("split")
+    label, group = _number_as_text(cells.get("label")), _number_as_text(cells.get("group"))
+    for column, value in (("path", path), ("label", label), ("split", split or ""), ("group", group or "")):
         if not isinstance(value, str):
             return RowError(line, column, "is missing" if column not in cells else "must be a string")
     assert isinstance(label, str)
@@ -177,7 +179,17 @@ def _row(line: int, cells: Mapping[str, Any]) -> ManifestRow | RowError:
     wanted = (split or "").strip().casefold()
     if wanted and wanted not in SPLITS:
         return RowError(line, "split", f'is "{wanted[:40]}", which is none of train, val and test')
-    return ManifestRow(line, path.strip(), cleaned, SPLITS.get(wanted))
+    named = (group or "").strip()
+    if len(named) > MAX_LABEL:
+        return RowError(line, "group", f"is longer than {MAX_LABEL} characters")
+    return ManifestRow(line, path.strip(), cleaned, SPLITS.get(wanted), named or None)
+
+
+def _number_as_text(value: Any) -> Any:
+    """JSON Lines may have numbers as labels and groups."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value) if abs(value) < 10**18 else None
+    return value
 
 
 def _invalid(name: str, errors: list[RowError]) -> InvalidDataset:
@@ -186,7 +198,7 @@ def _invalid(name: str, errors: list[RowError]) -> InvalidDataset:
     more = f" There are {len(errors) - 1} more errors." if len(errors) > 1 else ""
     return InvalidDataset(
         f"{name}: {where} {first.message}.{more}",
-        hint="A manifest has the columns path, label and, optionally, split.",
+        hint="A manifest has the columns path, label and, optionally, split and group.",
         report=[],
         errors=[{"line": e.line, "column": e.column, "message": e.message} for e in errors[:MAX_ERRORS]],
     )

@@ -36,6 +36,14 @@ def test_columns_may_be_in_any_order_with_others_between(tmp_path: Path) -> None
     assert table.unread == ("fps", "note")
 
 
+def test_the_column_group_names_what_belongs_together(tmp_path: Path) -> None:
+    table = read("path,label,group\na.mp4,jump, one \nb.mp4,run,\n", tmp_path)
+    assert [row.group for row in table.rows] == ["one", None]
+    lines = '{"path": "a", "label": "x", "group": 7}\n{"path": "b", "label": "x", "group": null}\n'
+    assert [row.group for row in read(lines, tmp_path, "manifest.jsonl").rows] == ["7", None]
+    assert refused(f"path,label,group\na.mp4,jump,{'g' * 501}\n".encode(), tmp_path) == (2, "group")
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 @pytest.mark.parametrize(("delimiter", "name"), [(",", "m.csv"), (";", "m.csv"), ("\t", "m.csv"), ("\t", "m.tsv")])
 def test_tables_as_spreadsheet_programs_write_them(encoding: str, delimiter: str, name: str, tmp_path: Path) -> None:
