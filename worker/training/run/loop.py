@@ -96,7 +96,7 @@ class Updates:
         self._parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
 
     def backward(self, loss: Tensor) -> None:
-        self._scaler.scale(loss).backward()
+        self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
 
     def step(self, loss: float) -> None:
         """Take or skip the next step, and count it. loss: of the global batch. Raises: TrainingFailed."""

@@ -148,7 +148,7 @@ def test_a_loss_that_is_never_finite_ends_the_run_in_words() -> None:
 
 def test_many_steps_in_a_row_without_finite_gradients_end_the_run() -> None:
     model, classifier = parts("mean")
-    model.logit_scale.register_hook(lambda gradient: gradient * float("inf"))
+    model.logit_scale.register_hook(lambda gradient: gradient * float("inf"))  # type: ignore[no-untyped-call]
     state = State()
     with pytest.raises(TrainingFailed, match=f"not finite in {MOST_SKIPPED} steps in a row"):
         run(config(temporal="mean", recipe=replace(RECIPES["default"], epochs=50.0)), model, classifier, state)
@@ -168,7 +168,7 @@ def test_a_gradient_that_is_not_a_number_never_reaches_the_weights(precision: st
     def poison(gradient: Tensor) -> Tensor:
         return gradient * float("nan") if state.step == poisoned else gradient
 
-    parameter.register_hook(poison)
+    parameter.register_hook(poison)  # type: ignore[no-untyped-call]
     recipe = replace(RECIPES["default"], epochs=4.0, warmup_epochs=0.5, grad_clip=grad_clip)
     fit_encoder(
         config(temporal="mean", precision=precision, recipe=recipe),

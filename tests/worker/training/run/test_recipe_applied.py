@@ -116,8 +116,10 @@ def expected_rate(peak: float, step: int, every: int) -> float:
 def test_rates_decay_betas_and_clipping_of_sixty_steps(name: str) -> None:
     tower, new, betas, matrices, rest, every, clip, bound = TABLE[name]
     model, classifier = parts(99.9999 if bound else 101.0)
-    model.logit_scale.register_hook(lambda gradient: -1 - gradient.abs())  # every step makes exp(s) larger
-    scales = trained(name, model, classifier, seen := [])
+    # every step makes exp(s) larger
+    model.logit_scale.register_hook(lambda gradient: -1 - gradient.abs())  # type: ignore[no-untyped-call]
+    seen: list[Seen] = []
+    scales = trained(name, model, classifier, seen)
     assert len(seen) == STEPS
     for step, facts in enumerate(seen):
         for parameter, rate in facts.lr.items():
@@ -196,8 +198,8 @@ def independent(name: str) -> dict[str, Tensor]:
                 first[each] = beta1 * first[each] + (1 - beta1) * gradient
                 second[each] = beta2 * second[each] + (1 - beta2) * gradient**2
                 mean, square = first[each] / (1 - beta1 ** (step + 1)), second[each] / (1 - beta2 ** (step + 1))
-                tensor -= rate * (matrices if tensor.ndim >= 2 else rest) * tensor
-                tensor -= rate * mean / (square.sqrt() + 1e-8)
+                tensor.sub_(rate * (matrices if tensor.ndim >= 2 else rest) * tensor)
+                tensor.sub_(rate * mean / (square.sqrt() + 1e-8))
             if bound is not None:
                 model.logit_scale.clamp_(max=math.log(bound))
     return {each: tensor.detach() for each, tensor in parameters.items()}
