@@ -139,8 +139,14 @@ class Client:
 
     def models(self) -> list[dict[str, Any]]:
         """All models: those that need no training, and the fine-tuned ones. Raises: VireoError."""
-        data: list[dict[str, Any]] = read_answer(self._get("/v1/models"))["data"]
-        return data
+        found: list[dict[str, Any]] = []
+        params: dict[str, str] = {}
+        while True:
+            page = read_answer(self._send(lambda: self._http.get("/v1/models", params=params)))
+            found += page["data"]
+            if page.get("next") is None:
+                return found
+            params["cursor"] = page["next"]
 
     def set_alias(self, name: str, alias: str, version: int) -> dict[str, Any]:
         """Point an alias of a fine-tuned model at a version. Raises: VireoError."""

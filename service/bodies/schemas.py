@@ -10,6 +10,7 @@ from core.datasets import Dataset, Item
 from core.questions import MOST_FRAMES, MOST_LABELS, VIEWS_PATTERN, Options, Reference, Text, Texts
 from core.records import JobKind, JobState, LabelSet, VideoFacts, WorkerInfo
 from core.registry import Card
+from core.results import ViewMetrics
 from core.training_requests import MODEL_NAME_PATTERN, ModelName, ModelRefText, Names
 from core.vocabulary import TemporalKind
 from service.bodies.job_types import JobProgressData, JobResultData, MetricData
@@ -194,6 +195,27 @@ class VideoView(BaseModel):
 class Page(BaseModel, Generic[ItemT]):
     data: list[ItemT]
     next: str | None = Field(None, description="send it as `cursor` to get the next page; null on the last page")
+
+
+class EvaluationLinks(Links):
+    report: str = Field(description="the report as a page")
+
+
+class EvaluationView(BaseModel):
+    """A finished evaluation. It stays after its job is deleted."""
+
+    id: str = Field(description="that of its job, `job_…`")
+    model: str = Field(examples=["my-gym:1"])
+    dataset: str = Field(examples=["ds_0123456789abcdef01234567"])
+    split: str = Field(description="the clips that were judged")
+    protocol: str
+    created_at: float = Field(description="unix seconds")
+    views: dict[str, ViewMetrics] = Field(description="metrics of each kind of view: `1x1`, `4x3`, …")
+    links: EvaluationLinks
+
+
+class EvaluationPage(Page[EvaluationView]):
+    """A page of evaluations."""
 
 
 class VideoPage(Page[VideoView]):

@@ -18,7 +18,7 @@ from core.registry import CARD, REPORT, WEIGHTS, Card, Registry, Version
 from core.state.queues import TASKS
 from core.storage import Store
 from core.training_requests import MODEL_NAME_PATTERN
-from service.bodies.schemas import ModelDetail, ModelView
+from service.bodies.schemas import ModelDetail, ModelPage, ModelView
 from service.bodies.validation import similar_names
 from service.catalog.needs import check_unneeded
 from service.http.downloads import LocalFile
@@ -103,15 +103,19 @@ class Models:
                 field="name",
             )
 
-    async def views(self) -> list[ModelView]:
-        """The zoo, the default first; then fine-tuned models by name."""
+    async def page(self, cursor: str | None, limit: int) -> ModelPage:
+        """The zoo, the default first; then fine-tuned models by name. Raises: InvalidRequest for a malformed cursor."""
         live = await self._workers.live()
-        zoo = [view for view in workers.served_models(live) if not _VERSION.fullmatch(view.name)]
-        tuned: list[ModelView] = []
-        for name in await asyncio.to_thread(self._registry.names):
+        zoo = {_place(view): view for view in workers.served_models(live) if not _VERSION.fullmatch(view.name)}
+        tuned = {(_TUNED, name): None for name in await asyncio.to_thread(self._registry.names)}
+        after = _read_cursor(cursor)
+        places = sorted(place for place in zoo | tuned if place > after)
+        shown: list[ModelView] = []
+        for group, name in places[:limit]:
             with suppress(UnknownModel):  # deleted meanwhile
-                tuned.append(await self._view(name, live))
-        return zoo + tuned
+                shown.append(zoo.get((group, name)) or await self._view(name, live))
+        group, name = places[:limit][-1] if places else after
+        return ModelPage(data=shown, next=f"{group}:{name}" if len(places) > limit else None)
 
     async def detail(self, ref: str) -> ModelDetail:
         """A model with the cards of all its versions, or of the version that `ref` means. Raises: UnknownModel."""
@@ -210,6 +214,26 @@ class Models:
     def _check_name(name: str) -> None:
         if not _NAME.fullmatch(name):
             raise UnknownModel(f"There is no model {name[:80]!r}.", hint="GET /v1/models lists the models.")
+
+
+_DEFAULT, _ZOO, _TUNED = range(3)
+_CURSOR = re.compile(rf"([{_DEFAULT}{_ZOO}{_TUNED}]):(.{{1,200}})")
+_Place = tuple[int, str]
+"""The order of the list of models: the default model of the zoo, the others, the fine-tuned models; each by name."""
+
+
+def _place(zoo_model: ModelView) -> _Place:
+    return (_DEFAULT if zoo_model.default else _ZOO), zoo_model.name
+
+
+def _read_cursor(cursor: str | None) -> _Place:
+    """The place of the last model of the page before. Raises: InvalidRequest."""
+    if cursor is None:
+        return _DEFAULT, ""
+    match = _CURSOR.fullmatch(cursor)
+    if match is None:
+        raise InvalidRequest("cursor is not valid.", hint="Send the `next` of the page before.", field="cursor")
+    return int(match[1]), match[2]
 
 
 def _uses(job: Job, name: str, number: int | None) -> bool:

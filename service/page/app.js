@@ -49,7 +49,7 @@ document.forms[0].onsubmit = async event => {
   } catch (error) { say(error.message, true); } finally { button.disabled = false; }
 };
 $("which").onchange = () => { const own = $("which").value !== ""; $("labels").required = !own; $("own").hidden = !own; };
-fetch("/v1/models").then(read).then(({ data }) => {
+fetch("/v1/models?limit=1000").then(read).then(({ data }) => {
   for (const { name, versions, aliases } of data.filter(model => model.kind === "fine-tuned")) {
     const refs = [...Object.entries(aliases).map(([alias, n]) => [`${name}@${alias}`, ` (${n})`]), ...versions.map(n => [`${name}:${n}`, ""]).reverse()];
     for (const [ref, more] of refs) $("which").add(new Option(ref + more, ref));

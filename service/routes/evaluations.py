@@ -21,9 +21,9 @@ from core.errors import (
 from core.registry import REPORT_PAGE
 from core.training_requests import EvaluationRequest
 from service.bodies import examples, reader
-from service.bodies.schemas import JobView
+from service.bodies.schemas import EvaluationPage, EvaluationView, JobView
 from service.checks.training import check_evaluation
-from service.dependencies import GatewayDep, NamePath, PreferencesDep
+from service.dependencies import CursorQuery, GatewayDep, LimitQuery, NamePath, PreferencesDep
 from service.http.downloads import FILE_RESPONSES, RANGE_HEADER, REPORT_RESPONSES, file_response
 from service.http.openapi import documented_errors, json_body
 from service.routes.jobs import WAITED
@@ -62,6 +62,24 @@ async def create_evaluation(request: Request, gateway: GatewayDep, preferences: 
     check_evaluation(body, dataset, model.card, gateway.limits)
     resolved = body.model_copy(update={"model": model.name})
     return await gateway.submitter.submit("evaluation", resolved, preferences, request, as_requested=body)
+
+
+@router.get("", name="list", responses=documented_errors(StorageUnavailable))
+async def get_evaluations(gateway: GatewayDep, cursor: CursorQuery = None, limit: LimitQuery = 20) -> EvaluationPage:
+    """Finished evaluations in the order of their ids. The unfinished ones are jobs: `/v1/jobs?kind=evaluation`."""
+    return await gateway.reports.page(cursor, limit)
+
+
+@router.get("/{id}", name="get", responses=_MISSING)
+async def get_evaluation(id: NamePath, gateway: GatewayDep) -> EvaluationView:
+    """A finished evaluation: what was judged, its metrics, and a link to its report."""
+    return await gateway.reports.get(id)
+
+
+@router.delete("/{id}", name="delete", status_code=204, responses=_MISSING)
+async def delete_evaluation(id: NamePath, gateway: GatewayDep) -> None:
+    """Delete a finished evaluation with its report."""
+    await gateway.reports.delete(id)
 
 
 @router.get(

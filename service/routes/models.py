@@ -20,7 +20,15 @@ from core.registry import REPORT_PAGE
 from core.training_requests import ImportRequest
 from service.bodies import examples, reader
 from service.bodies.schemas import AliasBody, ImportBody, JobView, ModelDetail, ModelPage
-from service.dependencies import CheckpointUploadDep, GatewayDep, NamePath, PreferencesDep, VersionNumber
+from service.dependencies import (
+    CheckpointUploadDep,
+    CursorQuery,
+    GatewayDep,
+    LimitQuery,
+    NamePath,
+    PreferencesDep,
+    VersionNumber,
+)
 from service.http.downloads import FILE_RESPONSES, RANGE_HEADER, REPORT_RESPONSES, file_response
 from service.http.openapi import documented_errors, file_body, json_body
 from service.routes.jobs import WAITED
@@ -32,9 +40,9 @@ _NO_FILE = _MISSING | documented_errors(NotFound, UnknownModel)
 
 
 @router.get("", name="list", responses=documented_errors(StorageUnavailable))
-async def get_models(gateway: GatewayDep) -> ModelPage:
+async def get_models(gateway: GatewayDep, cursor: CursorQuery = None, limit: LimitQuery = 100) -> ModelPage:
     """Zoo models, the default first; then fine-tuned models. Zoo models are listed while a worker is live."""
-    return ModelPage(data=await gateway.models.views())
+    return await gateway.models.page(cursor, limit)
 
 
 @router.post(

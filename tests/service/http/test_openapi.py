@@ -37,7 +37,8 @@ ROUTES = {
     "/v1/training-jobs/{id}/metrics": {"get"},
     "/v1/training-jobs/{id}/cancel": {"post"},
     "/v1/training-jobs/{id}/resume": {"post"},
-    "/v1/evaluations": {"post"},
+    "/v1/evaluations": {"get", "post"},
+    "/v1/evaluations/{id}": {"get", "delete"},
     "/v1/evaluations/{id}/report": {"get"},
     "/v1/evaluations/{id}/files/{file}": {"get"},
     "/v1/models": {"get", "post"},
@@ -205,9 +206,8 @@ def test_a_field_that_is_needed_is_required(document: dict[str, Any]) -> None:
 
 def test_a_wrong_method_is_answered_with_all_methods_of_the_path(http: httpx2.Client, site: Site) -> None:
     assert http.patch("/v1/label-sets/x").headers["allow"] == "DELETE, GET, HEAD, PUT"
-    assert http.patch("/v1/videos").headers["allow"] == ", ".join(
-        sorted({method.upper() for method in http.get("/openapi.json").json()["paths"]["/v1/videos"]})
-    )
+    assert http.patch("/v1/videos").headers["allow"] == "GET, HEAD, POST"
+    assert http.patch("/v1/classify").headers["allow"] == "POST"
 
 
 def test_the_interactive_documentation_is_served(http: httpx2.Client, site: Site) -> None:

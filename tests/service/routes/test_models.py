@@ -103,6 +103,24 @@ def test_a_version_that_an_unfinished_job_needs_is_not_deleted(
     assert http.delete("/v1/models/gym/versions/2").status_code == 204
 
 
+def test_models_are_paged(http: httpx2.Client, library: Library, worker: AnsweringWorker) -> None:
+    for name in ("gym", "aerobics", "lite2"):
+        library.version(name, 1)
+    everything = [model["name"] for model in http.get("/v1/models").json()["data"]]
+    assert everything == ["lite", "clip-b16", "clip-l14", "aerobics", "gym", "lite2"]
+    for limit in (1, 2, 6):
+        seen: list[str] = []
+        params = {"limit": str(limit)}
+        while True:
+            page = http.get("/v1/models", params=params).raise_for_status().json()
+            seen += [model["name"] for model in page["data"]]
+            if page["next"] is None:
+                break
+            params["cursor"] = page["next"]
+        assert seen == everything
+    error(http.get("/v1/models?cursor=lite"), 422, "invalid_request")
+
+
 def test_versions_and_models_are_deleted(http: httpx2.Client, library: Library, worker: AnsweringWorker) -> None:
     for number in (1, 2, 3):
         library.version("gym", number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import httpx2
@@ -163,6 +164,43 @@ def test_an_evaluation_and_its_report(http: httpx2.Client, library: Library, sit
     for bad in ("report.txt", "..%2Freport.html", ".png", "a.b.png"):
         assert http.get(f"{path}/files/{bad}").status_code == 404
     assert http.get("/v1/evaluations/../report").status_code == 404
+
+
+def write_evaluation(library: Library, job_id: str) -> dict[str, Any]:
+    single = {"clips": 2, "top1": 0.5, "top1_interval": [0.1, 0.9], "top5": 1.0, "top5_k": 5}
+    views = {"1x1": single | {"mean_class_accuracy": 0.5, "map": 0.5}}
+    report = {
+        "model": {"name": "gym:1", "base": None},
+        "dataset": {"id": DATASET, "digest": "d", "name": "gym"},
+        "split": "val",
+        "protocol": "standard",
+        "created_at": 5.0,
+        "views": views,
+    }
+    library.store.write_text(f"evaluations/{job_id}/report.html", REPORT)
+    library.store.write_text(f"evaluations/{job_id}/report.json", json.dumps(report | {"confusion": [[1]]}))
+    path = f"/v1/evaluations/{job_id}"
+    kept = {name: report[name] for name in ("split", "protocol", "created_at", "views")}
+    links = {"self": path, "report": f"{path}/report"}
+    return {"id": job_id, "model": "gym:1", "dataset": DATASET, "links": links} | kept
+
+
+def test_evaluations_are_listed_and_deleted(http: httpx2.Client, library: Library, site: Site) -> None:
+    ids = [f"job_{n:024x}" for n in range(3)]
+    written = [write_evaluation(library, job_id) for job_id in ids]
+    library.store.write_text(f"evaluations/job_{9:024x}/report.html", REPORT)  # its upload has not ended
+    assert http.get(f"/v1/evaluations/{ids[1]}").json() == written[1]
+    first = http.get("/v1/evaluations", params={"limit": "2"}).json()
+    assert first["data"] == written[:2]
+    rest = http.get("/v1/evaluations", params={"limit": "2", "cursor": first["next"]}).json()
+    assert (rest["data"], rest["next"]) == (written[2:], None)
+    assert http.delete(f"/v1/evaluations/{ids[1]}").status_code == 204
+    assert [each["id"] for each in http.get("/v1/evaluations").json()["data"]] == [ids[0], ids[2]]
+    error(http.get(f"/v1/evaluations/{ids[1]}/report"), 404, "not_found")
+    for method in ("GET", "DELETE"):
+        found = error(http.request(method, f"/v1/evaluations/{ids[1]}"), 404, "not_found")
+        assert set(found["details"]["nearest"]) >= {ids[0], ids[2]}
+    error(http.delete("/v1/evaluations/none"), 404, "not_found")
 
 
 @pytest.mark.parametrize(
