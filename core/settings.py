@@ -134,6 +134,32 @@ class Settings(BaseSettings):
         description="Hosts with private addresses that `video_url` may name, separated by commas.",
     )
 
+    # limits of a connection
+    max_connections: int = Field(
+        512,
+        ge=1,
+        description="Most open connections. One more takes the place of the connection that has been silent longest; "
+        "where none is silent, it gets 503.",
+    )
+    max_bodies: int = Field(
+        128, ge=1, description="Most requests whose body is arriving at the same time. One more gets 503."
+    )
+    max_header_bytes: int = Field(32 << 10, ge=1 << 10, description="Largest URL and headers of a request, in bytes.")
+    max_headers: int = Field(100, ge=10, description="Most headers of a request.")
+    header_timeout: float = Field(
+        10.0, gt=0, description="Seconds in which the URL and the headers of a request have to arrive."
+    )
+    body_timeout: float = Field(
+        20.0,
+        gt=0,
+        description="Seconds that a client may neither send its body nor read its answer. A body gets 408 after them.",
+    )
+    min_body_rate: int = Field(
+        1000,
+        ge=1,
+        description="Slowest body, in bytes per second on average, beyond the seconds of `VIREO_BODY_TIMEOUT`.",
+    )
+
     # waiting times and times to live
     sync_deadline: float = Field(
         60.0,

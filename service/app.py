@@ -10,6 +10,7 @@ from fastapi.routing import APIRoute
 
 from core.settings import Settings, get_settings
 from service.gateway import open_gateway
+from service.http.bodies_in_flight import BodiesInFlight
 from service.http.document import openapi_document
 from service.http.envelope import install_error_handlers
 from service.http.middleware import RequestObserver
@@ -45,6 +46,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.settings = used
     install_error_handlers(app)
+    app.add_middleware(BodiesInFlight, settings=used)
     app.add_middleware(OriginGuard, bound_host=used.host, trusted=used.trusted_hosts)
     app.add_middleware(RequestObserver)  # the outermost
     for router in ROUTERS:

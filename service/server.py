@@ -15,8 +15,9 @@ from typing import NoReturn
 import uvicorn
 from fastapi import FastAPI
 
-from core.settings import get_settings
+from core.settings import Settings, get_settings
 from service.app import create_app
+from service.http.connection import bounded_connections
 from service.ops.logs import configure_logs
 
 GRACE = 8  # seconds that requests in flight have to finish
@@ -39,6 +40,21 @@ class GatewayServer(uvicorn.Server):
             self._loop.call_soon_threadsafe(gateway.stopping.set)
 
 
+def server_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop",
+        http=bounded_connections(settings),
+        ws="none",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE,
+    )
+
+
 def _exit(_number: int, _frame: FrameType | None) -> NoReturn:
     raise SystemExit(0)
 
@@ -49,16 +65,4 @@ def main() -> None:
     settings = get_settings()
     configure_logs(settings.log_level)
     app = create_app(settings)
-    config = uvicorn.Config(
-        app,
-        host=settings.host,
-        port=settings.port,
-        loop="uvloop",
-        http="httptools",
-        ws="none",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        timeout_graceful_shutdown=GRACE,
-    )
-    GatewayServer(app, config).run()
+    GatewayServer(app, server_config(app, settings)).run()

@@ -10,6 +10,7 @@
     │   ├── UndecodableVideo         422 undecodable_video       (details.reason, details.stream)
     │   └── UrlNotAllowed            422 url_not_allowed
     ├── UrlUnreachable               422 url_unreachable
+    ├── MalformedRequest             400 malformed_request       (not valid HTTP)
     ├── HostNotAllowed               400 host_not_allowed        (details.host)
     ├── CrossSiteRequest             403 cross_site_request
     ├── NotFound                     404 not_found               (details.nearest: closest names)
@@ -19,12 +20,14 @@
     │   ├── UnknownDataset           404 unknown_dataset
     │   └── UnknownJob               404 unknown_job
     ├── MethodNotAllowed             405 method_not_allowed
+    ├── RequestTimeout               408 request_timeout
     ├── Conflict                     409 conflict
     ├── PreconditionFailed           412 precondition_failed     (details.etag: what is stored)
     ├── VideoTooLarge                413 video_too_large         (details.limit)
     ├── RequestTooLarge              413 request_too_large       (JSON bodies and form fields, not videos)
     ├── UnsupportedMedia             415 unsupported_media_type
     ├── InvalidRange                 416 range_not_satisfiable   (details.size)
+    ├── HeadersTooLarge              431 headers_too_large       (details.limit)
     ├── Cancelled                    409 cancelled
     ├── TrainingFailed               500 training_failed         (details.step)
     ├── QueueFull                    429 queue_full              (Retry-After)
@@ -115,6 +118,10 @@ class UrlUnreachable(VireoError):
     status, code = 422, "url_unreachable"
 
 
+class MalformedRequest(VireoError):
+    status, code = 400, "malformed_request"
+
+
 class HostNotAllowed(VireoError):
     status, code = 400, "host_not_allowed"
 
@@ -151,6 +158,10 @@ class MethodNotAllowed(VireoError):
     status, code = 405, "method_not_allowed"
 
 
+class RequestTimeout(VireoError):
+    status, code = 408, "request_timeout"
+
+
 class Conflict(VireoError):
     status, code = 409, "conflict"
 
@@ -173,6 +184,10 @@ class UnsupportedMedia(VireoError):
 
 class InvalidRange(VireoError):
     status, code = 416, "range_not_satisfiable"
+
+
+class HeadersTooLarge(VireoError):
+    status, code = 431, "headers_too_large"
 
 
 class Cancelled(VireoError):

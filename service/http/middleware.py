@@ -37,7 +37,7 @@ class Exchange:
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.scope = scope
         self.status = 0
-        self.body_read = not _has_body(Headers(scope=scope))
+        self.body_read = not has_body(Headers(scope=scope))
         self._receive = receive
         self._send = send
 
@@ -133,5 +133,5 @@ def _request_id(headers: Headers) -> str:
     return sent if _GOOD_ID.fullmatch(sent) else f"req_{secrets.token_hex(8)}"
 
 
-def _has_body(headers: Headers) -> bool:
+def has_body(headers: Headers) -> bool:
     return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"

@@ -20,6 +20,7 @@ import uvicorn
 from core.settings import Settings
 from service.app import create_app
 from service.gateway import Gateway
+from service.server import server_config
 
 ResultT = TypeVar("ResultT")
 
@@ -37,6 +38,7 @@ class Site:
     gateway: Gateway
     redis: redis.Redis
     loop: asyncio.AbstractEventLoop
+    server: uvicorn.Server
 
     def run(self, work: Coroutine[Any, Any, ResultT]) -> ResultT:
         """Run `work` on the gateway's own event loop."""
@@ -60,7 +62,8 @@ class Site:
 def serving(redis_url: str, data_dir: Path, **changes: Any) -> Iterator[Site]:
     settings = Settings(redis_url=redis_url, data_dir=data_dir, **changes)
     app = create_app(settings)
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, access_log=False, ws="none")
+    config = server_config(app, settings)
+    config.host, config.port = "127.0.0.1", 0
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, name="gateway")
     thread.start()
@@ -70,7 +73,9 @@ def serving(redis_url: str, data_dir: Path, **changes: Any) -> Iterator[Site]:
             time.sleep(0.005)
         port = server.servers[0].sockets[0].getsockname()[1]
         with redis.Redis.from_url(redis_url, decode_responses=True) as client:
-            yield Site(f"http://127.0.0.1:{port}", settings, app.state.gateway, client, server.servers[0].get_loop())
+            yield Site(
+                f"http://127.0.0.1:{port}", settings, app.state.gateway, client, server.servers[0].get_loop(), server
+            )
     finally:
         server.should_exit = True
         thread.join(15)

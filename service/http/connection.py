@@ -1,0 +1,215 @@
+"""One HTTP connection, with bounds on what a client may send before its request is understood, and on how long it may
+keep silent. What comes after the head of a request is bounded in `bodies_in_flight`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final, cast
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from core.errors import HeadersTooLarge, MalformedRequest, Overloaded, RequestTimeout, VireoError
+from core.prometheus import HTTP_REQUESTS
+from core.settings import Settings
+
+GOODBYE_SECONDS: Final = 1.0
+"""How long a refused client has to read why. Closing at once would reset the connection, and the answer be lost."""
+
+_HEADER_OVERHEAD: Final = 4  # bytes of a header besides its name and its value
+
+
+@dataclass(slots=True)
+class ConnectionBounds:
+    """The bounds, and the connections whose request has not been understood yet, of one server."""
+
+    settings: Settings
+    waiting: dict[BoundedConnection, None] = field(default_factory=dict)
+    """In the order in which they began to wait."""
+
+    def make_room(self, connections: int) -> bool:
+        """Whether a new connection may stay. A server that is full closes the one that has kept it waiting longest, so
+        clients that send nothing cannot keep others out."""
+        if connections <= self.settings.max_connections:
+            return True
+        longest = next(iter(self.waiting), None)
+        if longest is not None:
+            longest.give_way()
+        return longest is not None
+
+
+def bounded_connections(settings: Settings) -> type[asyncio.Protocol]:
+    """The protocol class for uvicorn."""
+    factory: Callable[..., BoundedConnection] = partial(BoundedConnection, bounds=ConnectionBounds(settings))
+    return cast(type[asyncio.Protocol], factory)
+
+
+class BoundedConnection(HttpToolsProtocol):
+    def __init__(self, *args: Any, bounds: ConnectionBounds, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self._bounds = bounds
+        self._settings = bounds.settings
+        self._refused = False
+        self._too_large = False
+        self._begun = False  # a request whose head is not complete
+        self._head = 0  # bytes of URL and headers of this message
+        self._headers_seen = 0
+        self._unparsed = 0  # bytes since the parser last understood something
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._stall_timer: asyncio.TimerHandle | None = None
+
+    # the life of the connection
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if self._bounds.make_room(len(self.connections)):
+            self._expect_head()
+        else:
+            self._refuse(
+                Overloaded(
+                    "The server has too many connections.",
+                    hint="Try again soon, and use one connection for several requests.",
+                    limit=self._settings.max_connections,
+                )
+            )
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._head_is_here()
+        self._set_stall_timer(None)
+        super().connection_lost(exc)
+
+    def give_way(self) -> None:
+        """Close without an answer: the client has not asked anything yet, and may connect again."""
+        self._refused = True
+        self._head_is_here()
+        self.transport.abort()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if not self.transport.is_closing() and (self.cycle is None or self.cycle.response_complete):
+            self._expect_head()
+
+    def timeout_keep_alive_handler(self) -> None:
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()  # the client does not read its answer: an orderly close would wait for it
+        else:
+            super().timeout_keep_alive_handler()
+
+    # how long a client may keep silent
+
+    def _expect_head(self) -> None:
+        self._head_is_here()
+        self._bounds.waiting[self] = None
+        self._head_timer = self.loop.call_later(self._settings.header_timeout, self._head_is_late)
+
+    def _head_is_here(self) -> None:
+        self._bounds.waiting.pop(self, None)
+        if self._head_timer:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _head_is_late(self) -> None:
+        seconds = self._settings.header_timeout
+        if self._begun:
+            self._refuse(RequestTimeout(f"The head of the request did not arrive within {seconds:g} seconds."))
+        else:
+            self.give_way()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._set_stall_timer(self.loop.call_later(self._settings.body_timeout, self.transport.abort))
+
+    def resume_writing(self) -> None:
+        self._set_stall_timer(None)
+        super().resume_writing()
+
+    def _set_stall_timer(self, timer: asyncio.TimerHandle | None) -> None:
+        """Closes the connection of a client that does not read its answer."""
+        if self._stall_timer:
+            self._stall_timer.cancel()
+        self._stall_timer = timer
+
+    # how much a client may send
+
+    def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
+        self._unparsed += len(data)
+        super().data_received(data)
+        if self._too_large or self._unparsed > self._settings.max_header_bytes:
+            self._refuse(
+                HeadersTooLarge(
+                    f"The URL and the headers are too large: at most {self._settings.max_header_bytes} bytes and "
+                    f"{self._settings.max_headers} headers are allowed.",
+                    limit=self._settings.max_header_bytes,
+                )
+            )
+
+    def on_message_begin(self) -> None:
+        self._begun = True
+        self._head = self._headers_seen = self._unparsed = 0
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        if self._count(len(url)):
+            super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Also for the trailers after a body."""
+        self._headers_seen += 1
+        if self._count(len(name) + len(value) + _HEADER_OVERHEAD):
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._begun = False
+        self._head_is_here()
+        if not self._too_large:
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._unparsed = 0
+        if not self._too_large:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._unparsed = 0
+        if not self._too_large:
+            super().on_message_complete()
+
+    def _count(self, size: int) -> bool:
+        self._unparsed = 0
+        self._head += size
+        settings = self._settings
+        self._too_large |= self._head > settings.max_header_bytes or self._headers_seen > settings.max_headers
+        return not self._too_large
+
+    # answers to what never becomes a request
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002
+        self._refuse(MalformedRequest("The request is not valid HTTP.", hint="Let an HTTP library write it."))
+
+    def _refuse(self, error: VireoError) -> None:
+        """Answer and close. In the middle of a request, whose answer may have begun, only close."""
+        if self._refused:
+            return
+        self._refused = True
+        self._head_is_here()
+        HTTP_REQUESTS.labels("unmatched", "other", str(error.status)).inc()
+        asked = self.cycle is not None and not self.cycle.response_complete
+        if asked or len(self.connections) > 2 * self._settings.max_connections:
+            self.transport.abort()
+            return
+        self.transport.write(_answer(error))
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.loop.call_later(GOODBYE_SECONDS, self.transport.abort)
+
+
+def _answer(error: VireoError) -> bytes:
+    body = json.dumps({"error": error.to_dict()}).encode()
+    retry = f"retry-after: {error.retry_after}\r\n" if error.retry_after is not None else ""
+    head = f"content-type: application/json\r\ncontent-length: {len(body)}\r\n{retry}connection: close\r\n\r\n"
+    return STATUS_LINE[error.status] + head.encode() + body
