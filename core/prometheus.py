@@ -37,6 +37,9 @@ STAGE_SECONDS = Histogram(
 BATCH_SIZE = Histogram(
     "vireo_batch_size", "Frames in one forward pass of the image tower.", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256)
 )
+TEXT_BATCH_SIZE = Histogram(
+    "vireo_text_batch_size", "Texts in one forward pass of the text tower.", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256)
+)
 DECODE_FRAMES = Counter("vireo_decode_frames_total", "Frames passed to the recogniser.", ["codec"])
 DECODE_FAILURES = Counter("vireo_decode_failures_total", "Videos that could not be decoded.", ["reason"])
 VIDEO_SECONDS = Counter("vireo_video_seconds_processed_total", "Seconds of video processed.")

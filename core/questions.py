@@ -106,11 +106,25 @@ class QuestionLimits(BaseModel):
 
     max_labels: int
     max_label_chars: int
+    max_texts: int
     max_frames: int
 
 
-def check_labels(labels: tuple[Label, ...], limits: QuestionLimits) -> None:
-    """Raises: InvalidLabels, naming the index of the first label that cannot be used."""
+def check_text_count(labels: tuple[Label, ...], templates: tuple[str, ...], limit: int) -> None:
+    """Each label is read once per prompt of its own, or once per template. Raises: InvalidRequest."""
+    count = sum(len(templates) if label.prompts is None else len(label.prompts) for label in labels)
+    if count > limit:
+        raise InvalidRequest(
+            f"These labels and templates make {count} texts for the text encoder; at most {limit} are allowed.",
+            hint="Send fewer labels, templates or prompts, or raise VIREO_MAX_TEXTS.",
+            field="templates" if len(labels) <= limit and len(templates) > 1 else "labels",
+            limit=limit,
+        )
+
+
+def check_labels(labels: tuple[Label, ...], limits: QuestionLimits, templates: tuple[str, ...] | None = None) -> None:
+    """Raises: InvalidLabels, naming the index of the first label that cannot be used; InvalidRequest for too many texts
+    in all."""
     if not labels:
         raise InvalidLabels("No labels were given.", hint='Send labels=["riding a bicycle","a cat"] or label_set=NAME.')
     if len(labels) > limits.max_labels:
@@ -120,6 +134,7 @@ def check_labels(labels: tuple[Label, ...], limits: QuestionLimits) -> None:
             index=limits.max_labels,
             limit=limits.max_labels,
         )
+    check_text_count(labels, templates or ("{}",), limits.max_texts)
     seen: dict[str, int] = {}
     for index, label in enumerate(labels):
         _check_label(index, label, limits)

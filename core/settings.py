@@ -86,6 +86,13 @@ class Settings(BaseSettings):
     batch_wait_ms: float = Field(
         2.0, ge=0, description="Longest wait for other requests to share a forward pass, in milliseconds."
     )
+    batch_texts: int = Field(128, ge=1, description="Most texts in one forward pass of the text tower.")
+    inference_deadline: float = Field(
+        300.0,
+        gt=0,
+        description="Longest time that a worker works on one question or embedding, in seconds. After it the answer is "
+        "504.",
+    )
     decode_processes: int = Field(2, ge=1, description="Child processes of one worker that decode videos.")
     decode_deadline: float = Field(30.0, gt=0, description="Seconds after which the decoding of a video is stopped.")
     decode_memory: int = Field(4 * GIB, ge=256 << 20, description="Most memory for decoding one video, in bytes.")
@@ -122,6 +129,12 @@ class Settings(BaseSettings):
     max_video_seconds: float = Field(3600.0, gt=0, description="Longest video, in seconds.")
     max_video_pixels: int = Field(8192 * 4352, ge=1, description="Largest frame, in pixels (width × height).")
     max_labels: int = Field(1000, ge=1, le=MOST_LABELS, description="Most labels in one question.")
+    max_texts: int = Field(
+        20_000,
+        ge=1,
+        description="Most texts that one question may need: labels times templates, plus the prompts of labels that "
+        "have their own.",
+    )
     max_label_chars: int = Field(
         500, ge=1, le=LONGEST_TEXT, description="Longest label, prompt or template, in characters."
     )

@@ -87,7 +87,10 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
 def _assemble(settings: Settings, redis: Redis, store: Store, sender: Sender, waiter: Waiter) -> Gateway:
     stopping = asyncio.Event()
     limits = QuestionLimits(
-        max_labels=settings.max_labels, max_label_chars=settings.max_label_chars, max_frames=settings.max_frames
+        max_labels=settings.max_labels,
+        max_label_chars=settings.max_label_chars,
+        max_texts=settings.max_texts,
+        max_frames=settings.max_frames,
     )
     workers = Workers(redis)
     jobs = Jobs(redis, sender, workers, settings.queue_limit)

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from celery import Celery
 from celery.signals import worker_shutting_down
+from celery.worker import state as celery_state
 from prometheus_client import start_http_server
 
-from core.errors import VireoError
+from core.errors import VireoError, WorkerUnavailable
 from core.processes import use_safe_path
 from core.settings import Settings, get_settings
 from core.state import keys
@@ -35,6 +37,8 @@ from worker.jobs.reaper import Reaper
 log = logging.getLogger(__name__)
 
 STORE_SECONDS = 60.0  # between two looks at which store this worker uses
+EXIT_DEVICE_FAILED = 70
+LEAVE_SECONDS = 20.0  # that running jobs have to go back into the queue before the process ends by force
 
 
 class Role(Protocol):
@@ -70,12 +74,12 @@ class JoinedRole:
             role.close()
 
 
-def open_role(queue: str, settings: Settings, heartbeat: Heartbeat) -> Role:
+def open_role(queue: str, settings: Settings, heartbeat: Heartbeat, running: RunningJobs) -> Role:
     """The roles are imported here and not above: torch takes seconds to import, and the heartbeat must run by then."""
     if queue == keys.INFERENCE:
         from worker.inference.role import InferenceRole
 
-        return InferenceRole(settings, heartbeat)
+        return InferenceRole(settings, heartbeat, lambda reason: leave(reason, heartbeat, running))
     if queue == keys.TRAINING:
         from worker.training.job.role import TrainingRole
 
@@ -116,7 +120,7 @@ def export_metrics(port: int, host: str) -> None:
 
 
 def serve(settings: Settings, book: JobBook, running: RunningJobs, heartbeat: Heartbeat) -> None:
-    role = open_role(book.queue, settings, heartbeat)
+    role = open_role(book.queue, settings, heartbeat, running)
     stopped = threading.Event()
     upkeep = Upkeep(Store.from_settings(settings), settings.spool_check_seconds)
     try:
@@ -155,6 +159,17 @@ def announce_store(settings: Settings, heartbeat: Heartbeat, stopped: threading.
         except (VireoError, OSError, ValueError) as error:
             log.warning("the store's id cannot be read: %s", error)
         stopped.wait(STORE_SECONDS)
+
+
+def leave(reason: str, heartbeat: Heartbeat, running: RunningJobs) -> None:
+    """End this process, so that its supervisor starts a new one. The running jobs go back into the queue."""
+    force = threading.Timer(LEAVE_SECONDS, os._exit, [EXIT_DEVICE_FAILED])
+    force.daemon = True
+    force.start()  # the leases of jobs whose threads hang run out
+    celery_state.should_stop = EXIT_DEVICE_FAILED  # type: ignore[assignment]
+    running.release_all()
+    error = WorkerUnavailable(f"The inference worker starts again: {reason}.", hint="Try again in half a minute.")
+    heartbeat.update(state="failed", detail=f"starts again: {reason}", error=error.to_dict())
 
 
 def start_thread(name: str, target: Callable[..., None], *args: object) -> None:

@@ -32,6 +32,7 @@
     ├── TrainingFailed               500 training_failed         (details.step)
     ├── QueueFull                    429 queue_full              (Retry-After)
     ├── Overloaded                   503 overloaded              (Retry-After; details.limit)
+    ├── DeadlineExceeded             504 deadline_exceeded       (details.limit)
     ├── ModelUnavailable             503 model_unavailable       (Retry-After)
     ├── WorkerUnavailable            503 worker_unavailable      (Retry-After)
     └── StorageUnavailable           503 storage_unavailable     (Retry-After)
@@ -204,6 +205,10 @@ class QueueFull(VireoError):
 
 class Overloaded(VireoError):
     status, code, retry_after = 503, "overloaded", 5
+
+
+class DeadlineExceeded(VireoError):
+    status, code = 504, "deadline_exceeded"
 
 
 class ModelUnavailable(VireoError):

@@ -19,6 +19,7 @@ VIDEOS = "vireo:videos"  # zset: sha256 -> unix time after which it may be delet
 VIDEOS_CREATED = "vireo:videos:created"  # zset: sha256 -> created_at, for lists
 LABEL_SETS = "vireo:label-sets"  # set of names
 LABEL_SET_VERSIONS = "vireo:label-sets:versions"  # hash: name -> last version number, so that none is used twice
+DEFAULT_MODEL = "vireo:models:default"  # JSON: the model for requests that name none, and who decided
 WORKERS = "vireo:workers"  # zset: worker id -> unix time of its last heartbeat
 
 

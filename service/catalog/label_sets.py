@@ -81,7 +81,7 @@ class LabelSets:
                 hint="Letters, digits, '.', '_' and '-'; at most 100, the first a letter or digit.",
                 field="name",
             )
-        check_labels(body.labels, self._limits)
+        check_labels(body.labels, self._limits, body.templates)
         check_options(Options(templates=body.templates), self._limits)
         while True:
             try:

@@ -14,7 +14,7 @@ def check_question(body: QuestionBody, limits: QuestionLimits) -> None:
     if body.labels is not None and body.label_set is not None:
         raise InvalidRequest("Both labels and label_set were given; send one of them.", field="label_set")
     if body.labels is not None:
-        check_labels(body.labels, limits)
+        check_labels(body.labels, limits, body.templates)
     check_options(body, limits)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from core.questions import Label, Question, check_labels
+from core.questions import Label, Question, check_labels, check_text_count
 from service.bodies.schemas import QuestionBody
 from service.checks.admission import Admission
 from service.checks.questions import check_question
@@ -34,7 +34,7 @@ async def resolve_question(body: QuestionBody, gateway: Gateway, admission: Admi
         labels = label_set.labels
         options["templates"] = body.templates or label_set.templates
     if body.labels is not None or body.label_set is not None or not await _has_classes(body.model, gateway):
-        check_labels(labels, gateway.limits)
+        check_labels(labels, gateway.limits, options["templates"])
     model = await admission.admit(body.model)
     as_requested = Question(labels=labels, **options)
     if model.card is None:
@@ -42,6 +42,7 @@ async def resolve_question(body: QuestionBody, gateway: Gateway, admission: Admi
     check_open(model.card, [label.name for label in labels])
     if not labels:
         labels = tuple(Label(name=name) for name in model.card.classes)
+        check_text_count(labels, as_requested.templates or ("{}",), gateway.limits.max_texts)
     as_trained = bool(model.card.classifier.get("normalize_labels"))
     normalize = as_trained if body.normalize_labels is None else body.normalize_labels
     update = {"labels": labels, "model": model.name, "normalize_labels": normalize}

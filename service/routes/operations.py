@@ -107,6 +107,7 @@ def _limits(gateway: Gateway) -> dict[str, int | float]:
         "max_video_pixels",
         "max_labels",
         "max_label_chars",
+        "max_texts",
         "max_frames",
         "max_label_set_versions",
         "sync_deadline",

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from core.errors import InvalidLabels, InvalidRequest
 from core.questions import Label, Options, QuestionLimits, check_labels, check_options
 
-LIMITS = QuestionLimits(max_labels=5, max_label_chars=20, max_frames=16)
+LIMITS = QuestionLimits(max_labels=5, max_label_chars=20, max_texts=12, max_frames=16)
 
 
 def labels(*names: str) -> tuple[Label, ...]:
@@ -65,6 +65,23 @@ def test_labels_pass_exactly_when_they_differ_beyond_case_and_width(names: list[
 def test_bad_options_are_refused(options: Options) -> None:
     with pytest.raises(InvalidRequest):
         check_options(options, LIMITS)
+
+
+@pytest.mark.parametrize(
+    ("given_labels", "templates", "count"),
+    [
+        (labels("a", "b", "c", "d", "e"), ("{}", "a {}", "the {}"), 15),
+        ((Label(name="a", prompts=("x",) * 13),), None, 13),
+        ((*labels("a", "b", "c"), Label(name="d", prompts=("x",) * 7)), ("{}", "a {}"), 13),
+    ],
+)
+def test_more_texts_than_one_question_may_need_are_refused(
+    given_labels: tuple[Label, ...], templates: tuple[str, ...] | None, count: int
+) -> None:
+    with pytest.raises(InvalidRequest, match=f"make {count} texts .* at most 12") as caught:
+        check_labels(given_labels, LIMITS, templates)
+    assert caught.value.details["limit"] == 12
+    check_labels(given_labels, LIMITS.model_copy(update={"max_texts": count}), templates)
 
 
 def test_good_options_pass() -> None:

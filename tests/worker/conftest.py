@@ -45,6 +45,13 @@ def cache_redis(redis_url: str) -> Iterator[redis.Redis]:
 
 
 @pytest.fixture
+def records(redis_url: str) -> Iterator[redis.Redis]:
+    client = connect(redis_url, decode=True, patient=False)
+    yield client
+    client.close()
+
+
+@pytest.fixture
 def dead_redis() -> redis.Redis:
     """A Redis that does not answer."""
     return connect("unix:///nowhere/redis.sock", decode=False, patient=False)

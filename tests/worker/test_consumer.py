@@ -19,11 +19,14 @@ from core.store_identity import store_id
 from worker import consumer
 from worker.consumer import JoinedRole, announce_store, export_metrics, open_role
 from worker.jobs.attempt import Handler
+from worker.jobs.cancellation import RunningJobs
 from worker.jobs.heartbeat import Heartbeat
 
 
 def test_the_queue_datasets_serves_datasets_and_imports(tmp_path: Path) -> None:
-    role = open_role(keys.DATASETS, Settings(data_dir=tmp_path, decode_processes=1), cast(Heartbeat, None))
+    role = open_role(
+        keys.DATASETS, Settings(data_dir=tmp_path, decode_processes=1), cast(Heartbeat, None), RunningJobs()
+    )
     try:
         assert set(role.handlers) == {"dataset", "import"}
         assert role.concurrency == 1

@@ -13,7 +13,7 @@ import torch
 
 from core.errors import InvalidLabels, InvalidRequest, UndecodableVideo, UnknownVideo, VideoTooLarge
 from core.prometheus import ABSTAINED, CLASSIFY_MARGIN, DECODE_FAILURES, DECODE_FRAMES, VIDEO_SECONDS
-from core.questions import ClassifyRequest, EmbedRequest, Options, Question
+from core.questions import ClassifyRequest, EmbedRequest, Options, Question, check_text_count
 from core.records import (
     CacheUse,
     Classification,
@@ -29,7 +29,7 @@ from core.storage import blob_key
 from models.frames.sampling import Views
 from models.recognition.scoring import score
 from worker.decoding.pool import DecodedClip
-from worker.inference.batcher import Frames
+from worker.inference.batching.towers import Frames
 from worker.inference.caches.classifiers import ClassifierMatrix
 from worker.inference.caches.features import VideoVectors, video_key
 from worker.inference.runtime import Runtime
@@ -42,11 +42,11 @@ def answer_classify(runtime: Runtime, job: Job, token: CancelToken) -> dict[str,
     """Raises: VireoError."""
     request = ClassifyRequest.model_validate(job.request, extra="ignore")
     watch = Stopwatch(job.waited)
-    loaded = runtime.shelf.get(request.question.model)
+    loaded = runtime.shelf.get(request.question.model, token)
     vectors, video_outcome = _vectors(runtime, loaded, request.sha256, request.question, token, watch)
     token.check()
     with watch.stage("text"):
-        classifier, text_outcome = _classifier(runtime, loaded, request.question)
+        classifier, text_outcome = _classifier(runtime, loaded, request.question, token)
     with watch.stage("score"):
         predictions = _predict(loaded, vectors, classifier, request.question)
     best = predictions[0].score
@@ -72,16 +72,17 @@ def answer_embed(runtime: Runtime, job: Job, token: CancelToken) -> dict[str, An
     """Raises: VireoError."""
     request = EmbedRequest.model_validate(job.request, extra="ignore")
     watch = Stopwatch(job.waited)
-    loaded = runtime.shelf.get(request.model)
+    loaded = runtime.shelf.get(request.model, token)
     data: list[Embedding] = []
     warnings: list[str] = []
     if request.texts:
         with watch.stage("text"):
-            rows, truncated = loaded.recognizer.encode_texts(list(request.texts))  # [n, d]
-        warnings += [f"texts[{i}] is longer than the text encoder reads." for i, cut in enumerate(truncated) if cut]
+            rows = loaded.towers.texts.encode(request.texts, token)  # [n, d]
+        truncated = [index for index, cut in enumerate(rows.truncated) if cut]
+        warnings += [f"texts[{index}] is longer than the text encoder reads." for index in truncated]
         data += [
             Embedding(object="text", text=text, vector=vector)
-            for text, vector in zip(request.texts, _as_lists(rows, request.normalize), strict=True)
+            for text, vector in zip(request.texts, _as_lists(rows.vectors, request.normalize), strict=True)
         ]
     if request.sha256:
         options = Options(frames=request.frames, views=request.views)
@@ -101,14 +102,11 @@ def _vectors(
     views = Views.parse(options.views)
     frames = options.frames or loaded.recognizer.profile.frames
     key = video_key(sha256, loaded.recognizer, views, frames)
-    vectors = runtime.videos.get(key)
-    cached = vectors is not None
-    if vectors is None:
-        with runtime.videos.flights.of(key):
-            vectors = runtime.videos.get(key)
-            if vectors is None:
-                vectors = _encode_video(runtime, loaded, sha256, views, frames, token, watch)
-                runtime.videos.put(key, vectors)
+
+    def make(own: CancelToken) -> VideoVectors:
+        return _encode_video(runtime, loaded, sha256, views, frames, own, watch)
+
+    vectors, cached = runtime.videos.get_or_make(key, token, make)
     runtime.book.set_facts(sha256, vectors.facts)
     return vectors, cached
 
@@ -126,7 +124,7 @@ def _encode_video(
         clip = _decode(runtime, loaded, sha256, views, frames, token)
 
     def forward(frames: Frames, clip_length: int) -> torch.Tensor:
-        return loaded.batcher.encode(frames, token, clip_length)
+        return loaded.towers.frames.encode(frames, token, clip_length)
 
     with watch.stage("encode"):
         features = loaded.recognizer.encode_clips(clip.frames, forward)  # [V, T, S, S, 3] → [V, T, d]
@@ -165,13 +163,21 @@ def _decode(
             raise
 
 
-def _classifier(runtime: Runtime, loaded: Loaded, question: Question) -> tuple[ClassifierMatrix, Any]:
+def _classifier(
+    runtime: Runtime, loaded: Loaded, question: Question, token: CancelToken
+) -> tuple[ClassifierMatrix, Any]:
     if loaded.recognizer.fixed_rows is not None:
         return _closed_classifier(loaded, loaded.recognizer.fixed_rows, question), "hit"
     templates = question.templates or loaded.recognizer.profile.templates
+    check_text_count(question.labels, templates, runtime.max_texts)
+
+    def encode(texts: list[str]) -> tuple[torch.Tensor, list[bool]]:
+        rows = loaded.towers.texts.encode(texts, token)
+        return rows.vectors, rows.truncated
+
     try:
         normalise = bool(question.normalize_labels)
-        return runtime.classifiers.classifier(loaded.recognizer, question.labels, templates, normalise)
+        return runtime.classifiers.classifier(loaded.recognizer, question.labels, templates, normalise, encode)
     except ValueError as error:
         raise InvalidRequest(str(error)) from error
 

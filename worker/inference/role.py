@@ -2,58 +2,100 @@
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 
 from core.errors import VireoError
 from core.settings import Settings
 from models.profiles import zoo
+from worker.inference.guard import Guard
 from worker.inference.handlers import answer_classify, answer_embed
 from worker.inference.runtime import Runtime
 from worker.jobs.attempt import Handler
 from worker.jobs.heartbeat import Heartbeat
 
+log = logging.getLogger(__name__)
+
 LOAD_RETRY_SECONDS = 31.0  # just longer than the shelf refuses a model that has failed to load
+LOOK_SECONDS = 5.0  # between two looks at the decision about the default model, which all workers share
+RECONSIDER_SECONDS = 300.0  # between two looks whether `auto` can have a better model by now
 
 
 class InferenceRole:
-    def __init__(self, settings: Settings, heartbeat: Heartbeat) -> None:
+    def __init__(self, settings: Settings, heartbeat: Heartbeat, leave: Callable[[str], None]) -> None:
+        """`leave`: ends this process, for the reason in words; its jobs go back into the queue."""
         self._settings = settings
         self._heartbeat = heartbeat
         self._stopped = threading.Event()
         self._runtime = Runtime.open(settings, lambda detail: heartbeat.update(detail=detail))
+        self._guard = Guard(settings.inference_deadline, leave)
+        self._announced: str | None = None  # name of the default model, once it is loaded
+        self._tried = self._reconsidered = time.monotonic()
         self.concurrency = settings.worker_threads
 
     @property
     def handlers(self) -> Mapping[str, Handler]:
+        runtime, guard = self._runtime, self._guard
         return {
-            "classify": lambda job, token, _: answer_classify(self._runtime, job, token),
-            "embed": lambda job, token, _: answer_embed(self._runtime, job, token),
+            "classify": lambda job, token, _: guard.run(token, lambda: answer_classify(runtime, job, token)),
+            "embed": lambda job, token, _: guard.run(token, lambda: answer_embed(runtime, job, token)),
         }
 
     def announce(self) -> None:
         """Load the default model and announce what this worker can do. If the model cannot be loaded, the worker
         announces that, serves other models and keeps trying: a model hub may come back, and no restart should be
         needed."""
-        if not self._load():
-            threading.Thread(target=self._keep_trying, name="model", daemon=True).start()
+        self._load()
+        threading.Thread(target=self._watch, name="model", daemon=True).start()
 
     def close(self) -> None:
         self._stopped.set()
+        self._runtime.shelf.default.release()
         self._runtime.close()
 
-    def _keep_trying(self) -> None:
-        while not self._stopped.wait(LOAD_RETRY_SECONDS):
-            if self._load():
-                return
+    def _watch(self) -> None:
+        while not self._stopped.wait(LOOK_SECONDS):
+            try:
+                self._look()
+            except Exception:
+                log.exception("the look at the default model failed; the next one follows")
 
-    def _load(self) -> bool:
+    def _look(self) -> None:
+        """Hold the decision if it is ours, and serve what all workers serve."""
+        default, now = self._runtime.shelf.default, time.monotonic()
+        default.hold()
+        if self._announced is None:
+            if now - self._tried >= LOAD_RETRY_SECONDS:
+                self._load()
+        elif default.current().name != self._announced:
+            self._load()
+        elif now - self._reconsidered >= RECONSIDER_SECONDS:
+            self._reconsidered = now
+            self._improve()
+
+    def _improve(self) -> None:
+        """Load what `auto` would choose now before all workers change to it."""
+        if choice := self._runtime.shelf.default.better():
+            try:
+                self._runtime.shelf.get(choice.name)
+            except VireoError as error:
+                log.info("%s still cannot be loaded: %s", choice.name, error.message)
+            else:
+                self._runtime.shelf.default.adopt(choice)
+            self._load()
+
+    def _load(self) -> None:
+        self._tried = time.monotonic()
         names = zoo.model_names(self._settings.data_dir)
         try:
             loaded = self._runtime.shelf.get(None)
         except VireoError as error:
+            self._announced = None
             self._heartbeat.update(state="failed", detail=error.message, error=error.to_dict(), models=names)
-            return False
+            return
+        self._announced = loaded.ref.name
         self._heartbeat.update(
             state="ready",
             detail=f"{loaded.ref.name} is loaded",
@@ -63,4 +105,3 @@ class InferenceRole:
             device=str(loaded.recognizer.device),
             precision=loaded.recognizer.precision,
         )
-        return True

@@ -6,76 +6,96 @@ version is served as soon as it is published, and no longer once it is deleted.
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+import torch
 
 from core.errors import ModelUnavailable, UnknownModel
 from core.prometheus import MODEL_INFO
 from core.records import ModelRef
-from core.registry import Registry
+from core.registry import WEIGHTS, Registry
 from core.settings import Settings
-from models.files.bases import resolve_auto
 from models.files.loader import load_model, load_version
 from models.profiles import zoo
 from models.recognition.recognizer import Recognizer
 from models.weights.errors import WeightsUnavailable
-from worker.inference.batcher import Batcher
+from models.weights.states import find_local_weights
+from worker.inference.batching.device import is_out_of_memory, out_of_memory
+from worker.inference.batching.towers import Towers
+from worker.inference.caches.single_flight import SingleFlight
+from worker.inference.default_model import DefaultModel
+from worker.jobs.cancellation import CancelToken
 
 log = logging.getLogger(__name__)
 
 REFUSE_SECONDS = 30.0  # after a model failed to load, requests for it fail at once for this long
+_HURRIED_CLOSE = 5.0  # seconds that a forward pass without memory waits for the towers of other models to end
 
-FALLBACK = "lite"  # what `auto` means if CLIP cannot be loaded
 LITE_NOTE = (
     "lite is a small offline model: useful for everyday things and actions, often wrong, far less accurate than CLIP. "
     "To use CLIP, let this machine reach the model hub once, or put a weights file in the data directory "
     "(weights/clip-b16.safetensors)."
 )
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
     recognizer: Recognizer
-    batcher: Batcher
+    towers: Towers
     ref: ModelRef
 
 
 class Shelf:
-    def __init__(self, settings: Settings, registry: Registry, progress: Callable[[str], None] = log.info) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        registry: Registry,
+        default: DefaultModel,
+        progress: Callable[[str], None] = log.info,
+    ) -> None:
         """`progress` gets a line of text about what is being loaded."""
         self._settings = settings
         self._registry = registry
+        self.default = default
         self._progress = progress
         self._lock = threading.Lock()
         self._loaded: OrderedDict[str, Loaded] = OrderedDict()
-        self._loading: dict[str, threading.Lock] = {}
-        self._failed: dict[str, tuple[float, ModelUnavailable]] = {}
-        self._default: tuple[str, str | None] | None = None
+        self._reserved: dict[str, int] = {}  # bytes of the models that are being loaded
+        self._sizes: dict[str, int] = {}  # bytes of each model that has been loaded, as measured
+        self._loads: SingleFlight[str, Loaded] = SingleFlight(
+            remember=(ModelUnavailable,), seconds=REFUSE_SECONDS, abandon=False
+        )
 
-    def default(self) -> tuple[str, str | None]:
-        """The model for requests that name none, and why it was chosen (None if it is configured)."""
-        if self._default is None:
-            name, reason = self._settings.model, None
-            if name == "auto":
-                name, reason = resolve_auto(self._settings.data_dir, self._settings.weights)
-            self._default = (name, reason)
-        return self._default
-
-    def get(self, name: str | None) -> Loaded:
-        """Raises: UnknownModel, ModelUnavailable."""
-        default, _ = self.default()
+    def get(self, name: str | None, token: CancelToken | None = None) -> Loaded:
+        """`name`: None for the default model. A cancelled caller does not stop a load that has begun. Raises:
+        UnknownModel, ModelUnavailable, Cancelled."""
+        token = token or CancelToken()
+        if name is not None:
+            return self._with_reason(self._get(name, token))
+        choice = self.default.current()
         try:
-            return self._get(name or default)
+            return self._with_reason(self._get(choice.name, token))
         except ModelUnavailable as error:
-            if name or self._settings.model != "auto" or default == FALLBACK:
+            fallback = self.default.fall_back(choice, error.message)
+            if fallback is None:
                 raise
-            self._default = (FALLBACK, f"{default} could not be loaded ({error.message})")
-            return self._get(FALLBACK)
+            return self._with_reason(self._get(fallback.name, token))
+
+    def close(self) -> None:
+        with self._lock:
+            everything = [self._take_off(name) for name in list(self._loaded)]
+        for loaded in everything:
+            self._put_away(loaded)
 
     def _exact(self, name: str) -> str:
         """A zoo name unchanged; `name`, `name@alias` and `name:3` of the registry as `name:3`. Raises: UnknownModel."""
@@ -88,48 +108,67 @@ class Shelf:
                 error.details["nearest"] = nearest
             raise
 
-    def _get(self, name: str) -> Loaded:
+    def _get(self, name: str, token: CancelToken) -> Loaded:
         name = self._exact(name)
-        with self._lock:
-            loading = self._loading.setdefault(name, threading.Lock())
-        with loading:  # one load per model; a long download does not delay requests for other models
-            with self._lock:
-                if loaded := self._loaded.get(name):
-                    self._loaded.move_to_end(name)
-                    return loaded
-                self._raise_if_just_failed(name)
-            try:
-                return self._load(name)
-            finally:
-                self._progress(self._summary())
+        # One load per model; a long download does not delay requests for other models.
+        return self._on_shelf(name) or self._loads.value(
+            name, token, lambda _: self._on_shelf(name) or self._load(name)
+        )
 
     def _summary(self) -> str:
         with self._lock:
             names = ", ".join(self._loaded)
         return f"{names or 'no model'} {'are' if len(self._loaded) > 1 else 'is'} loaded"
 
-    def close(self) -> None:
+    def _on_shelf(self, name: str) -> Loaded | None:
         with self._lock:
-            while self._loaded:
-                self._unload(next(iter(self._loaded)))
+            if loaded := self._loaded.get(name):
+                self._loaded.move_to_end(name)
+            return loaded
 
-    def _raise_if_just_failed(self, name: str) -> None:
-        when, error = self._failed.get(name, (float("-inf"), None))
-        if error and time.monotonic() - when < REFUSE_SECONDS:
-            raise error
+    def _with_reason(self, loaded: Loaded) -> Loaded:
+        """With the reason why the model is the default, if it is."""
+        choice = self.default.known
+        reason = choice.reason if choice and choice.name == loaded.ref.name else None
+        if reason == loaded.ref.reason:
+            return loaded
+        return replace(loaded, ref=loaded.ref.model_copy(update={"reason": reason}))
 
     def _load(self, name: str) -> Loaded:
-        default, reason = self.default()
+        """Raises: ModelUnavailable, UnknownModel."""
         try:
-            recognizer = self._open(name)
+            return self._load_with_room(name)
+        finally:
+            with self._lock:
+                self._reserved.pop(name, None)
+            self._progress(self._summary())
+
+    def _load_with_room(self, name: str) -> Loaded:
+        self._make_room(name, self._sizes.get(name) or self._estimate(name))
+        try:
+            recognizer = self._open_with_room(name)
         except WeightsUnavailable as error:
-            failure = ModelUnavailable(error.message, hint=error.hint, model=name)
-            self._failed[name] = (time.monotonic(), failure)
-            raise failure from error
-        with self._lock:
-            self._make_room(recognizer.nbytes)
-            loaded = self._loaded[name] = self._start_serving(recognizer, name, reason if name == default else None)
+            raise ModelUnavailable(error.message, hint=error.hint, model=name) from error
+        self._sizes[name] = recognizer.nbytes
+        loaded = self._start_serving(recognizer, name)
+        self._make_room(name, recognizer.nbytes, loaded)
         return loaded
+
+    def _open_with_room(self, name: str) -> Recognizer:
+        """Raises: WeightsUnavailable, UnknownModel, ModelUnavailable if the model does not even fit alone."""
+        try:
+            return self._open(name)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            log.warning("no memory for %s: the other models are unloaded", name)
+        self._drop_others(name)  # outside of `except`, where the error's frames would keep half a model in memory
+        try:
+            return self._open(name)
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise out_of_memory(name) from error
+            raise
 
     def _open(self, name: str) -> Recognizer:
         """Raises: WeightsUnavailable, UnknownModel."""
@@ -150,37 +189,86 @@ class Shelf:
             progress=progress,
         )
 
-    def _make_room(self, nbytes: int) -> None:
-        """Unload the least recently used models until `nbytes` fit. One model is always served, whatever its size."""
-        while self._loaded and self._held() + nbytes > self._settings.model_memory:
-            self._unload(next(iter(self._loaded)))
-
-    def _held(self) -> int:
-        return sum(loaded.recognizer.nbytes for loaded in self._loaded.values())
+    def _estimate(self, name: str) -> int:
+        """Bytes of a model that was never loaded here: about those of its weights file. Raises: UnknownModel."""
+        data_dir = self._settings.data_dir
+        if name not in zoo.model_names(data_dir):
+            return (self._registry.directory(self._registry.resolve(name)) / WEIGHTS).stat().st_size
+        file = self._weights_for(name) or find_local_weights(name, data_dir)
+        if file and file.is_file():
+            return file.stat().st_size
+        return zoo.ENTRIES[name].megabytes << 20 if name in zoo.ENTRIES else 0
 
     def _weights_for(self, name: str) -> Path | None:
-        return self._settings.weights if name == self.default()[0] else None
+        return self._settings.weights if self.default.weights_for(name) else None
 
-    def _start_serving(self, recognizer: Recognizer, name: str, reason: str | None) -> Loaded:
-        ref = ModelRef(
-            name=name,
-            digest=recognizer.digest,
-            reason=reason,
-            note=LITE_NOTE if name == "lite" else None,
-        )
-        batcher = Batcher(
-            recognizer.encode_frames,
-            max_frames=self._settings.batch_frames,
-            max_wait=self._settings.batch_wait_ms / 1000,
+    def _make_room(self, name: str, nbytes: int, loaded: Loaded | None = None) -> None:
+        """Unload the least recently used models until `nbytes` fit, and keep the room for this model, or put it there
+        if it is loaded. One model is always served, whatever its size."""
+        unloaded: list[Loaded] = []
+        with self._lock:
+            self._reserved.pop(name, None)
+            while self._loaded and self._held() + nbytes > self._settings.model_memory:
+                unloaded.append(self._take_off(next(iter(self._loaded))))
+            if loaded:
+                self._loaded[name] = loaded
+            else:
+                self._reserved[name] = nbytes
+        for other in unloaded:
+            self._put_away(other)
+
+    def _held(self) -> int:
+        loaded = sum(loaded.recognizer.nbytes for loaded in self._loaded.values())
+        return loaded + sum(self._reserved.values())
+
+    def _drop_others(self, name: str) -> None:
+        with self._lock:
+            others = [self._take_off(other) for other in list(self._loaded) if other != name]
+        for loaded in others:
+            self._put_away(loaded, _HURRIED_CLOSE)
+        others.clear()
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def _retried(self, name: str, forward: Callable[P, R]) -> Callable[P, R]:
+        """`forward`, which is tried once more without the other models if there is no memory for it. The result raises:
+        ModelUnavailable, and what `forward` raises."""
+
+        def run(*args: P.args, **kwargs: P.kwargs) -> R:
+            try:
+                return forward(*args, **kwargs)
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                log.warning("no memory for a forward pass of %s: the other models are unloaded", name)
+            self._drop_others(name)
+            try:
+                return forward(*args, **kwargs)
+            except Exception as error:
+                if is_out_of_memory(error):
+                    raise out_of_memory(name) from error
+                raise
+
+        return run
+
+    def _start_serving(self, recognizer: Recognizer, name: str) -> Loaded:
+        ref = ModelRef(name=name, digest=recognizer.digest, note=LITE_NOTE if name == "lite" else None)
+        towers = Towers(
+            self._retried(name, recognizer.encode_frames), self._retried(name, recognizer.encode_texts), self._settings
         )
         MODEL_INFO.labels(*self._labels(name, recognizer)).set(1)
         log.info("%s is loaded on %s (%s)", ref.name, recognizer.device, recognizer.precision)
-        return Loaded(recognizer, batcher, ref)
+        return Loaded(recognizer, towers, ref)
 
-    def _unload(self, name: str) -> None:
-        loaded = self._loaded.pop(name)
-        loaded.batcher.close()
-        MODEL_INFO.labels(*self._labels(name, loaded.recognizer)).set(0)
+    def _take_off(self, name: str) -> Loaded:
+        """The caller holds the lock, and puts the model away once it has let go of it."""
+        return self._loaded.pop(name)
+
+    def _put_away(self, loaded: Loaded, timeout: float = 30.0) -> None:
+        """Not under the lock: a forward pass may take seconds to end."""
+        MODEL_INFO.labels(*self._labels(loaded.ref.name, loaded.recognizer)).set(0)
+        loaded.towers.close(timeout)
 
     @staticmethod
     def _labels(name: str, recognizer: Recognizer) -> tuple[str, str, str, str]:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager
 from enum import Enum, auto
+from typing import TypeVar
 
 import redis
 
@@ -19,6 +21,8 @@ from core.state import keys
 from core.state.lifecycle import Attempt, Standing
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class StopReason(Enum):
@@ -49,6 +53,10 @@ class CancelToken:
         if stop:
             stop()
 
+    @property
+    def cancelled(self) -> bool:
+        return self.reason is not None
+
     def check(self) -> None:
         """Raises: Cancelled."""
         if self.reason:
@@ -69,6 +77,17 @@ class CancelToken:
             with self._lock:
                 self._stop = None
         self.check()
+
+    def wait_for(self, future: Future[T]) -> T:
+        """The result of `future`, even of one that never ends: a cancellation ends the wait at once.
+
+        Raises: Cancelled, or the exception of the future.
+        """
+        awake = threading.Event()
+        future.add_done_callback(lambda _: awake.set())
+        with self.on_cancel(awake.set):
+            awake.wait()
+        return future.result()
 
 
 class RunningJobs:

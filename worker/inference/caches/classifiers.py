@@ -21,7 +21,7 @@ from core.questions import Label
 from core.state import keys
 from models.classifier.ensemble import build_rows
 from models.classifier.row_keys import row_key
-from models.recognition.recognizer import Recognizer
+from models.recognition.recognizer import Recognizer, TextCall
 from worker.inference.caches.entries import seal, unseal
 from worker.inference.caches.lru import MEMORY_BYTES, ByteLRU
 
@@ -62,14 +62,20 @@ class ClassifierCache:
         self._matrices: ByteLRU[tuple[object, ...], ClassifierMatrix] = ByteLRU(memory_bytes)
 
     def classifier(
-        self, recognizer: Recognizer, labels: Sequence[Label], templates: tuple[str, ...], normalise: bool
+        self,
+        recognizer: Recognizer,
+        labels: Sequence[Label],
+        templates: tuple[str, ...],
+        normalise: bool,
+        encode: TextCall | None = None,
     ) -> tuple[ClassifierMatrix, Outcome]:
-        """The matrix W of these labels in this order. Raises: ValueError for unusable templates or labels."""
+        """The matrix W of these labels in this order. `encode`: replaces `recognizer.encode_texts`; the handlers pass
+        the batcher's. Raises: ValueError for unusable templates or labels, and what `encode` raises."""
         address = (recognizer.text_digest, templates, normalise, tuple(labels))
         if whole := self._matrices.get(address):
             CACHE_REQUESTS.labels("classifier", "memory").inc(len(labels))
             return whole, "hit"
-        rows, built = self._collect(recognizer, labels, templates, normalise)
+        rows, built = self._collect(recognizer, labels, templates, normalise, encode or recognizer.encode_texts)
         matrix = torch.from_numpy(np.frombuffer(b"".join(r.vector for r in rows), np.float32).copy())  # [C·d]
         classifier = ClassifierMatrix(
             matrix.view(len(rows), recognizer.dim),  # [C, d]
@@ -79,7 +85,12 @@ class ClassifierCache:
         return classifier, "hit" if not built else "miss" if built == len(rows) else "partial"
 
     def _collect(
-        self, recognizer: Recognizer, labels: Sequence[Label], templates: tuple[str, ...], normalise: bool
+        self,
+        recognizer: Recognizer,
+        labels: Sequence[Label],
+        templates: tuple[str, ...],
+        normalise: bool,
+        encode: TextCall,
     ) -> tuple[list[ClassifierRow], int]:
         """One row per label, and the number of them that the text tower had to make."""
         addresses = [
@@ -99,7 +110,7 @@ class ClassifierCache:
         missing = [index for index, address in enumerate(addresses) if address not in found]
         if missing:
             CACHE_REQUESTS.labels("classifier", "miss").inc(len(missing))
-            fresh = self._build(recognizer, [labels[index] for index in missing], templates, normalise)
+            fresh = self._build(encode, [labels[index] for index in missing], templates, normalise)
             made = dict(zip((addresses[index] for index in missing), fresh, strict=True))
             self._to_redis(made)
             found |= made
@@ -108,11 +119,10 @@ class ClassifierCache:
         return [found[address] for address in addresses], len(missing)
 
     def _build(
-        self, recognizer: Recognizer, labels: Sequence[Label], templates: tuple[str, ...], normalise: bool
+        self, encode: TextCall, labels: Sequence[Label], templates: tuple[str, ...], normalise: bool
     ) -> list[ClassifierRow]:
-        matrix, truncated = build_rows(
-            recognizer.encode_texts, [(label.name, label.prompts) for label in labels], templates, normalise
-        )  # [C, d]
+        of_labels = [(label.name, label.prompts) for label in labels]
+        matrix, truncated = build_rows(encode, of_labels, templates, normalise)  # [C, d]
         vectors = matrix.float().cpu().numpy().astype(np.float32)
         return [ClassifierRow(vector.tobytes(), cut) for vector, cut in zip(vectors, truncated, strict=True)]
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import redis
 import torch
 
+from core.errors import UndecodableVideo, VideoTooLarge
 from core.prometheus import CACHE_REQUESTS
 from core.records import VideoFacts
 from core.state import keys
@@ -23,6 +25,7 @@ from models.weights.digests import digest
 from worker.inference.caches.entries import seal, unseal
 from worker.inference.caches.lru import MEMORY_BYTES, ByteLRU
 from worker.inference.caches.single_flight import SingleFlight
+from worker.jobs.cancellation import CancelToken
 
 log = logging.getLogger(__name__)
 
@@ -68,14 +71,32 @@ class VideoVectors:
 
 
 class VideoCache:
-    """`flights`: hold `flights.of(key)` while you compute what the cache lacks."""
+    """Requests for the same features at the same time decode the video once. So do requests within a few seconds for a
+    video that cannot be decoded."""
 
     def __init__(self, client: redis.Redis, ttl: int, memory_bytes: int = MEMORY_BYTES) -> None:
         """`client` must not decode responses; `ttl`: seconds that features stay in Redis."""
         self._redis = client
         self._ttl = ttl
         self._memory: ByteLRU[str, VideoVectors] = ByteLRU(memory_bytes)
-        self.flights = SingleFlight()
+        self._flights: SingleFlight[str, VideoVectors] = SingleFlight(remember=(UndecodableVideo, VideoTooLarge))
+
+    def get_or_make(
+        self, key: str, token: CancelToken, make: Callable[[CancelToken], VideoVectors]
+    ) -> tuple[VideoVectors, bool]:
+        """The features, and whether they were cached. `make`: gets a token that is cancelled once no request waits any
+        more. Raises: Cancelled, and what `make` raises."""
+        if vectors := self.get(key):
+            return vectors, True
+
+        def compute(own: CancelToken) -> VideoVectors:
+            if vectors := self._memory.get(key):  # another request has put them there since we looked
+                return vectors
+            vectors = make(own)
+            self.put(key, vectors)
+            return vectors
+
+        return self._flights.value(key, token, compute), False
 
     def get(self, key: str) -> VideoVectors | None:
         if vectors := self._memory.get(key):

@@ -30,6 +30,7 @@ from worker.decoding.pool import DecodePool
 from worker.inference import shelf
 from worker.inference.caches.classifiers import ClassifierCache
 from worker.inference.caches.features import VideoCache
+from worker.inference.default_model import DefaultModel
 from worker.inference.handlers import answer_embed
 from worker.inference.runtime import Runtime
 from worker.inference.shelf import Shelf
@@ -89,11 +90,12 @@ def test_serving_evaluation_and_validation_give_the_same_vectors(
         pass
     runtime = Runtime(
         store=store,
-        shelf=Shelf(settings, Registry(store)),
+        shelf=Shelf(settings, Registry(store), DefaultModel(cache_redis, settings)),
         decoders=pool,
         classifiers=ClassifierCache(cache_redis, 60),
         videos=VideoCache(cache_redis, 60),
         book=VideoBook(cache_redis),
+        max_texts=100,
     )
     request = {"sha256": sha256, "model": "lite", "views": VIEWS, "normalize": False}
     answer = answer_embed(

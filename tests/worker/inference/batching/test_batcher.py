@@ -1,0 +1,252 @@
+"""Batching: each request gets its own rows, requests share forward passes, and a failure or cancellation affects only
+its own request."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from core.errors import Cancelled
+from worker.inference.batching.batcher import Batcher, Tower
+from worker.inference.batching.device import DeviceFailed
+from worker.inference.batching.towers import Frames
+from worker.jobs.cancellation import CancelToken
+
+SIDE = 4
+FrameBatcher = Batcher[Frames, torch.Tensor]
+
+
+class Forward:
+    """A stand-in for the image tower: a frame's feature is its first pixel. It records the sizes of its batches."""
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self.sizes: list[int] = []
+        self.clips: list[int] = []
+        self.seconds = seconds
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def __call__(self, frames: Frames, clip: int) -> torch.Tensor:
+        self.gate.wait(5)
+        time.sleep(self.seconds)
+        self.sizes.append(len(frames))
+        self.clips.append(clip)
+        if (frames[:, 0, 0, 0] == 255).any():
+            raise RuntimeError("the tower failed")
+        return torch.from_numpy(frames[:, 0, 0, :2].astype(np.float32))  # [N, 2]
+
+
+def tower(forward: Forward) -> Tower[Frames, torch.Tensor]:
+    return Tower(forward, np.concatenate, torch.cat)
+
+
+def frames(count: int, value: int) -> Frames:
+    return np.full((count, SIDE, SIDE, 3), value, np.uint8)
+
+
+@pytest.fixture
+def forward() -> Forward:
+    return Forward()
+
+
+@pytest.fixture
+def batcher(forward: Forward) -> Iterator[FrameBatcher]:
+    batcher = Batcher(tower(forward), max_items=16, max_wait=0.02)
+    yield batcher
+    batcher.close()
+
+
+def test_each_caller_gets_its_own_rows(batcher: FrameBatcher) -> None:
+    with ThreadPoolExecutor(12) as pool:
+        futures = {
+            value: pool.submit(batcher.encode, frames(1 + value % 5, value), CancelToken()) for value in range(12)
+        }
+        for value, future in futures.items():
+            rows = future.result(5)
+            assert rows.shape == (1 + value % 5, 2)
+            assert (rows == value).all()
+
+
+def test_concurrent_requests_share_a_forward(batcher: FrameBatcher, forward: Forward) -> None:
+    forward.gate.clear()  # hold the first forward until the other requests are waiting
+    with ThreadPoolExecutor(5) as pool:
+        futures = [pool.submit(batcher.encode, frames(4, value), CancelToken()) for value in range(5)]
+        time.sleep(0.2)
+        forward.gate.set()
+        for future in futures:
+            future.result(5)
+    assert sum(forward.sizes) == 20
+    assert len(forward.sizes) < 5
+    assert max(forward.sizes) <= 16
+
+
+def test_a_large_request_is_cut_into_slices(batcher: FrameBatcher, forward: Forward) -> None:
+    values = np.arange(40, dtype=np.uint8)
+    stack = np.broadcast_to(values[:, None, None, None], (40, SIDE, SIDE, 3)).copy()  # [40, S, S, 3]
+    rows = batcher.encode(stack, CancelToken())
+    assert rows[:, 0].tolist() == values.tolist()
+    assert max(forward.sizes) <= 16
+
+
+def test_clips_of_different_lengths_never_share_a_forward(batcher: FrameBatcher, forward: Forward) -> None:
+    forward.gate.clear()
+    with ThreadPoolExecutor(6) as pool:
+        futures = [pool.submit(batcher.encode, frames(4, clip), CancelToken(), clip) for clip in (1, 2, 4, 1, 2, 4)]
+        time.sleep(0.2)
+        forward.gate.set()
+        for clip, future in zip((1, 2, 4, 1, 2, 4), futures, strict=True):
+            assert (future.result(5) == clip).all()
+    assert sorted(set(forward.clips)) == [1, 2, 4]
+    assert sum(forward.sizes) == 24
+
+
+@pytest.mark.parametrize(("clip", "most"), [(3, 15), (8, 16), (20, 20)])
+def test_slices_hold_whole_clips(batcher: FrameBatcher, forward: Forward, clip: int, most: int) -> None:
+    stack = np.concatenate([frames(clip, value) for value in range(5)])
+    rows = batcher.encode(stack, CancelToken(), clip)
+    assert rows[:, 0].tolist() == [value for value in range(5) for _ in range(clip)]
+    assert all(size % clip == 0 for size in forward.sizes)
+    assert max(forward.sizes) == most
+
+
+def test_a_failing_forward_fails_its_own_request_only(batcher: FrameBatcher) -> None:
+    with pytest.raises(RuntimeError, match="the tower failed"):
+        batcher.encode(frames(2, 255), CancelToken())
+    assert batcher.encode(frames(2, 7), CancelToken()).tolist() == [[7, 7], [7, 7]]
+
+
+def test_a_cancelled_request_returns_at_once_and_is_never_encoded(batcher: FrameBatcher, forward: Forward) -> None:
+    forward.gate.clear()
+    token = CancelToken()
+    with ThreadPoolExecutor(2) as pool:
+        running = pool.submit(batcher.encode, frames(16, 1), CancelToken())
+        time.sleep(0.1)  # the first is inside its forward; the second can only wait
+        waiting = pool.submit(batcher.encode, frames(3, 2), token)
+        time.sleep(0.1)
+        token.cancel()
+        with pytest.raises(Cancelled):
+            waiting.result(2)
+        forward.gate.set()
+        assert running.result(5).shape == (16, 2)
+    assert forward.sizes == [16]
+
+
+def test_a_request_after_close_is_answered(forward: Forward) -> None:
+    batcher = Batcher(tower(forward), max_items=4, max_wait=0.02)
+    batcher.close()
+    assert batcher.encode(frames(6, 3), CancelToken()).shape == (6, 2)
+    assert forward.sizes == [4, 2]
+
+
+def test_a_token_tripped_before_the_wait_is_noticed(batcher: FrameBatcher, forward: Forward) -> None:
+    token = CancelToken()
+    token.cancel()
+    with pytest.raises(Cancelled):
+        batcher.encode(frames(3, 2), token)
+    assert forward.sizes == []
+
+
+def test_a_batch_that_cannot_be_joined_fails_its_requests_and_no_later_one(forward: Forward) -> None:
+    joins: list[int] = []
+
+    def join(parts: list[Frames]) -> Frames:
+        joins.append(len(parts))
+        if len(joins) == 1:
+            raise MemoryError("no room for the batch")
+        return np.concatenate(parts)
+
+    batcher = Batcher(Tower(forward, join, torch.cat), max_items=16, max_wait=0.0)
+    with pytest.raises(MemoryError):
+        batcher.encode(frames(2, 1), CancelToken())
+    assert batcher.encode(frames(2, 7), CancelToken()).tolist() == [[7, 7], [7, 7]]
+    batcher.close()
+
+
+def test_a_tower_that_loses_rows_is_an_error(forward: Forward) -> None:
+    batcher = Batcher(
+        Tower(lambda stack, clip: forward(stack, clip)[1:], np.concatenate, torch.cat), max_items=16, max_wait=0.0
+    )
+    with pytest.raises(ValueError, match="1 rows of 2 items"):
+        batcher.encode(frames(2, 1), CancelToken())
+    batcher.close()
+
+
+def test_if_its_thread_ends_waiting_requests_fail_and_the_next_one_is_answered(
+    forward: Forward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batcher = Batcher(tower(forward), max_items=16, max_wait=0.02)
+    dying, gather = threading.Event(), Batcher._gather
+
+    def die_once(self: FrameBatcher, first: Any) -> Any:
+        if dying.is_set():
+            return gather(self, first)
+        while self._entries.qsize() < 2:  # two more requests wait behind the first
+            time.sleep(0.01)
+        dying.set()
+        raise SystemExit
+
+    monkeypatch.setattr(Batcher, "_gather", die_once)
+    with ThreadPoolExecutor(3) as pool:
+        asked = [pool.submit(batcher.encode, frames(2, value), CancelToken()) for value in range(3)]
+        for future in asked:
+            with pytest.raises(RuntimeError, match="thread ended"):
+                future.result(20)
+    assert batcher.encode(frames(2, 7), CancelToken()).tolist() == [[7, 7], [7, 7]]
+    batcher.close()
+
+
+def test_a_cancelled_request_leaves_a_forward_that_hangs(forward: Forward) -> None:
+    batcher = Batcher(tower(forward), max_items=16, max_wait=0.0)
+    forward.gate.clear()
+    token = CancelToken()
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(batcher.encode, frames(2, 1), token)
+        while batcher._began is None:
+            time.sleep(0.01)
+        token.cancel()
+        with pytest.raises(Cancelled):
+            running.result(20)
+        assert forward.sizes == []  # it still hangs
+        forward.gate.set()
+    batcher.close()
+
+
+def test_a_forward_that_never_ends_means_a_broken_device(forward: Forward) -> None:
+    batcher = Batcher(tower(forward), max_items=16, max_wait=0.0, stuck_after=0.0)
+    forward.gate.clear()
+    token = CancelToken()
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(batcher.encode, frames(2, 1), token)
+        while batcher._began is None:
+            time.sleep(0.01)
+        with pytest.raises(DeviceFailed):
+            batcher.encode(frames(2, 2), CancelToken())
+        token.cancel()
+        with pytest.raises(DeviceFailed):
+            running.result(20)
+        forward.gate.set()
+    batcher.close()
+
+
+def test_a_large_request_lets_others_in_between_its_slices(forward: Forward) -> None:
+    batcher = Batcher(tower(forward), max_items=4, max_wait=0.0)
+    forward.gate.clear()
+    with ThreadPoolExecutor(2) as pool:
+        large = pool.submit(batcher.encode, frames(400, 1), CancelToken())
+        while batcher._began is None:
+            time.sleep(0.01)
+        small = pool.submit(batcher.encode, frames(1, 2), CancelToken())
+        while batcher._entries.qsize() < 2:
+            time.sleep(0.01)
+        forward.gate.set()
+        assert small.result(20).tolist() == [[2, 2]]
+        assert large.result(20).shape == (400, 2)
+    assert forward.sizes.index(1) <= 3
+    batcher.close()

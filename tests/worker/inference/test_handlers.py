@@ -1,0 +1,225 @@
+"""Questions that arrive together share their work: one decode per video, one bounded forward pass per text."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from core.errors import Cancelled, InvalidRequest, UndecodableVideo
+from core.records import Job, JobKind
+from core.settings import Settings
+from core.storage import blob_key
+from models.recognition.recognizer import Recognizer
+from tests.clips import rendered
+from worker.decoding.pool import DecodePool
+from worker.inference import shelf
+from worker.inference.caches.single_flight import SingleFlight
+from worker.inference.handlers import answer_classify, answer_embed
+from worker.inference.runtime import Runtime
+from worker.jobs.cancellation import CancelToken
+
+TOGETHER = 8
+BATCH_TEXTS = 4
+
+
+class TextTower:
+    """The tiny model's text tower. It records its passes and waits for `hold` before each."""
+
+    def __init__(self, recognizer: Recognizer) -> None:
+        self.passes: list[list[str]] = []
+        self.hold: Callable[[], object] = lambda: None
+        self._tower = recognizer.text_tower
+
+    def __call__(self, texts: list[str]) -> tuple[torch.Tensor, list[bool]]:
+        self.hold()
+        self.passes.append(texts)
+        return self._tower(texts)
+
+    @property
+    def texts(self) -> list[str]:
+        return [text for texts in self.passes for text in texts]
+
+
+@pytest.fixture
+def texts(tiny: Recognizer) -> TextTower:
+    return TextTower(tiny)
+
+
+@pytest.fixture
+def runtime(
+    tmp_path: Path, redis_url: str, tiny: Recognizer, texts: TextTower, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Runtime]:
+    recognizer = replace(tiny, text_tower=texts)
+    monkeypatch.setattr(shelf, "load_model", lambda *_, **__: recognizer)
+    settings = Settings(
+        data_dir=tmp_path,
+        model="lite",
+        redis_url=redis_url,
+        decode_processes=1,
+        batch_texts=BATCH_TEXTS,
+        max_texts=40,
+    )
+    runtime = Runtime.open(settings, lambda _: None)
+    yield runtime
+    runtime.close()
+
+
+@pytest.fixture
+def clip(runtime: Runtime, tmp_path: Path) -> str:
+    return keep(runtime, tmp_path, rendered("h264", tmp_path).read_bytes())
+
+
+def keep(runtime: Runtime, folder: Path, data: bytes) -> str:
+    sha256 = hashlib.sha256(data).hexdigest()
+    upload = folder / sha256
+    upload.write_bytes(data)
+    runtime.store.publish_file(upload, blob_key(sha256))
+    return sha256
+
+
+def job(kind: JobKind, request: dict[str, Any]) -> Job:
+    return Job(id="job_1", kind=kind, request=request, created_at=time.time())
+
+
+def classify(
+    runtime: Runtime, sha256: str, labels: list[str], token: CancelToken | None = None, **options: Any
+) -> dict[str, Any]:
+    question = {"labels": [{"name": name} for name in labels], **options}
+    return answer_classify(runtime, job("classify", {"sha256": sha256, "question": question}), token or CancelToken())
+
+
+def embed(runtime: Runtime, given: list[str], token: CancelToken | None = None) -> dict[str, Any]:
+    return answer_embed(runtime, job("embed", {"texts": given}), token or CancelToken())
+
+
+def all_wait(flights: SingleFlight[Any, Any]) -> None:
+    for _ in range(2000):
+        with flights._lock:
+            if sum(flight.waiting for flight in set(flights._flights.values())) >= TOGETHER:
+                return
+        time.sleep(0.01)
+    raise AssertionError("they never waited together")
+
+
+def test_the_same_new_labels_asked_at_once_are_encoded_once(runtime: Runtime, clip: str, texts: TextTower) -> None:
+    classify(runtime, clip, ["warm"])
+    texts.passes.clear()
+    flights = runtime.shelf.get(None).towers.texts._flights
+    texts.hold = lambda: all_wait(flights) if not texts.passes else None
+    names = [f"label {index}" for index in range(10)]
+    with ThreadPoolExecutor(TOGETHER) as pool:
+        answers = list(pool.map(lambda _: classify(runtime, clip, names), range(TOGETHER)))
+    assert sorted(texts.texts) == sorted(f"a video of {name}." for name in names)
+    assert max(len(texts) for texts in texts.passes) <= BATCH_TEXTS
+    assert all(answer["predictions"] == answers[0]["predictions"] for answer in answers)
+
+
+def test_texts_of_embeddings_take_the_same_road(runtime: Runtime, texts: TextTower) -> None:
+    flights = runtime.shelf.get(None).towers.texts._flights
+    texts.hold = lambda: all_wait(flights) if not texts.passes else None
+    given = [f"text {index}" for index in range(10)]
+    with ThreadPoolExecutor(TOGETHER) as pool:
+        answers = list(pool.map(lambda _: embed(runtime, given), range(TOGETHER)))
+    assert sorted(texts.texts) == sorted(given)
+    assert max(len(texts) for texts in texts.passes) <= BATCH_TEXTS
+    assert all(answer["data"] == answers[0]["data"] for answer in answers)
+
+
+def test_texts_of_different_requests_share_a_pass(runtime: Runtime, texts: TextTower) -> None:
+    batcher = runtime.shelf.get(None).towers.texts._batcher
+
+    def all_there() -> None:
+        """The first pass waits until all requests are in it or behind it."""
+        for _ in range(2000):
+            if texts.passes or len(batcher._taken) + batcher._entries.qsize() == 4:
+                return
+            time.sleep(0.01)
+
+    texts.hold = all_there
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda index: embed(runtime, [f"text {index}"]), range(4)))
+    assert len(texts.texts) == 4
+    assert len(texts.passes) <= 2
+
+
+def test_text_work_is_cancelled_between_two_passes(runtime: Runtime, texts: TextTower) -> None:
+    token, began, go_on = CancelToken(), threading.Event(), threading.Event()
+
+    def hold() -> None:
+        began.set()
+        assert go_on.wait(20)
+
+    texts.hold = hold
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(embed, runtime, [f"text {index}" for index in range(40)], token)
+        assert began.wait(20)
+        token.cancel()
+        with pytest.raises(Cancelled):
+            asked.result(20)
+        go_on.set()
+    runtime.shelf.close()  # ends the pass that was running
+    assert len(texts.passes) == 1
+
+
+def test_too_many_texts_are_refused_before_any_is_encoded(runtime: Runtime, clip: str, texts: TextTower) -> None:
+    with pytest.raises(InvalidRequest, match="make 41 texts") as caught:
+        classify(runtime, clip, [f"label {index}" for index in range(41)])
+    assert caught.value.details["limit"] == 40
+    assert texts.passes == []
+
+
+def test_questions_about_one_bad_video_decode_it_once(
+    runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = keep(runtime, tmp_path, b"this is no video" * 100)
+    decodes: list[Path] = []
+    submit = DecodePool.submit
+
+    def counting(self: DecodePool, path: Path, **options: Any) -> Any:
+        if not decodes:
+            all_wait(runtime.videos._flights)
+        decodes.append(path)
+        return submit(self, path, **options)
+
+    monkeypatch.setattr(DecodePool, "submit", counting)
+    with ThreadPoolExecutor(TOGETHER) as pool:
+        asked = [pool.submit(classify, runtime, bad, ["a"]) for _ in range(TOGETHER)]
+        for future in asked:
+            with pytest.raises(UndecodableVideo):
+                future.result(30)
+    with pytest.raises(UndecodableVideo):  # and the reason is remembered for a moment
+        classify(runtime, bad, ["a"])
+    assert len(decodes) == 1
+
+
+def test_the_first_asker_of_a_video_may_leave(runtime: Runtime, clip: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, decodes, go_on = CancelToken(), list[Path](), threading.Event()
+    submit = DecodePool.submit
+
+    def counting(self: DecodePool, path: Path, **options: Any) -> Any:
+        decodes.append(path)
+        assert go_on.wait(20)
+        return submit(self, path, **options)
+
+    monkeypatch.setattr(DecodePool, "submit", counting)
+    with ThreadPoolExecutor(TOGETHER) as pool:
+        asked = [pool.submit(classify, runtime, clip, ["a"], first)]
+        while not decodes:
+            time.sleep(0.01)
+        asked += [pool.submit(classify, runtime, clip, ["a"]) for _ in range(TOGETHER - 1)]
+        all_wait(runtime.videos._flights)
+        first.cancel()
+        with pytest.raises(Cancelled):
+            asked[0].result(20)
+        go_on.set()
+        assert [future.result(30)["predictions"][0]["label"] for future in asked[1:]] == ["a"] * (TOGETHER - 1)
+    assert len(decodes) == 1
