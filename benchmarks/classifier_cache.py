@@ -21,6 +21,7 @@ from launcher import embedded_redis
 from models.files.loader import load_model
 from models.recognition.recognizer import Recognizer
 from worker.inference.caches.classifiers import ClassifierCache
+from worker.inference.caches.remote import RemoteCache
 
 LABELS, ROUNDS = 400, 5
 
@@ -54,8 +55,8 @@ def main() -> bool:
 
 def _round(recognizer: Recognizer, client: redis.Redis, index: int) -> tuple[float, float, float]:
     labels = [Label(name=f"a person doing activity {index}-{i}") for i in range(LABELS)]
-    first = ClassifierCache(client, 3600)
-    second = ClassifierCache(client, 3600)  # another worker: nothing in its memory, everything in Redis
+    first = ClassifierCache(RemoteCache(client, 3600))
+    second = ClassifierCache(RemoteCache(client, 3600))  # another worker: nothing in its memory, everything in Redis
     return _time(first, recognizer, labels), _time(second, recognizer, labels), _time(second, recognizer, labels)
 
 

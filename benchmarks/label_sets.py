@@ -24,7 +24,7 @@ from launcher import embedded_redis
 from service.catalog.label_sets import LabelSets
 
 VERSIONS, LABELS, READS = 365, 1000, 15
-_LIMITS = QuestionLimits(max_labels=LABELS, max_label_chars=500, max_frames=64)
+_LIMITS = QuestionLimits(max_labels=LABELS, max_label_chars=500, max_texts=20_000, max_frames=64)
 
 
 def main() -> bool:

@@ -48,7 +48,7 @@ def main() -> bool:
             _answer(runtime, good, "warm")
             texts = _count_texts(lambda: _at_once(runtime, good))
             decodes = _count_decodes(lambda: _at_once(runtime, bad))
-            cached = _seconds(lambda: [_answer(runtime, good, f"cached {i}") for i in range(REPEATS)]) / REPEATS
+            cached = sum(_seconds(lambda i=i: _answer(runtime, good, f"cached {i}")) for i in range(REPEATS)) / REPEATS
         with _silent() as away, _runtime(data_dir, url, away) as runtime:
             costs = [_seconds(lambda i=i: _answer(runtime, good, f"away {i}")) for i in range(REPEATS)]
         return report(

@@ -11,6 +11,7 @@ from core.storage import Store
 from worker.decoding.pool import DecodePool
 from worker.inference.caches.classifiers import ClassifierCache
 from worker.inference.caches.features import VideoCache
+from worker.inference.caches.remote import TIMEOUT, RemoteCache
 from worker.inference.default_model import DefaultModel
 from worker.inference.shelf import Shelf
 from worker.inference.video_facts import VideoBook
@@ -29,15 +30,16 @@ class Runtime:
 
     @classmethod
     def open(cls, settings: Settings, progress: Callable[[str], None]) -> Runtime:
-        cache = connect(settings.cache_redis, decode=False, patient=False)
+        client = connect(settings.cache_redis, decode=False, patient=False, timeout=TIMEOUT)
+        cache = RemoteCache(client, settings.cache_ttl)
         store = Store.from_settings(settings)
         records = connect(settings.jobs_redis, decode=True, patient=False)
         return cls(
             store=store,
             shelf=Shelf(settings, Registry(store), DefaultModel(records, settings), progress),
             decoders=DecodePool.from_settings(settings),
-            classifiers=ClassifierCache(cache, settings.cache_ttl),
-            videos=VideoCache(cache, settings.cache_ttl),
+            classifiers=ClassifierCache(cache),
+            videos=VideoCache(cache),
             book=VideoBook(records),
             max_texts=settings.max_texts,
         )

@@ -193,7 +193,8 @@ class Shelf:
         """Bytes of a model that was never loaded here: about those of its weights file. Raises: UnknownModel."""
         data_dir = self._settings.data_dir
         if name not in zoo.model_names(data_dir):
-            return (self._registry.directory(self._registry.resolve(name)) / WEIGHTS).stat().st_size
+            with self._registry.file(self._registry.resolve(name), WEIGHTS) as weights:
+                return weights.stat().st_size
         file = self._weights_for(name) or find_local_weights(name, data_dir)
         if file and file.is_file():
             return file.stat().st_size

@@ -7,13 +7,11 @@ tower's weights, the tokenizer, templates or prompts, the label and the normalis
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import redis
 import torch
 
 from core.prometheus import CACHE_REQUESTS
@@ -24,8 +22,7 @@ from models.classifier.row_keys import row_key
 from models.recognition.recognizer import Recognizer, TextCall
 from worker.inference.caches.entries import seal, unseal
 from worker.inference.caches.lru import MEMORY_BYTES, ByteLRU
-
-log = logging.getLogger(__name__)
+from worker.inference.caches.remote import RemoteCache
 
 ROW_FORMAT = 2  # of `ClassifierRow.pack`; the first format had neither a version nor a checksum
 
@@ -54,10 +51,8 @@ class ClassifierMatrix:
 
 
 class ClassifierCache:
-    def __init__(self, client: redis.Redis, ttl: int, memory_bytes: int = MEMORY_BYTES) -> None:
-        """`client` must not decode responses; `ttl`: seconds that a row stays in Redis."""
-        self._redis = client
-        self._ttl = ttl
+    def __init__(self, remote: RemoteCache, memory_bytes: int = MEMORY_BYTES) -> None:
+        self._remote = remote
         self._rows: ByteLRU[str, ClassifierRow] = ByteLRU(memory_bytes)
         self._matrices: ByteLRU[tuple[object, ...], ClassifierMatrix] = ByteLRU(memory_bytes)
 
@@ -127,29 +122,18 @@ class ClassifierCache:
         return [ClassifierRow(vector.tobytes(), cut) for vector, cut in zip(vectors, truncated, strict=True)]
 
     def _from_redis(self, addresses: list[str], dim: int) -> dict[str, ClassifierRow]:
-        if not addresses:
-            return {}
-        try:
-            values = self._redis.mget([_key(address) for address in addresses])
-        except redis.RedisError as error:  # without its cache the worker is only slower
-            log.warning("classifier cache not read: %s", error)
-            return {}
+        entries = {address: _key(address) for address in addresses}
+        there = self._remote.get(list(entries.values()))
         found = {
             address: row
-            for address, value in zip(addresses, values, strict=True)
-            if isinstance(value, bytes) and (row := ClassifierRow.unpack(value, dim))
+            for address, entry in entries.items()
+            if entry in there and (row := ClassifierRow.unpack(there[entry], dim))
         }
         CACHE_REQUESTS.labels("classifier", "redis").inc(len(found))
         return found
 
     def _to_redis(self, rows: dict[str, ClassifierRow]) -> None:
-        pipe = self._redis.pipeline(transaction=False)
-        for address, row in rows.items():
-            pipe.set(_key(address), row.pack(), ex=self._ttl)
-        try:
-            pipe.execute()
-        except redis.RedisError as error:
-            log.warning("classifier cache not written: %s", error)
+        self._remote.put({_key(address): row.pack() for address, row in rows.items()})
 
 
 def _key(address: str) -> str:

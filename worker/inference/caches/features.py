@@ -7,12 +7,10 @@ frames and views. Features are cached per frame and before pooling, so any aggre
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import redis
 import torch
 
 from core.errors import UndecodableVideo, VideoTooLarge
@@ -24,10 +22,9 @@ from models.recognition.recognizer import Recognizer
 from models.weights.digests import digest
 from worker.inference.caches.entries import seal, unseal
 from worker.inference.caches.lru import MEMORY_BYTES, ByteLRU
+from worker.inference.caches.remote import RemoteCache
 from worker.inference.caches.single_flight import SingleFlight
 from worker.jobs.cancellation import CancelToken
-
-log = logging.getLogger(__name__)
 
 FEATURE_FORMAT = 2  # of `VideoVectors.pack`; the first format had neither a version nor a checksum
 
@@ -74,10 +71,8 @@ class VideoCache:
     """Requests for the same features at the same time decode the video once. So do requests within a few seconds for a
     video that cannot be decoded."""
 
-    def __init__(self, client: redis.Redis, ttl: int, memory_bytes: int = MEMORY_BYTES) -> None:
-        """`client` must not decode responses; `ttl`: seconds that features stay in Redis."""
-        self._redis = client
-        self._ttl = ttl
+    def __init__(self, remote: RemoteCache, memory_bytes: int = MEMORY_BYTES) -> None:
+        self._remote = remote
         self._memory: ByteLRU[str, VideoVectors] = ByteLRU(memory_bytes)
         self._flights: SingleFlight[str, VideoVectors] = SingleFlight(remember=(UndecodableVideo, VideoTooLarge))
 
@@ -102,7 +97,9 @@ class VideoCache:
         if vectors := self._memory.get(key):
             CACHE_REQUESTS.labels("video", "memory").inc()
             return vectors
-        if (data := self._read(key)) and (vectors := VideoVectors.unpack(data)):
+        entry = keys.cached_video(key)
+        data = self._remote.get([entry]).get(entry)
+        if data and (vectors := VideoVectors.unpack(data)):
             self._memory.put(key, vectors, vectors.features.nbytes)
             CACHE_REQUESTS.labels("video", "redis").inc()
             return vectors
@@ -111,15 +108,4 @@ class VideoCache:
     def put(self, key: str, vectors: VideoVectors) -> None:
         CACHE_REQUESTS.labels("video", "miss").inc()
         self._memory.put(key, vectors, vectors.features.nbytes)
-        try:
-            self._redis.set(keys.cached_video(key), vectors.pack(), ex=self._ttl)
-        except redis.RedisError as error:  # without its cache the worker is only slower
-            log.warning("video cache not written: %s", error)
-
-    def _read(self, key: str) -> bytes | None:
-        try:
-            value = self._redis.get(keys.cached_video(key))
-        except redis.RedisError as error:
-            log.warning("video cache not read: %s", error)
-            return None
-        return value if isinstance(value, bytes) else None
+        self._remote.put({keys.cached_video(key): vectors.pack()})

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import Future
+from contextvars import copy_context
 from typing import Generic, TypeVar
 
 from core.errors import VireoError
@@ -79,7 +80,10 @@ class SingleFlight(Generic[K, V]):
             for flight in joined:
                 flight.waiting += 1
         if own.keys:
-            threading.Thread(target=self._run, args=(own, compute), name="single-flight", daemon=True).start()
+            context = copy_context()  # log lines carry the id of the request that began it
+            threading.Thread(
+                target=context.run, args=(self._run, own, compute), name="single-flight", daemon=True
+            ).start()
         return joined
 
     def _result(self, flight: _Flight[K, V], token: CancelToken, wanted: list[K]) -> Mapping[K, V]:

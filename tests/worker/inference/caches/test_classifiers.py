@@ -15,6 +15,7 @@ from models.recognition.recognizer import Recognizer
 from tests.worker.conftest import Counting
 from worker.inference.caches.classifiers import ROW_FORMAT, ClassifierCache, ClassifierMatrix, Outcome
 from worker.inference.caches.entries import seal, unseal
+from worker.inference.caches.remote import RemoteCache
 
 TEMPLATES = ("a video of {}.",)
 
@@ -30,7 +31,7 @@ def ask(
 
 
 def test_rows_are_unit_length_and_in_the_order_asked(cache_redis: redis.Redis, counting: Counting) -> None:
-    cache = ClassifierCache(cache_redis, 60)
+    cache = ClassifierCache(RemoteCache(cache_redis, 60))
     forward, _ = ask(cache, counting.recognizer, labels("a", "b", "c"))
     backward, _ = ask(cache, counting.recognizer, labels("c", "b", "a"))
     assert torch.allclose(forward.matrix.norm(dim=1), torch.ones(3))
@@ -38,13 +39,13 @@ def test_rows_are_unit_length_and_in_the_order_asked(cache_redis: redis.Redis, c
 
 
 def test_each_tier_saves_the_text_tower_work(cache_redis: redis.Redis, counting: Counting) -> None:
-    first = ClassifierCache(cache_redis, 60)
+    first = ClassifierCache(RemoteCache(cache_redis, 60))
     original, outcome = ask(first, counting.recognizer, labels("a", "b"))
     assert outcome == "miss"
     assert counting.texts == ["a video of a.", "a video of b."]
     assert ask(first, counting.recognizer, labels("a", "b"))[1] == "hit"  # the matrix in memory
     assert ask(first, counting.recognizer, labels("b"))[1] == "hit"  # the row in memory
-    other_worker = ClassifierCache(cache_redis, 60)
+    other_worker = ClassifierCache(RemoteCache(cache_redis, 60))
     from_redis, outcome = ask(other_worker, counting.recognizer, labels("a", "b"))
     assert outcome == "hit"
     assert torch.equal(from_redis.matrix, original.matrix)
@@ -55,7 +56,7 @@ def test_each_tier_saves_the_text_tower_work(cache_redis: redis.Redis, counting:
 def test_other_weights_other_templates_and_other_prompts_are_other_rows(
     cache_redis: redis.Redis, counting: Counting
 ) -> None:
-    cache = ClassifierCache(cache_redis, 60)
+    cache = ClassifierCache(RemoteCache(cache_redis, 60))
     ask(cache, counting.recognizer, labels("a"))
     assert ask(cache, replace(counting.recognizer, text_digest="other"), labels("a"))[1] == "miss"
     assert ask(cache, counting.recognizer, labels("a"), ("a photo of {}.",))[1] == "miss"
@@ -65,20 +66,20 @@ def test_other_weights_other_templates_and_other_prompts_are_other_rows(
 
 def test_truncation_is_cached_with_the_row(cache_redis: redis.Redis, counting: Counting) -> None:
     long = labels("short", "word " * 200)
-    assert ask(ClassifierCache(cache_redis, 60), counting.recognizer, long)[0].truncated == (1,)
-    again, outcome = ask(ClassifierCache(cache_redis, 60), counting.recognizer, long)
+    assert ask(ClassifierCache(RemoteCache(cache_redis, 60)), counting.recognizer, long)[0].truncated == (1,)
+    again, outcome = ask(ClassifierCache(RemoteCache(cache_redis, 60)), counting.recognizer, long)
     assert (outcome, again.truncated) == ("hit", (1,))
 
 
 def test_rows_in_redis_expire(cache_redis: redis.Redis, counting: Counting) -> None:
-    ask(ClassifierCache(cache_redis, 60), counting.recognizer, labels("a", "b"))
+    ask(ClassifierCache(RemoteCache(cache_redis, 60)), counting.recognizer, labels("a", "b"))
     lifetimes = [cache_redis.ttl(key) for key in cache_redis.keys("vireo:cache:row:*")]
     assert len(lifetimes) == 2
     assert all(0 < int(seconds) <= 60 for seconds in lifetimes)
 
 
 def test_without_redis_rows_are_computed_and_kept_in_memory(dead_redis: redis.Redis, counting: Counting) -> None:
-    cache = ClassifierCache(dead_redis, 60)
+    cache = ClassifierCache(RemoteCache(dead_redis, 60))
     assert ask(cache, counting.recognizer, labels("a"))[1] == "miss"
     assert ask(cache, counting.recognizer, labels("a"))[1] == "hit"
 
@@ -102,11 +103,11 @@ def damage(entry: bytes) -> bytes:
 def test_a_foreign_or_damaged_row_is_a_miss(
     cache_redis: redis.Redis, counting: Counting, entry: Callable[[bytes], bytes]
 ) -> None:
-    original, _ = ask(ClassifierCache(cache_redis, 60), counting.recognizer, labels("a"))
+    original, _ = ask(ClassifierCache(RemoteCache(cache_redis, 60)), counting.recognizer, labels("a"))
     (key,) = cache_redis.keys(keys.cached_row("*"))
     written = cache_redis.get(key)
     assert isinstance(written, bytes)
     cache_redis.set(key, entry(written))
-    again, outcome = ask(ClassifierCache(cache_redis, 60), counting.recognizer, labels("a"))
+    again, outcome = ask(ClassifierCache(RemoteCache(cache_redis, 60)), counting.recognizer, labels("a"))
     assert outcome == "miss"
     assert torch.equal(again.matrix, original.matrix)

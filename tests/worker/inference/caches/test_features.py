@@ -16,6 +16,7 @@ from models.profiles.profile import Profile
 from models.recognition.recognizer import Recognizer
 from worker.inference.caches.entries import seal
 from worker.inference.caches.features import FEATURE_FORMAT, VideoCache, VideoVectors, video_key
+from worker.inference.caches.remote import RemoteCache
 
 FACTS = VideoFacts(duration=10.0, width=640, height=272, fps=None, codec="h264")
 VECTORS = VideoVectors(torch.randn(3, 8, 16), (0.0, 1.25), FACTS, ("a frame was damaged",))
@@ -27,15 +28,15 @@ def same(a: VideoVectors | None, b: VideoVectors) -> bool:
 
 
 def test_vectors_come_back_whole_from_memory_and_from_redis(cache_redis: redis.Redis) -> None:
-    cache = VideoCache(cache_redis, 60)
+    cache = VideoCache(RemoteCache(cache_redis, 60))
     assert cache.get("k") is None
     cache.put("k", VECTORS)
     assert same(cache.get("k"), VECTORS)
-    assert same(VideoCache(cache_redis, 60).get("k"), VECTORS)
+    assert same(VideoCache(RemoteCache(cache_redis, 60)).get("k"), VECTORS)
 
 
 def test_without_redis_features_are_kept_in_memory(dead_redis: redis.Redis) -> None:
-    cache = VideoCache(dead_redis, 60)
+    cache = VideoCache(RemoteCache(dead_redis, 60))
     cache.put("k", VECTORS)
     assert same(cache.get("k"), VECTORS)
     assert cache.get("other") is None
@@ -70,6 +71,6 @@ def test_the_key_covers_what_changes_vectors_and_nothing_else(tiny: Recognizer) 
     ids=["damaged", "cut off", "an older format", "a newer format", "foreign"],
 )
 def test_foreign_or_damaged_features_are_a_miss(cache_redis: redis.Redis, entry: Callable[[bytes], bytes]) -> None:
-    VideoCache(cache_redis, 60).put("k", VECTORS)
+    VideoCache(RemoteCache(cache_redis, 60)).put("k", VECTORS)
     cache_redis.set(keys.cached_video("k"), entry(VECTORS.pack()))
-    assert VideoCache(cache_redis, 60).get("k") is None
+    assert VideoCache(RemoteCache(cache_redis, 60)).get("k") is None

@@ -25,10 +25,14 @@ class Slow:
         self.stopped = threading.Event()
         self._error = error
 
+    def _stop(self) -> None:
+        self.stopped.set()
+        self.gate.set()
+
     def __call__(self, keys: list[str], token: CancelToken) -> dict[str, str]:
         self.calls.append(keys)
         self.began.set()
-        with token.on_cancel(lambda: (self.stopped.set(), self.gate.set())):
+        with token.on_cancel(self._stop):
             assert self.gate.wait(WAIT)
         if self._error:
             raise self._error

@@ -30,6 +30,7 @@ from worker.decoding.pool import DecodePool
 from worker.inference import shelf
 from worker.inference.caches.classifiers import ClassifierCache
 from worker.inference.caches.features import VideoCache
+from worker.inference.caches.remote import RemoteCache
 from worker.inference.default_model import DefaultModel
 from worker.inference.handlers import answer_embed
 from worker.inference.runtime import Runtime
@@ -92,8 +93,8 @@ def test_serving_evaluation_and_validation_give_the_same_vectors(
         store=store,
         shelf=Shelf(settings, Registry(store), DefaultModel(cache_redis, settings)),
         decoders=pool,
-        classifiers=ClassifierCache(cache_redis, 60),
-        videos=VideoCache(cache_redis, 60),
+        classifiers=ClassifierCache(RemoteCache(cache_redis, 60)),
+        videos=VideoCache(RemoteCache(cache_redis, 60)),
         book=VideoBook(cache_redis),
         max_texts=100,
     )
