@@ -20,8 +20,6 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_PAUSE = 1.0  # seconds: a worker that leaves may be given a job again until Celery has stopped
-
 
 class Guard:
     def __init__(self, deadline: float, leave: Callable[[str], None]) -> None:
@@ -34,10 +32,6 @@ class Guard:
     def run(self, token: CancelToken, answer: Callable[[], T]) -> T:
         """Raises: DeadlineExceeded, ModelUnavailable (out of memory), Interrupted (the device failed), and what
         `answer` raises."""
-        if self._leaving.is_set():
-            threading.Event().wait(_PAUSE)
-            token.cancel(StopReason.WORKER_STOPS)
-            token.check()
         expired = threading.Event()
 
         def expire() -> None:

@@ -14,7 +14,9 @@ from service.app import create_app
 
 @pytest.fixture
 def client(tmp_path: Path) -> TestClient:
-    return TestClient(create_app(Settings(data_dir=tmp_path)), base_url="http://127.0.0.1")  # without its lifespan: the page needs no Redis
+    return TestClient(
+        create_app(Settings(data_dir=tmp_path)), base_url="http://127.0.0.1"
+    )  # without its lifespan: the page needs no Redis
 
 
 def assets(page: str) -> list[str]:
