@@ -104,7 +104,7 @@ def _assemble(settings: Settings, redis: Redis, store: Store, sender: Sender, wa
         events=Events(settings.jobs_redis, redis, stopping),
         submitter=Submitter(jobs, waiter, store, stopping, settings.sync_deadline, videos.drop),
         datasets=Datasets(store, jobs),
-        models=Models(store, workers, jobs),
+        models=Models(redis, store, workers, jobs),
         label_sets=LabelSets(redis, limits, settings.max_label_set_versions),
         videos=videos,
         sources=VideoSources(videos, Fetcher(settings.allowed_hosts)),

@@ -56,7 +56,7 @@ class Client:
         """
         fields = ({"labels": list(labels)} if labels else {}) | _without_none(options)
         if str(video).startswith(("http://", "https://")):
-            return self._wait(self._post("/v1/classify", json=fields | {"url": str(video)}))
+            return self._wait(self._post("/v1/classify", json=fields | {"video_url": str(video)}))
         if str(video).startswith("vid_"):
             return self._wait(self._post("/v1/classify", json=fields | {"video_id": str(video)}))
         return self._wait(self._upload("/v1/classify", "video", Path(video), fields, progress))

@@ -71,6 +71,11 @@ def label_set(name: str) -> str:
     return f"vireo:label-set:{name}"
 
 
+def alias_lock(name: str) -> str:
+    """Held while the aliases of the model `name` are read and changed."""
+    return f"vireo:model:{name}:aliases:lock"
+
+
 def worker(worker_id: str) -> str:
     return f"vireo:worker:{worker_id}"
 

@@ -7,7 +7,7 @@ from typing import Any
 _LABELS = ["riding a bicycle", "playing the guitar", "a cat"]
 
 CLASSIFY_EXAMPLES: dict[str, dict[str, Any]] = {
-    "a URL": {"url": "https://example.org/clip.mp4", "labels": _LABELS, "top_k": 3},
+    "a URL": {"video_url": "https://example.org/clip.mp4", "labels": _LABELS, "top_k": 3},
     "a stored video and a label set": {"video_id": "vid_6f3a…", "label_set": "sports:3"},
     "prompts of your own": {
         "video_id": "vid_6f3a…",
@@ -20,7 +20,7 @@ QUESTION_EXAMPLES: dict[str, dict[str, Any]] = {
     "labels": {"labels": _LABELS},
     "a label set": {"label_set": "sports", "top_k": 1},
 }
-KEEP_EXAMPLES: dict[str, dict[str, Any]] = {"a URL": {"url": "https://example.org/clip.mp4"}}
+KEEP_EXAMPLES: dict[str, dict[str, Any]] = {"a URL": {"video_url": "https://example.org/clip.mp4"}}
 LABEL_SET_EXAMPLES: dict[str, dict[str, Any]] = {
     "names": {"labels": _LABELS, "description": "What happens in our clips."},
     "prompts": {"labels": [{"name": "cat", "prompts": ["a video of a cat."]}], "templates": ["a video of {}."]},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, computed_field
 
 from core.datasets import Dataset, Item
 from core.questions import MOST_FRAMES, MOST_LABELS, VIEWS_PATTERN, Options, Reference, Text, Texts
@@ -38,7 +38,9 @@ class VideoSource(Body):
     """The source of the video: exactly one is needed. A multipart body may send the file `video` instead."""
 
     video_url: Url | None = Field(None, description="http(s) URL of the video file.")
-    url: Url | None = Field(None, description="Another name of `video_url`.")
+    url: Url | None = Field(
+        None, description="The earlier name of `video_url`.", json_schema_extra={"deprecated": True}
+    )
     base64: str | None = Field(
         None,
         description="The video file in base64, plain or as a `data:` URI; only in JSON bodies. The decoded file may "
@@ -243,6 +245,15 @@ class ModelDetail(ModelView):
     cards: list[Card] = Field(default_factory=list)
 
 
+class AliasView(BaseModel):
+    """An alias of a fine-tuned model."""
+
+    model: str
+    alias: str
+    version: int = Field(description="the version that the alias points to")
+    links: Links
+
+
 class DatasetView(Dataset):
     """A dataset. `items` is null unless requested."""
 
@@ -270,8 +281,12 @@ class Readiness(BaseModel):
 class QueueView(BaseModel):
     depth: int = Field(description="waiting jobs")
     running: int
-    age_seconds: float = Field(description="age of the oldest waiting job, in seconds")
+    age_s: float = Field(description="age of the oldest waiting job, in seconds")
     workers: dict[str, int] = Field(description="number of workers that are starting, ready, failed")
+
+    @computed_field(description="the earlier name of `age_s`", json_schema_extra={"deprecated": True})
+    def age_seconds(self) -> float:
+        return self.age_s
 
 
 class Info(BaseModel):

@@ -19,7 +19,7 @@ from core.records import LabelSet
 from core.state import keys
 from service.bodies.schemas import LabelSetBody, LabelSetPage
 from service.bodies.validation import similar_names
-from service.http.conditions import ANY, Conditions
+from service.http.conditions import ANY, Conditions, version_tag
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _REFERENCE = re.compile(r"([^:]*)(?::([0-9]{1,9}))?")
@@ -146,7 +146,7 @@ class LabelSets:
             numbers = await self._numbers(name)
             if not numbers or number not in (None, *numbers):
                 return False
-            conditions.check(_etag(numbers[0] if number is None else number))
+            conditions.check(version_tag(numbers[0] if number is None else number))
             pipe.multi()  # type: ignore[no-untyped-call]
             if number is None or numbers == [number]:
                 pipe.delete(keys.label_set(name))
@@ -195,11 +195,7 @@ class LabelSets:
 
 def etag(label_set: LabelSet) -> str:
     """The entity tag of a version. A number is never used twice, so it stands for the content."""
-    return _etag(label_set.version)
-
-
-def _etag(number: int) -> str:
-    return f'"{number}"'
+    return version_tag(label_set.version)
 
 
 def _version(text: str | bytes) -> LabelSet:

@@ -12,15 +12,20 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+from redis.asyncio import Redis
+from redis.asyncio.lock import Lock
+
 from core.errors import Conflict, InvalidRequest, NotFound, UnknownModel
 from core.records import Job, WorkerInfo
 from core.registry import CARD, REPORT, WEIGHTS, Card, Registry, Version
+from core.state import keys
 from core.state.queues import TASKS
 from core.storage import Store
 from core.training_requests import MODEL_NAME_PATTERN
-from service.bodies.schemas import ModelDetail, ModelPage, ModelView
+from service.bodies.schemas import AliasView, Links, ModelDetail, ModelPage, ModelView
 from service.bodies.validation import similar_names
 from service.catalog.needs import check_unneeded
+from service.http.conditions import ANY, Conditions, version_tag
 from service.http.downloads import LocalFile
 from service.jobs.repository import Jobs
 from service.ops import workers
@@ -30,6 +35,7 @@ _FILE = re.compile(
     rf"{re.escape(CARD)}|{re.escape(WEIGHTS)}|{re.escape(REPORT)}|report\.html|architecture\.json|[A-Za-z0-9_\-]+\.png"
 )
 _NAME = re.compile(MODEL_NAME_PATTERN)
+_LOCK_SECONDS = 30.0  # far longer than a write to the store takes
 _VERSION = re.compile(r"[a-z0-9][a-z0-9._\-]*:[0-9]+")
 
 
@@ -47,7 +53,8 @@ class ResolvedModel:
 class Models:
     """Raises RedisError while Redis cannot be reached, StorageUnavailable while the store cannot."""
 
-    def __init__(self, store: Store, live_workers: Workers, jobs: Jobs) -> None:
+    def __init__(self, redis: Redis, store: Store, live_workers: Workers, jobs: Jobs) -> None:
+        self._redis = redis
         self._jobs = jobs
         self._registry = Registry(store)
         self._workers = live_workers
@@ -154,8 +161,8 @@ class Models:
             aliases=aliases,
         )
 
-    async def set_alias(self, name: str, alias: str, version: int) -> ModelDetail:
-        """Raises: UnknownModel; InvalidRequest for a malformed alias."""
+    async def set_alias(self, name: str, alias: str, version: int, conditions: Conditions = ANY) -> ModelDetail:
+        """Raises: UnknownModel; PreconditionFailed; InvalidRequest for a malformed alias."""
         if not _NAME.fullmatch(alias):
             raise InvalidRequest(
                 f"{alias[:80]!r} cannot be an alias.",
@@ -163,17 +170,43 @@ class Models:
                 field="alias",
             )
         self._check_name(name)
-        await asyncio.to_thread(self._registry.set_alias, name, alias, version)
+        async with self._changing_aliases(name):
+            if conditions != ANY:
+                conditions.check(_tag(await self._alias(name, alias)))
+            await asyncio.to_thread(self._registry.set_alias, name, alias, version)
         return await self.detail(f"{name}@{alias}")
 
-    async def drop_alias(self, name: str, alias: str) -> None:
+    async def alias(self, name: str, alias: str) -> AliasView:
         """Raises: UnknownModel, NotFound."""
         self._check_name(name)
         await asyncio.to_thread(self._registry.resolve, name)
+        number = await self._alias(name, alias)
+        if number is None:
+            raise await self._no_alias(name, alias)
+        links = Links(self=f"/v1/models/{name}/aliases/{alias}")
+        return AliasView(model=name, alias=alias, version=number, links=links)
+
+    async def drop_alias(self, name: str, alias: str, conditions: Conditions = ANY) -> None:
+        """Raises: UnknownModel, NotFound, PreconditionFailed."""
+        self._check_name(name)
+        await asyncio.to_thread(self._registry.resolve, name)
+        async with self._changing_aliases(name):
+            number = await self._alias(name, alias)
+            if number is None:
+                raise await self._no_alias(name, alias)
+            conditions.check(_tag(number))
+            await asyncio.to_thread(self._registry.drop_alias, name, alias)
+
+    def _changing_aliases(self, name: str) -> Lock:
+        """The store cannot compare and set, so one gateway at a time changes the aliases of a model."""
+        return self._redis.lock(keys.alias_lock(name), timeout=_LOCK_SECONDS, blocking_timeout=_LOCK_SECONDS)
+
+    async def _alias(self, name: str, alias: str) -> int | None:
+        return (await asyncio.to_thread(self._registry.aliases, name)).get(alias)
+
+    async def _no_alias(self, name: str, alias: str) -> NotFound:
         aliases = await asyncio.to_thread(self._registry.aliases, name)
-        if alias not in aliases:
-            raise NotFound(f"{name} has no alias {alias[:80]!r}.", nearest=similar_names(alias, aliases))
-        await asyncio.to_thread(self._registry.drop_alias, name, alias)
+        return NotFound(f"{name} has no alias {alias[:80]!r}.", nearest=similar_names(alias[:80], aliases))
 
     async def delete(self, ref: str) -> None:
         """Delete all versions of `name`, or the one that `name:version` means.
@@ -234,6 +267,10 @@ def _read_cursor(cursor: str | None) -> _Place:
     if match is None:
         raise InvalidRequest("cursor is not valid.", hint="Send the `next` of the page before.", field="cursor")
     return int(match[1]), match[2]
+
+
+def _tag(number: int | None) -> str | None:
+    return None if number is None else version_tag(number)
 
 
 def _uses(job: Job, name: str, number: int | None) -> bool:

@@ -52,6 +52,11 @@ def _lists(header: str, tag: str | None) -> bool:
     return tag is not None and (header.strip() == "*" or tag in [listed.strip() for listed in header.split(",")])
 
 
+def version_tag(number: int) -> str:
+    """The entity tag of what is identified by a version's number."""
+    return f'"{number}"'
+
+
 def _weak(header: str) -> str:
     """`If-None-Match` compares weakly: a cache between us may have made a strong tag weak."""
     return header.replace("W/", "")

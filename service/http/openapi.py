@@ -110,5 +110,5 @@ def _without_null(field: dict[str, Any]) -> dict[str, Any]:
 
 
 def _form_example(body: dict[str, Any], file: bool) -> dict[str, Any]:
-    kept = {name: value for name, value in body.items() if not (file and name in ("url", "video_id"))}
+    kept = {name: value for name, value in body.items() if not (file and name in ("video_url", "video_id"))}
     return ({"video": "@clip.mp4"} if file else {}) | kept

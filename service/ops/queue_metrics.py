@@ -36,7 +36,7 @@ class QueueSnapshot(Collector):
         workers = GaugeMetricFamily("vireo_workers", "Workers with a heartbeat.", labels=["queue", "state"])
         for name, queue in self.queues.items():
             depth.add_metric([name], queue.depth)
-            age.add_metric([name], queue.age_seconds)
+            age.add_metric([name], queue.age_s)
             for state, count in queue.workers.items():
                 workers.add_metric([name, state], count)
         yield from (depth, age, workers)
@@ -74,7 +74,7 @@ async def queue_views(redis: Redis, workers: Sequence[WorkerInfo]) -> dict[str, 
         found[name] = QueueView(
             depth=waiting,
             running=running,
-            age_seconds=max(0.0, now - oldest[0][1]) if oldest else 0.0,
+            age_s=max(0.0, now - oldest[0][1]) if oldest else 0.0,
             workers={state: states[state] for state in ("starting", "ready", "failed")},
         )
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
 
 from core.errors import (
     Cancelled,
@@ -10,6 +11,7 @@ from core.errors import (
     InvalidCheckpoint,
     InvalidRequest,
     NotFound,
+    PreconditionFailed,
     QueueFull,
     RequestTooLarge,
     StorageUnavailable,
@@ -19,7 +21,7 @@ from core.errors import (
 from core.registry import REPORT_PAGE
 from core.training_requests import ImportRequest
 from service.bodies import examples, reader
-from service.bodies.schemas import AliasBody, ImportBody, JobView, ModelDetail, ModelPage
+from service.bodies.schemas import AliasBody, AliasView, ImportBody, JobView, ModelDetail, ModelPage
 from service.dependencies import (
     CheckpointUploadDep,
     CursorQuery,
@@ -29,8 +31,9 @@ from service.dependencies import (
     PreferencesDep,
     VersionNumber,
 )
+from service.http.conditions import ETAG_HEADER, ConditionsDep, not_modified, version_tag
 from service.http.downloads import FILE_RESPONSES, RANGE_HEADER, REPORT_RESPONSES, file_response
-from service.http.openapi import documented_errors, file_body, json_body
+from service.http.openapi import Responses, documented_errors, file_body, json_body
 from service.routes.jobs import WAITED
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
@@ -132,19 +135,55 @@ async def get_version_file(name: NamePath, n: VersionNumber, file: NamePath, gat
     return file_response(await gateway.models.file(name, n, file))
 
 
+_ALIAS_TAG: Responses = {200: {"headers": ETAG_HEADER}}
+
+
+@router.get(
+    "/{name}/aliases/{alias}",
+    name="alias",
+    response_model=AliasView,
+    responses=_NO_FILE
+    | _ALIAS_TAG
+    | {304: {"description": "The alias still points there: `If-None-Match` lists its ETag."}},
+)
+async def get_alias(name: NamePath, alias: NamePath, gateway: GatewayDep, conditions: ConditionsDep) -> Response:
+    """The version that an alias points to."""
+    found = await gateway.models.alias(name, alias)
+    tag = version_tag(found.version)
+    if conditions.holds(tag):
+        return not_modified(tag)
+    return JSONResponse(found.model_dump(mode="json"), headers={"ETag": tag})
+
+
 @router.put(
     "/{name}/aliases/{alias}",
     name="set-alias",
-    responses=_MISSING | documented_errors(InvalidRequest, RequestTooLarge, UnsupportedMedia),
+    responses=_MISSING
+    | _ALIAS_TAG
+    | documented_errors(InvalidRequest, PreconditionFailed, RequestTooLarge, UnsupportedMedia),
     openapi_extra=json_body(AliasBody, examples.ALIAS_EXAMPLES),
 )
-async def set_alias(name: NamePath, alias: NamePath, request: Request, gateway: GatewayDep) -> ModelDetail:
+async def set_alias(
+    name: NamePath,
+    alias: NamePath,
+    request: Request,
+    gateway: GatewayDep,
+    conditions: ConditionsDep,
+    response: Response,
+) -> ModelDetail:
     """Point an alias at a version, which `model=name@alias` means from now on."""
     body = await reader.read_json_body(request, AliasBody)
-    return await gateway.models.set_alias(name, alias, body.version)
+    detail = await gateway.models.set_alias(name, alias, body.version, conditions)
+    response.headers["ETag"] = version_tag(body.version)
+    return detail
 
 
-@router.delete("/{name}/aliases/{alias}", name="drop-alias", status_code=204, responses=_NO_FILE)
-async def drop_alias(name: NamePath, alias: NamePath, gateway: GatewayDep) -> None:
+@router.delete(
+    "/{name}/aliases/{alias}",
+    name="drop-alias",
+    status_code=204,
+    responses=_NO_FILE | documented_errors(PreconditionFailed),
+)
+async def drop_alias(name: NamePath, alias: NamePath, gateway: GatewayDep, conditions: ConditionsDep) -> None:
     """Delete an alias. The version stays."""
-    await gateway.models.drop_alias(name, alias)
+    await gateway.models.drop_alias(name, alias, conditions)

@@ -323,7 +323,7 @@ def test_training_writes_to_the_volume() -> None:
 
 
 def test_alerts_name_metrics_that_exist() -> None:
-    idle = QueueView(depth=0, running=0, age_seconds=0, workers={"ready": 0})
+    idle = QueueView(depth=0, running=0, age_s=0, workers={"ready": 0})
     live = QueueSnapshot(up=True, queues=dict.fromkeys(TASKS, idle))
     families = [*REGISTRY.collect(), *live.collect()]
     known = {sample for family in families for sample in sample_names(family.name, family.type)}

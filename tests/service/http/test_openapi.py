@@ -46,7 +46,7 @@ ROUTES = {
     "/v1/models/{name}/versions/{n}": {"delete"},
     "/v1/models/{name}/versions/{n}/report": {"get"},
     "/v1/models/{name}/versions/{n}/files/{file}": {"get"},
-    "/v1/models/{name}/aliases/{alias}": {"put", "delete"},
+    "/v1/models/{name}/aliases/{alias}": {"get", "put", "delete"},
     "/livez": {"get"},
     "/readyz": {"get"},
     "/metrics": {"get"},

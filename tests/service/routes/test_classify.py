@@ -139,8 +139,8 @@ BAD_JSON: list[tuple[bytes, str]] = [
     (b'{"labels": ["a"], "base64": "A=AA"}', "invalid_request"),
     (b'{"labels": ["a"], "base64": "data:video/mp4,abc"}', "invalid_request"),
     (b'{"labels": ["a"], "base64": ""}', "undecodable_video"),
-    (b'{"labels": ["a"], "base64": "AAAA", "url": "http://a"}', "invalid_request"),
-    (b'{"labels": ["a"], "url": "file:///etc/passwd"}', "url_not_allowed"),
+    (b'{"labels": ["a"], "base64": "AAAA", "video_url": "http://a"}', "invalid_request"),
+    (b'{"labels": ["a"], "video_url": "file:///etc/passwd"}', "url_not_allowed"),
     (b'{"labels": ["a"], "url": "http://127.0.0.1/a.mp4"}', "url_not_allowed"),
     (b"\xff\xfe", "invalid_request"),
 ]

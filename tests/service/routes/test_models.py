@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from typing import Any
 
 import httpx2
@@ -101,6 +104,45 @@ def test_a_version_that_an_unfinished_job_needs_is_not_deleted(
     if (ended := http.post(f"/v1/jobs/{job.json()['id']}/cancel").json())["state"] != "cancelled":
         worker.finish(ended["id"], Cancelled("stop"))
     assert http.delete("/v1/models/gym/versions/2").status_code == 204
+
+
+def test_conditional_requests_about_an_alias(http: httpx2.Client, library: Library, worker: AnsweringWorker) -> None:
+    for number in (1, 2, 3):
+        library.version("gym", number)
+    path, new = "/v1/models/gym/aliases/production", {"if-none-match": "*"}
+    error(http.get(path), 404, "not_found")
+    error(http.put(path, json={"version": 1}, headers={"if-match": '"1"'}), 412, "precondition_failed")
+    assert http.put(path, json={"version": 1}, headers=new).headers["etag"] == '"1"'
+    error(http.put(path, json={"version": 2}, headers=new), 412, "precondition_failed")
+    read = http.get(path)
+    assert (read.json()["model"], read.json()["alias"], read.json()["version"]) == ("gym", "production", 1)
+    assert read.headers["etag"] == '"1"'
+    assert http.get(path, headers={"if-none-match": '"1"'}).status_code == 304
+    assert http.put(path, json={"version": 2}, headers={"if-match": '"1"'}).headers["etag"] == '"2"'
+    error(http.put(path, json={"version": 3}, headers={"if-match": '"1"'}), 412, "precondition_failed")
+    assert error(http.delete(path, headers={"if-match": '"1"'}), 412, "precondition_failed")["details"] == {
+        "etag": '"2"'
+    }
+    assert http.get(path).json()["version"] == 2
+    assert http.delete(path, headers={"if-match": '"2"'}).status_code == 204
+
+
+def test_one_of_several_gateways_that_move_an_alias_under_one_condition_wins(
+    library: Library, site: Site, serve: Callable[..., AbstractContextManager[Site]], worker: AnsweringWorker
+) -> None:
+    for number in range(1, 8):
+        library.version("gym", number)
+    with serve(store=site.settings.store_url) as other, site.client() as here, other.client() as there:
+        path, sent = "/v1/models/gym/aliases/production", {"if-match": '"1"'}
+        here.put(path, json={"version": 1}).raise_for_status()
+        with ThreadPoolExecutor(6) as pool:
+            clients = [here, there] * 3
+            moved = [
+                pool.submit(client.put, path, json={"version": number}, headers=sent)
+                for number, client in enumerate(clients, 2)
+            ]
+            statuses = sorted(answer.result().status_code for answer in moved)
+    assert statuses == [200] + [412] * 5
 
 
 def test_models_are_paged(http: httpx2.Client, library: Library, worker: AnsweringWorker) -> None:

@@ -129,6 +129,7 @@ def test_models_show_the_default_and_the_reason(http: httpx2.Client, worker: Ans
 
 def test_info_shows_what_the_server_runs(http: httpx2.Client, site: Site, worker: AnsweringWorker) -> None:
     info = http.get("/v1/info").json()
+    assert all(queue["age_s"] == queue["age_seconds"] for queue in info["queues"].values())
     assert info["version"] == metadata.version("vireo-server")
     assert info["model"]["name"] == "lite"
     assert (info["device"], info["precision"]) == ("cpu", "fp32")

@@ -129,6 +129,19 @@ def test_cancel_and_resume(http: httpx2.Client, library: Library, site: Site, re
     error(http.post(f"{path}/cancel"), 409, "conflict")
 
 
+def test_a_training_job_has_one_answer_under_both_of_its_paths(http: httpx2.Client, library: Library) -> None:
+    library.dataset()
+    job_id = train(http).json()["id"]
+    for path in ("", "/events"):
+        if path:
+            assert http.post(f"/v1/jobs/{job_id}/cancel").json()["state"] == "cancelled"
+        answers = [http.get(f"/v1/{name}/{job_id}{path}") for name in ("jobs", "training-jobs")]
+        assert [answer.status_code for answer in answers] == [200, 200]
+        assert answers[0].text == answers[1].text
+    cancelled = [http.post(f"/v1/{name}/{job_id}/cancel").json() for name in ("jobs", "training-jobs")]
+    assert cancelled[0] == cancelled[1]
+
+
 def test_other_jobs_are_not_found_as_training_jobs(http: httpx2.Client, library: Library, site: Site) -> None:
     job_id = http.post("/v1/datasets", content=b"x").json()["id"]
     for method, path in (

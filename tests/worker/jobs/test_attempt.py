@@ -18,7 +18,7 @@ from tests.worker.jobs.conftest import QueueJob, state_of
 from worker.jobs.attempt import Handler, Interrupted, run_job
 from worker.jobs.book import JobBook, Superseded
 from worker.jobs.cancellation import CancelToken, RunningJobs
-from worker.jobs.logs import WorkerLines
+from worker.jobs.logs import REQUEST_ID, WorkerLines
 from worker.jobs.reaper import Reaper
 from worker.jobs.reporter import Reporter
 
@@ -59,7 +59,7 @@ def test_progress_is_in_the_record_and_in_the_stream(client: redis.Redis, book: 
 
 
 def test_log_lines_have_the_id_of_the_request_that_made_the_job(
-    client: redis.Redis, book: JobBook, queue_job: QueueJob
+    client: redis.Redis, book: JobBook, queue_job: QueueJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lines = io.StringIO()
     handler = logging.StreamHandler(lines)
@@ -72,11 +72,20 @@ def test_log_lines_have_the_id_of_the_request_that_made_the_job(
             if request_id:
                 client.hset(keys.job(job.id), "request_id", request_id)
             attempt(book, job, _broken)
+        REQUEST_ID.set("trace-8")  # this thread has run another job before
+        monkeypatch.setattr(book, "start", _away)
+        attempt(book, job, _broken)
     finally:
         logger.removeHandler(handler)
     first, second = [line for line in lines.getvalue().splitlines() if "failed with an unexpected error" in line]
     assert "ERROR worker.jobs.attempt [trace-7]: job_" in first
     assert "ERROR worker.jobs.attempt: job_" in second
+    assert "WARNING worker.jobs.attempt: job_" in lines.getvalue()
+    assert "trace-8" not in lines.getvalue()
+
+
+def _away(_job_id: str) -> None:
+    raise redis.ConnectionError("Redis is away")
 
 
 def _broken(_job: Job, _token: CancelToken, _reporter: Reporter) -> dict[str, Any]:
