@@ -18,6 +18,7 @@ NAMES = (
     "bad_datasets",
     "clip_reading",
     "label_sets",
+    "store_requests",
     "frame_order",
     "classifiers",
     "step_cost",

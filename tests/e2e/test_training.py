@@ -184,10 +184,11 @@ def test_a_cancelled_run_leaves_a_checkpoint_and_goes_on_to_the_same_weights(
     assert time.monotonic() - asked < 5
     assert not training_children(stack)
     assert "resume" in stopped["error"]["hint"]
-    assert (stack.data_dir / "store" / "runs" / f"{job_id}.pt").exists()
+    checkpoints = stack.data_dir / "store" / "runs" / job_id
+    assert [path.name for path in checkpoints.iterdir()] == ["1.pt"]
     assert http.post(f"/v1/training-jobs/{job_id}/resume").status_code == 202
     resumed = finished(http, job_id)["result"]
-    assert not (stack.data_dir / "store" / "runs" / f"{job_id}.pt").exists()
+    assert list(checkpoints.iterdir()) == []
     for name, tensor in weights(stack, whole["model"]).items():
         torch.testing.assert_close(weights(stack, resumed["model"])[name], tensor, rtol=0, atol=1e-6)
 
