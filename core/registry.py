@@ -200,7 +200,7 @@ class Registry:
             if job is None or self.card(version).job != job:
                 raise Conflict(
                     f"Another job has published {version}.",
-                    hint="Do two installations with a Redis each share one store? Give each a store of its own.",
+                    hint="Try again: the job gets another number. Two installations should not share one store.",
                 ) from error
         self._numbers.pop(version.name, None)
 

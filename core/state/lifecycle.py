@@ -145,8 +145,9 @@ def resume_args(job_id: str, queue: str) -> Arguments:
     return _job_keys(job_id, queue), [job_id, str(RESEND_SECONDS)]
 
 
-def claim_version_args(attempt: Attempt, queue: str, name: str, highest: int) -> Arguments:
-    return [*_job_keys(attempt.job_id, queue), keys.model_versions()], [*map(str, attempt), name, str(highest)]
+def claim_version_args(attempt: Attempt, queue: str, name: str, highest: int, taken: int = 0) -> Arguments:
+    script_keys = [*_job_keys(attempt.job_id, queue), keys.model_versions()]
+    return script_keys, [*map(str, attempt), name, str(highest), str(taken)]
 
 
 def resend_args(queue: str) -> Arguments:

@@ -172,14 +172,14 @@ return get('cancel_requested') and 2 or 1
 """
 )
 
-# KEYS: …, hash of versions    ARGV: attempt, model name, highest version seen in the store
+# KEYS: …, hash of versions    ARGV: attempt, model name, highest version seen in the store, a version that is taken
 # → the version that this job publishes, the same for each attempt; 0 if the job belongs to another attempt
 CLAIM_VERSION = (
     _JOB
     + """
 if not belongs_to_attempt() then return 0 end
 local held = get('version')
-if held then return tonumber(held) end
+if held and held ~= ARGV[6] then return tonumber(held) end
 local last = tonumber(redis.call('HGET', KEYS[8], ARGV[4]) or '0')
 local version = math.max(last, tonumber(ARGV[5])) + 1
 redis.call('HSET', KEYS[8], ARGV[4], version)

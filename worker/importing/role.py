@@ -17,6 +17,7 @@ from worker.jobs.book import JobBook
 from worker.jobs.cancellation import CancelToken
 from worker.jobs.connection import connect
 from worker.jobs.reporter import Reporter
+from worker.jobs.version_number import claim_number
 
 
 class ImportingRole:
@@ -44,8 +45,7 @@ class ImportingRole:
         request = ImportRequest.model_validate(job.request, extra="ignore")
 
         def claim() -> int:
-            highest = max(self._registry.versions(request.name), default=0)
-            return self._book.claim_version(reporter.attempt, request.name, highest)
+            return claim_number(self._book, self._registry, reporter.attempt, request.name)
 
         return run_import(
             request,

@@ -94,12 +94,13 @@ class JobBook:
         script_keys, args = lifecycle.renew_args(attempts, self.queue, self.lease)
         return dict(zip(attempts, map(Standing, self._renew(keys=script_keys, args=args)), strict=True))
 
-    def claim_version(self, attempt: Attempt, name: str, highest: int) -> int:
+    def claim_version(self, attempt: Attempt, name: str, highest: int, taken: int = 0) -> int:
         """The version of model `name` that this job publishes: the same number on every attempt.
 
-        `highest`: the highest version in the store. Raises: Superseded.
+        `highest`: the highest version in the store. `taken`: a number that another job has published, so that this job
+        gets another one. Raises: Superseded.
         """
-        script_keys, args = lifecycle.claim_version_args(attempt, self.queue, name, highest)
+        script_keys, args = lifecycle.claim_version_args(attempt, self.queue, name, highest, taken)
         number = int(self._claim_version(keys=script_keys, args=args))
         if not number:
             raise Superseded(attempt.job_id)

@@ -24,6 +24,7 @@ from core.training_requests import EvaluationRequest, TrainingRequest
 from worker.jobs.book import JobBook
 from worker.jobs.cancellation import CancelToken
 from worker.jobs.reporter import Reporter
+from worker.jobs.version_number import claim_number
 from worker.training.job.checkpoints import Checkpoints
 from worker.training.job.child_process import Callbacks, ChildProcess
 from worker.training.job.run_metrics import RunMetrics, record_report
@@ -112,7 +113,7 @@ class Runner:
 
     def _claim_version(self, attempt: Attempt, name: str) -> int:
         """The number of this job's version: the same one on every attempt. Raises: Superseded."""
-        return self._book.claim_version(attempt, name, max(self._registry.versions(name), default=0))
+        return claim_number(self._book, self._registry, attempt, name)
 
     def _spec(
         self,
