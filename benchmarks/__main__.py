@@ -14,6 +14,7 @@ NAMES = (
     "decode_plan",
     "classifier_cache",
     "second_question",
+    "shared_work",
     "lite_alignment",
     "bad_datasets",
     "clip_reading",
