@@ -1,4 +1,7 @@
-"""Clips kept on disk as raw frames, so that only the first epoch decodes video. Runs in a decode child; no torch.
+"""Clips kept on disk as raw frames, so that only the first epoch decodes video. No torch.
+
+The worker finds and publishes entries (`through_cache`). A decode child reads or fills the one that it gets as an open
+file (`decode_through`), and can reach no other.
 
 There is one file per clip and kind of request. It is written under a temporary name and moved into place; its name is
 the digest of everything that its content depends on.
@@ -16,12 +19,13 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import re
 import secrets
 import shutil
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache, lru_cache
 from pathlib import Path
@@ -36,7 +40,7 @@ from models.frames.sampling import CANDIDATES, candidate_indices, train_indices
 from models.frames.transforms import shrink_frame
 from models.weights.digests import digest
 from worker.video.clip import DecodeReport, DecodeRequest, decode_clip, decode_frames
-from worker.video.container import VideoInfo
+from worker.video.container import VideoInfo, VideoSource
 
 log = logging.getLogger(__name__)
 
@@ -44,30 +48,70 @@ _FORMAT = 1  # raised when what an entry holds changes
 _ENTRY, _PART = ".frames", ".part"
 _RESERVED_BYTES = 1 << 30
 """Bytes of free disk space that the cache leaves for other uses."""
-_ABANDONED_SECONDS = 3600.0  # a part that is older was left behind by a child that was killed
+_ABANDONED_SECONDS = 3600.0  # a part that is older was left behind by a worker that was killed
 
 
-def decode_cached(path: Path, request: DecodeRequest, directory: Path, out: UInt8Array) -> DecodeReport:
-    """`decode_clip` through the cache in `directory`, which must exist. Raises: as `decode_clip`."""
+MAX_ENTRY_BYTES = 1 << 30
+"""An entry that would be larger is not kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenEntry:
+    """An open file of the cache. stored: it holds frames; if not, it is empty and waits for them."""
+
+    fd: int
+    stored: bool
+
+
+class DamagedEntry(Exception):
+    """An entry does not hold what was written."""
+
+
+Decode = Callable[[OpenEntry | None], tuple[DecodeReport, bool]]
+"""Decodes a clip with or without an entry. → its report, and whether the entry is complete."""
+
+
+def through_cache(directory: Path, path: Path, request: DecodeRequest, decode: Decode) -> DecodeReport:
+    """In the worker: call `decode` with the entry of this clip and request. `directory` must exist.
+
+    Raises: as `decode`, but no DamagedEntry: a damaged entry is made again.
+    """
     file = directory / f"{_address(path, request)}{_ENTRY}"
     try:
-        entry = _CachedEntry.open(file)
-        return replace(_fill(entry, request, out), source="cache", decoded=0)
+        fd = os.open(file, os.O_RDONLY)
     except FileNotFoundError:
-        pass
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return _make_entry(file, decode)
+    except OSError as error:
         log.warning("a cached clip cannot be used and is decoded again: %s", error)
+        return decode(None)[0]
+    try:
+        return decode(OpenEntry(fd, stored=True))[0]
+    except DamagedEntry as damage:
+        log.warning("a cached clip cannot be used and is decoded again: %s", damage)
+        return _make_entry(file, decode)
+    finally:
+        os.close(fd)
+
+
+def decode_through(
+    entry: OpenEntry, video: VideoSource, request: DecodeRequest, out: UInt8Array
+) -> tuple[DecodeReport, bool]:
+    """In the decode child: `decode_clip` by way of an entry. Raises: as `decode_clip`; DamagedEntry."""
+    if entry.stored:
+        try:
+            return replace(_fill(_CachedEntry.read(entry.fd), request, out), source="cache", decoded=0), True
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DamagedEntry(str(error)) from error
     if request.draw is None:
-        report = decode_clip(path, request, out)
-        _write(file, list(out.reshape(-1, *out.shape[2:])), report)  # [V · T, S, S, 3]
-        return report
-    decoded = _decode_candidates(path, request)
-    _write(file, decoded.frames, decoded.report)
-    return _draw(decoded, request, request.draw, out)
+        report = decode_clip(video, request, out)
+        return report, _write(entry.fd, list(out.reshape(-1, *out.shape[2:])), report)  # [V · T, S, S, 3]
+    decoded = _decode_candidates(video, request)
+    kept = _write(entry.fd, decoded.frames, decoded.report)
+    return _draw(decoded, request, request.draw, out), kept
 
 
 def open_frame_cache(directory: Path) -> None:
-    """Create the directory, and delete incomplete files that killed children left in it."""
+    """Create the directory, and delete incomplete files that killed workers left in it."""
     directory.mkdir(parents=True, exist_ok=True)
     for part in directory.glob(f"*{_PART}"):
         try:
@@ -75,6 +119,36 @@ def open_frame_cache(directory: Path) -> None:
                 part.unlink()
         except OSError:  # another process has deleted it
             continue
+
+
+def _make_entry(file: Path, decode: Decode) -> DecodeReport:
+    """An entry that cannot be kept costs nothing but the time that it would have saved."""
+    part = file.with_name(f"{file.stem}-{secrets.token_hex(4)}{_PART}")
+    try:
+        if shutil.disk_usage(file.parent).free < MAX_ENTRY_BYTES + _RESERVED_BYTES:
+            _warn_once(f"the disk has less than {(MAX_ENTRY_BYTES + _RESERVED_BYTES) >> 20} MB of free space")
+            return decode(None)[0]
+        fd = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+    except OSError as error:
+        _warn_once(error.strerror or type(error).__name__)
+        return decode(None)[0]
+    try:
+        report, kept = decode(OpenEntry(fd, stored=False))
+        if kept:
+            _publish(part, file)
+        else:
+            _warn_once("a file could not be written to its end")
+        return report
+    finally:
+        os.close(fd)
+        part.unlink(missing_ok=True)
+
+
+def _publish(part: Path, file: Path) -> None:
+    try:
+        part.replace(file)
+    except OSError as error:
+        _warn_once(error.strerror or type(error).__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,20 +169,20 @@ class _DecodedEntry:
 class _CachedEntry:
     """A file: one line of JSON, then the frames as raw bytes. sums: crc32 of each frame."""
 
-    file: Path
+    fd: int
     start: int
     shape: tuple[int, int, int]
     sums: tuple[int, ...]
     report: DecodeReport
 
     @classmethod
-    def open(cls, file: Path) -> _CachedEntry:
-        """Raises: OSError, ValueError, KeyError, TypeError if the entry is missing or incomplete."""
-        with file.open("rb") as stream:
+    def read(cls, fd: int) -> _CachedEntry:
+        """Raises: OSError, ValueError, KeyError, TypeError if the entry is incomplete."""
+        with os.fdopen(fd, "rb", closefd=False) as stream:
             line = stream.readline()
         header = json.loads(line)
         height, width, channels = header["shape"]
-        return cls(file, len(line), (height, width, channels), tuple(header["sums"]), _report(header["report"]))
+        return cls(fd, len(line), (height, width, channels), tuple(header["sums"]), _report(header["report"]))
 
     def __len__(self) -> int:
         return len(self.sums)
@@ -116,11 +190,9 @@ class _CachedEntry:
     def frame(self, number: int) -> UInt8Array:
         """uint8 [h, w, 3]. Raises: OSError, ValueError if it is not what was written."""
         size = int(np.prod(self.shape))
-        with self.file.open("rb") as stream:
-            stream.seek(self.start + number * size)
-            data = stream.read(size)
+        data = os.pread(self.fd, size, self.start + number * size)
         if zlib.crc32(data) != self.sums[number]:
-            raise ValueError(f"frame {number} of {self.file.name} is damaged")
+            raise ValueError(f"frame {number} is damaged")
         return np.frombuffer(data, np.uint8).reshape(self.shape)
 
 
@@ -141,7 +213,7 @@ def _draw(clip: _DecodedEntry | _CachedEntry, request: DecodeRequest, draw: Draw
     return replace(clip.report, timestamps=(tuple(times[number] for number in chosen),))
 
 
-def _decode_candidates(path: Path, request: DecodeRequest) -> _DecodedEntry:
+def _decode_candidates(video: VideoSource, request: DecodeRequest) -> _DecodedEntry:
     sizes: list[tuple[int, int]] = []
 
     def shrink(rgb: UInt8Array) -> UInt8Array:
@@ -151,33 +223,26 @@ def _decode_candidates(path: Path, request: DecodeRequest) -> _DecodedEntry:
             small = np.asarray(Image.fromarray(small).resize(sizes[0]))
         return small
 
-    decoded = decode_frames(path, request, lambda n: candidate_indices(n, request.frames)[None], shrink)
+    decoded = decode_frames(video, request, lambda n: candidate_indices(n, request.frames)[None], shrink)
     return _DecodedEntry(decoded.frames[0], decoded.report)
 
 
-def _write(file: Path, frames: Sequence[UInt8Array], report: DecodeReport) -> None:
-    """frames: uint8 [h, w, 3] each, of one size."""
-    part = file.with_name(f"{file.stem}-{secrets.token_hex(4)}{_PART}")
+def _write(fd: int, frames: Sequence[UInt8Array], report: DecodeReport) -> bool:
+    """frames: uint8 [h, w, 3] each, of one size. Returns whether all of them are written."""
     pixels = [frame.tobytes() for frame in frames]
     header = {"shape": frames[0].shape, "sums": [zlib.crc32(data) for data in pixels], "report": asdict(report)}
     try:
-        if shutil.disk_usage(file.parent).free < len(pixels) * len(pixels[0]) + _RESERVED_BYTES:
-            _warn_once(f"the disk has less than {_RESERVED_BYTES >> 20} MB of free space")
-            return
-        try:
-            with part.open("xb") as stream:
-                stream.write(json.dumps(header).encode() + b"\n")
-                stream.writelines(pixels)
-            part.replace(file)
-        finally:
-            part.unlink(missing_ok=True)
-    except OSError as error:
-        _warn_once(error.strerror or type(error).__name__)
+        with os.fdopen(fd, "wb", closefd=False) as stream:
+            stream.write(json.dumps(header).encode() + b"\n")
+            stream.writelines(pixels)
+    except OSError:
+        return False
+    return True
 
 
 @cache
 def _warn_once(why: str) -> None:
-    """Each reason is logged once per child."""
+    """Each reason is logged once."""
     log.warning("decoded frames are not cached: %s", why)
 
 

@@ -7,27 +7,30 @@ milliseconds. Frames come back through memory that the parent owns and the child
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import os
+import queue
 import threading
-import time
-from concurrent.futures import CancelledError
-from concurrent.futures.process import BrokenProcessPool
+import weakref
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
-from pebble import ProcessExpired, ProcessPool
 
-from core.errors import Cancelled, InvalidRequest, UndecodableVideo, VireoError, WorkerUnavailable
+from core.errors import Cancelled, InvalidRequest, StorageUnavailable, UndecodableVideo, VireoError, WorkerUnavailable
 from core.settings import Settings
 from models.frames.arrays import UInt8Array
 from models.frames.augmentation import Draw
 from models.frames.sampling import Views
 from models.profiles.profile import Profile
-from worker.decoding.decode_child import decode_into, limit_decode_child
+from worker.decoding.channel import ChannelClosed
+from worker.decoding.children import ChildGone, DecodeChild, ForkServer
+from worker.decoding.decode_child import ChildLimits, ChildTask
+from worker.decoding.frame_cache import OpenEntry, through_cache
 from worker.decoding.memory import Segment
 from worker.video.clip import DecodeReport, DecodeRequest
 from worker.video.container import VideoLimits
@@ -37,10 +40,8 @@ log = logging.getLogger(__name__)
 MAX_FRAME_BYTES = 1 << 31
 """Limit for the frames of one video, all views together. No larger request could be answered in time."""
 
+_STARTS_PER_TASK = 3  # somebody may kill a child that waits for work
 _TASKS_PER_CHILD = 500  # then a new child replaces it, because codecs fragment memory
-_STALL_SECONDS = 10.0
-"""A pool in which nothing ends for this long after the deadline is stuck: a child died while it held a lock of the
-library."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,22 +56,28 @@ class DecodePool:
     """Threads may share it, and any thread may create it. `close` it, or use it as a context manager."""
 
     def __init__(
-        self, processes: int, deadline_s: float, memory_bytes: int, max_pixels: int, max_seconds: float
+        self,
+        processes: int,
+        deadline_s: float,
+        memory_bytes: int,
+        max_pixels: int,
+        max_seconds: float,
+        entry_bytes: int = 0,
     ) -> None:
-        """deadline_s: for one video, without the wait for a free child; memory_bytes: of each child, see
-        `limit_decode_child`."""
-        self._processes, self.deadline_s, self._memory = processes, deadline_s, memory_bytes
+        """deadline_s: for one video, without the wait for a free child; memory_bytes: of each child, see `ChildLimits`;
+        entry_bytes: size up to which a child may write an entry of a frame cache. 0: a child writes no file at all."""
+        self.deadline_s = deadline_s
         self._limits = VideoLimits(max_pixels, max_seconds)
         # each child gets an equal share of the cores
         self._threads = max(_cores() // processes, 1)
-        self._lock = threading.Lock()
-        self._closed = False
-        self._running = 0
-        self._ended_at = time.monotonic()
-        self._children = self._start()
+        self._server = ForkServer(ChildLimits(memory_bytes, entry_bytes))
+        self._tasks: queue.SimpleQueue[DecodeTask | None] = queue.SimpleQueue()
+        self._slots = [_Slot(self._server, self._tasks, deadline_s) for _ in range(processes)]
+        self._closed = threading.Event()
+        self._finalizer = weakref.finalize(self, _stop, self._closed, self._server, self._slots, self._tasks)
 
     @classmethod
-    def from_settings(cls, settings: Settings, processes: int | None = None) -> Self:
+    def from_settings(cls, settings: Settings, processes: int | None = None, entry_bytes: int = 0) -> Self:
         """`processes`: the number of children where it differs from `settings.decode_processes`."""
         return cls(
             processes=processes or settings.decode_processes,
@@ -78,7 +85,13 @@ class DecodePool:
             memory_bytes=settings.decode_memory,
             max_pixels=settings.max_video_pixels,
             max_seconds=settings.max_video_seconds,
+            entry_bytes=entry_bytes,
         )
+
+    @property
+    def children(self) -> list[int]:
+        """Process ids of the children that live."""
+        return [child.pid for slot in self._slots if (child := slot.child)]
 
     def submit(
         self,
@@ -92,19 +105,21 @@ class DecodePool:
     ) -> DecodeTask:
         """The task starts at once if a child is free. draw: random frames and crops, for training; cache: the directory
         of a frame cache. Raises: InvalidRequest, WorkerUnavailable."""
-        request = DecodeRequest(profile, views, frames, self._limits, self._threads, draw, cache)
+        request = DecodeRequest(profile, views, frames, self._limits, self._threads, draw)
         if np.prod(request.shape, dtype=np.int64) > MAX_FRAME_BYTES:
             raise InvalidRequest(
                 f"{views} views of {frames} frames do not fit into memory.", hint="Ask for fewer views or frames."
             )
-        return DecodeTask(self, path, request)
+        task = DecodeTask(path, request, cache)
+        self._tasks.put(task)
+        if self._closed.is_set():
+            task.cancel()
+            raise WorkerUnavailable("The worker is shutting down.")
+        return task
 
     def close(self) -> None:
         """Kill all children. Safe to call twice."""
-        with self._lock:
-            closed, self._closed = self._closed, True
-        if not closed:
-            _stop(self._children)
+        self._finalizer()
 
     def __enter__(self) -> Self:
         return self
@@ -114,134 +129,158 @@ class DecodePool:
     ) -> None:
         self.close()
 
-    def _start(self) -> ProcessPool:
-        # The fork server has only the decoding modules loaded, so a new child starts in milliseconds; "spawn" would
-        # import them again for each child.
-        methods = multiprocessing.get_all_start_methods()
-        context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-        context.set_forkserver_preload(["worker.decoding.decode_child"])
-        children = ProcessPool(
-            self._processes, _TASKS_PER_CHILD, initializer=limit_decode_child, initargs=(self._memory,), context=context
-        )
-        assert children.active  # reading `active` starts the pool, so that the first video does not wait for it
-        return children
-
-    def _schedule(self, task: DecodeTask, segment: Segment) -> tuple[ProcessPool, Any]:
-        """Returns the children that the task runs in, and its future."""
-        with self._lock:
-            if self._closed:
-                raise WorkerUnavailable("The worker is shutting down.")
-            if not self._children.active:
-                self._replace()
-            if not self._running:
-                self._ended_at = time.monotonic()
-            future = self._children.schedule(
-                decode_into, args=(str(task.path), task.request, segment.handle), timeout=self.deadline_s
-            )
-            self._running += 1
-            return self._children, future
-
-    def _task_ended(self) -> None:
-        with self._lock:
-            self._running -= 1
-            self._ended_at = time.monotonic()
-
-    def _is_abandoned(self, children: ProcessPool) -> bool:
-        """Whether `children` were replaced or stopped, so that they will never answer."""
-        with self._lock:
-            if self._closed or children is not self._children:
-                return True
-            if time.monotonic() - self._ended_at > self.deadline_s + _STALL_SECONDS:
-                self._replace()
-                return True
-            return False
-
-    def _replace(self) -> None:
-        log.warning("the pool of decode children is stuck or dead: it is replaced")
-        threading.Thread(target=_stop, args=(self._children,), name="decode-stop", daemon=True).start()
-        self._children = self._start()
-        self._ended_at = time.monotonic()
-
 
 class DecodeTask:
     """The decoding of one video."""
 
-    def __init__(self, pool: DecodePool, path: Path, request: DecodeRequest) -> None:
-        self.path, self.request = path, request
-        self._pool = pool
-        self._cancelled = threading.Event()
-        self._begin()
+    def __init__(self, path: Path, request: DecodeRequest, cache: Path | None) -> None:
+        self.path, self.request, self.cache = path, request, cache
+        self._answer: Future[DecodedClip] = Future()
+        self._lock = threading.Lock()
+        self._kill: Callable[[], None] | None = None
 
     def result(self) -> DecodedClip:
         """Waits for the frames.
 
         Raises: UndecodableVideo (also with reason "decoder_crashed" or "deadline"), VideoTooLarge, Cancelled,
-        WorkerUnavailable.
+        StorageUnavailable, WorkerUnavailable.
         """
         try:
-            answer = self._wait()
-        except BrokenProcessPool:  # another child broke the whole pool: try once more with new children
-            self._begin()
-            try:
-                answer = self._wait()
-            except BrokenProcessPool as error:
-                raise _crashed() from error
-        if isinstance(answer, DecodeReport):
-            return DecodedClip(self._frames, answer)
-        raise VireoError.from_dict(answer)
+            return self._answer.result()
+        finally:
+            del self  # a raised error keeps this call: with `self` in it, the frames would wait for garbage collection
 
     def cancel(self) -> None:
         """A thread in `result` gets Cancelled at once. A child at work is killed within a fraction of a second."""
-        self._cancelled.set()
-        self._future.cancel()
+        self.finish(Cancelled("Decoding was cancelled."))
+        with self._lock:
+            if self._kill:
+                self._kill()
 
-    def _begin(self) -> None:
-        segment = Segment(self.request.shape)
-        self._frames = segment.map()
-        self._done = done = threading.Event()
-        task_ended = self._pool._task_ended
+    def start(self, kill: Callable[[], None] | None) -> bool:
+        """`kill` ends the child that works on this task from now on; None: no child does any more. Returns whether
+        somebody still waits."""
+        with self._lock:
+            self._kill = kill
+            return not self._answer.done()
 
-        def finish(
-            _: object,
-        ) -> None:  # without `self`: a reference cycle would keep the frames until the next garbage collection
-            segment.close()
-            task_ended()
-            done.set()
+    def finish(self, outcome: DecodedClip | VireoError) -> None:
+        """The first outcome counts."""
+        with self._lock:
+            if self._answer.done():
+                return
+            if isinstance(outcome, DecodedClip):
+                self._answer.set_result(outcome)
+            else:
+                self._answer.set_exception(outcome.with_traceback(None))  # the traceback would keep the frames
 
+
+class _Slot:
+    """A thread that keeps one child alive and gives it one task after the other."""
+
+    def __init__(self, server: ForkServer, tasks: queue.SimpleQueue[DecodeTask | None], deadline_s: float) -> None:
+        self._server, self._tasks, self._deadline_s = server, tasks, deadline_s
+        self.child: DecodeChild | None = None
+        self._thread = threading.Thread(target=self._run, name="decode", daemon=True)
+        self._thread.start()
+
+    def join(self) -> None:
+        self._thread.join()
+
+    def _run(self) -> None:
+        done = 0
+        while True:
+            if self.child is None and not self._server.is_closed:
+                self._start_child()  # before there is a task, so that the next video does not wait for it
+                done = 0
+            task = self._tasks.get()
+            if task is None:
+                break
+            task.finish(self._outcome(task))
+            del task  # it holds the frames
+            done += 1
+            if done == _TASKS_PER_CHILD:
+                self._end_child()
+        self._end_child()
+
+    def _start_child(self) -> None:
         try:
-            self._children, self._future = self._pool._schedule(self, segment)
-        except BaseException:
-            segment.close()
-            raise
-        self._future.add_done_callback(finish)
+            self.child = self._server.start_child()
+        except WorkerUnavailable as error:  # said again when a task needs it
+            log.warning("%s", error.message)
 
-    def _wait(self) -> DecodeReport | dict[str, Any]:
-        while not self._done.wait(1.0):
-            if self._pool._is_abandoned(self._children):
-                self._future.cancel()
-                if self._pool._closed:
-                    raise Cancelled("The worker is shutting down.")
-                raise BrokenProcessPool
-        if self._cancelled.is_set():
+    def _end_child(self) -> None:
+        if self.child:
+            self.child.end()
+            self.child = None
+
+    def _outcome(self, task: DecodeTask) -> DecodedClip | VireoError:
+        try:
+            return self._decode_in_living_child(task)
+        except VireoError as error:
+            return error
+        except (ChannelClosed, TimeoutError) as end:
+            self._end_child()
+            if self._server.is_closed:
+                return Cancelled("The worker is shutting down.")
+            return _too_late(self._deadline_s) if isinstance(end, TimeoutError) else _crashed()
+        except Exception:
+            log.exception("a decode child could not be used")
+            self._end_child()
+            return VireoError("The decoder failed on this video.", hint="The worker's log has the reason.")
+
+    def _decode_in_living_child(self, task: DecodeTask) -> DecodedClip:
+        """Raises: as `_decode`, but not ChildGone."""
+        for _ in range(_STARTS_PER_TASK):
+            if self.child and not self.child.is_idle:
+                self._end_child()
+            self.child = self.child or self._server.start_child()
+            try:
+                return self._decode(task, self.child)
+            except ChildGone:
+                self._end_child()
+        raise WorkerUnavailable("The worker's decoders die before they have anything to do.")
+
+    def _decode(self, task: DecodeTask, child: DecodeChild) -> DecodedClip:
+        """Raises: VireoError; ChildGone, ChannelClosed, TimeoutError if the child is to be replaced."""
+        if not task.start(child.kill):
             raise Cancelled("Decoding was cancelled.")
         try:
-            # not raised by the future: a raised error would keep this call's frames, and the future keeps the error
-            error = self._future.exception()
-        except CancelledError:
-            raise Cancelled("Decoding was cancelled.") from None
-        if isinstance(error, TimeoutError):
-            raise UndecodableVideo(
-                f"Decoding took longer than {self._pool.deadline_s:g} s.",
-                hint="Send a shorter or smaller video.",
-                reason="deadline",
-                stream=None,
-            )
-        if isinstance(error, ProcessExpired):
-            raise _crashed()
-        if isinstance(error, BrokenProcessPool):
-            raise BrokenProcessPool
-        answer: DecodeReport | dict[str, Any] = self._future.result()
-        return answer
+            with _opened(task.path) as video, closing(Segment(task.request.shape)) as segment:
+                frames = segment.map()
+
+                def decode(entry: OpenEntry | None) -> tuple[DecodeReport, bool]:
+                    files = (segment.fd, video) if entry is None else (segment.fd, video, entry.fd)
+                    stored = None if entry is None else entry.stored
+                    return child.decode(ChildTask(task.request, stored), files, self._deadline_s)
+
+                if task.cache is None:
+                    return DecodedClip(frames, decode(None)[0])
+                return DecodedClip(frames, through_cache(task.cache, task.path, task.request, decode))
+        finally:
+            task.start(None)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    """A descriptor. Raises: StorageUnavailable."""
+    try:
+        video = os.open(path, os.O_RDONLY)
+    except OSError as error:
+        raise StorageUnavailable("The video is no longer stored.", hint="Upload it again.") from error
+    try:
+        yield video
+    finally:
+        os.close(video)
+
+
+def _too_late(seconds: float) -> UndecodableVideo:
+    return UndecodableVideo(
+        f"Decoding took longer than {seconds:g} s.",
+        hint="Send a shorter or smaller video.",
+        reason="deadline",
+        stream=None,
+    )
 
 
 def _crashed() -> UndecodableVideo:
@@ -253,9 +292,18 @@ def _crashed() -> UndecodableVideo:
     )
 
 
-def _stop(children: ProcessPool) -> None:
-    children.stop()  # type: ignore[no-untyped-call]
-    children.join()
+def _stop(
+    closed: threading.Event, server: ForkServer, slots: list[_Slot], tasks: queue.SimpleQueue[DecodeTask | None]
+) -> None:
+    closed.set()
+    server.close()  # the children die with it, so no slot waits for one
+    for _ in slots:
+        tasks.put(None)
+    for slot in slots:
+        slot.join()
+    while not tasks.empty():
+        if task := tasks.get():
+            task.cancel()
 
 
 def _cores() -> int:

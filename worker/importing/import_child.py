@@ -1,22 +1,28 @@
 """`python -m worker.importing.import_child SPEC`: the process that reads an uploaded checkpoint.
 
 torch is imported here and not in the worker, so that a bad file can crash only this process. It runs no code from the
-file, its memory and file size are limited, and it dies with the worker. `worker.importing.importer` starts it.
+file, its memory and file size are limited, and it dies with the worker. It can read the file and published weights and
+write into the version's folder; it has no network and starts no process. `worker.importing.importer` starts it.
 """
 
 from __future__ import annotations
 
 import errno
 import logging
+import os
 import resource
 import sys
+import tempfile
 import traceback
+from pathlib import Path
 from typing import Any
 
 from core.errors import InvalidCheckpoint, StorageUnavailable, VireoError
 from core.processes import die_with_parent, limit_resources
+from worker.children.confinement import code_paths, restrict_files, restrict_system_calls
 from worker.children.messages import send_message
 from worker.children.packages import installed_packages
+from worker.children.system_calls import file_reader_rules
 from worker.importing.spec import ImportSpec
 
 _FAILED = 70  # exit status; 1 is that of an interpreter that could not import this module
@@ -31,9 +37,13 @@ def main() -> int:
     logging.disable(logging.WARNING)  # open_clip warns about weights that it was told not to load
     spec = ImportSpec.model_validate_json(sys.argv[1])
     _limit_process(spec.file.stat().st_size)
+    # files first, because torch starts threads, which a later rule would not reach
+    writable = [spec.output, Path(tempfile.gettempdir())]  # the importer has made a directory for this child alone
+    _warn(restrict_files([*code_paths(), spec.file, *_weights(spec.data_dir)], writable))
     # where torch is missing, the process must end here, before it blames the file
     import models.files.published.checkpoint  # noqa: F401
 
+    _warn(restrict_system_calls(file_reader_rules()))
     try:
         send_message("result", **_read(spec))
     except VireoError as error:
@@ -69,6 +79,18 @@ def _read(spec: ImportSpec) -> dict[str, Any]:
             raise _too_big() from error
         raise
     return facts | {"packages": installed_packages(_PACKAGES)}
+
+
+def _weights(data_dir: Path) -> list[Path]:
+    """Where weights of published models may be: beside the data, and in the model hub's cache."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    hub = Path(os.environ.get("HF_HOME") or cache / "huggingface")
+    return [data_dir / "weights", Path(os.environ.get("HF_HUB_CACHE") or hub / "hub")]
+
+
+def _warn(missing: str | None) -> None:
+    if missing:
+        sys.stderr.write(f"{missing}\n")
 
 
 def _too_big() -> InvalidCheckpoint:

@@ -7,9 +7,9 @@ job is then repeated and gets the same version number.
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -19,33 +19,21 @@ from typing import Any, NoReturn
 
 from core.datasets import archive_key
 from core.errors import Cancelled, InvalidCheckpoint, InvalidRequest, VireoError, WorkerUnavailable
-from core.processes import SAFE_PATH, python_module
+from core.processes import python_module
 from core.records import Progress
 from core.registry import CARD, Card, Registry, Version
 from core.results import ImportResult
 from core.settings import Settings
 from core.storage import Store
 from core.training_requests import ImportRequest
+from worker.children.environment import child_environment
 from worker.children.messages import parse_message
 from worker.importing.spec import ImportSpec
 from worker.jobs.attempt import Interrupted
 from worker.jobs.cancellation import CancelToken
 
-_PROJECT = Path(__file__).resolve().parents[2]
-_INHERITED_VARIABLES = (  # what Python needs to start, and where the hub's cache is; the others may hold secrets
-    "PATH",
-    "HOME",
-    "TMPDIR",
-    "PYTHONHOME",
-    "VIRTUAL_ENV",
-    "LD_LIBRARY_PATH",
-    "DYLD_LIBRARY_PATH",
-    "XDG_CACHE_HOME",
-    "HF_HOME",
-    "HF_HUB_CACHE",
-)
-_CHILD_ENVIRONMENT = SAFE_PATH | {
-    "PYTHONPATH": str(_PROJECT),
+_HUB_VARIABLES = ("HOME", "XDG_CACHE_HOME", "HF_HOME", "HF_HUB_CACHE")  # where the model hub's cache is
+_CHILD_ENVIRONMENT = {
     "OMP_WAIT_POLICY": "PASSIVE",  # the child shares the cores with decoders
     "HF_HUB_OFFLINE": "1",
     "CUDA_VISIBLE_DEVICES": "",
@@ -129,16 +117,19 @@ def _read(
         data_dir=settings.data_dir.absolute(),
     )
     deadline = time.monotonic() + _BASE_SECONDS + file.stat().st_size / _MIN_BYTES_PER_SECOND
-    with subprocess.Popen(
-        python_module("worker.importing.import_child", spec.model_dump_json()),
-        env=_CHILD_ENVIRONMENT | {name: os.environ[name] for name in _INHERITED_VARIABLES if name in os.environ},
-        cwd=directory,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        text=True,
-        encoding="utf-8",
-        start_new_session=True,  # Ctrl-C is for the worker
-    ) as child:
+    with (
+        tempfile.TemporaryDirectory(prefix="vireo-import-") as temporary,  # torch makes directories when it is imported
+        subprocess.Popen(
+            python_module("worker.importing.import_child", spec.model_dump_json()),
+            env=child_environment(*_HUB_VARIABLES) | _CHILD_ENVIRONMENT | {"TMPDIR": temporary},
+            cwd=directory,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            start_new_session=True,  # Ctrl-C is for the worker
+        ) as child,
+    ):
         alarm = threading.Timer(deadline - time.monotonic(), child.kill)
         alarm.daemon = True
         alarm.start()

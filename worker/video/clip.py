@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from av.video.frame import VideoFrame
@@ -23,7 +22,7 @@ from models.frames.transforms import crop_frame, shrink_frame
 from models.profiles.profile import Profile
 from worker.video.codec import Decoder
 from worker.video.colour import Geometry, geometry, to_rgb
-from worker.video.container import VideoFile, VideoInfo, VideoLimits, too_many_pixels
+from worker.video.container import VideoFile, VideoInfo, VideoLimits, VideoSource, too_many_pixels
 from worker.video.timeline import (
     PacketRun,
     Timeline,
@@ -37,7 +36,7 @@ from worker.video.timeline import (
 @dataclass(frozen=True, slots=True)
 class DecodeRequest:
     """frames: T of one clip; the sampling policy and the crops are the profile's. threads: of the decoder.
-    draw: random frames and crops, for training. cache: directory of `worker.decoding.frame_cache`.
+    draw: random frames and crops, for training.
     Raises: ValueError for a draw of more than one view."""
 
     profile: Profile
@@ -46,7 +45,6 @@ class DecodeRequest:
     limits: VideoLimits
     threads: int = 1
     draw: Draw | None = None
-    cache: Path | None = None
 
     def __post_init__(self) -> None:
         if self.draw is not None and self.views.count != 1:
@@ -85,13 +83,13 @@ ProcessFrame = Callable[[UInt8Array], UInt8Array]
 """Crops or shrinks a decoded frame, uint8 [H, W, 3]. It is called once per frame."""
 
 
-def decode_clip(path: Path, request: DecodeRequest, out: UInt8Array) -> DecodeReport:
+def decode_clip(video: VideoSource, request: DecodeRequest, out: UInt8Array) -> DecodeReport:
     """Fills `out`: uint8 [V, T, S, S, 3], sRGB. Raises: UndecodableVideo, VideoTooLarge, MemoryError."""
     if request.draw is not None:
-        return _decode_drawn(path, request, request.draw, out)
+        return _decode_drawn(video, request, request.draw, out)
     profile, views = request.profile, request.views
     decoded = decode_frames(
-        path,
+        video,
         request,
         lambda n: frame_indices(n, request.frames, profile.sampling, views.clips),  # [clips, T]
         lambda rgb: crop_frame(rgb, profile, views.crops),  # [crops, S, S, 3]
@@ -103,12 +101,12 @@ def decode_clip(path: Path, request: DecodeRequest, out: UInt8Array) -> DecodeRe
     return decoded.report
 
 
-def _decode_drawn(path: Path, request: DecodeRequest, draw: Draw, out: UInt8Array) -> DecodeReport:
+def _decode_drawn(video: VideoSource, request: DecodeRequest, draw: Draw, out: UInt8Array) -> DecodeReport:
     """RandAugment changes every frame of the clip differently, even a repeated one, so it runs after `process`. It gets
     frames with the profile's short side, as in its authors' code and T4V's. Without it, frames are cropped at once."""
     profile, late = request.profile, draw.augment.randaugment is not None
     decoded = decode_frames(
-        path,
+        video,
         request,
         lambda n: train_indices(n, request.frames, draw.for_frames())[None],  # [1, T]
         lambda rgb: shrink_frame(rgb, profile) if late else draw.frame(Image.fromarray(rgb), profile, slot=0),
@@ -118,23 +116,25 @@ def _decode_drawn(path: Path, request: DecodeRequest, draw: Draw, out: UInt8Arra
     return decoded.report
 
 
-def decode_frames(path: Path, request: DecodeRequest, select: SelectIndices, process: ProcessFrame) -> DecodedFrames:
+def decode_frames(
+    video: VideoSource, request: DecodeRequest, select: SelectIndices, process: ProcessFrame
+) -> DecodedFrames:
     """Decode as little as possible to get the selected frames. Raises: UndecodableVideo, VideoTooLarge, MemoryError."""
-    with VideoFile(path, request.limits) as video:
-        timeline = read_timeline(video)
-        packets = packet_reader(video, timeline)
+    with VideoFile(video, request.limits) as file:
+        timeline = read_timeline(file)
+        packets = packet_reader(file, timeline)
         times = timeline.times(select(timeline.frames))  # [clips, T]
         timeline = with_exact_pts(timeline, packets, times)
         targets = timeline.targets(times)  # [clips, T]
-        decoder = Decoder(video, packets, request.threads)
-        collector = _FrameCollector(video, timeline, process)
+        decoder = Decoder(file, packets, request.threads)
+        collector = _FrameCollector(file, timeline, process)
         for run in packet_runs(timeline, targets):
             collector.collect(decoder, run)
         if not collector.shown_at:
             _decode_everything(decoder, collector, targets)
         collector.fill_gaps(targets)
         report = DecodeReport(
-            info=_info(video, timeline, collector.geometry),
+            info=_info(file, timeline, collector.geometry),
             timestamps=collector.timestamps(targets),
             warnings=tuple(_warnings(decoder, collector, targets)),
             source=timeline.source,

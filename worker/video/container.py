@@ -1,11 +1,13 @@
 """Opening a video file: its video stream, size and length, or an error that says why it has none.
 
 A hostile file must not open other files or addresses, as a playlist, a concat script or an SVG would. So the demuxer
-must be on our list, and `file` is the only protocol. No error message contains a path or a stack trace.
+must be on our list, and the only protocol is `fd`, which reads one open file and can open none. No error message
+contains a path or a stack trace.
 """
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -79,6 +81,10 @@ class VideoInfo:
         return replace(self, duration=duration, frames=frames, fps=self.fps or round(frames / duration, 3))
 
 
+VideoSource = Path | int
+"""A video by its path, or by a descriptor that is open for reading and stays the caller's."""
+
+
 class VideoFile:
     """An open file and its video stream. The other streams are not read. Use it as a context manager, because
     containers that stay open leak memory (SlowFast#626).
@@ -86,21 +92,30 @@ class VideoFile:
     Raises: UndecodableVideo, VideoTooLarge (from the header, before any frame is decoded).
     """
 
-    def __init__(self, path: Path, limits: VideoLimits) -> None:
-        self.path, self.limits = path, limits
-        self.container = _open(path)
+    def __init__(self, source: VideoSource, limits: VideoLimits) -> None:
+        self.limits = limits
+        self._fd, self._owned = (source, False) if isinstance(source, int) else (_open_file(source), True)
+        try:
+            self.container = _open(self._fd)
+        except BaseException:
+            self._close_file()
+            raise
         try:
             self.stream = _video_stream(self.container)
             _check_limits(self, limits)
             self._discard_others()
         except BaseException:
-            self.container.close()
+            self.close()
             raise
+
+    def close(self) -> None:
+        self.container.close()
+        self._close_file()
 
     def reopen(self) -> None:
         """Go back to the first packet, for formats where seeking is unreliable."""
         self.container.close()
-        self.container = _open(self.path)
+        self.container = _open(self._fd)
         self.stream = self.container.streams.video[self._stream_number]
         self._discard_others()
 
@@ -108,7 +123,7 @@ class VideoFile:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.container.close()
+        self.close()
 
     @property
     def label(self) -> str:
@@ -120,6 +135,10 @@ class VideoFile:
         if self.stream.duration and self.stream.time_base:
             return float(self.stream.duration * self.stream.time_base)
         return self.container.duration / av.time_base if self.container.duration else None
+
+    @property
+    def file_bytes(self) -> int:
+        return os.fstat(self._fd).st_size
 
     def describe(self) -> VideoInfo:
         """The facts in the header; `duration` is 0.0 and `frames` None if it does not declare them."""
@@ -142,6 +161,10 @@ class VideoFile:
             f"{self.label.capitalize()} cannot be decoded: {what}.", hint=hint, reason=reason, stream=self.stream.index
         )
 
+    def _close_file(self) -> None:
+        if self._owned:
+            os.close(self._fd)
+
     def _discard_others(self) -> None:
         self._stream_number = self.container.streams.video.index(self.stream)
         for other in self.container.streams:
@@ -149,12 +172,12 @@ class VideoFile:
                 other.discard = Discard.all
 
 
-def read_video_info(path: Path, limits: VideoLimits) -> VideoInfo:
+def read_video_info(source: VideoSource, limits: VideoLimits) -> VideoInfo:
     """The facts in the header, without decoding. The size is that of the stored frames.
 
     Raises: UndecodableVideo, VideoTooLarge.
     """
-    with VideoFile(path, limits) as video:
+    with VideoFile(source, limits) as video:
         return video.describe()
 
 
@@ -198,18 +221,23 @@ def too_long(seconds: float, limits: VideoLimits) -> VideoTooLarge:
     )
 
 
-def _open(path: Path) -> InputContainer:
-    if not path.is_file():
-        raise StorageUnavailable("The video is no longer stored.", hint="Upload it again.")
-    if path.stat().st_size == 0:
-        raise UndecodableVideo("The file is empty.", reason="empty_file", stream=None)
-    options = {"format_whitelist": ",".join(DEMUXERS), "protocol_whitelist": "file"}
+def _open_file(path: Path) -> int:
     try:
-        # with "file:", a name such as "concat:a|b" is not read as a protocol
-        return av.open(f"file:{path}", "r", container_options=options, metadata_errors="replace")
+        return os.open(path, os.O_RDONLY)
+    except OSError as error:
+        raise StorageUnavailable("The video is no longer stored.", hint="Upload it again.") from error
+
+
+def _open(fd: int) -> InputContainer:
+    if os.fstat(fd).st_size == 0:
+        raise UndecodableVideo("The file is empty.", reason="empty_file", stream=None)
+    os.lseek(fd, 0, os.SEEK_SET)  # the library's copy of the descriptor shares its position
+    options = {"fd": str(fd), "format_whitelist": ",".join(DEMUXERS), "protocol_whitelist": "fd"}
+    try:
+        return av.open("fd:", "r", container_options=options, metadata_errors="replace")
     except FFmpegError as error:
         # an ArgumentError means: the library knows the format, but it is not on our list
-        kind = None if isinstance(error, ArgumentError) else _guess_format(path)
+        kind = None if isinstance(error, ArgumentError) else _guess_format(fd)
         if kind is None:
             message, reason = "This is not a video in a supported format.", "not_a_video"
         else:
@@ -217,9 +245,8 @@ def _open(path: Path) -> InputContainer:
         raise UndecodableVideo(message, hint=_FORMATS, reason=reason, stream=None) from error
 
 
-def _guess_format(path: Path) -> str | None:
-    with path.open("rb") as file:
-        head = file.read(16)
+def _guess_format(fd: int) -> str | None:
+    head = os.pread(fd, 16, 0)
     return next((kind for at, magic, kind in _SIGNATURES if head[at:].startswith(magic)), None)
 
 

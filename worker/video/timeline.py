@@ -146,7 +146,7 @@ def _from_index(video: VideoFile) -> Timeline | None:
     rows = [(e.timestamp, e.pos, e.size, e.is_keyframe, e.is_discard) for e in entries]
     table = np.array(rows, dtype=np.int64)  # [N, 5]
     dts, positions, sizes = table[:, 0], table[:, 1], table[:, 2]
-    present = positions + sizes <= video.path.stat().st_size  # the other packets were cut off
+    present = positions + sizes <= video.file_bytes  # the other packets were cut off
     if table[:, 4].any() or not present[0] or (np.diff(dts) < 0).any() or len(np.unique(positions)) != count:
         return None
     count = count if present.all() else int(np.argmin(present))

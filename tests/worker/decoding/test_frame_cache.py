@@ -19,7 +19,7 @@ from models.frames.sampling import Views
 from models.profiles.profile import Profile
 from tests.clips import SPECS, read_index, render, rendered
 from worker.decoding import frame_cache
-from worker.decoding.frame_cache import decode_cached, open_frame_cache
+from worker.decoding.frame_cache import OpenEntry, decode_through, open_frame_cache, through_cache
 from worker.video.clip import DecodeReport, DecodeRequest, decode_clip
 from worker.video.container import VideoLimits
 
@@ -45,8 +45,13 @@ def drawn(seed: int, augment: Augment = WHOLE, frames: int = 8) -> DecodeRequest
 
 def read(path: Path, request: DecodeRequest, cache: Path | None = None) -> tuple[UInt8Array, DecodeReport]:
     out = np.zeros(request.shape, np.uint8)
-    report = decode_clip(path, request, out) if cache is None else decode_cached(path, request, cache, out)
-    return out, report
+
+    def decode(entry: OpenEntry | None) -> tuple[DecodeReport, bool]:
+        if entry is None:
+            return decode_clip(path, request, out), False
+        return decode_through(entry, path, request, out)
+
+    return out, decode(None)[0] if cache is None else through_cache(cache, path, request, decode)
 
 
 def entries(cache: Path) -> list[Path]:
@@ -198,7 +203,7 @@ def test_an_interrupted_write_leaves_nothing(folder: Path, cache: Path, monkeypa
     assert (read(rendered("h264", folder), FIXED, cache)[0] == expected).all()
 
 
-def test_files_of_killed_children_are_deleted(cache: Path) -> None:
+def test_files_of_killed_workers_are_deleted(cache: Path) -> None:
     old, young = cache / "a-1.part", cache / "b-2.part"
     for part in (old, young):
         part.write_bytes(b"half")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from core.errors import WorkerUnavailable
@@ -7,16 +9,16 @@ from worker.decoding import memory
 from worker.decoding.memory import Segment, map_segment
 
 
-def test_a_segment_is_recognised_by_name_not_by_number() -> None:
-    first = Segment((4,))
-    first.close()
-    second = Segment((4,))  # most likely with the same number
-    ours = second.map()
-    with pytest.raises(FileNotFoundError):
-        map_segment(first.handle)
-    map_segment(second.handle)[:] = 7
-    second.close()
-    assert ours.tolist() == [7, 7, 7, 7]
+def test_a_child_cannot_cut_off_what_the_parent_reads() -> None:
+    """Reading a mapping beyond the end of its file would end the parent with SIGBUS."""
+    segment = Segment((4096,))
+    ours = segment.map()
+    for size in (0, 8192):
+        with pytest.raises(PermissionError):
+            os.ftruncate(segment.fd, size)
+    map_segment(segment.fd, (4096,))[:] = 7
+    segment.close()
+    assert ours.tolist() == [7] * 4096
 
 
 def test_a_lack_of_memory_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,6 +34,7 @@ from core.training_requests import ImportRequest
 from models.files.versions import open_version
 from tests.models.conftest import CPU, Bomb
 from tests.models.official import CONFIG, clip_state, fusion_state, tiny_model, under
+from worker.children.environment import child_environment
 from worker.importing import importer
 from worker.importing.importer import run_import
 from worker.importing.role import ImportingRole
@@ -240,7 +241,7 @@ def test_a_child_that_takes_too_long_is_killed(bench: ImportBench, monkeypatch: 
 def test_a_worker_without_torch_does_not_blame_the_file(bench: ImportBench, monkeypatch: pytest.MonkeyPatch) -> None:
     request = bench.stock(official())
     (bench.folder / "torch.py").write_text("raise ImportError")
-    path = f"{bench.folder}:{importer._CHILD_ENVIRONMENT['PYTHONPATH']}"
+    path = f"{bench.folder}:{child_environment()['PYTHONPATH']}"
     monkeypatch.setitem(importer._CHILD_ENVIRONMENT, "PYTHONPATH", path)
     with pytest.raises(WorkerUnavailable):
         bench.run(request)

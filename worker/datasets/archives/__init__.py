@@ -1,4 +1,4 @@
 """Unpacking an untrusted zip or tar archive in a confined child process.
 
-It may import `worker.jobs.cancellation` and nothing else of the worker.
+Of the rest of the worker it may import `jobs.cancellation` and `children`.
 """

@@ -1,14 +1,13 @@
 """Unpacking an untrusted archive in a child process that can be killed and that dies with this process.
 
-The child's memory is limited, it has one pipe to talk to this process, and it writes into one empty folder. If it
-crashes, the archive is refused with InvalidArchive.
+The child's memory is limited, it has one pipe to talk to this process, and it writes into one empty folder. The kernel
+lets it reach nothing else (`worker.children.confinement`). If it crashes, the archive is refused with InvalidArchive.
 """
 
 from __future__ import annotations
 
 import json
 import multiprocessing
-import os
 import subprocess
 import time
 from collections.abc import Callable
@@ -18,17 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import InvalidArchive, VireoError, WorkerUnavailable
-from core.processes import SAFE_PATH, python_module
+from core.processes import python_module
+from worker.children.environment import child_environment
 from worker.datasets.archives.folder import UnpackLimits
 from worker.jobs.cancellation import CancelToken
 
 _CHILD = "worker.datasets.archives.unpack_child"
 _PROJECT = Path(__file__).resolve().parents[3]
-_PYTHON_VARIABLES = (
-    "PYTHONHOME",
-    "LD_LIBRARY_PATH",
-    "DYLD_LIBRARY_PATH",
-)  # some interpreters do not start without them
 _POLL_SECONDS = 0.5  # between two checks of the deadline
 _IMPORT_FAILED = 1  # exit status of an interpreter that could not import the child; the child itself ends with another
 _MAX_MESSAGE_BYTES = 1 << 16
@@ -88,16 +83,11 @@ def unpack_archive(
 
 
 def _start(archive: Path, into: Path, limits: UnpackLimits, sender: Connection) -> subprocess.Popen[bytes]:
-    """Start a fresh interpreter, which inherits neither this process's memory nor the secrets in its environment.
-
-    The child needs only this project and the standard library. Without site packages it starts in half the time.
-    """
-    command = python_module(_CHILD, str(archive.absolute()), str(into.absolute()), options=("-S",))
+    """Start a fresh interpreter, which inherits neither this process's memory nor the secrets in its environment."""
+    command = python_module(_CHILD, str(archive.absolute()), str(into.absolute()))
     return subprocess.Popen(
         [*command, json.dumps(asdict(limits)), str(sender.fileno())],
-        env=SAFE_PATH
-        | {"PYTHONPATH": str(_PROJECT)}
-        | {name: os.environ[name] for name in _PYTHON_VARIABLES if name in os.environ},
+        env=child_environment(project=_PROJECT),
         cwd=into,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

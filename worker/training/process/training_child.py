@@ -15,6 +15,7 @@ from typing import NoReturn
 from core.errors import TrainingFailed, VireoError
 from core.processes import SAFE_PATH, die_with_parent, python_module
 from worker.children.messages import send_message
+from worker.decoding.frame_cache import MAX_ENTRY_BYTES
 from worker.decoding.pool import DecodePool
 from worker.training.run.stop import Stop, Stopped
 from worker.training.spec import RunSpec
@@ -62,7 +63,7 @@ def _start(spec: RunSpec, path: Path, stop: Stop) -> None:
         _restart_under_torchrun(path, count)
     world = join_world(spec.settings)
     decoders = max(1, spec.settings.decode_processes // world.size)
-    with DecodePool.from_settings(spec.settings, decoders) as pool:
+    with DecodePool.from_settings(spec.settings, decoders, MAX_ENTRY_BYTES) as pool:
         stop.on_request(pool.close)
         if spec.training:
             run_training(spec, spec.training, world, pool, stop)

@@ -1,0 +1,215 @@
+"""The worker's side of its decode children: starting them, giving them tasks, reading their answers with care."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import threading
+import time
+from dataclasses import asdict
+from functools import cache
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from core.errors import VireoError, WorkerUnavailable
+from core.processes import python_module
+from worker.children.environment import child_environment
+from worker.decoding.channel import Channel, ChannelClosed
+from worker.decoding.decode_child import TAKEN, ChildLimits, ChildTask
+from worker.decoding.frame_cache import DamagedEntry
+from worker.video.clip import DecodeReport
+
+log = logging.getLogger(__name__)
+
+_START_SECONDS = 60.0  # a busy machine may take that long to load the decoding libraries
+_MAX_REPLY_BYTES = 1 << 22
+
+
+class _Hello(BaseModel):
+    missing: list[Annotated[str, Field(max_length=300)]] = Field(max_length=4)
+
+
+class _Error(BaseModel):
+    """Only what a decoder has reason to say: a child cannot make the worker believe that its store is gone."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    code: Literal["undecodable_video", "video_too_large", "internal_error"]
+    message: str = Field(max_length=1000)
+    hint: str | None = Field(max_length=1000)
+    request_id: None = None
+    details: dict[Annotated[str, Field(pattern="^[a-z_]{1,40}$")], Any]
+
+
+class _Reply(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    report: DecodeReport | None = None
+    kept: bool = False
+    damaged: str | None = None
+    error: _Error | None = None
+    log: str | None = None
+
+
+_REPLY = TypeAdapter(_Reply)
+
+
+class ChildGone(Exception):
+    """The child had died before it took the task, so the video has nothing to do with it."""
+
+
+class DecodeChild:
+    """One child. It belongs to one thread; only `kill` may be called from another."""
+
+    def __init__(self, pid: int, channel: Channel, server: ForkServer) -> None:
+        self.pid = pid
+        self._channel, self._server = channel, server
+        self._killed = False
+
+    @property
+    def is_idle(self) -> bool:
+        """False if it is dead or about to be, or talks without being asked."""
+        return not self._killed and self._channel.is_silent
+
+    def decode(self, task: ChildTask, files: tuple[int, ...], seconds: float) -> tuple[DecodeReport, bool]:
+        """`files`: see `ChildTask`; seconds: deadline. → the report, and whether the entry of the cache is complete.
+
+        Raises: VireoError, DamagedEntry, ChildGone; ChannelClosed if the child dies or talks nonsense, TimeoutError.
+        """
+        deadline = time.monotonic() + seconds
+        try:
+            self._channel.send(pickle.dumps(task), files)
+            taken = self._channel.receive(len(TAKEN), deadline)
+        except ChannelClosed as error:
+            raise ChildGone from error
+        if taken != TAKEN:
+            raise ChannelClosed
+        answer = self._channel.receive(_MAX_REPLY_BYTES, deadline)
+        try:
+            reply = _REPLY.validate_json(answer)
+            if reply.report and (len(reply.report.timestamps), *map(len, reply.report.timestamps[:1])) != (
+                task.request.views.clips,
+                task.request.frames,
+            ):
+                raise ChannelClosed
+            fault = VireoError.from_dict(reply.error.model_dump()) if reply.error else None
+        except (ValidationError, TypeError) as problem:
+            log.warning("a decode child gave an answer that makes no sense: %s", str(problem)[:500])
+            raise ChannelClosed from problem
+        if reply.log:
+            log.error("a decode child failed with an unexpected error: %r", reply.log)
+        if fault:
+            raise fault
+        if reply.damaged is not None:
+            raise DamagedEntry(repr(reply.damaged[:200]))
+        if reply.report is None:
+            raise ChannelClosed
+        return reply.report, reply.kept
+
+    def kill(self) -> None:
+        """Safe until `end`: the fork server keeps the process id from being used again."""
+        self._killed = True
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+
+    def end(self) -> None:
+        self.kill()
+        self._channel.close()
+        self._server.reap(self.pid)
+
+
+class ForkServer:
+    """The process that starts the children (`worker.decoding.fork_server`). It is started again if it dies."""
+
+    def __init__(self, limits: ChildLimits) -> None:
+        self._start_command = json.dumps({"start": asdict(limits)}).encode()
+        self._lock = threading.Lock()
+        self._control: Channel | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self.is_closed = False
+        with self._lock:
+            self._launch()
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    def start_child(self) -> DecodeChild:
+        """Returns a child that is confined and waits for its first task. Raises: WorkerUnavailable."""
+        if self.is_closed:
+            raise WorkerUnavailable("The worker is shutting down.")
+        ours, theirs = Channel.pair()
+        try:
+            with theirs:
+                pid = self._fork(theirs)
+            hello = _Hello.model_validate_json(ours.receive(_MAX_REPLY_BYTES, time.monotonic() + _START_SECONDS))
+        except (ChannelClosed, TimeoutError, ValidationError, OSError) as error:
+            ours.close()
+            raise WorkerUnavailable(
+                "The worker cannot start a decoder.", hint="The worker's log has the reason."
+            ) from error
+        for sentence in hello.missing:
+            _warn_once(sentence)
+        return DecodeChild(pid, ours, self)
+
+    def reap(self, pid: int) -> None:
+        with self._lock:
+            if self._control:
+                with contextlib.suppress(ChannelClosed):
+                    self._control.send(json.dumps({"reap": pid}).encode())
+
+    def close(self) -> None:
+        """The server ends, and its children die with it."""
+        with self._lock:
+            self.is_closed = True
+            self._end()
+
+    def _fork(self, theirs: socket.socket) -> int:
+        with self._lock:
+            try:
+                return self._request(theirs)
+            except ChannelClosed:
+                if self.is_closed:
+                    raise
+                log.warning("the fork server of the decode children has died: it is started again")
+                self._end()
+                self._launch()
+                return self._request(theirs)
+
+    def _request(self, theirs: socket.socket) -> int:
+        if self._control is None:
+            raise ChannelClosed
+        self._control.send(self._start_command, (theirs.fileno(),))
+        answer = self._control.receive(_MAX_REPLY_BYTES, time.monotonic() + _START_SECONDS)
+        return int(json.loads(answer)["pid"])
+
+    def _launch(self) -> None:
+        self._control, theirs = Channel.pair()
+        with theirs:
+            self._process = subprocess.Popen(
+                python_module("worker.decoding.fork_server", str(theirs.fileno())),
+                env=child_environment(),
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+            )
+
+    def _end(self) -> None:
+        if self._control:
+            self._control.close()
+            self._control = None
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+@cache
+def _warn_once(sentence: str) -> None:
+    log.warning("decode children are confined less than they could be. %s", sentence)
