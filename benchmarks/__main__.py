@@ -12,6 +12,7 @@ from importlib import import_module
 
 NAMES = (
     "decode_plan",
+    "confinement",
     "classifier_cache",
     "second_question",
     "shared_work",

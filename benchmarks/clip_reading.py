@@ -19,6 +19,7 @@ from benchmarks.decode_plan import CLIPS, PROFILE, render
 from benchmarks.report import Row, report
 from models.frames.augmentation import Augment
 from worker.decoding.dataset_clips import ClipReader, Sample
+from worker.decoding.frame_cache import MAX_ENTRY_BYTES
 from worker.decoding.pool import DecodePool
 
 CHILDREN, FRAMES, BATCH, BATCHES = 2, 8, 16, 6
@@ -75,7 +76,7 @@ def main() -> bool:
 
 
 def pool() -> DecodePool:
-    return DecodePool(CHILDREN, 60.0, 1 << 30, 4096 * 2304, 600.0)
+    return DecodePool(CHILDREN, 60.0, 1 << 30, 4096 * 2304, 600.0, MAX_ENTRY_BYTES)
 
 
 def copies(clip: Path, folder: Path) -> list[Path]:
