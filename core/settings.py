@@ -5,16 +5,39 @@
 
 from __future__ import annotations
 
+import os
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from core.questions import LONGEST_TEXT, MOST_FRAMES, MOST_LABELS
 
 GIB = 1 << 30
+
+
+class SettingsFiles(PydanticBaseSettingsSource):
+    """`VIREO_…_FILE` names a file that holds the value of `VIREO_…`, as containers get their secrets.
+
+    Raises: ValueError if a file cannot be read.
+    """
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
+        variable = f"{self.config['env_prefix']}{field_name.upper()}_FILE"
+        path = os.environ.get(variable)
+        if not path:
+            return None, field_name, False
+        try:
+            return Path(path).read_text(encoding="utf-8").strip(), field_name, False
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"{variable} names the file {path}, which cannot be read: {error}") from error
+
+    def __call__(self) -> dict[str, Any]:
+        found = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
+        return {name: value for name, value in found.items() if value}
 
 
 class Settings(BaseSettings):
@@ -191,6 +214,18 @@ class Settings(BaseSettings):
         ge=60,
         description="Seconds that classifier rows and video features stay in the Redis cache.",
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """A file is named on purpose, so it counts more than a value, which may be a default of the compose file."""
+        return init_settings, SettingsFiles(settings_cls), env_settings, dotenv_settings, file_secret_settings
 
     @field_validator("allowed_hosts", "trusted_hosts", mode="before")
     @classmethod

@@ -37,3 +37,23 @@ def test_derived_paths_and_urls(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path, redis_url="redis://here/1")
     assert settings.store_url == (tmp_path / "store").as_uri()
     assert settings.cache_redis == "redis://here/1"
+
+
+def test_a_value_can_come_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "redis_url").write_text("redis://:pass@host/0\n")
+    (tmp_path / "hosts").write_text("a.example, B.example\n")
+    monkeypatch.setenv("VIREO_REDIS_URL", "redis://default/0")
+    monkeypatch.setenv("VIREO_REDIS_URL_FILE", str(tmp_path / "redis_url"))
+    monkeypatch.setenv("VIREO_ALLOWED_HOSTS_FILE", str(tmp_path / "hosts"))
+    monkeypatch.setenv("VIREO_STORE_FILE", "")
+    settings = Settings()
+    assert settings.redis_url == "redis://:pass@host/0"
+    assert settings.allowed_hosts == {"a.example", "b.example"}
+    assert settings.store is None
+    assert Settings(redis_url="redis://given").redis_url == "redis://given"
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VIREO_REDIS_URL_FILE", str(tmp_path / "nothing"))
+    with pytest.raises(ValueError, match=r"VIREO_REDIS_URL_FILE names the file .*nothing"):
+        Settings()
