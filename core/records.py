@@ -212,5 +212,9 @@ class WorkerInfo(Record):
     device: str | None = None
     precision: str | None = None
     store: str | None = Field(None, description="id of the artifact store that it uses; null until it is known")
+    unconfined: list[str] = Field(
+        default_factory=list,
+        description="what does not confine its child processes, because the system lacks it, in words",
+    )
     started_at: float
     seen_at: float

@@ -26,6 +26,7 @@ from core.state import keys
 from core.state.queues import TASKS, celery_app, send_job
 from core.storage import Store, Upkeep
 from core.store_identity import store_id
+from worker.children.confinement import find_missing_guards
 from worker.jobs.attempt import Handler, run_job
 from worker.jobs.book import JobBook
 from worker.jobs.cancellation import RunningJobs
@@ -136,6 +137,7 @@ def serve(settings: Settings, book: JobBook, running: RunningJobs, heartbeat: He
             send_job(app, job_id, book.queue)
 
         start_thread("cancellations", running.listen, connect(settings.jobs_redis, decode=True), stopped)
+        start_thread("confinement", announce_confinement, heartbeat)
         start_thread("store", announce_store, settings, heartbeat, stopped)
         start_thread("reaper", Reaper(book, send).run, stopped)
         upkeep.start()
@@ -145,6 +147,13 @@ def serve(settings: Settings, book: JobBook, running: RunningJobs, heartbeat: He
         stopped.set()
         upkeep.stop()
         role.close()
+
+
+def announce_confinement(heartbeat: Heartbeat) -> None:
+    missing = find_missing_guards()
+    for sentence in missing:
+        log.warning("%s", sentence)
+    heartbeat.update(unconfined=missing)
 
 
 def announce_store(settings: Settings, heartbeat: Heartbeat, stopped: threading.Event) -> None:

@@ -56,7 +56,8 @@ def test_metrics_of_gateway_and_worker_are_in_one_place(http: httpx2.Client, tmp
 def test_doctor_finds_a_healthy_service_healthy(stack: Stack) -> None:
     done = vireo(stack, "doctor")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("✓") == 6
+    assert done.stdout.count("✓") == 7
+    assert "confinement: untrusted videos are decoded without network, files and new processes" in done.stdout
 
 
 def test_doctor_says_what_is_wrong() -> None:

@@ -5,7 +5,9 @@ seccomp, no capabilities. None of it can be undone. What the kernel lacks is sai
 from __future__ import annotations
 
 import ctypes
+import json
 import os
+import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterable
@@ -14,8 +16,10 @@ from typing import Final
 
 from landlockpy import AccessFS, LandlockError, Ruleset, Scope, abi_version
 
+from core.processes import python_module
+from worker.children.environment import child_environment
 from worker.children.seccomp import filter_system_calls
-from worker.children.system_calls import Rules, file_reader_rules
+from worker.children.system_calls import Rules, decoder_rules, file_reader_rules
 
 _PROJECT: Final = Path(__file__).resolve().parents[2]
 _ROOMS: Final = ("core", "models", "worker")
@@ -25,6 +29,7 @@ _READ: Final = AccessFS.READ_FILE | AccessFS.READ_DIR
 _CREATE: Final = AccessFS.MAKE_REG | AccessFS.REMOVE_FILE | AccessFS.MAKE_DIR | AccessFS.REMOVE_DIR
 _WRITE: Final = AccessFS.WRITE_FILE | AccessFS.TRUNCATE | _CREATE | _READ
 _FILE: Final = AccessFS.READ_FILE | AccessFS.WRITE_FILE | AccessFS.TRUNCATE  # the rights that a file can have
+_TRY_SECONDS: Final = 60.0
 _CAPABILITY_VERSION: Final = 0x20080522
 
 
@@ -68,6 +73,17 @@ def confine_reader(read: Iterable[Path], write: Iterable[Path]) -> None:
         sys.stderr.write(f"{sentence}\n")
 
 
+def find_missing_guards() -> list[str]:
+    """What this system lacks to confine a decode child, in words: found out by a process that tries it on itself."""
+    try:
+        tried = subprocess.run(
+            python_module(__spec__.name), env=child_environment(), capture_output=True, timeout=_TRY_SECONDS, check=True
+        )
+        return [str(sentence) for sentence in json.loads(tried.stdout)]
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return ["It could not be found out whether this system can confine child processes."]
+
+
 def code_paths() -> list[Path]:
     """What a Python child reads to run at all: the interpreter, its libraries, and the rooms of this project that it
     may import. The project's folder itself is left out, because the data directory may lie in it."""
@@ -83,3 +99,9 @@ def _drop_capabilities() -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.capset(header, none):
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+if __name__ == "__main__":
+    missing = restrict_files(), restrict_system_calls(decoder_rules())
+    os.write(1, json.dumps([sentence for sentence in missing if sentence]).encode())
+    os._exit(0)

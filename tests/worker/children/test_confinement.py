@@ -3,6 +3,7 @@ is missing."""
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import textwrap
@@ -12,8 +13,9 @@ import pytest
 
 from core.processes import SAFE_PATH
 from worker.children import confinement
-from worker.children.confinement import restrict_files, restrict_system_calls
+from worker.children.confinement import find_missing_guards, restrict_files, restrict_system_calls
 from worker.children.environment import child_environment
+from worker.children.system_calls import file_reader_rules
 
 ROOT = Path(__file__).parents[3]
 
@@ -60,8 +62,6 @@ import json.tool, worker.video  # code can still be loaded
 
 
 def test_landlock_limits_files_signals_and_connections(tmp_path: Path) -> None:
-    import socket
-
     for folder in ("in", "out", "data"):
         (tmp_path / folder).mkdir()
     readable, other = tmp_path / "in" / "upload", tmp_path / "data" / "appendonly.aof"
@@ -129,14 +129,21 @@ def test_a_missing_guard_is_said_in_words(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(confinement, "_drop_capabilities", lambda: None)
     monkeypatch.setattr(confinement, "filter_system_calls", refuse)
-    assert "may use the network" in (restrict_system_calls(confinement_rules()) or "")
+    assert "may use the network" in (restrict_system_calls(file_reader_rules()) or "")
     assert "no seccomp that Vireo knows" in (restrict_system_calls(None) or "")
 
 
-def confinement_rules() -> confinement.Rules | None:
-    from worker.children.system_calls import file_reader_rules
-
-    return file_reader_rules()
+def test_a_worker_can_tell_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert find_missing_guards() == []
+    (tmp_path / "landlockpy.py").write_text(
+        "from enum import IntFlag\nScope = IntFlag('Scope', 'ABSTRACT_UNIX_SOCKET SIGNAL')\n"
+        "Ruleset, LandlockError = None, OSError\ndef abi_version(): return 0\n"
+        "RIGHTS = 'READ_FILE READ_DIR WRITE_FILE TRUNCATE MAKE_REG REMOVE_FILE MAKE_DIR REMOVE_DIR'\n"
+        "AccessFS = IntFlag('AccessFS', RIGHTS)\n"
+    )
+    path = f"{tmp_path}:{child_environment()['PYTHONPATH']}"
+    monkeypatch.setattr(confinement, "child_environment", lambda: child_environment() | {"PYTHONPATH": path})
+    assert find_missing_guards() == ["The kernel has no Landlock, so it does not limit which files a child may open."]
 
 
 def test_the_environment_of_a_child_has_no_setting_of_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
