@@ -58,7 +58,8 @@ def missing_modules(text: str) -> list[str]:
 
 def unknown_variables(text: str) -> set[str]:
     known = {f"VIREO_{name.upper()}" for name in Settings.model_fields} | CLIENT_VARIABLES
-    return set(re.findall(r"\bVIREO_[A-Z_]*[A-Z]", text)) - known
+    found = set(re.findall(r"\bVIREO_[A-Z_]*[A-Z]", text)) - known
+    return {name for name in found if name.removesuffix("_FILE") not in known}  # a file that holds the value
 
 
 def unknown_commands(text: str, helps: dict[str, str]) -> list[str]:
