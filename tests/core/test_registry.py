@@ -170,6 +170,7 @@ def test_aliases_of_an_earlier_version_of_vireo_are_read(registry: Registry, sto
         publish(store, "gym", version)
     store.write_text("registry/gym/aliases.json", '{"production": 1, "old": 1}')
     assert registry.resolve("gym@production") == Version("gym", 1)
+    assert registry.aliases("gym") == {"old": 1, "production": 1}
     registry.set_alias("gym", "production", 2)
     registry.drop_alias("gym", "old")
     assert registry.resolve("gym@production") == Version("gym", 2)
