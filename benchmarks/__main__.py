@@ -21,6 +21,7 @@ NAMES = (
     "clip_reading",
     "label_sets",
     "store_requests",
+    "attacks",
     "frame_order",
     "classifiers",
     "step_cost",

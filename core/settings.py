@@ -178,7 +178,7 @@ class Settings(BaseSettings):
         "where none is silent, it gets 503.",
     )
     max_bodies: int = Field(
-        128, ge=1, description="Most requests whose body is arriving at the same time. One more gets 503."
+        64, ge=1, description="Most requests whose body is arriving at the same time. One more gets 503."
     )
     max_header_bytes: int = Field(32 << 10, ge=1 << 10, description="Largest URL and headers of a request, in bytes.")
     max_headers: int = Field(100, ge=10, description="Most headers of a request.")

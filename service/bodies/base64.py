@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 
@@ -11,7 +10,7 @@ from pydantic_core import from_json
 from core.errors import InvalidRequest
 from service.uploads.sink import Sink, Upload
 
-STEP = 1 << 20  # bytes of text that are decoded at once
+STEP = 128 << 10  # bytes of text that are decoded at once: a fraction of a millisecond
 _LONGEST_ESCAPE = 6  # \u002b
 _LONGEST_HEAD = 1000  # of a data: URI
 
@@ -43,7 +42,7 @@ class Base64Writer:
         if self._sink is None:
             text = _without_head(text)
             self._sink = await self._upload.open()
-        data, self._carry = await asyncio.to_thread(decode_base64, self._carry, text, last)
+        data, self._carry = decode_base64(self._carry, text, last)
         await self._sink.write(data)
         return self._sink
 

@@ -6,6 +6,7 @@ body.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -17,6 +18,7 @@ from core.errors import InvalidRequest, RequestTooLarge
 from service.bodies.validation import unknown_field
 from service.uploads.sink import VIDEO, UploadKind
 
+_PIECE = 16 << 10  # bytes that are parsed at once
 PART_OVERHEAD = 64  # bytes counted for each part, so that endless empty parts reach the limit too
 
 Fields = dict[str, list[str]]
@@ -134,8 +136,10 @@ class FormReader:
         except FormParserError as error:
             raise malformed_form(str(error)) from None
         async for chunk in chunks:
-            for event in parser.feed(chunk):
-                await self._take(event)
+            for start in range(0, len(chunk), _PIECE):
+                for event in parser.feed(chunk[start : start + _PIECE]):
+                    await self._take(event)
+                await asyncio.sleep(0)  # a piece of many small parts takes milliseconds: others come first
         if not parser.complete:
             raise malformed_form("it ends before its closing boundary.")
         if self._sink:

@@ -28,6 +28,7 @@ log = logging.getLogger("vireo.access")
 _GOOD_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 LINGER_SECONDS = 2.0
 LINGER_BYTES = 32 << 20
+MOST_LINGERING = 8  # at the same time: reading what nobody wants must not hold up the others
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -64,12 +65,20 @@ class Exchange:
 
         Closing at once would reset the connection, and many clients would never see the answer."""
         await self._send({**last, "more_body": True})
+        if len(_lingering) < MOST_LINGERING:
+            _lingering.add(self)
+            try:
+                await self._discard()
+            finally:
+                _lingering.discard(self)
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _discard(self) -> None:
         seen = 0
         with suppress(TimeoutError):
             async with asyncio.timeout(LINGER_SECONDS):
                 while not self.body_read and seen < LINGER_BYTES:
                     seen += len((await self.receive()).get("body", b""))
-        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 class _HeadersSent(Exception):
@@ -84,6 +93,9 @@ class _HeadExchange(Exchange):
         if message["type"] == "http.response.start":
             await super().send({"type": "http.response.body", "body": b"", "more_body": False})
             raise _HeadersSent
+
+
+_lingering: set[Exchange] = set()
 
 
 class RequestObserver:
