@@ -42,6 +42,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redirect_slashes=False,  # the redirect names the Host header, which is wrong behind a proxy that ends TLS
         servers=[{"url": "/", "description": "This server."}],
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        docs_url=None,  # FastAPI's page loads its script from another host; ours is in `service.routes.page`
         redoc_url=None,
     )
     app.state.settings = used

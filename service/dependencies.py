@@ -20,8 +20,10 @@ async def _gateway(request: Request) -> Gateway:
     return gateway
 
 
-async def _preferences(prefer: PreferHeader = None, idempotency_key: IdempotencyKeyHeader = None) -> Preferences:
-    return read_preferences(prefer, idempotency_key)
+async def _preferences(
+    request: Request, _: PreferHeader = None, idempotency_key: IdempotencyKeyHeader = None
+) -> Preferences:
+    return read_preferences(request.headers.getlist("prefer"), idempotency_key)  # there may be several `Prefer`
 
 
 GatewayDep = Annotated[Gateway, Depends(_gateway)]

@@ -20,7 +20,7 @@ from service.bodies.schemas import (
     LabelSetBody,
     QuestionBody,
 )
-from service.http.openapi import SHARED_ERRORS, documented_errors
+from service.http.openapi import SHARED_ERRORS, documented_errors, without_null
 
 TAGS: Final = {
     "classify": "Score a video against any labels.",
@@ -81,6 +81,8 @@ def openapi_document(app: FastAPI) -> dict[str, Any]:
 def _complete(operation: dict[str, Any]) -> None:
     """Add what all operations share: a sentence as the summary, and the errors that each of them may answer."""
     operation["summary"] = _first_sentence(operation.get("description", operation["summary"]))
+    for parameter in operation.get("parameters", ()):
+        parameter["schema"] = without_null(parameter["schema"])  # a parameter that is null is left out
     responses = operation["responses"]
     for status, response in responses.items():
         if response.get("description") == "Successful Response":

@@ -6,8 +6,9 @@ import asyncio
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Annotated, Any, Final, Self
 
+from fastapi import Depends, Header
 from fastapi.responses import FileResponse
 from starlette.responses import MalformedRangeHeader, RangeNotSatisfiable
 from starlette.types import Receive, Scope, Send
@@ -36,20 +37,23 @@ def _responses(what: str, content: dict[str, Any]) -> Responses:
 REPORT_RESPONSES: Final = _responses("The report.", _PAGE)
 FILE_RESPONSES: Final = _responses("The file.", _FILE)
 
-_LONGEST_RANGE = 1000  # characters
-RANGE_HEADER: Final[dict[str, Any]] = {
-    "parameters": [
-        {
-            "name": "Range",
-            "in": "header",
-            "required": False,
-            "schema": {"type": "string", "maxLength": _LONGEST_RANGE},
-            "example": "bytes=0-1023",
-            "description": "The part of the file to send. A malformed or longer value is ignored.",
-        }
-    ]
-}
-"""`openapi_extra` of a route that answers a file."""
+
+async def _range_header(
+    _: Annotated[
+        str | None,
+        Header(
+            alias="Range",
+            max_length=1000,
+            examples=["bytes=0-1023"],
+            description="The part of the file to send. A malformed value is ignored.",
+        ),
+    ] = None,
+) -> None:
+    """Declares the header, which the answer reads by itself."""
+
+
+RANGE_HEADER: Final = [Depends(_range_header)]
+"""`dependencies` of a route that answers a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +90,6 @@ class _Download(FileResponse):
     def _parse_range_header(cls, http_range: str, file_size: int) -> list[tuple[int, int]]:
         """Starlette answers plain text where it cannot use the header; here a malformed one is ignored (RFC 9110,
         §14.2), and one beyond the file's end gets the envelope. Raises: InvalidRange."""
-        if len(http_range) > _LONGEST_RANGE:
-            return []
         try:
             return super()._parse_range_header(http_range, file_size)
         except MalformedRangeHeader:

@@ -90,7 +90,7 @@ def documented_errors(*kinds: type[VireoError]) -> Responses:
 def _properties(model: type[BaseModel]) -> dict[str, Any]:
     """The fields of `model` as a form or a query has them: a field that is left out is null."""
     schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
-    properties: dict[str, Any] = {name: _without_null(field) for name, field in schema["properties"].items()}
+    properties: dict[str, Any] = {name: without_null(field) for name, field in schema["properties"].items()}
     for name in LIST_FIELDS:
         if name in properties:
             words = properties[name].get("description", "")
@@ -103,7 +103,8 @@ def _properties(model: type[BaseModel]) -> dict[str, Any]:
     return properties
 
 
-def _without_null(field: dict[str, Any]) -> dict[str, Any]:
+def without_null(field: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a field that cannot be null where it is sent: in a form, a query, a header."""
     kept = {name: value for name, value in field.items() if name != "anyOf" and (name, value) != ("default", None)}
     choices = [choice for choice in field.get("anyOf", ()) if choice.get("type") != "null"]
     return kept | (choices[0] if len(choices) == 1 else {"anyOf": choices} if choices else {})

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Header
-from pydantic import Field
 
 _WAIT = re.compile(r"wait=([0-9]{1,6})")
 
@@ -24,14 +23,14 @@ class Preferences:
     """`Idempotency-Key`: a repeated request with the same key is answered with the same job."""
 
 
-_Values = Annotated[list[Annotated[str, Field(max_length=200)]], Field(max_length=20)]
 PreferHeader = Annotated[
-    _Values | None,
+    str | None,
     Header(
         alias="Prefer",
+        max_length=1000,
         description="`respond-async`: answer 202 with the job at once. `wait=N`: wait at most N seconds for the job. "
         "Other preferences are ignored.",
-        examples=[["respond-async"], ["wait=10"]],
+        examples=["respond-async", "wait=10"],
     ),
 ]
 IdempotencyKeyHeader = Annotated[
@@ -46,8 +45,8 @@ IdempotencyKeyHeader = Annotated[
 ]
 
 
-def read_preferences(prefer: list[str] | None, idempotency_key: str | None) -> Preferences:
+def read_preferences(prefer: list[str], idempotency_key: str | None) -> Preferences:
     """`prefer`: the values of all `Prefer` headers."""
-    tokens = [token.strip().lower() for value in prefer or () for token in re.split("[,;]", value)]
+    tokens = [token.strip().lower() for value in prefer for token in re.split("[,;]", value)]
     waits = [int(match[1]) for match in map(_WAIT.fullmatch, tokens) if match]
     return Preferences("respond-async" in tokens, float(min(waits)) if waits else None, idempotency_key)

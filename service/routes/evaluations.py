@@ -87,7 +87,7 @@ async def delete_evaluation(id: NamePath, gateway: GatewayDep) -> None:
     name="report",
     response_class=Response,
     responses=_MISSING | REPORT_RESPONSES,
-    openapi_extra=RANGE_HEADER,
+    dependencies=RANGE_HEADER,
 )
 async def get_evaluation_report(id: NamePath, gateway: GatewayDep) -> Response:
     """The report as one HTML page. It stays after the job is deleted."""
@@ -99,7 +99,7 @@ async def get_evaluation_report(id: NamePath, gateway: GatewayDep) -> Response:
     name="file",
     response_class=Response,
     responses=_MISSING | FILE_RESPONSES,
-    openapi_extra=RANGE_HEADER,
+    dependencies=RANGE_HEADER,
 )
 async def get_evaluation_file(id: NamePath, file: NamePath, gateway: GatewayDep) -> Response:
     """A file of the report: `report.json`, `report.html`, or one of its pictures."""

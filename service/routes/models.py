@@ -116,7 +116,7 @@ async def delete_version(name: NamePath, n: VersionNumber, gateway: GatewayDep) 
     name="report",
     response_class=Response,
     responses=_NO_FILE | REPORT_RESPONSES,
-    openapi_extra=RANGE_HEADER,
+    dependencies=RANGE_HEADER,
 )
 async def get_version_report(name: NamePath, n: VersionNumber, gateway: GatewayDep) -> Response:
     """The report of the version, as one HTML page."""
@@ -128,7 +128,7 @@ async def get_version_report(name: NamePath, n: VersionNumber, gateway: GatewayD
     name="file",
     response_class=Response,
     responses=_NO_FILE | FILE_RESPONSES,
-    openapi_extra=RANGE_HEADER,
+    dependencies=RANGE_HEADER,
 )
 async def get_version_file(name: NamePath, n: VersionNumber, file: NamePath, gateway: GatewayDep) -> Response:
     """A version's file: `card.json`, `model.safetensors`, `report.json`, `report.html`, or one of its pictures."""

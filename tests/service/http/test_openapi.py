@@ -208,7 +208,3 @@ def test_a_wrong_method_is_answered_with_all_methods_of_the_path(http: httpx2.Cl
     assert http.patch("/v1/label-sets/x").headers["allow"] == "DELETE, GET, HEAD, PUT"
     assert http.patch("/v1/videos").headers["allow"] == "GET, HEAD, POST"
     assert http.patch("/v1/classify").headers["allow"] == "POST"
-
-
-def test_the_interactive_documentation_is_served(http: httpx2.Client, site: Site) -> None:
-    assert "swagger" in http.get("/docs").text.lower()

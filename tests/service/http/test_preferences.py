@@ -10,14 +10,14 @@ from tests.service.sites import Site, error
 @pytest.mark.parametrize(
     ("prefer", "expected"),
     [
-        (None, Preferences()),
+        ([], Preferences()),
         (["respond-async"], Preferences(respond_async=True)),
         (["handling=lenient, Respond-Async; wait=10"], Preferences(respond_async=True, wait=10)),
         (["wait=5", "wait=3"], Preferences(wait=3)),
         (["wait=soon"], Preferences()),
     ],
 )
-def test_preferences(prefer: list[str] | None, expected: Preferences) -> None:
+def test_preferences(prefer: list[str], expected: Preferences) -> None:
     assert read_preferences(prefer, None) == expected
 
 

@@ -41,6 +41,28 @@ def test_the_page_has_no_inline_code_and_loads_nothing_from_other_hosts(client: 
         assert re.findall(r"https?://", client.get(path).text) == []
 
 
+def test_the_docs_are_served_whole_and_name_no_other_host(client: TestClient) -> None:
+    page = client.get("/docs")
+    assert page.headers["content-type"].startswith("text/html")
+    assert re.findall(r"https?://", page.text) == []
+    assert re.findall(r"<style|<script(?![^>]* src=)|\sstyle=|\son\w+=", page.text) == []
+    loaded = assets(page.text)
+    assert len(loaded) == 3
+    for path in loaded:
+        asset = client.get(path)
+        assert asset.status_code == 200, path
+        assert asset.headers["content-type"].startswith(("text/javascript", "text/css")), path
+    policy = page.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert "http" not in policy
+    script = client.get("/docs/docs.js").text
+    (document,) = re.findall(r'url: "([^"]*)"', script)
+    assert client.get(document).json()["openapi"].startswith("3.")
+    (element,) = re.findall(r'dom_id: "#(\w+)"', script)
+    assert f'id="{element}"' in page.text
+
+
 def test_the_script_finds_its_elements_and_calls_known_routes(client: TestClient) -> None:
     script = client.get("/page/app.js").text
     ids = set(re.findall(r'\$\("(\w+)"\)', script))
