@@ -16,6 +16,7 @@ NAMES = (
     "classifier_cache",
     "second_question",
     "shared_work",
+    "redis_memory",
     "lite_alignment",
     "bad_datasets",
     "clip_reading",

@@ -45,7 +45,9 @@ class Job(Record):
     subject: str | None = Field(None, description="the model or dataset that the job makes or uses, if it names one")
     request_id: str | None = Field(None, description="the id of the HTTP request that made the job, for the logs")
     request: dict[str, Any] = Field(default_factory=dict)
+    request_key: str | None = Field(None, description="key in the store of a request that is too large for the record")
     result: dict[str, Any] | None = None
+    result_key: str | None = Field(None, description="key in the store of a result that is too large for the record")
     error: dict[str, Any] | None = None
     progress: dict[str, Any] | None = Field(None, description="progress of a long job")
     attempts: int = Field(0, description="number of workers that have started the job; above 1 after a worker has died")

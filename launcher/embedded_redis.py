@@ -58,6 +58,7 @@ def command(server: Path, socket: Path, directory: Path) -> list[str]:
         "save": "",
         "maxmemory": "1gb",
         "maxmemory-policy": "volatile-lru",
+        "stream-node-max-bytes": "1024",  # an event stream takes as much at once; most have two events
         "daemonize": "no",
     }
     return [str(server), *(part for name, value in options.items() for part in (f"--{name}", value))]

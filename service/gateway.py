@@ -11,6 +11,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 
 from core.questions import QuestionLimits
 from core.settings import Settings
+from core.state.payloads import Payloads
 from core.storage import Store, Upkeep
 from service.catalog.datasets import Datasets
 from service.catalog.label_sets import LabelSets
@@ -20,6 +21,7 @@ from service.catalog.sources import VideoSources
 from service.catalog.videos import Videos
 from service.jobs.events import Events
 from service.jobs.repository import Jobs
+from service.jobs.retention import Limits, Retention
 from service.jobs.sender import Sender
 from service.jobs.submit import Submitter
 from service.jobs.waiter import Waiter
@@ -69,7 +71,8 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     listening = Redis.from_url(settings.jobs_redis, decode_responses=True, socket_connect_timeout=2.0)
     async with Redis.from_pool(pool) as redis, listening:
         gateway = _assemble(settings, redis, store, sender, Waiter(listening))
-        sweeper = Sweeper(redis, store, gateway.videos, gateway.jobs, settings.job_ttl)
+        retention = Retention(redis, Payloads(store, settings.job_inline_bytes), Limits.from_settings(settings))
+        sweeper = Sweeper(redis, store, gateway.videos, gateway.jobs, retention)
         gateway.waiter.start()
         sweeper.start()
         upkeep = Upkeep(store, settings.spool_check_seconds)
@@ -93,7 +96,8 @@ def _assemble(settings: Settings, redis: Redis, store: Store, sender: Sender, wa
         max_frames=settings.max_frames,
     )
     workers = Workers(redis)
-    jobs = Jobs(redis, sender, workers, settings.queue_limit)
+    payloads = Payloads(store, settings.job_inline_bytes)
+    jobs = Jobs(redis, sender, workers, payloads, settings.queue_limit, settings.max_job_request_bytes)
     videos = Videos(redis, store, settings.video_ttl)
     return Gateway(
         settings=settings,

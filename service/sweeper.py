@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import cast
+from contextlib import suppress
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -16,44 +16,23 @@ from core.state import keys
 from core.storage import Store
 from service.catalog.videos import Videos
 from service.jobs.repository import Jobs
+from service.jobs.retention import Retention
 
 log = logging.getLogger(__name__)
 
-SWEEP_INTERVAL = 60.0  # seconds
-_BATCH = 500
+SWEEP_INTERVAL = 60.0  # seconds; at once when Redis was too full for a new job
+PAUSE = 2.0  # seconds between two sweeps at least
 _ARCHIVES = archive_key("").rstrip("/")
-
-# KEYS: FINISHED, JOBS    ARGV: job ttl, prefix of job keys, id, id, …    → how many were deleted
-# One step, so that a run that is resumed at this moment is not deleted.
-_DELETE_JOBS = """
-local clock = redis.call('TIME')
-local due = clock[1] - ARGV[1]
-local deleted = 0
-for index = 3, #ARGV do
-  local finished = redis.call('ZSCORE', KEYS[1], ARGV[index])
-  if finished and tonumber(finished) <= due then
-    local job = ARGV[2] .. ARGV[index]
-    local held = redis.call('HGET', job, 'idempotency')
-    if held then redis.call('DEL', held) end
-    redis.call('DEL', job, job .. ':events', job .. ':metrics')
-    redis.call('ZREM', KEYS[1], ARGV[index])
-    redis.call('ZREM', KEYS[2], ARGV[index])
-    deleted = deleted + 1
-  end
-end
-return deleted
-"""
 
 
 class Sweeper:
-    def __init__(self, redis: Redis, store: Store, videos: Videos, jobs: Jobs, job_ttl: float) -> None:
+    def __init__(self, redis: Redis, store: Store, videos: Videos, jobs: Jobs, retention: Retention) -> None:
         self._redis = redis
         self._jobs = jobs
-        self._delete_jobs = redis.register_script(_DELETE_JOBS)
+        self._retention = retention
         self._unclaimed: set[str] = set()
         self._store = store
         self._videos = videos
-        self._job_ttl = job_ttl
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -68,21 +47,11 @@ class Sweeper:
     async def sweep(self) -> None:
         """Raises: RedisError, StorageUnavailable, OSError."""
         partial = await asyncio.to_thread(self._store.sweep)
-        jobs = await self._sweep_jobs()
+        jobs = await self._retention.sweep()
         videos = await self._videos.sweep()
         archives = await self._sweep_archives()
         if partial or jobs or videos or archives:
             log.info("swept %d partial files, %d jobs, %d videos, %d archives", partial, jobs, videos, archives)
-
-    async def _sweep_jobs(self) -> int:
-        swept = 0
-        while True:
-            due = (await self._redis.time())[0] - self._job_ttl
-            ids = cast(list[str], await self._redis.zrangebyscore(keys.FINISHED, "-inf", due, start=0, num=_BATCH))
-            if not ids:
-                return swept
-            args = [str(self._job_ttl), keys.job(""), *ids]
-            swept += int(await self._delete_jobs(keys=[keys.FINISHED, keys.JOBS], args=args))
 
     async def _sweep_archives(self) -> int:
         """An archive is published shortly before its job is created: it is deleted if two sweeps find no job for it."""
@@ -103,4 +72,7 @@ class Sweeper:
                 await self.sweep()
             except (RedisError, StorageUnavailable, OSError) as error:
                 log.warning("the sweep failed and is repeated at the next interval: %s", error)
-            await asyncio.sleep(SWEEP_INTERVAL)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._jobs.refused.wait(), SWEEP_INTERVAL)
+                self._jobs.refused.clear()
+                await asyncio.sleep(PAUSE)  # a full Redis refuses many requests

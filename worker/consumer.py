@@ -23,9 +23,10 @@ from core.errors import VireoError, WorkerUnavailable
 from core.processes import use_safe_path
 from core.settings import Settings, get_settings
 from core.state import keys
+from core.state.payloads import Payloads
 from core.state.queues import TASKS, celery_app, send_job
 from core.storage import Store, Upkeep
-from core.store_identity import store_id
+from core.storage.identity import store_id
 from worker.children.confinement import find_missing_guards
 from worker.jobs.attempt import Handler, run_job
 from worker.jobs.book import JobBook
@@ -102,7 +103,8 @@ def main() -> None:
         export_metrics(settings.metrics_port, settings.host)
     client = connect(settings.jobs_redis, decode=True)
     running = RunningJobs()
-    book = JobBook(client, queue, settings.lease_seconds)
+    store = Store.from_settings(settings)
+    book = JobBook(client, queue, settings.lease_seconds, Payloads(store, settings.job_inline_bytes))
     heartbeat = Heartbeat(client, book, running)
     heartbeat.update(detail="importing torch" if queue == keys.INFERENCE else "starting")
     heartbeat.start()

@@ -20,6 +20,8 @@ VIDEOS_CREATED = "vireo:videos:created"  # zset: sha256 -> created_at, for lists
 LABEL_SETS = "vireo:label-sets"  # set of names
 LABEL_SET_VERSIONS = "vireo:label-sets:versions"  # hash: name -> last version number, so that none is used twice
 DEFAULT_MODEL = "vireo:models:default"  # JSON: the model for requests that name none, and who decided
+PAYLOADS = "vireo:jobs:payloads"  # zset: id of a job with files in the store -> unix time after which to look at them
+PROBE = "vireo:probe"  # written to see whether Redis takes writes
 WORKERS = "vireo:workers"  # zset: worker id -> unix time of its last heartbeat
 
 

@@ -72,6 +72,7 @@ def job_to_fields(job: Job) -> dict[str, str]:
 
 
 def job_from_fields(fields: dict[str, str]) -> Job:
+    """Raises: ValueError for a record that is damaged, or that this version cannot read."""
     values: dict[str, Any] = {
         name: json.loads(value) if name in _JSON_FIELDS else value
         for name, value in fields.items()
@@ -100,8 +101,10 @@ def renew_args(attempts: Sequence[Attempt], queue: str, lease: float = LEASE_SEC
     return script_keys, [str(lease), *(str(part) for attempt in attempts for part in attempt)]
 
 
-def finish_args(attempt: Attempt, queue: str, state: str, field: str, value: dict[str, Any]) -> Arguments:
-    return _job_keys(attempt.job_id, queue), [*map(str, attempt), state, field, json.dumps(value)]
+def finish_args(attempt: Attempt, queue: str, state: str, field: str, value: dict[str, Any] | str) -> Arguments:
+    """`value`: what the field gets; an object becomes JSON."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    return _job_keys(attempt.job_id, queue), [*map(str, attempt), state, field, text]
 
 
 def cancel_args(job_id: str, queue: str, error: dict[str, Any]) -> Arguments:

@@ -50,6 +50,9 @@ def celery_app(settings: Settings) -> Celery:
         worker_enable_remote_control=False,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
+        # A full Redis refuses the bookkeeping of a message. The worker connects again instead of ending; the message
+        # may be lost then, and the reaper sends it again.
+        broker_channel_error_retry=True,
         broker_transport_options={"socket_keepalive": True},
     )
     return app

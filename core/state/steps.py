@@ -8,6 +8,7 @@ from typing import Final
 
 from core.errors import Cancelled, VireoError
 from core.state import keys
+from core.state.fullness import GO_ON
 
 MAX_ATTEMPTS: Final = 3
 """A job that was started this often without a result fails, because it may be the cause. The field `stuck` counts the
@@ -86,6 +87,10 @@ end
     .replace("GIVEN_UP", _GIVEN_UP)
 )
 
+# Redis runs these steps when its memory is full, too. New work (CREATE, RESUME) it refuses then, and RESEND, whose
+# messages it would refuse.
+_GO_ON_WITH_JOB = GO_ON + _JOB
+
 # KEYS: …, JOBS[, idempotency]    ARGV: id, limit, resend after, field, value, field, value, …
 # → {'created', created_at}, {'full'}, or {'held', the id of the job that the idempotency key stands for already}
 CREATE = (
@@ -111,7 +116,7 @@ return {'created', stamp(now)}
 
 # ARGV: id, error as JSON    → 1, or 0 if a worker has started the job, so that its message did arrive
 WITHDRAW = (
-    _JOB
+    _GO_ON_WITH_JOB
     + """
 if get('state') ~= 'queued' then return 0 end
 finish('failed', 'error', ARGV[2])
@@ -122,7 +127,7 @@ return 1
 # ARGV: id, holder, lease in seconds    → the number of the attempt, or 0 if there is nothing to do
 # `holder` is a new name for each message that a worker handles: a repeated START gets the same attempt.
 START = (
-    _JOB
+    _GO_ON_WITH_JOB
     + """
 local state = get('state')
 if state == 'running' and get('holder') == ARGV[2] then return tonumber(get('attempts')) end
@@ -142,7 +147,8 @@ return attempt
 # KEYS: running, job, job, …    ARGV: lease in seconds, attempt, attempt, …    → a Standing for each attempt
 # An attempt is three arguments: job id, number, holder.
 RENEW = (
-    _CLOCK
+    GO_ON
+    + _CLOCK
     + """
 local found = {}
 for index = 2, #KEYS do
@@ -161,7 +167,7 @@ return found
 
 # ARGV: attempt, event, JSON data, progress as JSON or '', 1 if a checkpoint was saved    → a Standing
 REPORT = (
-    _JOB
+    _GO_ON_WITH_JOB
     + """
 if not belongs_to_attempt() then return 0 end
 if ARGV[6] ~= '' then redis.call('HSET', job, 'progress', ARGV[6]) end
@@ -175,7 +181,7 @@ return get('cancel_requested') and 2 or 1
 # KEYS: …, hash of versions    ARGV: attempt, model name, highest version seen in the store, a version that is taken
 # → the version that this job publishes, the same for each attempt; 0 if the job belongs to another attempt
 CLAIM_VERSION = (
-    _JOB
+    _GO_ON_WITH_JOB
     + """
 if not belongs_to_attempt() then return 0 end
 local held = get('version')
@@ -190,7 +196,7 @@ return version
 
 # ARGV: attempt, state, field, JSON value    → 1, or 0 if the job belongs to another attempt
 FINISH = (
-    _JOB
+    _GO_ON_WITH_JOB
     + """
 if not belongs_to_attempt() then return 0 end
 finish(ARGV[4], ARGV[5], ARGV[6])
@@ -201,7 +207,7 @@ return 1
 # ARGV: attempt, 1 if this start does not count as a failure, resend after
 # → the state of the job now, or false if it belongs to another attempt
 RELEASE = (
-    _JOB
+    _GO_ON_WITH_JOB
     + """
 if not belongs_to_attempt() then return false end
 if ARGV[4] == '1' then redis.call('HINCRBY', job, 'stuck', -1) end
@@ -211,7 +217,7 @@ return put_back(ARGV[5])
 
 # ARGV: id    → the state of the job now, or false if its lease has not expired. Its message is sent at the next resend.
 EXPIRE = (
-    _JOB
+    _GO_ON_WITH_JOB
     + """
 if get('state') ~= 'running' then
   redis.call('ZREM', running, id)
@@ -226,7 +232,7 @@ return put_back(0)
 # ARGV: id, error as JSON    → the state that the job was in, or false
 # A queued job ends here; the worker of a running job is told, and learns of it with its next report or heartbeat.
 CANCEL = (
-    _JOB
+    _GO_ON_WITH_JOB
     + """
 local state = get('state')
 if state == 'queued' then

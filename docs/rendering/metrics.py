@@ -12,6 +12,7 @@ from core.records import JobKind, JobState, WorkerInfo
 from core.state.queues import TASKS
 from rendering.markdown import code, codes, table
 from service.ops.queue_metrics import QueueSnapshot
+from service.ops.redis_memory import RedisMemory
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ def series() -> list[Series]:
     declared = [metric for metric in vars(core.prometheus).values() if isinstance(metric, MetricWrapperBase)]
     return [
         *(_series(family, metric) for metric in declared for family in metric.describe()),
-        *(_series(family, family) for family in QueueSnapshot(up=True).collect()),
+        *(_series(family, family) for family in QueueSnapshot(memory=RedisMemory()).collect()),
     ]
 
 
@@ -44,7 +45,7 @@ def label_values_table() -> str:
     """The values of labels that the code lists."""
     on_record = [
         sample.labels["state"]
-        for family in QueueSnapshot(up=True).collect()
+        for family in QueueSnapshot(memory=RedisMemory()).collect()
         for sample in family.samples
         if family.name == "vireo_jobs"
     ]

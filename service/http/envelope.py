@@ -23,6 +23,7 @@ from core.errors import (
     UnsupportedMedia,
     VireoError,
 )
+from core.state.fullness import is_refusal, redis_full
 from service.bodies.validation import explain, similar_names
 from service.ops.logs import REQUEST_ID
 
@@ -68,10 +69,13 @@ def install_error_handlers(app: FastAPI) -> None:
         assert isinstance(error, RequestValidationError)
         return error_response(explain([_without_location(found) for found in error.errors()]))
 
-    async def on_redis(_: Request, error: Exception) -> Response:
+    async def on_redis(request: Request, error: Exception) -> Response:
         # A ResponseError means that Redis is loading or full, or that a command of ours is wrong: log the trace.
         log.warning("Redis: %s", error, exc_info=error if isinstance(error, ResponseError) else None)
-        return error_response(redis_unavailable())
+        if not is_refusal(error):
+            return error_response(redis_unavailable())
+        request.app.state.gateway.jobs.refused.set()
+        return error_response(redis_full())
 
     async def on_disconnect(_: Request, __: Exception) -> Response:
         return client_gone()

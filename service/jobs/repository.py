@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import json
+import logging
 import time
 from dataclasses import dataclass
 from typing import Any, cast
 
 from pydantic import BaseModel
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
-from core.errors import Cancelled, Conflict, QueueFull, StorageUnavailable, UnknownJob
+from core.errors import Cancelled, Conflict, QueueFull, RequestTooLarge, StorageUnavailable, UnknownJob
 from core.records import Job, JobKind, JobState, new_job_id, subject_of
 from core.state import keys, lifecycle, steps
+from core.state.fullness import is_refusal, redis_full
+from core.state.payloads import CLAIM_SECONDS, Payloads
 from core.state.queues import QUEUES
 from service.bodies.cursors import Entry, read_cursor, write_cursor
 from service.bodies.schemas import JobPage, JobView
@@ -24,6 +28,8 @@ from service.jobs.sender import Sender
 from service.jobs.views import job_summary, job_view
 from service.ops.logs import REQUEST_ID
 from service.ops.workers import Workers, why_waiting
+
+log = logging.getLogger(__name__)
 
 _SCAN = 200  # jobs read at once to fill a page
 _MOST_SCANNED = 10_000  # most jobs read for one page of a filtered list
@@ -40,9 +46,14 @@ class Filters:
 
 
 class Jobs:
-    def __init__(self, redis: Redis, sender: Sender, workers: Workers, limit: int) -> None:
+    def __init__(
+        self, redis: Redis, sender: Sender, workers: Workers, payloads: Payloads, limit: int, max_request_bytes: int
+    ) -> None:
         """`limit`: most unfinished jobs of one queue. Every method raises RedisError while Redis cannot be reached."""
         self._redis = redis
+        self._payloads = payloads
+        self._max_request_bytes = max_request_bytes
+        self.refused = asyncio.Event()  # Redis was too full for new work; the sweeper waits for it
         self._sender = sender
         self._workers = workers
         self._limit = limit
@@ -57,7 +68,8 @@ class Jobs:
         """A new job, or the job that the idempotency `key` stands for already; and whether it is new.
 
         `as_requested`: the request before the names in it were resolved. Repeats are recognised by it, because a name
-        may mean a newer version by then. Raises: QueueFull; Conflict where the key stands for another request.
+        may mean a newer version by then. Raises: QueueFull; RequestTooLarge; StorageUnavailable where Redis is full or
+        the store cannot be written; Conflict where the key stands for another request.
         """
         fields = request.model_dump(mode="json")
         job = Job(
@@ -68,9 +80,16 @@ class Jobs:
             request=fields,
             created_at=time.time(),
         )
-        script_keys, args = lifecycle.create_args(job, QUEUES[kind], self._limit, key and idempotency_key(key))
         digest = _digest(kind, as_requested or request)
-        outcome = await self._create(keys=script_keys, args=[*args, _REQUEST_DIGEST, digest] if key else args)
+        try:
+            recorded = await self._store_request(job)
+            script_keys, args = lifecycle.create_args(recorded, QUEUES[kind], self._limit, key and idempotency_key(key))
+            outcome = await self._create(keys=script_keys, args=[*args, _REQUEST_DIGEST, digest] if key else args)
+        except ResponseError as error:
+            if not is_refusal(error):
+                raise
+            self.refused.set()
+            raise redis_full() from error
         match outcome:
             case ["full"]:
                 raise _queue_full(self._limit)
@@ -82,6 +101,21 @@ class Jobs:
                 "This Idempotency-Key was already used for another request.", hint="Use a new key.", job=earlier.id
             )
         return earlier, False
+
+    async def _store_request(self, job: Job) -> Job:
+        """The job as its record has it: with a large request in the store, which is swept if no record follows."""
+        text = json.dumps(job.request)
+        if len(text) > self._max_request_bytes:
+            raise RequestTooLarge(
+                f"The request has {len(text)} bytes; at most {self._max_request_bytes} are allowed.",
+                hint="Split it over several requests, or raise VIREO_MAX_JOB_REQUEST_BYTES.",
+                limit=self._max_request_bytes,
+            )
+        if not self._payloads.is_large(text):
+            return job
+        await self._redis.zadd(keys.PAYLOADS, {job.id: (await self._redis.time())[0] + CLAIM_SECONDS})
+        written = await asyncio.to_thread(self._payloads.write, job.id, "request", text)
+        return job.model_copy(update={"request": {}, written.field: written.text})
 
     async def send(self, job: Job, key: str | None = None) -> None:
         """Put the job on its queue. Raises: StorageUnavailable; then the job has failed and `key` can be used again."""
@@ -112,27 +146,35 @@ class Jobs:
                 raise _queue_full(self._limit)
 
     async def get(self, job_id: str, kind: JobKind | None = None) -> Job:
-        """`kind`: the kind that the job must have. Raises: UnknownJob."""
+        """A job with its request and its result. `kind`: the kind that the job must have. Raises: UnknownJob;
+        StorageUnavailable where a large request or result cannot be read."""
+        return await self._load(await self.record(job_id, kind))
+
+    async def record(self, job_id: str, kind: JobKind | None = None) -> Job:
+        """A job without a request or result that is in the store. Raises: UnknownJob."""
         fields = cast(dict[str, str], await self._redis.hgetall(keys.job(job_id)))
-        job = lifecycle.job_from_fields(fields) if fields else None
+        job = _read(fields)
         if job is None or kind not in (None, job.kind):
             known = cast(list[str], await self._redis.zrevrange(keys.JOBS, 0, 999))
             raise UnknownJob(
                 f"There is no {f'{kind} ' if kind else ''}job {job_id[:80]!r}.",
                 hint=f"It is a job of kind {job.kind}: see /v1/jobs/{job.id}."
                 if job
-                else "Finished jobs are deleted after VIREO_JOB_TTL seconds.",
+                else "Finished jobs are deleted after VIREO_JOB_TTL seconds, answers after VIREO_ANSWER_TTL seconds.",
                 nearest=similar_names(job_id, known, 80),
             )
         return job
 
+    async def _load(self, job: Job) -> Job:
+        return await asyncio.to_thread(self._payloads.load, job) if job.request_key or job.result_key else job
+
     async def unfinished(self, queue: str) -> list[Job]:
-        """Jobs of a queue that wait or run."""
+        """Jobs of a queue that wait or run. Raises: StorageUnavailable where a large request cannot be read."""
         async with self._redis.pipeline(transaction=False) as pipe:
             for name in (keys.waiting(queue), keys.running(queue)):
                 pipe.zrange(name, 0, -1)
             waiting, running = await pipe.execute()
-        return [job for job in await self._fetch([*waiting, *running]) if job]
+        return [await self._load(job) for job in await self._fetch([*waiting, *running]) if job]
 
     async def cancel(self, job: Job) -> str | None:
         """The state that the job was in: queued (it has ended now), running (its worker is told), or a final state."""
@@ -196,7 +238,7 @@ class Jobs:
         async with self._redis.pipeline(transaction=False) as pipe:
             for job_id in ids:
                 pipe.hgetall(keys.job(job_id))
-            return [lifecycle.job_from_fields(fields) if fields else None for fields in await pipe.execute()]
+            return [_read(fields) for fields in await pipe.execute()]
 
     async def _summaries(self, ids: list[str]) -> list[Job | None]:
         """Jobs without requests and results, which may be large."""
@@ -206,7 +248,19 @@ class Jobs:
             rows = await pipe.execute()
         fields = [dict(zip(lifecycle.SUMMARY_FIELDS, row, strict=True)) for row in rows]
         known = [{name: value for name, value in each.items() if value is not None} for each in fields]
-        return [lifecycle.job_from_fields(each) if each else None for each in known]
+        return [_read(each) for each in known]
+
+
+def _read(fields: dict[str, str]) -> Job | None:
+    """The job of a record; without its request and its result where they are damaged. None if there is no record that
+    this version can read."""
+    summary = {name: value for name, value in fields.items() if name in lifecycle.SUMMARY_FIELDS}
+    for readable in (fields, summary) if fields else ():
+        try:
+            return lifecycle.job_from_fields(readable)
+        except ValueError as error:
+            log.warning("the record of %s cannot be read: %s", fields.get("id"), error)
+    return None
 
 
 def idempotency_key(key: str) -> str:

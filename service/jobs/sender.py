@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 from core.errors import StorageUnavailable
 from core.records import Job
 from core.settings import Settings
+from core.state.fullness import is_refusal, redis_full
 from core.state.queues import QUEUES, celery_app, send_job
 
 _RETRY = {"max_retries": 1, "interval_start": 0.0, "interval_step": 0.1, "interval_max": 0.1}
@@ -31,6 +32,8 @@ class Sender:
         try:
             await asyncio.get_running_loop().run_in_executor(self._threads, self._publish, job)
         except (OperationalError, RedisError, OSError) as error:
+            if is_refusal(error):
+                raise redis_full() from error
             raise StorageUnavailable("The queue cannot be reached.", hint="Try again soon.") from error
 
     def close(self) -> None:

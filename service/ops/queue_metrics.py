@@ -16,21 +16,23 @@ from core.records import WorkerInfo
 from core.state import keys
 from core.state.queues import TASKS
 from service.bodies.schemas import QueueView
+from service.ops.redis_memory import RedisMemory, redis_memory
 from service.ops.workers import Workers
 
 
 @dataclass(frozen=True, eq=False)
 class QueueSnapshot(Collector):
-    """`up`: whether Redis answered; without an answer nothing else is shown. `finished`: number of finished jobs."""
+    """`memory`: of Redis; None without an answer, and then no queue is shown. `finished`: number of finished jobs."""
 
-    up: bool = False
+    memory: RedisMemory | None = None
     queues: dict[str, QueueView] = field(default_factory=dict)
     finished: int = 0
 
     def collect(self) -> Iterator[Metric]:
-        yield GaugeMetricFamily("vireo_redis_up", "1 while Redis answers.", value=float(self.up))
-        if not self.up:
+        yield GaugeMetricFamily("vireo_redis_up", "1 while Redis answers.", value=float(self.memory is not None))
+        if self.memory is None:
             return
+        yield from _memory_gauges(self.memory)
         depth = GaugeMetricFamily("vireo_queue_depth", "Jobs that wait for a worker.", labels=["queue"])
         age = GaugeMetricFamily("vireo_queue_age_seconds", "Age of the oldest waiting job.", labels=["queue"])
         workers = GaugeMetricFamily("vireo_workers", "Workers with a heartbeat.", labels=["queue", "state"])
@@ -51,9 +53,20 @@ async def queue_snapshot(redis: Redis, workers: Workers) -> QueueSnapshot:
     try:
         found = await queue_views(redis, await workers.all())
         finished = await redis.zcard(keys.FINISHED)
+        memory = await redis_memory(redis)
     except RedisError:
         return QueueSnapshot()
-    return QueueSnapshot(up=True, queues=found, finished=finished)
+    return QueueSnapshot(memory=memory, queues=found, finished=finished)
+
+
+def _memory_gauges(memory: RedisMemory) -> Iterator[Metric]:
+    for name, words, value in (
+        ("used_bytes", "Memory of Redis that counts towards its limit.", memory.used),
+        ("limit_bytes", "Redis's maxmemory; 0 if it has none.", memory.limit),
+        ("evictable_keys", "Keys that Redis may evict for new ones: cache entries.", memory.evictable),
+        ("full", "1 while Redis refuses writes because its memory is full.", memory.full),
+    ):
+        yield GaugeMetricFamily(f"vireo_redis_{name}", words, value=float(value))
 
 
 async def queue_views(redis: Redis, workers: Sequence[WorkerInfo]) -> dict[str, QueueView]:

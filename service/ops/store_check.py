@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from core.storage import Store
-from core.store_identity import store_id
+from core.storage.identity import store_id
 
 
 class StoreCheck:

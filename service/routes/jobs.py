@@ -76,7 +76,7 @@ async def follow_job(
     id: NamePath, gateway: GatewayDep, after: AfterQuery = None, last_event_id: LastEventHeader = None
 ) -> Response:
     """A job's events as they happen: all of them, or those after `Last-Event-ID`. A comment is sent every 15 s."""
-    await gateway.jobs.get(id)
+    await gateway.jobs.record(id)
     return await event_stream(gateway, id, last_event_id, after)
 
 
@@ -88,7 +88,7 @@ async def follow_job(
 )
 async def cancel_job(id: NamePath, gateway: GatewayDep) -> JobView:
     """Cancel a job. A queued job ends at once; the worker of a running job is told to stop. Repeats change nothing."""
-    return await cancel_and_view(gateway, await gateway.jobs.get(id))
+    return await cancel_and_view(gateway, await gateway.jobs.record(id))
 
 
 async def cancel_and_view(gateway: Gateway, job: Job) -> JobView:

@@ -19,6 +19,7 @@ from service.gateway import Gateway
 from service.http.openapi import documented_errors
 from service.ops import workers
 from service.ops.queue_metrics import queue_snapshot, queue_views
+from service.ops.redis_memory import redis_memory
 
 router = APIRouter(tags=["operations"])
 
@@ -80,11 +81,12 @@ async def _check_redis(gateway: Gateway) -> tuple[Check, Check, list[WorkerInfo]
     """Whether Redis answers, and whether an inference worker is ready, which Redis knows; and all live workers."""
     try:
         live = await gateway.workers.all()
+        memory = await redis_memory(gateway.redis)
     except RedisError:
         away = "Redis does not answer"
         return Check(ok=False, detail=away), Check(ok=False, detail="no worker can be reached without Redis"), []
     reason = workers.why_not_ready([worker for worker in live if worker.queue == keys.INFERENCE])
-    return Check(ok=True, detail="answers"), Check(ok=reason is None, detail=reason or "ready"), live
+    return Check(ok=not memory.full, detail=memory.in_words()), Check(ok=reason is None, detail=reason or "ready"), live
 
 
 async def _check_store(gateway: Gateway) -> tuple[Check, str | None]:

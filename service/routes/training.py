@@ -85,25 +85,25 @@ async def follow_training_job(
     id: NamePath, gateway: GatewayDep, after: AfterQuery = None, last_event_id: LastEventHeader = None
 ) -> Response:
     """The job's events as they happen: `state`, `progress`, `metric`, `checkpoint`, `log`."""
-    await gateway.jobs.get(id, "training")
+    await gateway.jobs.record(id, "training")
     return await event_stream(gateway, id, last_event_id, after)
 
 
 @router.get("/{id}/metrics", name="metrics", responses=_MISSING)
 async def get_metrics(id: NamePath, gateway: GatewayDep) -> Metrics:
     """The metrics of every epoch so far."""
-    await gateway.jobs.get(id, "training")
+    await gateway.jobs.record(id, "training")
     return Metrics(data=await gateway.events.metrics(id))
 
 
 @router.post("/{id}/cancel", name="cancel", status_code=202, responses=_MISSING | documented_errors(Conflict))
 async def cancel_training_job(id: NamePath, gateway: GatewayDep) -> JobView:
     """Stop a run. It saves a checkpoint within seconds, from which it can be resumed."""
-    return await cancel_and_view(gateway, await gateway.jobs.get(id, "training"))
+    return await cancel_and_view(gateway, await gateway.jobs.record(id, "training"))
 
 
 @router.post("/{id}/resume", name="resume", status_code=202, responses=_MISSING | documented_errors(Conflict))
 async def resume_training_job(id: NamePath, gateway: GatewayDep) -> JobView:
     """Continue a cancelled or failed run from its last checkpoint."""
-    job = await gateway.jobs.resume(await gateway.jobs.get(id, "training"))
+    job = await gateway.jobs.resume(await gateway.jobs.record(id, "training"))
     return await gateway.jobs.view(job)

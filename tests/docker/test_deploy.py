@@ -27,6 +27,7 @@ from core.settings import Settings
 from core.state.queues import TASKS
 from service.bodies.schemas import QueueView
 from service.ops.queue_metrics import QueueSnapshot
+from service.ops.redis_memory import RedisMemory
 from worker.training.job.child_process import GRACE_SECONDS
 
 ROOT = Path(__file__).parents[2]
@@ -356,7 +357,7 @@ def test_training_writes_to_the_volume() -> None:
 
 def test_alerts_name_metrics_that_exist() -> None:
     idle = QueueView(depth=0, running=0, age_s=0, workers={"ready": 0})
-    live = QueueSnapshot(up=True, queues=dict.fromkeys(TASKS, idle))
+    live = QueueSnapshot(memory=RedisMemory(), queues=dict.fromkeys(TASKS, idle))
     families = [*REGISTRY.collect(), *live.collect()]
     known = {sample for family in families for sample in sample_names(family.name, family.type)}
     rules = [rule for group in load(ROOT / "docker" / "alerts.yml")["groups"] for rule in group["rules"]]

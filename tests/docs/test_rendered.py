@@ -22,6 +22,7 @@ from rendering.markdown import table
 from rendering.metrics import series
 from rendering.routes import routes_table
 from service.ops.queue_metrics import QueueSnapshot
+from service.ops.redis_memory import RedisMemory
 from tests.docs.pages import ROOT
 from vireo.cli.app import build_cli
 
@@ -76,7 +77,7 @@ def test_every_marker_in_a_page_has_a_block() -> None:
 
 def test_every_metric_that_is_exported_is_in_the_table() -> None:
     """Names and types as a scrape shows them."""
-    body, _ = exposition(QueueSnapshot(up=True))
+    body, _ = exposition(QueueSnapshot(memory=RedisMemory()))
     exported = {
         (name, kind)
         for name, kind in re.findall(r"^# TYPE (vireo_\w+) (\w+)$", body.decode(), re.MULTILINE)

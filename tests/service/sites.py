@@ -18,9 +18,12 @@ import redis
 import uvicorn
 
 from core.settings import Settings
+from core.state.payloads import Payloads
 from service.app import create_app
 from service.gateway import Gateway
+from service.jobs.retention import Limits, Retention
 from service.server import server_config
+from service.sweeper import Sweeper
 
 ResultT = TypeVar("ResultT")
 
@@ -80,6 +83,27 @@ def serving(redis_url: str, data_dir: Path, **changes: Any) -> Iterator[Site]:
         server.should_exit = True
         thread.join(15)
         assert not thread.is_alive(), "the gateway did not stop"
+
+
+def sweep(site: Site, **changes: Any) -> None:
+    """One sweep, with other settings than the site's."""
+    sweeper_of(site, **changes).run_once()
+
+
+@dataclass(frozen=True)
+class SiteSweeper:
+    site: Site
+    sweeper: Sweeper
+
+    def run_once(self) -> None:
+        self.site.run(self.sweeper.sweep())
+
+
+def sweeper_of(site: Site, **changes: Any) -> SiteSweeper:
+    gateway, settings = site.gateway, site.settings.model_copy(update=changes)
+    payloads = Payloads(gateway.store, settings.job_inline_bytes)
+    retention = Retention(gateway.redis, payloads, Limits.from_settings(settings))
+    return SiteSweeper(site, Sweeper(gateway.redis, gateway.store, gateway.videos, gateway.jobs, retention))
 
 
 def wait_until(condition: Any, seconds: float = 5.0) -> None:

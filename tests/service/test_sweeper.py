@@ -9,9 +9,8 @@ from pathlib import Path
 from core.state import keys
 from core.storage.store import STALE_AFTER
 from service.jobs.repository import idempotency_key
-from service.sweeper import Sweeper
 from tests.service.doubles import answering
-from tests.service.sites import FILE, Site, serving, wait_until
+from tests.service.sites import FILE, Site, serving, sweep, wait_until
 
 Serve = Callable[..., AbstractContextManager[Site]]
 
@@ -22,8 +21,7 @@ def test_finished_jobs_are_deleted_with_their_events_and_keys(site: Site, redis_
         new = http.post("/v1/classify", data={"labels": "b"}, files=FILE).json()["id"]
         site.redis.zadd(keys.FINISHED, {old: time.time() - 100})
         site.redis.rpush(keys.metrics(old), "{}")
-        gateway = site.gateway
-        site.run(Sweeper(gateway.redis, gateway.store, gateway.videos, gateway.jobs, job_ttl=60).sweep())
+        sweep(site, answer_ttl=60)
         assert http.get(f"/v1/jobs/{old}").status_code == 404
         assert http.get(f"/v1/jobs/{new}").status_code == 200
         assert [job["id"] for job in http.get("/v1/jobs").json()["data"]] == [new]

@@ -15,7 +15,7 @@ import pytest
 from core.settings import Settings
 from core.state import keys
 from core.storage import Store
-from core.store_identity import store_id
+from core.storage.identity import store_id
 from worker import consumer
 from worker.consumer import JoinedRole, announce_store, export_metrics, open_role
 from worker.jobs.attempt import Handler

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Sequence
 from typing import Any
@@ -13,6 +14,7 @@ from core.prometheus import JOBS_FINISHED, REQUEUED
 from core.records import Job, JobState
 from core.state import keys, lifecycle, steps
 from core.state.lifecycle import LEASE_SECONDS, Attempt, Standing
+from core.state.payloads import OWN, Payloads
 
 
 class Superseded(Exception):
@@ -22,9 +24,14 @@ class Superseded(Exception):
 class JobBook:
     """The jobs of one queue, in Redis. Every step that changes a job is atomic, and names the attempt that takes it."""
 
-    def __init__(self, client: redis.Redis, queue: str, lease: float = LEASE_SECONDS) -> None:
-        """`lease`: seconds after which a job without a renewal is given to another worker."""
+    def __init__(
+        self, client: redis.Redis, queue: str, lease: float = LEASE_SECONDS, payloads: Payloads | None = None
+    ) -> None:
+        """`lease`: seconds after which a job without a renewal is given to another worker. `payloads`: where large
+        requests and results are; None for a book that reads and ends no jobs with them."""
         self._redis = client
+        self._payloads = payloads
+        self._own_payloads = client.register_script(OWN)
         self.queue = queue
         self.lease = lease
         self._start = client.register_script(steps.START)
@@ -37,8 +44,19 @@ class JobBook:
         self._claim_version = client.register_script(steps.CLAIM_VERSION)
 
     def get(self, job_id: str) -> Job | None:
+        """The job with its request. Raises: VireoError where its record cannot be read; StorageUnavailable where its
+        request in the store cannot be."""
         fields = self._redis.hgetall(keys.job(job_id))
-        return lifecycle.job_from_fields({str(name): str(value) for name, value in fields.items()}) if fields else None
+        if not fields:
+            return None
+        try:
+            job = lifecycle.job_from_fields({str(name): str(value) for name, value in fields.items()})
+        except ValueError as error:
+            raise VireoError(
+                "This worker cannot read the job's record.",
+                hint="It is damaged, or a newer version of Vireo wrote it: then update the workers. Send it again.",
+            ) from error
+        return self._payloads.load(job) if self._payloads else job
 
     def start(self, job_id: str) -> Attempt | None:
         """The attempt that the job now belongs to; None if there is nothing to do."""
@@ -48,14 +66,22 @@ class JobBook:
         return Attempt(job_id, number, holder) if number else None
 
     def succeed(self, attempt: Attempt, result: dict[str, Any]) -> bool:
-        """Returns False if the job no longer belongs to this attempt, like all steps that end a job."""
-        return self._end(attempt, JobState.SUCCEEDED, "result", result)
+        """Returns False if the job no longer belongs to this attempt, like all steps that end a job.
+
+        Raises: StorageUnavailable where a large result cannot be written into the store.
+        """
+        text = json.dumps(result)
+        if not self._payloads or not self._payloads.is_large(text):
+            return self._end(attempt, JobState.SUCCEEDED, "result", text)
+        self._own_payloads(keys=[keys.PAYLOADS], args=[attempt.job_id])
+        written = self._payloads.write(attempt.job_id, "result", text, attempt.holder)
+        return self._end(attempt, JobState.SUCCEEDED, written.field, written.text)
 
     def fail(self, attempt: Attempt, error: VireoError) -> bool:
         state = JobState.CANCELLED if isinstance(error, Cancelled) else JobState.FAILED
         return self._end(attempt, state, "error", error.to_dict())
 
-    def _end(self, attempt: Attempt, state: JobState, field: str, value: dict[str, Any]) -> bool:
+    def _end(self, attempt: Attempt, state: JobState, field: str, value: dict[str, Any] | str) -> bool:
         script_keys, args = lifecycle.finish_args(attempt, self.queue, state, field, value)
         ended = bool(self._finish(keys=script_keys, args=args))
         if ended:

@@ -10,10 +10,9 @@ import pytest
 
 from core.records import Job
 from core.state import keys
-from service.sweeper import Sweeper
 from tests.service.doubles import AnsweringWorker, answering
 from tests.service.library import DATASET, Library
-from tests.service.sites import Site, error, wait_until
+from tests.service.sites import Site, error, sweeper_of, wait_until
 
 Serve = Callable[..., AbstractContextManager[Site]]
 
@@ -150,11 +149,10 @@ def test_archives_that_no_job_will_read_are_deleted(http: httpx2.Client, site: S
     library.store.write_text("incoming/of-a-gateway-that-died", "x")
     key = request_of(site, kept)["archive"]
     library.store.write_text(f"{key}.0.0.2.receipt", "a worker's note")
-    gateway = site.gateway
-    sweeper = Sweeper(gateway.redis, gateway.store, gateway.videos, gateway.jobs, job_ttl=60)
-    site.run(sweeper.sweep())
+    sweeper = sweeper_of(site)
+    sweeper.run_once()
     assert len(incoming(site)) == 4  # their jobs may be about to be created
-    site.run(sweeper.sweep())
+    sweeper.run_once()
     assert [f"incoming/{name}" for name in incoming(site)] == [key, f"{key}.0.0.2.receipt"]
 
 

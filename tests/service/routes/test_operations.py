@@ -15,7 +15,7 @@ from s3fs import S3FileSystem
 
 from core.errors import ModelUnavailable
 from core.state import keys
-from core.store_identity import store_id
+from core.storage.identity import store_id
 from service.routes.operations import _without_password
 from tests.s3 import S3
 from tests.service.doubles import LITE, AnsweringWorker

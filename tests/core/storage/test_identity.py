@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from core.storage import Store
-from core.store_identity import store_id
+from core.storage.identity import store_id
 
 
 def test_a_store_has_one_id_wherever_it_is_opened(tmp_path: Path) -> None:

@@ -10,15 +10,15 @@ import json
 import secrets
 from typing import Final
 
-from core.storage import Store
+from core.storage.store import Store
 
 KEY: Final = "store.json"
 
 
 def store_id(store: Store) -> str:
-    """`store_…`. Of processes that open a new store at the same moment, one writes it. Raises: StorageUnavailable."""
+    """`store_…`: the same for everyone who opens the store. Raises: StorageUnavailable."""
     text = store.read_text(KEY)
     if text is None:
-        store.create_text(KEY, json.dumps({"id": f"store_{secrets.token_hex(8)}"}))
+        store.create_text(KEY, json.dumps({"id": f"store_{secrets.token_hex(8)}"}))  # another process may be first
         text = store.read_text(KEY) or "{}"
     return str(json.loads(text).get("id"))
