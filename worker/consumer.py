@@ -40,6 +40,7 @@ log = logging.getLogger(__name__)
 
 STORE_SECONDS = 60.0  # between two looks at which store this worker uses
 EXIT_DEVICE_FAILED = 70
+_leaving = threading.Event()  # set once the device has failed
 LEAVE_SECONDS = 20.0  # that running jobs have to go back into the queue before the process ends by force
 
 
@@ -112,6 +113,8 @@ def main() -> None:
         serve(settings, book, running, heartbeat)
     finally:
         heartbeat.stop()
+        if _leaving.is_set():
+            os._exit(EXIT_DEVICE_FAILED)  # the end of the interpreter would wait for the broken device
 
 
 def export_metrics(port: int, host: str) -> None:
@@ -174,6 +177,7 @@ def announce_store(settings: Settings, heartbeat: Heartbeat, stopped: threading.
 
 def leave(reason: str, heartbeat: Heartbeat, running: RunningJobs) -> None:
     """End this process, so that its supervisor starts a new one. The running jobs go back into the queue."""
+    _leaving.set()
     force = threading.Timer(LEAVE_SECONDS, os._exit, [EXIT_DEVICE_FAILED])
     force.daemon = True
     force.start()  # the leases of jobs whose threads hang run out

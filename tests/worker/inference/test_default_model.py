@@ -41,6 +41,20 @@ def test_workers_that_would_choose_differently_give_one_answer(
     assert worker(records, "clip-l14").current() == CLIP
 
 
+def test_workers_that_decide_at_the_same_time_give_one_answer(
+    records: redis.Redis, resolved: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = worker(records), worker(records)
+
+    def while_another_decides(*_: object) -> tuple[str, str]:
+        monkeypatch.setattr(default_model, "resolve_auto", lambda *_: resolved[0])
+        assert first.current() == CLIP
+        return "lite", "no network"
+
+    monkeypatch.setattr(default_model, "resolve_auto", while_another_decides)
+    assert second.current() == CLIP
+
+
 def test_a_worker_that_cannot_load_the_model_falls_back_for_all(
     records: redis.Redis, resolved: list[tuple[str, str]]
 ) -> None:
