@@ -17,7 +17,9 @@ from core.records import Job
 from core.state import keys
 from core.state.payloads import CLAIM_SECONDS, Payloads
 from tests.service.sites import BASE64, Site, error, sweep
+from worker.jobs.attempt import run_job
 from worker.jobs.book import JobBook
+from worker.jobs.cancellation import RunningJobs
 from worker.jobs.connection import connect
 
 Serve = Callable[..., AbstractContextManager[Site]]
@@ -142,3 +144,18 @@ def test_ten_thousand_answers_with_a_thousand_labels_fit_into_redis(redis_url: s
     with redis.Redis.from_url(redis_url, decode_responses=True) as client:
         _, request, result = redis_memory.cases()[2]
         assert redis_memory.Jobs(client, tmp_path).bytes_each(request, result) * 10_000 < 100e6
+
+
+@pytest.mark.parametrize("damage", [{"request": "{"}, {"kind": "of a newer version"}], ids=["damaged", "newer"])
+def test_a_record_that_cannot_be_read_fails_its_job_once_in_words(
+    http: httpx2.Client, small: Site, book: JobBook, damage: dict[str, str]
+) -> None:
+    job_id = http.post("/v1/embeddings", json={"texts": ["a"]}, headers=ASYNC).json()["id"]
+    for field, text in damage.items():
+        small.redis.hset(keys.job(job_id), field, text)
+    assert run_job({}, book, RunningJobs(), job_id) is False
+    assert small.redis.hget(keys.job(job_id), "state") == "failed"
+    assert "cannot read the job's record" in str(small.redis.hget(keys.job(job_id), "error"))
+    assert run_job({}, book, RunningJobs(), job_id) is False
+    assert small.redis.hget(keys.job(job_id), "attempts") == "1"
+    assert http.get("/v1/jobs").status_code == 200
