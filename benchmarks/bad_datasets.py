@@ -106,7 +106,8 @@ class Arena:
 
     def _listing(self) -> set[str]:
         """Every file with its size, without the folders that a store always has."""
-        usual = {"data", "data/store", "data/store/partial", "data/store/incoming", "data/store/datasets"}
+        usual = {"data", "data/store", "data/store/partial", "data/store/partial/lock 0"}
+        usual |= {"data/store/incoming", "data/store/datasets"}
         found = {
             str(path.relative_to(self.folder)) + (f" {path.stat().st_size}" if path.is_file() else "")
             for path in self.folder.rglob("*")

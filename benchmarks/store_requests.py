@@ -8,7 +8,6 @@ takes 10 to 50 ms. Expected before it was built: one request in each process, fo
 from __future__ import annotations
 
 import asyncio
-import inspect
 import os
 import sys
 import tempfile
@@ -35,8 +34,9 @@ def main() -> bool:
         for version in range(1, VERSIONS + 1):
             store.write_text(f"registry/gym/{version}/card.json", card("gym", version).model_dump_json())
         Registry(store).set_alias("gym", "production", 3)
-        absent: list[Any] = [None] * (len(inspect.signature(Models).parameters) - 1)  # what resolving does not use
-        models, shelf = Models(store, *absent), Shelf(Settings(data_dir=Path(folder)), Registry(store))
+        absent: Any = None  # what resolving an exact reference does not use
+        models = Models(redis=absent, store=store, live_workers=absent, jobs=absent)
+        shelf = Shelf(Settings(data_dir=Path(folder)), Registry(store), default=absent)
         rows = []
         for what, ref in (("a number", "gym:3"), ("a name", "gym"), ("an alias", "gym@production")):
             first, again = (_count(s3, lambda: asyncio.run(models.resolve(ref, live=[]))) for _ in range(2))  # noqa: B023
