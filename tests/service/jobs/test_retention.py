@@ -82,14 +82,14 @@ def test_the_oldest_goes_first_where_they_need_too_much_memory(site: Site, finis
 def test_they_never_need_more_than_a_quarter_of_redis(site: Site, finish: Callable[..., list[str]]) -> None:
     ids = finish(40, size=100_000)
     limit = str(site.redis.config_get("maxmemory")["maxmemory"])
-    site.redis.config_set("maxmemory", 16 << 20)
+    site.redis.config_set("maxmemory", 8 << 20)
     try:
         sweep(site, max_finished_bytes=1 << 30)
     finally:
         site.redis.config_set("maxmemory", limit)
     kept = left(site)
     assert kept == ids[-len(kept) :]
-    assert 30 <= len(kept) <= 40
+    assert 15 <= len(kept) <= 21
 
 
 def test_nothing_is_deleted_without_need(site: Site, finish: Callable[..., list[str]]) -> None:
