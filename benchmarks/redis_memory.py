@@ -119,7 +119,7 @@ class Jobs:
 
         payloads = Payloads(self._store, 16 << 10)
         book = JobBook(self._client, keys.INFERENCE, payloads=payloads)
-        job = Job(id=new_job_id(), kind="classify", request=request, created_at=time.time())
+        job = Job(id=new_job_id(), kind="classification", request=request, created_at=time.time())
         if payloads.is_large(json.dumps(request)):
             self._client.register_script(OWN)(keys=[keys.PAYLOADS], args=[job.id])
             written = payloads.write(job.id, "request", json.dumps(request))
@@ -134,7 +134,7 @@ class Jobs:
 
     def _finish_before(self, request: dict[str, Any], result: dict[str, Any]) -> bool:
         steps: Any = lifecycle
-        job = Job(id=f"job_{secrets.token_hex(12)}", kind="classify", request=request, created_at=time.time())
+        job = Job(id=f"job_{secrets.token_hex(12)}", kind="classification", request=request, created_at=time.time())
         calls = (
             (steps.CREATE, steps.create_args(job, keys.INFERENCE, 100)),
             (steps.START, steps.start_args(job.id, keys.INFERENCE, time.time())),

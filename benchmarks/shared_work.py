@@ -74,7 +74,7 @@ def _keep(runtime: Runtime, data: bytes) -> str:
 def _answer(runtime: Runtime, sha256: str, *labels: str) -> None:
     question = {"labels": [{"name": name} for name in labels], "model": "tiny"}
     request = {"sha256": sha256, "question": question}
-    job = Job(id="job_1", kind="classify", request=request, created_at=time.time())
+    job = Job(id="job_1", kind="classification", request=request, created_at=time.time())
     try:
         answer_classify(runtime, job, CancelToken())
     except UndecodableVideo:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import secrets
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from core.questions import Label
 
@@ -33,14 +33,21 @@ class JobState(StrEnum):
         return self in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
 
 
-JobKind = Literal["classify", "embed", "training", "evaluation", "dataset", "import"]
+JobKind = Literal["classification", "embedding", "training", "evaluation", "dataset", "import"]
+
+_EARLIER_KINDS = {"classify": "classification", "embed": "embedding"}
+
+AcceptedJobKind = Annotated[
+    JobKind, BeforeValidator(lambda kind: _EARLIER_KINDS.get(kind, kind) if isinstance(kind, str) else kind)
+]
+"""A kind in a record or in a request, which may have the name of an earlier version."""
 
 
 class Job(Record):
     """One piece of work for a worker: its `request`, and the `result` or `error` that the worker wrote."""
 
     id: str
-    kind: JobKind
+    kind: AcceptedJobKind
     state: JobState = JobState.QUEUED
     subject: str | None = Field(None, description="the model or dataset that the job makes or uses, if it names one")
     request_id: str | None = Field(None, description="the id of the HTTP request that made the job, for the logs")

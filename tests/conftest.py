@@ -19,6 +19,7 @@ from tests.s3 import S3, serving_s3
 REPOSITORY = Path(__file__).parents[1]
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Which tests one worker of pytest-xdist runs in order: those of a file share its fixtures; the end-to-end tests
     share running copies of the product, and two of them at once would fill a machine of two cores."""

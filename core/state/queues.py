@@ -16,8 +16,8 @@ from core.settings import Settings
 from core.state import keys
 
 QUEUES: dict[JobKind, str] = {
-    "classify": keys.INFERENCE,
-    "embed": keys.INFERENCE,
+    "classification": keys.INFERENCE,
+    "embedding": keys.INFERENCE,
     "training": keys.TRAINING,
     "evaluation": keys.TRAINING,
     "dataset": keys.DATASETS,

@@ -41,5 +41,5 @@ class Admission:
             if not self._preferences.respond_async:
                 check_any_worker(live)
             if before_upload:
-                await gateway.jobs.check_room("classify")
+                await gateway.jobs.check_room("classification")
         return resolved

@@ -30,7 +30,9 @@ for index = 4, #ARGV do
   local job = ARGV[1] .. id
   local finished = redis.call('ZSCORE', KEYS[1], id)
   local kind = redis.call('HGET', job, 'kind')
-  local ttl = (kind == 'classify' or kind == 'embed') and ARGV[3] or ARGV[2]
+  -- the last two are the names that earlier versions wrote
+  local answer = kind == 'classification' or kind == 'embedding' or kind == 'classify' or kind == 'embed'
+  local ttl = answer and ARGV[3] or ARGV[2]
   if finished and tonumber(finished) <= now - ttl then
     local held = redis.call('HGET', job, 'idempotency')
     if held then redis.call('DEL', held) end

@@ -53,8 +53,8 @@ QUESTION: Final = Policy(answers_with_result=True, waits_by_default=True, cancel
 BACKGROUND: Final = Policy(answers_with_result=False, waits_by_default=False, cancelled_on_disconnect=False)
 
 POLICIES: Final[dict[JobKind, Policy]] = {
-    "classify": QUESTION,
-    "embed": QUESTION,
+    "classification": QUESTION,
+    "embedding": QUESTION,
     "training": BACKGROUND,
     "evaluation": BACKGROUND,
     "dataset": BACKGROUND,

@@ -82,7 +82,7 @@ async def classify_upload(
     resolved = await resolve_question(body, gateway, admission)
     async with gateway.sources.stored(body, upload) as sha256:
         return await gateway.submitter.submit(
-            "classify",
+            "classification",
             ClassifyRequest(sha256=sha256, question=resolved.question),
             preferences,
             request,

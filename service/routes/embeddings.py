@@ -43,7 +43,7 @@ async def create_embeddings(
         options = body.model_dump(include={"model", "frames", "views", "normalize"})
         as_requested = EmbedRequest(texts=body.texts or (), sha256=sha256, **options)
         return await gateway.submitter.submit(
-            "embed",
+            "embedding",
             as_requested.model_copy(update={"model": model.name}),
             preferences,
             request,

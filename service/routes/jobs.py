@@ -8,7 +8,7 @@ from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import StreamingResponse
 
 from core.errors import Conflict, InvalidRequest, Overloaded, StorageUnavailable, UnknownJob
-from core.records import Job, JobKind, JobState
+from core.records import AcceptedJobKind, Job, JobState
 from service.bodies.job_types import JOB_EVENT
 from service.bodies.schemas import JobPage, JobView
 from service.dependencies import CursorQuery, GatewayDep, LimitQuery, NamePath
@@ -52,7 +52,7 @@ _NO_BUFFER = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 async def get_jobs(
     gateway: GatewayDep,
     state: Annotated[JobState | None, Query(description="Only jobs in this state.")] = None,
-    kind: Annotated[JobKind | None, Query(description="Only jobs of this kind.")] = None,
+    kind: Annotated[AcceptedJobKind | None, Query(description="Only jobs of this kind.")] = None,
     cursor: CursorQuery = None,
     limit: LimitQuery = 50,
 ) -> JobPage:

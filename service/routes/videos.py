@@ -88,7 +88,7 @@ async def classify_video(
     resolved = await resolve_question(body, gateway, admission)
     sha256 = await gateway.videos.use(id)
     return await gateway.submitter.submit(
-        "classify",
+        "classification",
         ClassifyRequest(sha256=sha256, question=resolved.question),
         preferences,
         request,

@@ -13,7 +13,7 @@ from core.registry import Card
 from tests.service.library import card
 
 NEWER: list[tuple[type[Any], dict[str, Any]]] = [
-    (Job, {"id": "job_1", "kind": "classify", "created_at": 1.0}),
+    (Job, {"id": "job_1", "kind": "classification", "created_at": 1.0}),
     (WorkerInfo, {"id": "w", "queue": "q", "state": "ready", "detail": "d", "started_at": 1.0, "seen_at": 2.0}),
     (VideoFacts, {"duration": 1.0, "width": 4, "height": 2, "codec": "h264"}),
     (StoredVideo, {"sha256": "00", "bytes": 1, "kept": True, "created_at": 1.0}),
@@ -39,3 +39,8 @@ def test_a_worker_reads_a_request_of_a_newer_gateway() -> None:
     question = {"labels": [{"name": "a", "weight": 2}], "zoom": 3}
     request = ClassifyRequest.model_validate({"sha256": "0", "question": question, "more": 1}, extra="ignore")
     assert [label.name for label in request.question.labels] == ["a"]
+
+
+def test_the_kinds_of_earlier_versions_are_understood() -> None:
+    assert Job.model_validate({"id": "job_1", "kind": "classify", "created_at": 1.0}).kind == "classification"
+    assert Job.model_validate({"id": "job_1", "kind": "embed", "created_at": 1.0}).kind == "embedding"

@@ -64,7 +64,7 @@ def embeddings(job: Job) -> dict[str, Any]:
 
 
 def answer_all(job: Job) -> dict[str, Any]:
-    return classification(job) if job.kind == "classify" else embeddings(job)
+    return classification(job) if job.kind == "classification" else embeddings(job)
 
 
 class AnsweringWorker:

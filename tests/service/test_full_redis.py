@@ -153,7 +153,7 @@ def test_a_refused_job_starts_a_sweep(
 ) -> None:
     """It deletes the finished jobs that are above the limits, without waiting for the next interval."""
     monkeypatch.setattr(sweeper, "PAUSE", 0.0)
-    site.redis.hset(keys.job("job_old"), mapping={"id": "job_old", "kind": "classify", "state": "succeeded"})
+    site.redis.hset(keys.job("job_old"), mapping={"id": "job_old", "kind": "classification", "state": "succeeded"})
     site.redis.zadd(keys.FINISHED, {"job_old": 1.0})
     with full(client):
         assert ask(http).status_code == 503

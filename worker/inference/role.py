@@ -39,8 +39,8 @@ class InferenceRole:
     def handlers(self) -> Mapping[str, Handler]:
         runtime, guard = self._runtime, self._guard
         return {
-            "classify": lambda job, token, _: guard.run(token, lambda: answer_classify(runtime, job, token)),
-            "embed": lambda job, token, _: guard.run(token, lambda: answer_embed(runtime, job, token)),
+            "classification": lambda job, token, _: guard.run(token, lambda: answer_classify(runtime, job, token)),
+            "embedding": lambda job, token, _: guard.run(token, lambda: answer_embed(runtime, job, token)),
         }
 
     def announce(self) -> None:

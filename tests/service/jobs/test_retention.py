@@ -20,7 +20,7 @@ HOUR = 3600.0
 def finish(site: Site) -> Callable[..., list[str]]:
     """Writes finished jobs, the oldest first: one per second, with a result of `size` bytes."""
 
-    def write(count: int, *, age: float = HOUR, size: int = 10, kind: JobKind = "classify") -> list[str]:
+    def write(count: int, *, age: float = HOUR, size: int = 10, kind: JobKind = "classification") -> list[str]:
         ended = time.time() - age
         jobs = [
             Job(
@@ -53,7 +53,7 @@ def left(site: Site) -> list[str]:
 def test_answers_and_other_jobs_have_times_of_their_own(site: Site, finish: Callable[..., list[str]]) -> None:
     finish(600, age=2 * HOUR)
     runs = finish(600, age=2 * HOUR, kind="training")
-    fresh = finish(3, age=0.5 * HOUR, kind="embed")
+    fresh = finish(3, age=0.5 * HOUR, kind="embedding")
     sweep(site, answer_ttl=HOUR, job_ttl=3 * HOUR)
     assert left(site) == [*runs, *fresh]
     sweep(site, answer_ttl=HOUR, job_ttl=HOUR)

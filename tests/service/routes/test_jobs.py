@@ -42,7 +42,7 @@ def test_lists_are_paged_and_filtered(http: httpx2.Client, site: Site, redis_url
         seen: list[str] = []
         cursor: str | None = None
         while True:
-            params = {"limit": "2", "kind": "classify"} | ({"cursor": cursor} if cursor else {})
+            params = {"limit": "2", "kind": "classification"} | ({"cursor": cursor} if cursor else {})
             page = http.get("/v1/jobs", params=params).json()
             assert len(page["data"]) <= 2
             seen += [job["id"] for job in page["data"]]
@@ -50,7 +50,7 @@ def test_lists_are_paged_and_filtered(http: httpx2.Client, site: Site, redis_url
             if cursor is None:
                 break
         assert seen == ids[::-1]
-    done = http.get("/v1/jobs", params={"state": "succeeded", "kind": "classify"}).json()["data"]
+    done = http.get("/v1/jobs", params={"state": "succeeded", "kind": "classify"}).json()["data"]  # the earlier name
     assert ids[2] in [job["id"] for job in done]
 
 

@@ -60,7 +60,7 @@ def worker(settings: Settings, log: Path, *command: str) -> subprocess.Popen[byt
 
 def queue(settings: Settings, records: redis.Redis, sha256: str) -> Job:
     request = {"sha256": sha256, "question": {"labels": [{"name": "a"}, {"name": "b"}]}}
-    job = Job(id=new_job_id(), kind="classify", request=request, created_at=time.time())
+    job = Job(id=new_job_id(), kind="classification", request=request, created_at=time.time())
     script_keys, args = lifecycle.create_args(job, keys.INFERENCE, 100)
     assert records.register_script(steps.CREATE)(keys=script_keys, args=args)[0] == "created"
     with celery_app(settings) as app:

@@ -94,11 +94,13 @@ def classify(
     runtime: Runtime, sha256: str, labels: list[str], token: CancelToken | None = None, **options: Any
 ) -> dict[str, Any]:
     question = {"labels": [{"name": name} for name in labels], **options}
-    return answer_classify(runtime, job("classify", {"sha256": sha256, "question": question}), token or CancelToken())
+    return answer_classify(
+        runtime, job("classification", {"sha256": sha256, "question": question}), token or CancelToken()
+    )
 
 
 def embed(runtime: Runtime, given: list[str], token: CancelToken | None = None) -> dict[str, Any]:
-    return answer_embed(runtime, job("embed", {"texts": given}), token or CancelToken())
+    return answer_embed(runtime, job("embedding", {"texts": given}), token or CancelToken())
 
 
 def all_wait(flights: SingleFlight[Any, Any]) -> None:

@@ -29,7 +29,7 @@ def book(client: redis.Redis) -> JobBook:
 def queue_job(client: redis.Redis) -> QueueJob:
     """Queues a job as the gateway does, without a message."""
 
-    def queue(kind: JobKind = "classify", limit: int = 100) -> Job:
+    def queue(kind: JobKind = "classification", limit: int = 100) -> Job:
         job = Job(id=new_job_id(), kind=kind, request={"labels": ["ä", "b"]}, created_at=time.time())
         script_keys, args = lifecycle.create_args(job, QUEUES[kind], limit)
         outcome = client.register_script(steps.CREATE)(keys=script_keys, args=args)

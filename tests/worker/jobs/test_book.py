@@ -38,7 +38,7 @@ def test_a_job_reads_back_as_it_was_written(book: JobBook, queue_job: QueueJob) 
 
 def test_the_queue_limit_refuses_and_stores_nothing(client: redis.Redis, book: JobBook, queue_job: QueueJob) -> None:
     first = queue_job(limit=1)
-    job = Job(id=new_job_id(), kind="classify", created_at=time.time())
+    job = Job(id=new_job_id(), kind="classification", created_at=time.time())
     script_keys, args = lifecycle.create_args(job, keys.INFERENCE, 1)
     assert client.register_script(steps.CREATE)(keys=script_keys, args=args) == ["full"]
     assert book.get(job.id) is None

@@ -100,7 +100,7 @@ def test_serving_evaluation_and_validation_give_the_same_vectors(
     )
     request = {"sha256": sha256, "model": "lite", "views": VIEWS, "normalize": False}
     answer = answer_embed(
-        runtime, Job(id="job_1", kind="embed", request=request, created_at=time.time()), CancelToken()
+        runtime, Job(id="job_1", kind="embedding", request=request, created_at=time.time()), CancelToken()
     )
     runtime.shelf.close()
     served = torch.tensor(answer["data"][0]["vector"])
