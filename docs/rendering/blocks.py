@@ -17,6 +17,7 @@ from rendering.recipes import recipes_table
 from rendering.rooms import import_rules, rooms_table
 from rendering.routes import routes_table
 from rendering.settings import settings_table
+from rendering.transitions import transitions_table
 from rendering.zoo import heads_table, zoo_summary, zoo_table
 from service.bodies.schemas import ClassifyBody, DatasetBody, EmbedBody, ImportBody, JobView, LabelSetBody
 
@@ -28,6 +29,7 @@ BLOCKS = (
     Block("docs/configuration.md", "settings", settings_table),
     Block("docs/architecture.md", "rooms", rooms_table),
     Block("docs/architecture.md", "import-rules", import_rules),
+    Block("docs/architecture.md", "transitions", transitions_table),
     Block("docs/api.md", "routes", routes_table),
     Block("docs/api.md", "question", partial(fields_table, ClassifyBody)),
     Block("docs/api.md", "answer", partial(fields_table, Classification, defaults=False)),

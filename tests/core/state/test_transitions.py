@@ -1,0 +1,174 @@
+"""Every cell of the table of transitions, against the steps in a real Redis."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from core.errors import Cancelled, StorageUnavailable, UndecodableVideo
+from core.records import Job, JobState, new_job_id
+from core.state import keys, lifecycle, steps
+from core.state.lifecycle import Attempt
+from core.state.transitions import OF_AN_ATTEMPT, TABLE, Condition, Step
+from tests.worker.jobs.clock import elapse
+from worker.jobs.book import JobBook, Superseded
+from worker.jobs.connection import connect
+
+Arguments = tuple[list[str], list[str]]
+NOBODY = "nobody"
+
+
+class Bench:
+    """One job, and whoever takes steps with it."""
+
+    def __init__(self, redis_url: str) -> None:
+        self.redis = connect(redis_url, decode=True)
+        self.book = JobBook(self.redis, keys.TRAINING)
+        self.job = Job(id=new_job_id(), kind="training", created_at=0.0)
+        self.attempt = Attempt(self.job.id, 1, NOBODY)
+
+    def run(self, script: str, args: Arguments) -> Any:
+        return self.redis.register_script(script)(*args)
+
+    def take(self, step: Step) -> None:
+        getattr(self, step.name.lower())()
+
+    def create(self) -> None:
+        self.run(steps.CREATE, lifecycle.create_args(self.job, keys.TRAINING, 10))
+
+    def withdraw(self) -> None:
+        error = StorageUnavailable("no broker").to_dict()
+        self.run(steps.WITHDRAW, lifecycle.withdraw_args(self.job.id, keys.TRAINING, error))
+
+    def start(self) -> None:
+        self.attempt = self.book.start(self.job.id) or self.attempt
+
+    def report(self) -> None:
+        self.book.report(self.attempt, "metric", {}, {"step": 1}, checkpoint_saved=True)
+
+    def renew(self) -> None:
+        self.book.renew_leases([self.attempt])
+
+    def claim_version(self) -> None:
+        try:
+            self.book.claim_version(self.attempt, "gym", 0)
+        except Superseded:
+            return
+
+    def succeed(self) -> None:
+        self.book.succeed(self.attempt, {"model": "gym:1"})
+
+    def fail(self) -> None:
+        self.book.fail(self.attempt, UndecodableVideo("broken"))
+
+    def stop(self) -> None:
+        self.book.fail(self.attempt, Cancelled("stop"))
+
+    def release(self) -> None:
+        self.book.release(self.attempt, counts_as_failure=True)
+
+    def expire(self) -> None:
+        elapse(self.redis, self.book.lease + 1)
+        self.run(steps.EXPIRE, lifecycle.expire_args(self.job.id, keys.TRAINING))
+
+    def cancel(self) -> None:
+        self.run(steps.CANCEL, lifecycle.cancel_args(self.job.id, keys.TRAINING, Cancelled("stop").to_dict()))
+
+    def resume(self) -> None:
+        self.run(steps.RESUME, lifecycle.resume_args(self.job.id, keys.TRAINING))
+
+    def resend(self) -> None:
+        elapse(self.redis, lifecycle.RESEND_SECONDS + 1)
+        self.book.lost_messages()
+
+    @property
+    def condition(self) -> Condition:
+        fields = self.redis.hgetall(keys.job(self.job.id))
+        if not fields:
+            return Condition.ABSENT
+        stopping = fields["state"] == JobState.RUNNING and "cancel_requested" in fields
+        return Condition.STOPPING if stopping else Condition(fields["state"])
+
+    @property
+    def everything(self) -> dict[str, Any]:
+        """All that Redis knows, times left out."""
+        names = sorted(map(str, self.redis.keys("*")))
+        return {name: self._content(name) for name in names}
+
+    def _content(self, name: str) -> Any:
+        kind = self.redis.type(name)
+        if kind == "hash":
+            return self.redis.hgetall(name)
+        if kind == "zset":
+            return self.redis.zrange(name, 0, -1)
+        return self.redis.lrange(name, 0, -1) if kind == "list" else self.redis.xlen(name)
+
+
+WAYS: dict[Condition, tuple[Step, ...]] = {
+    Condition.ABSENT: (),
+    Condition.QUEUED: (Step.CREATE,),
+    Condition.RUNNING: (Step.CREATE, Step.START),
+    Condition.STOPPING: (Step.CREATE, Step.START, Step.CANCEL),
+    Condition.SUCCEEDED: (Step.CREATE, Step.START, Step.SUCCEED),
+    Condition.FAILED: (Step.CREATE, Step.START, Step.FAIL),
+    Condition.CANCELLED: (Step.CREATE, Step.CANCEL),
+}
+STEPS = [step for step in Step if step is not Step.DELETE]  # tests/service/test_sweeper.py
+
+
+@pytest.fixture
+def bench(redis_url: str) -> Bench:
+    return Bench(redis_url)
+
+
+def lead_to(bench: Bench, condition: Condition) -> None:
+    for step in WAYS[condition]:
+        bench.take(step)
+    assert bench.condition is condition
+
+
+@pytest.mark.parametrize("condition", Condition, ids=str)
+@pytest.mark.parametrize("step", STEPS, ids=str)
+def test_each_step_does_in_each_state_what_the_table_says(bench: Bench, step: Step, condition: Condition) -> None:
+    lead_to(bench, condition)
+    cell = TABLE[step][condition]
+    before = bench.everything
+    bench.take(step)
+    assert bench.condition in cell.to
+    if cell.does == "nothing":
+        assert bench.everything == before
+    if len(cell.to) == 1:
+        return
+    reached = {bench.condition}
+    for _ in range(steps.MAX_ATTEMPTS):
+        bench.take(Step.START)
+        bench.take(step)
+        reached.add(bench.condition)
+    assert reached == cell.to
+
+
+@pytest.mark.parametrize("condition", Condition, ids=str)
+@pytest.mark.parametrize("step", sorted(OF_AN_ATTEMPT), ids=str)
+def test_a_step_of_another_attempt_does_nothing_in_any_state(bench: Bench, step: Step, condition: Condition) -> None:
+    lead_to(bench, condition)
+    before = bench.everything
+    for number in (bench.attempt.number, bench.attempt.number + 1):
+        bench.attempt = Attempt(bench.job.id, number, NOBODY)
+        bench.take(step)
+        assert bench.everything == before
+
+
+@pytest.mark.parametrize("state", [state for state in JobState if state.final], ids=str)
+def test_ends_are_told_and_counted_once(bench: Bench, state: JobState) -> None:
+    lead_to(bench, Condition(state))
+    assert bench.redis.zrange(keys.FINISHED, 0, -1) == [bench.job.id]
+    for queue in (keys.waiting, keys.running, keys.resend):
+        assert bench.redis.zcard(queue(keys.TRAINING)) == 0
+    entries: Any = bench.redis.xrange(keys.events(bench.job.id))
+    assert [fields["data"] for _, fields in entries].count(f'"{state}"') == 1
+
+
+def test_every_cell_says_what_happens() -> None:
+    assert set(TABLE) == set(Step)
+    assert all(set(cells) == set(Condition) and all(cell.does for cell in cells.values()) for cells in TABLE.values())
