@@ -120,6 +120,11 @@ WITHDRAW = (
     + """
 if get('state') ~= 'queued' then return 0 end
 finish('failed', 'error', ARGV[2])
+local held = get('idempotency')
+if held then -- the request can be sent again
+  redis.call('DEL', held)
+  redis.call('HDEL', job, 'idempotency')
+end
 return 1
 """
 )

@@ -117,16 +117,15 @@ class Jobs:
         written = await asyncio.to_thread(self._payloads.write, job.id, "request", text)
         return job.model_copy(update={"request": {}, written.field: written.text})
 
-    async def send(self, job: Job, key: str | None = None) -> None:
-        """Put the job on its queue. Raises: StorageUnavailable; then the job has failed and `key` can be used again."""
+    async def send(self, job: Job) -> None:
+        """Put the job on its queue. Raises: StorageUnavailable; then the job has failed and its idempotency key can be
+        used again."""
         try:
             await self._sender.send(job)
         except StorageUnavailable as error:
             with contextlib.suppress(RedisError):  # without Redis, the reaper finds the job once Redis is back
                 if not await self._withdraw_job(job, error):
                     return  # a worker has started the job, so the message was sent
-                if key:
-                    await self._redis.delete(idempotency_key(key))
             raise
 
     async def _withdraw_job(self, job: Job, error: StorageUnavailable) -> bool:

@@ -138,7 +138,7 @@ class Submitter:
         policy = POLICIES[job.kind]
         with self._waiter.expect(job.id) as done:
             if new:
-                await self._jobs.send(job, preferences.idempotency_key)
+                await self._jobs.send(job)
             else:
                 job = await self._jobs.get(job.id)  # it may have ended before it was awaited
             seconds = self._patience(policy, preferences)
