@@ -23,6 +23,7 @@ NAMES = (
     "label_sets",
     "store_requests",
     "attacks",
+    "worker_death",
     "frame_order",
     "classifiers",
     "step_cost",

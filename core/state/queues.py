@@ -1,8 +1,7 @@
 """The queues of the job kinds, and the Celery application that both ends of a queue use.
 
 A message holds only a job id; the request is in the job's record. A message may be lost or delivered twice without
-harm: `START` in `core.state.steps` lets exactly one worker start the job, and the reaper resends unstarted jobs. Celery
-therefore acknowledges each message when a worker takes it. From then on the lease of the job protects it.
+harm: `START` in `core.state.steps` lets exactly one worker start the job, and the reaper resends unstarted jobs.
 """
 
 from __future__ import annotations
@@ -45,7 +44,10 @@ def celery_app(settings: Settings) -> Celery:
         task_ignore_result=True,  # results are in the job record
         task_serializer="json",
         accept_content=["json"],
-        worker_disable_prefetch=True,  # a message waits in the queue, where any worker can take it
+        # A worker takes no more messages than it has threads: the others wait in the queue, where any worker can take
+        # them. `worker_disable_prefetch` promises the same, but then a full worker looks for messages once a second.
+        task_acks_late=True,
+        worker_prefetch_multiplier=1,
         worker_hijack_root_logger=False,
         worker_enable_remote_control=False,
         broker_connection_retry_on_startup=True,
@@ -53,7 +55,8 @@ def celery_app(settings: Settings) -> Celery:
         # A full Redis refuses the bookkeeping of a message. The worker connects again instead of ending; the message
         # may be lost then, and the reaper sends it again.
         broker_channel_error_retry=True,
-        broker_transport_options={"socket_keepalive": True},
+        # The message of a run that takes longer is delivered again, finds its job started, and is dropped.
+        broker_transport_options={"visibility_timeout": 600, "socket_keepalive": True},
     )
     return app
 

@@ -149,16 +149,16 @@ def _multipart(video: bytes, fields: dict[str, str]) -> bytes:
 
 def test_a_job_outlives_the_worker_that_had_it(tmp_path: Path, lite_dir: Path, stack: Stack, bikes: Path) -> None:
     """kill -9 of the worker in the middle of a job: the supervisor starts another, which finishes it."""
-    with running(copy_of(lite_dir, tmp_path)) as own, own.http() as http:
+    with running(copy_of(lite_dir, tmp_path), {"VIREO_LEASE_SECONDS": "2"}) as own, own.http() as http:
         job = http.post(
             "/v1/classify",
-            data={"labels": LABELS, "views": "4x3", "frames": "16"},
+            data={"labels": LABELS, "views": "4x1", "frames": "16"},
             files={"video": bikes.read_bytes()},
             headers={"Prefer": "respond-async"},
         ).json()
-        until(lambda: bool(http.get(f"/v1/jobs/{job['id']}").json()["state"] == "running"), 20)
-        os.kill(own.children("vireo-worker")[0], signal.SIGKILL)
-        until(lambda: bool(http.get(f"/v1/jobs/{job['id']}").json()["state"] == "succeeded"), 90)
+        until(lambda: bool(http.get(f"/v1/jobs/{job['id']}").json()["state"] == "running"), 60)
+        os.kill(own.children("--queue inference")[0], signal.SIGKILL)
+        until(lambda: bool(http.get(f"/v1/jobs/{job['id']}").json()["state"] == "succeeded"), 150)
         ended = http.get(f"/v1/jobs/{job['id']}").json()
         assert ended["attempts"] == 2
         family = own.family()

@@ -12,4 +12,5 @@ def test_unix_sockets_are_spelled_as_the_broker_expects() -> None:
 def test_messages_are_json_and_wait_in_the_queue_until_a_worker_is_free() -> None:
     conf = celery_app(Settings(redis_url="redis://host:1/0")).conf
     assert conf.accept_content == ["json"]
-    assert conf.worker_disable_prefetch is True
+    assert conf.task_acks_late is True
+    assert conf.worker_prefetch_multiplier == 1
