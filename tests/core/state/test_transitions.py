@@ -88,7 +88,7 @@ class Bench:
         if not fields:
             return Condition.ABSENT
         stopping = fields["state"] == JobState.RUNNING and "cancel_requested" in fields
-        return Condition.STOPPING if stopping else Condition(fields["state"])
+        return Condition.STOPPING if stopping else Condition(str(fields["state"]))
 
     @property
     def everything(self) -> dict[str, Any]:

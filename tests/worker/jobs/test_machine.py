@@ -13,6 +13,7 @@ from contextlib import suppress
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import cast
 
 import pytest
 import redis
@@ -132,6 +133,14 @@ class JobsMachine(RuleBasedStateMachine):
     @rule(job=jobs)
     def stray_message(self, job: str) -> None:
         self.world.send(job)
+
+    @precondition(lambda self: self.world.attempts)
+    @rule(pick=picks)
+    def second_message(self, pick: int) -> None:
+        """The worker of a running job gets its message again."""
+        attempts = self.world.attempts
+        attempt = attempts[pick % len(attempts)]
+        self._handle(attempt.worker, attempt.job_id, "up")
 
     # workers
 
@@ -294,8 +303,8 @@ def server() -> Iterator[PrivateRedis]:
 
 
 def test_jobs_survive_whatever_happens_to_their_workers(server: PrivateRedis) -> None:
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
-        partial(JobsMachine, server),
+    run_state_machine_as_test(
+        cast(type[RuleBasedStateMachine], partial(JobsMachine, server)),
         settings=settings(
             max_examples=50,
             stateful_step_count=30,

@@ -94,15 +94,15 @@ class WorkerConnection(redis.UnixDomainSocketConnection):
 
     def send_packed_command(self, command: Any, check_health: bool = True) -> None:
         if WorkerConnection.line == "down":
-            self.disconnect()
+            self.disconnect()  # type: ignore[no-untyped-call]
             raise redis.ConnectionError("the line is down")
-        super().send_packed_command(command, check_health)
+        super().send_packed_command(command, check_health)  # type: ignore[no-untyped-call]
 
     def read_response(self, *args: Any, **kwargs: Any) -> Any:
         response = super().read_response(*args, **kwargs)
         if WorkerConnection.line == "reply lost":
             WorkerConnection.line = "up"
-            self.disconnect()
+            self.disconnect()  # type: ignore[no-untyped-call]
             raise redis.ConnectionError("the reply is lost")
         return response
 
@@ -282,7 +282,7 @@ class World:
             send_job(self._app, job_id, QUEUE)
 
     def messages(self) -> int:
-        return int(cast(int, self.redis.llen(QUEUE)))
+        return self.redis.llen(QUEUE)
 
     def take_message(self) -> tuple[str, str]:
         """The oldest message, and the job that it names."""
@@ -294,7 +294,7 @@ class World:
         self.redis.rpush(QUEUE, message)
 
     def pass_time(self, seconds: float) -> None:
-        """Workers that are not frozen send their heartbeats meanwhile."""
+        """Workers that are not frozen send their heartbeats meanwhile, and one of them reaps in the end."""
         beat = self.workers[0].book.lease / 4
         while seconds > 0:
             elapse(self.redis, min(beat, seconds))
@@ -303,6 +303,9 @@ class World:
                 if not worker.frozen and worker.attempts:
                     with worker.acting():
                         worker.beat()
+        for worker in [worker for worker in self.workers if not worker.frozen][:1]:
+            with worker.acting():
+                worker.reaper.sweep()
 
     @property
     def attempts(self) -> list[Attempt]:
