@@ -163,19 +163,21 @@ def test_a_renewed_lease_keeps_the_job(client: redis.Redis, book: JobBook, queue
 def test_the_clocks_of_hosts_do_not_matter(
     client: redis.Redis, book: JobBook, queue_job: QueueJob, monkeypatch: pytest.MonkeyPatch, skew: float
 ) -> None:
-    waiting, running = queue_job(), queue_job()
+    waiting, running, started = queue_job(), queue_job(), queue_job()
     attempt = start(book, running)
     real = time.time
     monkeypatch.setattr(time, "time", lambda: real() + skew)
     assert book.expire_leases() == {}
     assert book.lost_messages() == []
     book.renew_leases([attempt])
+    start(book, started)
     queued = queue_job()
     assert abs(queued.created_at - waiting.created_at) < 60
     monkeypatch.undo()
     assert book.expire_leases() == {}
     assert book.lost_messages() == []
-    lose_lease(client, book, running)
+    elapse(client, book.lease + 1)
+    assert book.expire_leases() == {running.id: JobState.QUEUED, started.id: JobState.QUEUED}
 
 
 def test_reports_and_renewals_tell_of_a_pending_cancel(client: redis.Redis, book: JobBook, queue_job: QueueJob) -> None:
