@@ -306,7 +306,7 @@ def test_jobs_survive_whatever_happens_to_their_workers(server: PrivateRedis) ->
     run_state_machine_as_test(
         cast(type[RuleBasedStateMachine], partial(JobsMachine, server)),
         settings=settings(
-            max_examples=50,
+            max_examples=120,
             stateful_step_count=30,
             derandomize=True,
             deadline=None,

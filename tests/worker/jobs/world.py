@@ -31,7 +31,9 @@ from core.errors import StorageUnavailable, TrainingFailed
 from core.records import Job, JobState, Progress
 from core.settings import Settings
 from core.state import keys
+from core.state.payloads import Payloads
 from core.state.queues import celery_app, send_job
+from core.storage import Store
 from launcher import embedded_redis
 from service.jobs.repository import Jobs
 from service.jobs.sender import Sender
@@ -265,7 +267,9 @@ class World:
         self._gateway_redis = redis.asyncio.Redis.from_url(server.url, decode_responses=True)
         self._sender = Sender(settings)
         self.sender = FlakySender(self._sender)
-        self.jobs = Jobs(self._gateway_redis, cast(Sender, self.sender), Workers(self._gateway_redis), LIMIT)
+        payloads = Payloads(Store(server.socket.parent.as_uri() + "/store", server.socket.parent / "spool"), 1 << 16)
+        workers = Workers(self._gateway_redis)
+        self.jobs = Jobs(self._gateway_redis, cast(Sender, self.sender), workers, payloads, LIMIT, 1 << 20)
         self.workers = [Worker(server.url, self.send, skew) for skew in (0.0, -3600.0, 3600.0)]
 
     def close(self) -> None:
