@@ -119,9 +119,13 @@ class JobsMachine(RuleBasedStateMachine):
         self._handle(self.world.workers[worker], self.world.take_message()[1], state)
 
     @precondition(lambda self: self.world.messages())
-    @rule()
-    def lose_message(self) -> None:
-        self.world.take_message()
+    @rule(again=st.booleans())
+    def lose_messages(self, again: bool) -> None:
+        """`again`: those that are sent instead are lost as well."""
+        self.world.redis.delete(QUEUE)
+        if again:
+            self.world.pass_time(2 * lifecycle.RESEND_SECONDS + 1)
+            self.world.redis.delete(QUEUE)
 
     @precondition(lambda self: self.world.messages())
     @rule()
@@ -170,6 +174,18 @@ class JobsMachine(RuleBasedStateMachine):
         frozen.frozen = True
         for attempt in frozen.attempts:
             attempt.safe = False
+
+    @precondition(lambda self: self.world.attempts)
+    @rule(pick=picks)
+    def supersede(self, pick: int) -> None:
+        """An attempt's worker freezes for so long that another worker starts the job. The late attempt may wake up."""
+        late = self.world.attempts[pick % len(self.world.attempts)]
+        self.freeze_worker(self.world.workers.index(late.worker))
+        other = self.world.workers[(self.world.workers.index(late.worker) + 1) % 3]
+        other.frozen = False
+        self.world.pass_time(lifecycle.LEASE_SECONDS + 1)
+        if self.world.record(late.job_id)["state"] == JobState.QUEUED:
+            self._handle(other, late.job_id, "up")
 
     @precondition(lambda self: any(worker.frozen for worker in self.world.workers))
     @rule(worker=workers)
