@@ -17,7 +17,7 @@ run: $(VENV)/.run-ready ## run the whole service on this machine until Ctrl-C
 	@exec $(BIN)/vireo up
 
 test: $(VENV)/.dev-ready ## run all tests: unit, property, fault and end-to-end, in two processes
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/.dev-ready ## check formatting, lint, types, the imports between rooms and the rendered docs
 	$(BIN)/ruff format --check .

