@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import unicodedata
-from typing import Annotated
+from dataclasses import dataclass
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from core.errors import InvalidLabels, InvalidRequest
 from core.vocabulary import Aggregate
@@ -77,13 +78,40 @@ class Question(Options):
     labels: tuple[Label, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class AskedVideo:
+    """The video of a question: a stored one, or a URL that the worker fetches."""
+
+    sha256: str | None = None
+    url: str | None = None
+
+
+def _is_none(value: object) -> bool:
+    return value is None
+
+
 class ClassifyRequest(BaseModel):
-    """The `request` of a job of kind `classify`."""
+    """The `request` of a job of kind `classify`: about a stored video, or about one that the worker fetches.
+
+    A field without a value is left out: a repeat of a request of an earlier version, which had no `url`, is recognised
+    by what it looks like as JSON.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    sha256: str
+    sha256: str | None = Field(None, exclude_if=_is_none)
+    url: str | None = Field(None, exclude_if=_is_none)
     question: Question
+
+    @model_validator(mode="after")
+    def _has_one_video(self) -> Self:
+        if (self.sha256 is None) == (self.url is None):
+            raise ValueError("exactly one of sha256 and url is needed")
+        return self
+
+    @property
+    def video(self) -> AskedVideo:
+        return AskedVideo(self.sha256, self.url)
 
 
 class EmbedRequest(BaseModel):
@@ -93,10 +121,15 @@ class EmbedRequest(BaseModel):
 
     texts: tuple[str, ...] = ()
     sha256: str | None = None
+    url: str | None = Field(None, exclude_if=_is_none)
     model: str | None = None
     frames: int | None = Field(None, ge=1)
     views: str = Field("1x1", pattern=VIEWS_PATTERN)
     normalize: bool = Field(True, description="Scale each vector to length 1.")
+
+    @property
+    def video(self) -> AskedVideo | None:
+        return AskedVideo(self.sha256, self.url) if self.sha256 or self.url else None
 
 
 class QuestionLimits(BaseModel):

@@ -124,6 +124,7 @@ class Timings(Record):
     """Milliseconds per stage, as the worker measured them."""
 
     queue: float = 0.0
+    fetch: float = 0.0
     decode: float = 0.0
     encode: float = 0.0
     text: float = 0.0

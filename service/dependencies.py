@@ -8,11 +8,11 @@ from typing import Annotated
 from fastapi import Depends, Path, Query, Request
 
 from core.questions import LONGEST_REFERENCE
+from core.uploads.sink import ARCHIVE, CHECKPOINT, Upload
 from service.bodies.schemas import MOST_VERSIONS
 from service.checks.admission import Admission
 from service.gateway import Gateway
 from service.http.preferences import IdempotencyKeyHeader, Preferences, PreferHeader, read_preferences
-from service.uploads.sink import ARCHIVE, CHECKPOINT, Upload
 
 
 async def _gateway(request: Request) -> Gateway:

@@ -28,7 +28,6 @@ from service.jobs.waiter import Waiter
 from service.ops.store_check import StoreCheck
 from service.ops.workers import Workers
 from service.sweeper import Sweeper
-from service.uploads.fetch import Fetcher
 
 _CONNECTIONS = 32  # Redis commands in flight at the same time; requests that wait for a job hold no connection
 
@@ -111,7 +110,7 @@ def _assemble(settings: Settings, redis: Redis, store: Store, sender: Sender, wa
         models=Models(redis, store, workers, jobs),
         label_sets=LabelSets(redis, limits, settings.max_label_set_versions),
         videos=videos,
-        sources=VideoSources(videos, Fetcher(settings.allowed_hosts)),
+        sources=VideoSources(videos, settings.allowed_hosts),
         reports=EvaluationReports(store),
         workers=workers,
         waiter=waiter,

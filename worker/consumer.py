@@ -135,7 +135,10 @@ def serve(settings: Settings, book: JobBook, running: RunningJobs, heartbeat: He
 
         @app.task(name=TASKS[book.queue])
         def work(job_id: str) -> None:
-            if run_job(handlers, book, running, job_id):
+            delay = run_job(handlers, book, running, job_id)
+            if delay:
+                send_later(delay, send, job_id)
+            elif delay is not None:
                 send(job_id)
 
         def send(job_id: str) -> None:
@@ -152,6 +155,13 @@ def serve(settings: Settings, book: JobBook, running: RunningJobs, heartbeat: He
         stopped.set()
         upkeep.stop()
         role.close()
+
+
+def send_later(delay: float, send: Callable[[str], None], job_id: str) -> None:
+    """Without a thread of the pool. The reaper of another worker sends the message if this process ends before."""
+    timer = threading.Timer(delay, send, [job_id])
+    timer.daemon = True
+    timer.start()
 
 
 def announce_confinement(heartbeat: Heartbeat) -> None:

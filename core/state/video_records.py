@@ -8,6 +8,27 @@ import math
 from core.records import StoredVideo, VideoFacts
 from core.state import keys
 
+# KEYS: video, VIDEOS, deleting, VIDEOS_CREATED    ARGV: sha256, bytes, now, kept, deletable after
+# → 1 new, 0 known, -1 deleting
+RECORD = """
+if redis.call('EXISTS', KEYS[3]) == 1 then return -1 end
+local new = redis.call('HSETNX', KEYS[1], 'sha256', ARGV[1])
+if new == 1 then
+  redis.call('HSET', KEYS[1], 'bytes', ARGV[2], 'created_at', ARGV[3], 'kept', '0')
+  redis.call('ZADD', KEYS[4], ARGV[3], ARGV[1])
+end
+if ARGV[4] == '1' then redis.call('HSET', KEYS[1], 'kept', '1') end
+if redis.call('HGET', KEYS[1], 'kept') == '1' then
+  redis.call('ZADD', KEYS[2], '+inf', ARGV[1])
+else
+  redis.call('ZADD', KEYS[2], ARGV[5], ARGV[1])
+end
+return new
+"""
+
+DELETING_POLL = 0.05
+"""Seconds between two attempts to record a video whose bytes are being deleted, which is rare and short."""
+
 # KEYS: video    ARGV: facts as JSON    → 1, or 0 where the video has been deleted meanwhile
 SET_FACTS = """
 if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
@@ -19,6 +40,17 @@ return 1
 EXPIRE_UNLESS_KEPT = """
 if redis.call('HGET', KEYS[1], 'kept') == '0' then redis.call('ZADD', KEYS[2], 'XX', ARGV[2], ARGV[1]) end
 """
+
+
+def record_keys(sha256: str) -> list[str]:
+    return [keys.video(sha256), keys.VIDEOS, keys.video_deleting(sha256), keys.VIDEOS_CREATED]
+
+
+def record_args(
+    sha256: str, size: int, now: float, deletable_after: float, *, keep: bool = False
+) -> tuple[list[str], list[str]]:
+    """`size` in bytes."""
+    return record_keys(sha256), [sha256, str(size), str(now), "1" if keep else "0", str(deletable_after)]
 
 
 def expire_args(sha256: str, now: float) -> tuple[list[str], list[str]]:

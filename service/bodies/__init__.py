@@ -1,4 +1,4 @@
 """Request bodies: their schemas, and reading them from JSON (with a video in base64), forms and multipart streams.
 
-It may import `uploads`.
+It imports no other folder of `service`.
 """

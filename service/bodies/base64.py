@@ -8,7 +8,7 @@ import binascii
 from pydantic_core import from_json
 
 from core.errors import InvalidRequest
-from service.uploads.sink import Sink, Upload
+from core.uploads.sink import Sink, Upload
 
 STEP = 128 << 10  # bytes of text that are decoded at once: a fraction of a millisecond
 _LONGEST_ESCAPE = 6  # \u002b

@@ -14,8 +14,8 @@ from typing import Any
 from pydantic_core import from_json
 
 from core.errors import InvalidRequest, RequestTooLarge
+from core.uploads.sink import Upload
 from service.bodies.base64 import Base64Writer
-from service.uploads.sink import Upload
 
 MOST_VALUES = 50_000
 """Parsing more than this would hold up other requests: 50,000 lists take about 15 ms, 2 MB of lists 300 ms."""

@@ -15,8 +15,8 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from core.errors import InvalidRequest, RequestTooLarge
+from core.uploads.sink import VIDEO, UploadKind
 from service.bodies.validation import unknown_field
-from service.uploads.sink import VIDEO, UploadKind
 
 _PIECE = 16 << 10  # bytes that are parsed at once
 PART_OVERHEAD = 64  # bytes counted for each part, so that endless empty parts reach the limit too

@@ -12,11 +12,11 @@ from starlette.requests import Request
 
 from core.errors import InvalidLabels, InvalidRequest, UnsupportedMedia
 from core.settings import Settings
+from core.uploads.sink import Upload
 from service.bodies.json_reader import JsonReader, parse_json, too_large
 from service.bodies.multipart import Fields, FileSink, FormReader
 from service.bodies.schemas import LIST_FIELDS, FileBody, VideoSource
 from service.bodies.validation import BodyT, validate_body
-from service.uploads.sink import Upload
 
 _FORM_OVERHEAD = 1 << 20  # most bytes of a form besides its file and its text fields
 _MOST_FIELDS = 20_000  # of a URL-encoded form

@@ -1,4 +1,8 @@
-"""The video of a request: an uploaded file, a URL, base64, or the id of a stored video."""
+"""The video of a request: an uploaded file, a URL, base64, or the id of a stored video.
+
+The URL of a question is fetched by the worker, inside the job: the job can be cancelled meanwhile, a repeat of the
+request fetches nothing, and a full queue refuses it before a byte is fetched.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from core.errors import Conflict, InvalidRequest, QueueFull
+from core.prometheus import STAGE_SECONDS
+from core.questions import AskedVideo
+from core.uploads.fetch import Fetcher, check_without_network
+from core.uploads.sink import Upload
 from service.bodies.schemas import VideoSource
 from service.catalog.videos import AddedVideo, Videos
-from service.uploads.fetch import Fetcher
-from service.uploads.sink import Upload
 
 _FIELDS = ("video_url", "url", "base64", "video_id")
 
@@ -21,21 +27,27 @@ class VideoSources:
     VideoTooLarge, UndecodableVideo, StorageUnavailable.
     """
 
-    def __init__(self, videos: Videos, fetcher: Fetcher) -> None:
+    def __init__(self, videos: Videos, allowed_hosts: frozenset[str]) -> None:
+        """`allowed_hosts`: as for `Fetcher`."""
         self._videos = videos
-        self._fetcher = fetcher
+        self._allowed_hosts = allowed_hosts
+        self._fetcher = Fetcher(allowed_hosts)
 
     @asynccontextmanager
-    async def stored(self, source: VideoSource, upload: Upload) -> AsyncIterator[str]:
-        """The sha256 of the video, which is in the store. A new video is deleted again if the job is refused: if the
-        block raises QueueFull or Conflict."""
+    async def asked(self, source: VideoSource, upload: Upload) -> AsyncIterator[AskedVideo]:
+        """The video of a question: it is in the store, or it is a URL that has passed the checks that need no network.
+        A new video is deleted again if the job is refused: if the block raises QueueFull or Conflict."""
         check_source(source, upload)
+        if url := source.video_url or source.url:
+            check_without_network(url, self._allowed_hosts)
+            yield AskedVideo(url=url)
+            return
         if source.video_id is not None:
-            yield await self._videos.use(source.video_id)
+            yield AskedVideo(await self._videos.use(source.video_id))
             return
         added = await self._add(source, upload, keep=False)
         try:
-            yield added.sha256
+            yield AskedVideo(added.sha256)
         except (QueueFull, Conflict):
             await self._videos.release(added)
             raise
@@ -50,7 +62,8 @@ class VideoSources:
 
     async def _add(self, source: VideoSource, upload: Upload, *, keep: bool) -> AddedVideo:
         if url := source.video_url or source.url:
-            await self._fetcher.fetch(url, upload)
+            with STAGE_SECONDS.labels("fetch").time():
+                await self._fetcher.fetch(url, upload)
         assert upload.staged is not None  # `check_source` found one of the three
         return await self._videos.add(upload.staged, keep=keep)
 

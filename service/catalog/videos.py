@@ -19,32 +19,13 @@ from redis.asyncio import Redis
 from core.errors import StorageUnavailable, UnknownVideo
 from core.records import StoredVideo, video_id
 from core.state import keys
-from core.state.video_records import from_fields
+from core.state.video_records import DELETING_POLL, RECORD, from_fields, record_args, record_keys
 from core.storage import Staged, Store, blob_key
 from service.bodies.cursors import Entry, read_cursor, write_cursor
 from service.bodies.validation import similar_names
 
 _ID = re.compile(r"vid_([0-9a-f]{64})")
 _DELETING_SECONDS = 60  # lifetime of the mark, in case the process dies before it removes the mark
-_POLL = 0.05
-
-# KEYS: video, VIDEOS, deleting, VIDEOS_CREATED    ARGV: sha256, bytes, now, kept, deletable after
-# → 1 new, 0 known, -1 deleting
-_RECORD = """
-if redis.call('EXISTS', KEYS[3]) == 1 then return -1 end
-local new = redis.call('HSETNX', KEYS[1], 'sha256', ARGV[1])
-if new == 1 then
-  redis.call('HSET', KEYS[1], 'bytes', ARGV[2], 'created_at', ARGV[3], 'kept', '0')
-  redis.call('ZADD', KEYS[4], ARGV[3], ARGV[1])
-end
-if ARGV[4] == '1' then redis.call('HSET', KEYS[1], 'kept', '1') end
-if redis.call('HGET', KEYS[1], 'kept') == '1' then
-  redis.call('ZADD', KEYS[2], '+inf', ARGV[1])
-else
-  redis.call('ZADD', KEYS[2], ARGV[5], ARGV[1])
-end
-return new
-"""
 
 # KEYS: video, VIDEOS    ARGV: sha256, deletable after    → 1, or 0 if there is no such video
 _USE = """
@@ -95,7 +76,7 @@ class Videos:
         self._redis = redis
         self._store = store
         self._ttl = ttl
-        self._record = redis.register_script(_RECORD)
+        self._record = redis.register_script(RECORD)
         self._use = redis.register_script(_USE)
         self._remove = redis.register_script(_REMOVE)
         self._release = redis.register_script(_RELEASE)
@@ -191,17 +172,16 @@ class Videos:
 
     async def _write_record(self, sha256: str, size: int, keep: bool) -> tuple[bool, float]:
         """Whether the video is new, and the time after which it may be deleted unless it is kept."""
-        script_keys = _record_keys(sha256)
         while True:
             now = time.time()
-            args = [sha256, str(size), str(now), "1" if keep else "0", str(now + self._ttl)]
+            script_keys, args = record_args(sha256, size, now, now + self._ttl, keep=keep)
             new = int(await self._record(keys=script_keys, args=args))
             if new >= 0:
                 return bool(new), now + self._ttl
-            await asyncio.sleep(_POLL)  # rare and short: its bytes are being deleted
+            await asyncio.sleep(DELETING_POLL)
 
     async def _delete(self, sha256: str, before: float) -> bool:
-        script_keys = _record_keys(sha256)
+        script_keys = record_keys(sha256)
         if not await self._remove(keys=script_keys, args=[sha256, str(before), str(_DELETING_SECONDS)]):
             return False
         await asyncio.to_thread(self._store.delete, blob_key(sha256))
@@ -221,7 +201,3 @@ class Videos:
             hint="A video that is not kept is deleted VIREO_VIDEO_TTL seconds after its last use. Send it again.",
             nearest=similar_names(video, [video_id(sha256) for sha256 in known], 75),
         )
-
-
-def _record_keys(sha256: str) -> list[str]:
-    return [keys.video(sha256), keys.VIDEOS, keys.video_deleting(sha256), keys.VIDEOS_CREATED]

@@ -1,4 +1,4 @@
 """What all HTTP requests and answers share: error envelope, middleware, OpenAPI, preference headers, file downloads.
 
-It may import `ops`, `bodies` and `uploads`.
+It may import `ops` and `bodies`.
 """

@@ -1,4 +1,4 @@
 """Jobs: submitted, sent to their queue, waited for, followed, listed, cancelled.
 
-It may import `http`, `ops`, `bodies` and `uploads`.
+It may import `http`, `ops` and `bodies`.
 """

@@ -23,11 +23,11 @@ from core.datasets import archive_key
 from core.errors import VireoError
 from core.records import Job, JobKind, JobState
 from core.storage import Store
+from core.uploads.sink import Upload
 from service.http.envelope import client_gone, error_response
 from service.http.preferences import Preferences
 from service.jobs.repository import Jobs
 from service.jobs.waiter import Waiter
-from service.uploads.sink import Upload
 
 log = logging.getLogger(__name__)
 

@@ -80,11 +80,11 @@ async def classify_upload(
 
     body = await reader.read_body(request, ClassifyBody, upload, preview)
     resolved = await resolve_question(body, gateway, admission)
-    async with gateway.sources.stored(body, upload) as sha256:
+    async with gateway.sources.asked(body, upload) as video:
         return await gateway.submitter.submit(
             "classification",
-            ClassifyRequest(sha256=sha256, question=resolved.question),
+            ClassifyRequest(sha256=video.sha256, url=video.url, question=resolved.question),
             preferences,
             request,
-            as_requested=ClassifyRequest(sha256=sha256, question=resolved.as_requested),
+            as_requested=ClassifyRequest(sha256=video.sha256, url=video.url, question=resolved.as_requested),
         )

@@ -6,8 +6,9 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 
 from fastapi import APIRouter, Request, Response
 
-from core.questions import EmbedRequest
+from core.questions import AskedVideo, EmbedRequest
 from core.records import Embeddings
+from core.uploads.sink import Upload
 from service.bodies import examples, reader
 from service.bodies.schemas import EmbedBody
 from service.checks.questions import check_texts
@@ -15,7 +16,6 @@ from service.dependencies import AdmissionDep, GatewayDep, PreferencesDep, Video
 from service.gateway import Gateway
 from service.http.openapi import documented_errors, json_or_form_body
 from service.routes.classify import QUESTION_ERRORS, QUESTION_RESPONSES, VIDEO_ERRORS
-from service.uploads.sink import Upload
 
 router = APIRouter(tags=["embeddings"])
 
@@ -39,9 +39,9 @@ async def create_embeddings(
     body = await reader.read_body(request, EmbedBody, upload, preview)
     check_texts(body, upload, gateway.limits)
     model = await admission.admit(body.model)
-    async with _video(body, gateway, upload) as sha256:
+    async with _video(body, gateway, upload) as video:
         options = body.model_dump(include={"model", "frames", "views", "normalize"})
-        as_requested = EmbedRequest(texts=body.texts or (), sha256=sha256, **options)
+        as_requested = EmbedRequest(texts=body.texts or (), sha256=video.sha256, url=video.url, **options)
         return await gateway.submitter.submit(
             "embedding",
             as_requested.model_copy(update={"model": model.name}),
@@ -51,6 +51,6 @@ async def create_embeddings(
         )
 
 
-def _video(body: EmbedBody, gateway: Gateway, upload: Upload) -> AbstractAsyncContextManager[str | None]:
-    """The sha256 of the video; None for texts."""
-    return nullcontext() if body.texts is not None else gateway.sources.stored(body, upload)
+def _video(body: EmbedBody, gateway: Gateway, upload: Upload) -> AbstractAsyncContextManager[AskedVideo]:
+    """The video; an empty one for texts."""
+    return nullcontext(AskedVideo()) if body.texts is not None else gateway.sources.asked(body, upload)

@@ -8,9 +8,19 @@ from contextlib import nullcontext
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from core.errors import InvalidLabels, InvalidRequest
-from core.questions import Label, Options, QuestionLimits, check_labels, check_options
+from core.questions import (
+    ClassifyRequest,
+    EmbedRequest,
+    Label,
+    Options,
+    Question,
+    QuestionLimits,
+    check_labels,
+    check_options,
+)
 
 LIMITS = QuestionLimits(max_labels=5, max_label_chars=20, max_texts=12, max_frames=16)
 
@@ -86,3 +96,18 @@ def test_more_texts_than_one_question_may_need_are_refused(
 
 def test_good_options_pass() -> None:
     check_options(Options(templates=("a film of {}.", "{}"), frames=16), LIMITS)
+
+
+def test_a_question_about_a_stored_video_looks_as_in_earlier_versions() -> None:
+    """A repeat is recognised by its JSON, also after an upgrade."""
+    question = Question(labels=labels("a"))
+    assert list(ClassifyRequest(sha256="s", question=question).model_dump(mode="json")) == ["sha256", "question"]
+    assert list(ClassifyRequest(url="u", question=question).model_dump(mode="json")) == ["url", "question"]
+    fields = ["texts", "sha256", "model", "frames", "views", "normalize"]
+    assert list(EmbedRequest(texts=("a",)).model_dump(mode="json")) == fields
+
+
+@pytest.mark.parametrize("video", [{}, {"sha256": "s", "url": "u"}])
+def test_a_question_has_one_video(video: dict[str, str]) -> None:
+    with pytest.raises(ValidationError, match="exactly one"):
+        ClassifyRequest(**video, question=Question(labels=labels("a")))

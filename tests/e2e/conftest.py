@@ -27,7 +27,7 @@ def lite_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def stack(lite_dir: Path) -> Iterator[Stack]:
-    with running(lite_dir) as stack:
+    with running(lite_dir, {"VIREO_ALLOWED_HOSTS": "localhost"}) as stack:
         yield stack
 
 

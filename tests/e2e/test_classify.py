@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import secrets
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from tests.clips import SPECS, rendered
 from tests.e2e.conftest import EVERYDAY
 from tests.e2e.stack import Stack
+from tests.web import serving_file
 
 THREE = ["riding a bicycle", "playing the guitar", "a cat"]
 
@@ -77,6 +79,28 @@ def test_url_base64_and_stored_video_answer_alike(http: httpx2.Client, tmp_path:
     by_base64 = http.post("/v1/classify", json={"base64": f"data:video/mp4;base64,{encoded}", "labels": THREE}).json()
     by_id = http.post("/v1/classify", json={"video_id": direct["video"]["id"], "labels": THREE}).json()
     assert by_base64["predictions"] == direct["predictions"] == by_id["predictions"]
+
+
+def test_a_url_is_fetched_inside_the_job(http: httpx2.Client, tmp_path: Path) -> None:
+    """The job exists before the other server answers; a repeat fetches nothing; the video can be asked about again."""
+    clip = rendered("mpeg4_mp4", tmp_path)
+    headers = {"Idempotency-Key": secrets.token_hex(8)}
+    with serving_file(clip.read_bytes()) as pages:
+        body = {"video_url": pages.url("slow"), "labels": THREE}
+        started = http.post("/v1/classify", json=body, headers=headers | {"Prefer": "respond-async"})
+        assert started.status_code == 202
+        assert pages.arrived.wait(60)
+        pages.go_on.set()
+        answer = http.post("/v1/classify", json=body, headers=headers)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["id"] == started.json()["id"]
+        assert pages.asked == ["/slow"]
+        failed = http.post("/v1/classify", json=body | {"video_url": pages.url("missing")})
+        assert failed.json()["error"]["code"] == "url_unreachable"
+    stored = http.get(f"/v1/videos/{answer.json()['video']['id']}").json()
+    assert (stored["kept"], stored["bytes"], stored["facts"]["codec"]) == (False, clip.stat().st_size, "mpeg4")
+    again = http.post(f"/v1/videos/{stored['id']}/classify", json={"labels": THREE}).json()
+    assert again["predictions"] == answer.json()["predictions"] == classify(http, clip, THREE)["predictions"]
 
 
 def test_views_and_aggregations(http: httpx2.Client, bikes: Path) -> None:

@@ -17,7 +17,7 @@ from core.state import keys
 from core.storage import Store
 from core.storage.identity import store_id
 from worker import consumer
-from worker.consumer import JoinedRole, announce_store, export_metrics, open_role
+from worker.consumer import JoinedRole, announce_store, export_metrics, open_role, send_later
 from worker.jobs.attempt import Handler
 from worker.jobs.cancellation import RunningJobs
 from worker.jobs.heartbeat import Heartbeat
@@ -86,3 +86,10 @@ def test_a_worker_announces_its_store_and_notices_another(tmp_path: Path, monkey
     stopped.set()
     thread.join(10)
     assert announced.empty()
+
+
+def test_a_postponed_job_is_sent_again_without_a_thread_that_waits() -> None:
+    sent: queue.Queue[str] = queue.Queue()
+    send_later(0.05, sent.put, "job_1")
+    assert sent.empty()
+    assert sent.get(timeout=20) == "job_1"

@@ -1,7 +1,8 @@
-"""How a question is answered: decode the upload, sample frames, batch them through the recogniser, score them against
-the classifier. What is cached is not computed again.
+"""How a question is answered: fetch the video if it has a URL, decode it, sample frames, batch them through the
+recogniser, score them against the classifier. What is cached is not computed again.
 
-Each handler takes a job's request and returns its result as plain data; every expected failure is a VireoError.
+Each handler takes a job's request and returns its result as plain data; every expected failure is a VireoError. Both
+raise Postponed while this worker fetches as many videos as it may.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import torch
 
 from core.errors import InvalidLabels, InvalidRequest, UndecodableVideo, UnknownVideo, VideoTooLarge
 from core.prometheus import ABSTAINED, CLASSIFY_MARGIN, DECODE_FAILURES, DECODE_FRAMES, VIDEO_SECONDS
-from core.questions import ClassifyRequest, EmbedRequest, Options, Question, check_text_count
+from core.questions import AskedVideo, ClassifyRequest, EmbedRequest, Options, Question, check_text_count
 from core.records import (
     CacheUse,
     Classification,
@@ -43,7 +44,8 @@ def answer_classify(runtime: Runtime, job: Job, token: CancelToken) -> dict[str,
     request = ClassifyRequest.model_validate(job.request, extra="ignore")
     watch = Stopwatch(job.waited)
     loaded = runtime.shelf.get(request.question.model, token)
-    vectors, video_outcome = _vectors(runtime, loaded, request.sha256, request.question, token, watch)
+    sha256 = _stored(runtime, request.video, token, watch)
+    vectors, video_outcome = _vectors(runtime, loaded, sha256, request.question, token, watch)
     token.check()
     with watch.stage("text"):
         classifier, text_outcome = _classifier(runtime, loaded, request.question, token)
@@ -56,7 +58,7 @@ def answer_classify(runtime: Runtime, job: Job, token: CancelToken) -> dict[str,
         id=job.id,
         model=loaded.ref.name,
         model_info=loaded.ref,
-        video=VideoRef(id=video_id(request.sha256), **vectors.facts.model_dump()),
+        video=VideoRef(id=video_id(sha256), **vectors.facts.model_dump()),
         frames=list(vectors.timestamps),
         views=request.question.views,
         predictions=predictions[: request.question.top_k],
@@ -84,15 +86,25 @@ def answer_embed(runtime: Runtime, job: Job, token: CancelToken) -> dict[str, An
             Embedding(object="text", text=text, vector=vector)
             for text, vector in zip(request.texts, _as_lists(rows.vectors, request.normalize), strict=True)
         ]
-    if request.sha256:
+    if request.video:
+        sha256 = _stored(runtime, request.video, token, watch)
         options = Options(frames=request.frames, views=request.views)
-        vectors, _ = _vectors(runtime, loaded, request.sha256, options, token, watch)
+        vectors, _ = _vectors(runtime, loaded, sha256, options, token, watch)
         pooled = _pool(loaded, vectors).mean(dim=0, keepdim=True)  # [V, d] → [1, d]
         warnings += vectors.warnings
         vector = _as_lists(pooled, request.normalize)[0]
-        data.append(Embedding(object="video", video_id=video_id(request.sha256), vector=vector))
+        data.append(Embedding(object="video", video_id=video_id(sha256), vector=vector))
     answer = Embeddings(id=job.id, model=loaded.ref.name, dim=loaded.recognizer.dim, data=data, warnings=warnings)
     return answer.model_dump(mode="json")
+
+
+def _stored(runtime: Runtime, video: AskedVideo, token: CancelToken, watch: Stopwatch) -> str:
+    """The sha256 of the video, which is in the store unless it has expired."""
+    if video.url is None:
+        assert video.sha256 is not None  # a request has one of them
+        return video.sha256
+    with runtime.url_videos.slot(), watch.stage("fetch"):
+        return runtime.url_videos.store(video.url, token)
 
 
 def _vectors(

@@ -14,6 +14,7 @@ from worker.inference.caches.features import VideoCache
 from worker.inference.caches.remote import TIMEOUT, RemoteCache
 from worker.inference.default_model import DefaultModel
 from worker.inference.shelf import Shelf
+from worker.inference.url_videos import UrlVideos
 from worker.inference.video_facts import VideoBook
 from worker.jobs.connection import connect
 
@@ -26,6 +27,7 @@ class Runtime:
     classifiers: ClassifierCache
     videos: VideoCache
     book: VideoBook
+    url_videos: UrlVideos
     max_texts: int  # of one question
 
     @classmethod
@@ -34,16 +36,19 @@ class Runtime:
         cache = RemoteCache(client, settings.cache_ttl)
         store = Store.from_settings(settings)
         records = connect(settings.jobs_redis, decode=True, patient=False)
+        book = VideoBook(records, store, settings.video_ttl)
         return cls(
             store=store,
             shelf=Shelf(settings, Registry(store), DefaultModel(records, settings), progress),
             decoders=DecodePool.from_settings(settings),
             classifiers=ClassifierCache(cache),
             videos=VideoCache(cache),
-            book=VideoBook(records),
+            book=book,
+            url_videos=UrlVideos(settings, store, book),
             max_texts=settings.max_texts,
         )
 
     def close(self) -> None:
+        self.url_videos.close()
         self.decoders.close()
         self.shelf.close()

@@ -22,27 +22,36 @@ from worker.jobs.reporter import Reporter
 
 log = logging.getLogger(__name__)
 
+FIRST_DELAY = 0.25  # seconds until a postponed job is looked at again; it grows with every attempt
+LONGEST_DELAY = 5.0
+
 Handler = Callable[[Job, CancelToken, Reporter], dict[str, Any]]
-"""Does a job of one kind and returns its result as plain data. Raises: VireoError, Superseded."""
+"""Does a job of one kind and returns its result as plain data. Raises: VireoError, Superseded, Interrupted,
+Postponed."""
+
+
+class Postponed(Exception):
+    """This worker has no room for the job now. It goes back into the queue, and its thread serves another job."""
 
 
 class Interrupted(Exception):
     """The child process that ran the job died. The job is started again, from its last checkpoint if it has one."""
 
 
-def run_job(handlers: Mapping[str, Handler], book: JobBook, running: RunningJobs, job_id: str) -> bool:
+def run_job(handlers: Mapping[str, Handler], book: JobBook, running: RunningJobs, job_id: str) -> float | None:
     """Run a job once. A second delivery of a message that was already handled changes nothing.
 
-    Returns True if the job was put back into the queue, so that the caller must send its message again.
+    Returns the seconds after which the caller must send the job's message again, because the job was put back into the
+    queue; None if it was not.
     """
     REQUEST_ID.set(None)  # this thread has run another job before
     try:
         attempt = book.start(job_id)
     except redis.RedisError as error:
         log.warning("%s cannot be started now; its message will be sent again: %s", job_id, error)
-        return False
+        return None
     if attempt is None:
-        return False
+        return None
     with running.token(attempt) as token:
         try:
             return _run(handlers, book, attempt, token)
@@ -51,12 +60,12 @@ def run_job(handlers: Mapping[str, Handler], book: JobBook, running: RunningJobs
         except redis.RedisError as error:
             log.warning("%s is started again: %s", job_id, error)
             with suppress(redis.RedisError):  # its lease will expire
-                return book.release(attempt, counts_as_failure=True)
-    return False
+                return _put_back(book, attempt, counts_as_failure=True)
+    return None
 
 
-def _run(handlers: Mapping[str, Handler], book: JobBook, attempt: Attempt, token: CancelToken) -> bool:
-    """Returns whether the job was put back. Raises: Superseded, redis.RedisError."""
+def _run(handlers: Mapping[str, Handler], book: JobBook, attempt: Attempt, token: CancelToken) -> float | None:
+    """Returns as `run_job`. Raises: Superseded, redis.RedisError."""
     job_id = attempt.job_id
     try:
         ended = book.succeed(attempt, _result(handlers, book, attempt, token))
@@ -67,11 +76,15 @@ def _run(handlers: Mapping[str, Handler], book: JobBook, attempt: Attempt, token
             raise Superseded(job_id) from None
         if token.reason is StopReason.WORKER_STOPS:
             log.info("%s goes back into the queue because this worker stops", job_id)
-            return book.release(attempt, counts_as_failure=False)
+            return _put_back(book, attempt, counts_as_failure=False)
         ended = book.fail(attempt, error)
     except Interrupted as error:
         log.warning("%s is started again: %s", job_id, error)
-        return book.release(attempt, counts_as_failure=True)
+        return _put_back(book, attempt, counts_as_failure=True)
+    except Postponed as error:
+        log.debug("%s is postponed: %s", job_id, error)
+        delay = min(FIRST_DELAY * attempt.number, LONGEST_DELAY)
+        return _put_back(book, attempt, counts_as_failure=False, delay=delay)
     except VireoError as error:
         log.info("%s: %s (%s)", job_id, error.code, error.message)
         ended = book.fail(attempt, error)
@@ -81,7 +94,12 @@ def _run(handlers: Mapping[str, Handler], book: JobBook, attempt: Attempt, token
         ended = book.fail(attempt, VireoError("Something went wrong inside the worker.", hint=hint))
     if not ended:
         raise Superseded(job_id)
-    return False
+    return None
+
+
+def _put_back(book: JobBook, attempt: Attempt, *, counts_as_failure: bool, delay: float = 0.0) -> float | None:
+    """The delay; None if the job has ended instead."""
+    return delay if book.release(attempt, counts_as_failure=counts_as_failure) else None
 
 
 def _result(handlers: Mapping[str, Handler], book: JobBook, attempt: Attempt, token: CancelToken) -> dict[str, Any]:

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from core.errors import InvalidRequest, RequestTooLarge
 from core.storage import Store
+from core.uploads.sink import Upload
 from service.bodies.base64 import decode_base64
 from service.bodies.json_reader import JsonReader
-from service.uploads.sink import Upload
 from tests.service.sites import SHA, VIDEO, Site, error
 
 Serve = Callable[..., AbstractContextManager[Site]]

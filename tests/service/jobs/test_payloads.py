@@ -153,9 +153,9 @@ def test_a_record_that_cannot_be_read_fails_its_job_once_in_words(
     job_id = http.post("/v1/embeddings", json={"texts": ["a"]}, headers=ASYNC).json()["id"]
     for field, text in damage.items():
         small.redis.hset(keys.job(job_id), field, text)
-    assert run_job({}, book, RunningJobs(), job_id) is False
+    assert run_job({}, book, RunningJobs(), job_id) is None
     assert small.redis.hget(keys.job(job_id), "state") == "failed"
     assert "cannot read the job's record" in str(small.redis.hget(keys.job(job_id), "error"))
-    assert run_job({}, book, RunningJobs(), job_id) is False
+    assert run_job({}, book, RunningJobs(), job_id) is None
     assert small.redis.hget(keys.job(job_id), "attempts") == "1"
     assert http.get("/v1/jobs").status_code == 200

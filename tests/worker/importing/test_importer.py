@@ -289,7 +289,7 @@ def test_the_role_runs_import_jobs(bench: ImportBench, redis_url: str) -> None:
     role = ImportingRole(settings)
     try:
         job = queued(client, bench.stock(official()))
-        assert not run_job(role.handlers, book, running, job.id)
+        assert run_job(role.handlers, book, running, job.id) is None
         done = book.get(job.id)
         assert done is not None
         assert done.state is JobState.SUCCEEDED, done.error

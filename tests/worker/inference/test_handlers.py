@@ -5,72 +5,24 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from core.errors import Cancelled, InvalidRequest, UndecodableVideo
 from core.records import Job, JobKind
-from core.settings import Settings
 from core.storage import blob_key
-from models.recognition.recognizer import Recognizer
 from tests.clips import rendered
+from tests.worker.inference.conftest import BATCH_TEXTS, TextTower
 from worker.decoding.pool import DecodePool
-from worker.inference import shelf
 from worker.inference.caches.single_flight import SingleFlight
 from worker.inference.handlers import answer_classify, answer_embed
 from worker.inference.runtime import Runtime
 from worker.jobs.cancellation import CancelToken
 
 TOGETHER = 8
-BATCH_TEXTS = 4
-
-
-class TextTower:
-    """The tiny model's text tower. It records its passes and waits for `hold` before each."""
-
-    def __init__(self, recognizer: Recognizer) -> None:
-        self.passes: list[list[str]] = []
-        self.hold: Callable[[], object] = lambda: None
-        self._tower = recognizer.text_tower
-
-    def __call__(self, texts: list[str]) -> tuple[torch.Tensor, list[bool]]:
-        self.hold()
-        self.passes.append(texts)
-        return self._tower(texts)
-
-    @property
-    def texts(self) -> list[str]:
-        return [text for texts in self.passes for text in texts]
-
-
-@pytest.fixture
-def texts(tiny: Recognizer) -> TextTower:
-    return TextTower(tiny)
-
-
-@pytest.fixture
-def runtime(
-    tmp_path: Path, redis_url: str, tiny: Recognizer, texts: TextTower, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Runtime]:
-    recognizer = replace(tiny, text_tower=texts)
-    monkeypatch.setattr(shelf, "load_model", lambda *_, **__: recognizer)
-    settings = Settings(
-        data_dir=tmp_path,
-        model="lite",
-        redis_url=redis_url,
-        decode_processes=1,
-        batch_texts=BATCH_TEXTS,
-        max_texts=40,
-    )
-    runtime = Runtime.open(settings, lambda _: None)
-    yield runtime
-    runtime.close()
 
 
 @pytest.fixture

@@ -34,7 +34,8 @@ def job(queue_job: QueueJob) -> Job:
 
 
 def attempt(book: JobBook, job: Job, handler: Handler, running: RunningJobs | None = None) -> bool:
-    return run_job({"training": handler}, book, running or RunningJobs(), job.id)
+    """Whether the job's message must be sent again."""
+    return run_job({"training": handler}, book, running or RunningJobs(), job.id) is not None
 
 
 def take_over(client: redis.Redis, book: JobBook, job: Job) -> None:

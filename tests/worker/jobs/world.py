@@ -163,7 +163,8 @@ class Attempt:
 
     def _run(self) -> None:
         try:
-            if run_job({"training": self._handle}, self.worker.book, self.worker.running, self.job_id):
+            delay = run_job({"training": self._handle}, self.worker.book, self.worker.running, self.job_id)
+            if delay is not None:
                 self.worker.send(self.job_id)
         except (Died, redis.RedisError):
             pass

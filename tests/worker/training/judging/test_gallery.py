@@ -35,6 +35,7 @@ from worker.inference.default_model import DefaultModel
 from worker.inference.handlers import answer_embed
 from worker.inference.runtime import Runtime
 from worker.inference.shelf import Shelf
+from worker.inference.url_videos import UrlVideos
 from worker.inference.video_facts import VideoBook
 from worker.jobs.cancellation import CancelToken
 from worker.training.judging.gallery import Gallery
@@ -89,13 +90,15 @@ def test_serving_evaluation_and_validation_give_the_same_vectors(
     store.publish_file(upload, blob_key(sha256))
     with store.local_file(blob_key(sha256)) as clip:  # the store is a directory: the path stays valid
         pass
+    book = VideoBook(cache_redis, store, 60)
     runtime = Runtime(
         store=store,
         shelf=Shelf(settings, Registry(store), DefaultModel(cache_redis, settings)),
         decoders=pool,
         classifiers=ClassifierCache(RemoteCache(cache_redis, 60)),
         videos=VideoCache(RemoteCache(cache_redis, 60)),
-        book=VideoBook(cache_redis),
+        book=book,
+        url_videos=UrlVideos(settings, store, book),
         max_texts=100,
     )
     request = {"sha256": sha256, "model": "lite", "views": VIEWS, "normalize": False}
@@ -103,6 +106,7 @@ def test_serving_evaluation_and_validation_give_the_same_vectors(
         runtime, Job(id="job_1", kind="embedding", request=request, created_at=time.time()), CancelToken()
     )
     runtime.shelf.close()
+    runtime.url_videos.close()
     served = torch.tensor(answer["data"][0]["vector"])
     torch.testing.assert_close(gallery_vector(recognizer, clip, pool), served, rtol=1e-4, atol=1e-5)
     model.train()

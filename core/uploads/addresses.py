@@ -5,6 +5,7 @@ An address that embeds another (IPv4-mapped, 6to4, NAT64) is public if the embed
 
 from __future__ import annotations
 
+import socket
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
@@ -39,6 +40,16 @@ def is_public(address: str) -> bool:
     except ValueError:
         return False
     return _is_public_v4(parsed) if isinstance(parsed, IPv4Address) else _is_public_v6(parsed)
+
+
+def literal_address(host: str) -> str | None:
+    """The address that `host` spells, in any of the ways that a resolver understands (`127.1`, `0x7f.1`); None for a
+    name. No look-up is made."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except (OSError, UnicodeError):
+        return None
+    return str(found[0][4][0])
 
 
 def _is_public_v4(address: IPv4Address) -> bool:

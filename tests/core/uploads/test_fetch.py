@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -12,11 +11,10 @@ import pytest
 
 from core.errors import UndecodableVideo, UrlNotAllowed, UrlUnreachable, VideoTooLarge, VireoError
 from core.storage import Store
-from service.uploads import fetch
-from service.uploads.fetch import Fetcher
-from service.uploads.sink import Upload
-from tests.service.doubles import answering
-from tests.service.sites import SHA, VIDEO, Site, error
+from core.uploads import fetch
+from core.uploads.fetch import Fetcher, check_without_network
+from core.uploads.sink import Upload
+from tests.service.sites import VIDEO
 
 
 class _Pages(BaseHTTPRequestHandler):
@@ -161,6 +159,20 @@ def test_all_spellings_of_this_machine_are_refused(host: str, tmp_path: Path) ->
         get(f"http://{host}/", tmp_path, Fetcher(frozenset()))
 
 
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1/", "http://0x7f.1/", "http://2130706433/", "http://[::1]/", "http://[::ffff:7f00:1]/",
+            "http://169.254.169.254/", "file:///etc/passwd"],
+)  # fmt: skip
+def test_what_is_refused_without_a_look_up(url: str) -> None:
+    with pytest.raises(UrlNotAllowed):
+        check_without_network(url, frozenset())
+
+
+@pytest.mark.parametrize("url", ["http://example.invalid/", "http://8.8.8.8/a.mp4", "http://10.0.0.7/"])
+def test_what_only_a_fetch_can_tell_is_not_refused_before(url: str) -> None:
+    check_without_network(url, frozenset({"10.0.0.7"}))
+
+
 def test_a_host_without_address(tmp_path: Path) -> None:
     async def resolve(host: str, port: int) -> list[str]:
         raise OSError("no such host")
@@ -214,16 +226,3 @@ def test_a_server_that_takes_too_long(port: int, tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(fetch, "TOTAL_SECONDS", 0.2)
     with pytest.raises(UrlUnreachable, match=r"0\.2 seconds"):
         get(f"http://test:{port}/endless", tmp_path, resolving("127.0.0.1"), limit=1 << 40)
-
-
-def test_a_url_through_the_gateway(
-    port: int, serve: Callable[..., AbstractContextManager[Site]], redis_url: str
-) -> None:
-    with serve(allowed_hosts="localhost") as site, answering(redis_url), site.client() as http:
-        asked = {"labels": ["a"], "video_url": f"http://localhost:{port}/a.mp4"}
-        assert http.post("/v1/classify", json=asked).json()["video"]["id"] == f"vid_{SHA}"
-        assert http.post("/v1/videos", data={"video_url": asked["video_url"]}).status_code == 200
-        redirected = {"labels": ["a"], "url": f"http://localhost:{port}/to/http://127.0.0.1:{port}/a.mp4"}
-        found = error(http.post("/v1/classify", json=redirected), 422, "url_not_allowed")
-        assert found["details"] == {"host": "127.0.0.1"}
-        assert site.partial_files() == []

@@ -18,9 +18,8 @@ from functools import cached_property
 import httpx2
 
 from core.errors import UrlNotAllowed, UrlUnreachable
-from core.prometheus import STAGE_SECONDS
-from service.uploads.addresses import is_public
-from service.uploads.sink import Upload
+from core.uploads.addresses import is_public, literal_address
+from core.uploads.sink import Upload
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +57,13 @@ class Target:
         )
 
 
+def check_without_network(url: str, allowed_hosts: frozenset[str]) -> None:
+    """The checks of a URL that need no look-up of its host. Raises: UrlNotAllowed."""
+    host = _host(_parse(url))
+    if (address := literal_address(host)) is not None:
+        _check_public(host, [address], allowed_hosts)
+
+
 class Fetcher:
     def __init__(self, allowed_hosts: frozenset[str], resolve: Resolve = system_resolve) -> None:
         """`allowed_hosts`: names whose addresses need not be public."""
@@ -69,9 +75,8 @@ class Fetcher:
         target = await self.check(url)
         shown = without_secrets(target.url)
         try:
-            with STAGE_SECONDS.labels("fetch").time():
-                async with asyncio.timeout(TOTAL_SECONDS):
-                    await self._follow(target, upload)
+            async with asyncio.timeout(TOTAL_SECONDS):
+                await self._follow(target, upload)
         except TimeoutError:
             raise UrlUnreachable(f"{shown} could not be fetched within {TOTAL_SECONDS:g} seconds.") from None
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
@@ -81,7 +86,7 @@ class Fetcher:
     async def check(self, url: str | httpx2.URL) -> Target:
         """Raises: UrlNotAllowed, UrlUnreachable."""
         parsed = _parse(url)
-        host = parsed.raw_host.decode("ascii").lower()
+        host = _host(parsed)
         port = parsed.port or (443 if parsed.scheme == "https" else 80)
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
@@ -90,12 +95,7 @@ class Fetcher:
             raise UrlUnreachable(f"The host {host!r} was not found.", hint="Check the spelling.") from error
         if not addresses:
             raise UrlUnreachable(f"The host {host!r} has no address.")
-        if host not in self._allowed_hosts and not all(is_public(address) for address in addresses):
-            raise UrlNotAllowed(
-                f"The host {host!r} has an address that is not public.",
-                hint="Upload the file instead, or ask the operator to add the host to VIREO_ALLOWED_HOSTS.",
-                host=host,
-            )
+        _check_public(host, addresses, self._allowed_hosts)
         return Target(parsed, addresses[0])
 
     async def _follow(self, target: Target, upload: Upload) -> None:
@@ -156,6 +156,19 @@ def _parse(url: str | httpx2.URL) -> httpx2.URL:
     if parsed.userinfo:
         raise UrlNotAllowed("URLs with a user name or password are not fetched.")
     return parsed.copy_with(fragment=None)
+
+
+def _host(url: httpx2.URL) -> str:
+    return url.raw_host.decode("ascii").lower()
+
+
+def _check_public(host: str, addresses: list[str], allowed_hosts: frozenset[str]) -> None:
+    if host not in allowed_hosts and not all(is_public(address) for address in addresses):
+        raise UrlNotAllowed(
+            f"The host {host!r} has an address that is not public.",
+            hint="Upload the file instead, or ask the operator to add the host to VIREO_ALLOWED_HOSTS.",
+            host=host,
+        )
 
 
 def _join(base: httpx2.URL, location: str) -> httpx2.URL:
