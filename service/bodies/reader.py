@@ -167,7 +167,7 @@ def _values(fields: Fields) -> dict[str, Any]:
             values[name] = _list(name, texts)
         elif len(texts) > 1:
             raise InvalidRequest(f"The field {name!r} was sent {len(texts)} times; send it once.", field=name)
-        elif texts[0]:  # an HTML form sends an empty value for an option that is left out
+        else:
             values[name] = texts[0]
     return values
 

@@ -157,3 +157,13 @@ def error_of(path: str) -> str:
 def test_an_empty_url_is_refused(http: httpx2.Client, path: str, field: str) -> None:
     body = {field: ""} | ({"labels": ["a"]} if path == "/v1/classify" else {})
     assert error(http.post(path, json=body), 422, "invalid_request")["details"]["field"] == field
+
+
+def test_an_empty_value_of_a_form_or_query_is_a_value(http: httpx2.Client) -> None:
+    """The document gives its schema; JSON with the same value is refused too."""
+    form = http.post("/v1/videos", data={"video_id": ""}, files={"video": b"bytes"})
+    assert error(form, 422, "invalid_request")["details"]["field"] == "video_id"
+    urlencoded = http.post("/v1/classify", data={"labels": "a", "frames": ""})
+    assert error(urlencoded, 422, "invalid_request")["details"]["field"] == "frames"
+    query = http.post("/v1/datasets", params={"name": ""}, content=b"zip")
+    assert error(query, 422, "invalid_request")["details"]["field"] == "name"
