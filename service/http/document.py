@@ -93,6 +93,8 @@ def _complete(operation: dict[str, Any]) -> None:
         response = responses.setdefault(str(status), {"description": "", "content": {}})
         content = response.setdefault("content", {}).setdefault("application/json", {})
         content.setdefault("schema", {"$ref": f"#/components/schemas/{ErrorEnvelope.__name__}"})
+        if "headers" in shared:
+            response["headers"] = shared["headers"] | response.get("headers", {})
         examples = content.setdefault("examples", {})
         for code, example in shared["content"]["application/json"]["examples"].items():
             if code not in examples:

@@ -6,7 +6,15 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from core.errors import CrossSiteRequest, HostNotAllowed, InvalidRequest, VireoError
+from core.errors import (
+    CrossSiteRequest,
+    HeadersTooLarge,
+    HostNotAllowed,
+    InvalidRequest,
+    Overloaded,
+    RequestTimeout,
+    VireoError,
+)
 from core.questions import LONGEST_TEXT
 from service.bodies.schemas import LIST_FIELDS, ErrorEnvelope
 
@@ -15,7 +23,11 @@ Responses = dict[int | str, dict[str, Any]]
 
 _FILE: Final = {"type": "string", "format": "binary"}
 
-SHARED_ERRORS: Final[tuple[type[VireoError], ...]] = (InvalidRequest, CrossSiteRequest, HostNotAllowed, VireoError)
+SHARED_ERRORS: Final[tuple[type[VireoError], ...]] = (
+    *(InvalidRequest, CrossSiteRequest, HostNotAllowed),
+    *(HeadersTooLarge, RequestTimeout, Overloaded),  # of a connection, before any route
+    VireoError,
+)
 """Errors that every operation may answer. They are added to each operation of the document."""
 
 
