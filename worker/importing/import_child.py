@@ -37,6 +37,7 @@ def main() -> int:
     logging.disable(logging.WARNING)  # open_clip warns about weights that it was told not to load
     spec = ImportSpec.model_validate_json(sys.argv[1])
     _limit_process(spec.file.stat().st_size)
+    packages = installed_packages(_PACKAGES)  # before the sources' own metadata can no longer be read
     # files first, because torch starts threads, which a later rule would not reach
     writable = [spec.output, Path(tempfile.gettempdir())]  # the importer has made a directory for this child alone
     _warn(restrict_files([*code_paths(), spec.file, *_weights(spec.data_dir)], writable))
@@ -45,7 +46,7 @@ def main() -> int:
 
     _warn(restrict_system_calls(file_reader_rules()))
     try:
-        send_message("result", **_read(spec))
+        send_message("result", **_read(spec), packages=packages)
     except VireoError as error:
         send_message("error", **error.to_dict())
     except Exception:
@@ -78,7 +79,7 @@ def _read(spec: ImportSpec) -> dict[str, Any]:
         if "allocate memory" in str(error):  # torch's own message
             raise _too_big() from error
         raise
-    return facts | {"packages": installed_packages(_PACKAGES)}
+    return facts
 
 
 def _weights(data_dir: Path) -> list[Path]:
