@@ -20,7 +20,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from benchmarks.report import Row, report
-from launcher import embedded_redis
+from tests.redis_server import serving_redis
 
 SECONDS = 5.0
 CLIENTS = 200
@@ -155,9 +155,7 @@ def _peak_memory(pid: int) -> float:
 def _gateway() -> Iterator[tuple[int, int]]:
     """Port and process of a gateway with default settings."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        redis_socket = Path(folder) / "redis.sock"
-        command = embedded_redis.command(embedded_redis.find_server(), redis_socket, Path(folder))
-        stack.callback(_stop, subprocess.Popen(command, stdout=subprocess.DEVNULL))
+        redis_socket = stack.enter_context(serving_redis(Path(folder)))
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port: int = probe.getsockname()[1]

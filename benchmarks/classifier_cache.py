@@ -6,7 +6,6 @@ Expected before it was built: 400 labels of about ten tokens take the text tower
 from __future__ import annotations
 
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -17,9 +16,9 @@ import redis
 from benchmarks.random_weights import write_random_b16
 from benchmarks.report import Row, report
 from core.questions import Label
-from launcher import embedded_redis
 from models.files.loader import load_model
 from models.recognition.recognizer import Recognizer
+from tests.redis_server import serving_redis
 from worker.inference.caches.classifiers import ClassifierCache
 from worker.inference.caches.remote import RemoteCache
 
@@ -30,16 +29,8 @@ def main() -> bool:
     with tempfile.TemporaryDirectory(prefix="vireo-bench-") as folder:
         write_random_b16(Path(folder))
         recognizer = load_model("clip-b16", data_dir=Path(folder), progress=lambda *_: None)
-        socket = Path(folder) / "redis.sock"
-        server = subprocess.Popen(
-            embedded_redis.command(embedded_redis.find_server(), socket, Path(folder)), stdout=subprocess.DEVNULL
-        )
-        try:
-            time.sleep(1)
+        with serving_redis(Path(folder)) as socket:
             times = [_round(recognizer, redis.Redis(unix_socket_path=str(socket)), i) for i in range(ROUNDS)]
-        finally:
-            server.terminate()
-            server.wait()
     uncached, remote, memory = (statistics.median(column) for column in zip(*times, strict=True))
     return report(
         "classifier_cache",

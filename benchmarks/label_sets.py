@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,24 +19,16 @@ from benchmarks.report import Row, report
 from core.questions import Label, QuestionLimits
 from core.records import LabelSet
 from core.state import keys
-from launcher import embedded_redis
 from service.catalog.label_sets import LabelSets
+from tests.redis_server import serving_redis
 
 VERSIONS, LABELS, READS = 365, 1000, 15
 _LIMITS = QuestionLimits(max_labels=LABELS, max_label_chars=500, max_texts=20_000, max_frames=64)
 
 
 def main() -> bool:
-    with tempfile.TemporaryDirectory(prefix="vireo-bench-") as folder:
-        socket = Path(folder) / "redis.sock"
-        command = embedded_redis.command(embedded_redis.find_server(), socket, Path(folder))
-        server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        try:
-            _wait_for(socket)
-            one, many, many_bytes = asyncio.run(_measure(socket))
-        finally:
-            server.terminate()
-            server.wait()
+    with tempfile.TemporaryDirectory(prefix="vireo-bench-") as folder, serving_redis(Path(folder)) as socket:
+        one, many, many_bytes = asyncio.run(_measure(socket))
     return report(
         "label_sets",
         [
@@ -77,17 +68,6 @@ async def _seconds(sets: LabelSets, name: str) -> float:
 
 async def _bytes_sent(client: redis.asyncio.Redis) -> float:
     return float((await client.info("stats"))["total_net_output_bytes"])
-
-
-def _wait_for(socket: Path) -> None:
-    for _ in range(200):
-        try:
-            redis.Redis(unix_socket_path=str(socket)).ping()
-        except redis.ConnectionError:
-            time.sleep(0.05)
-        else:
-            return
-    raise TimeoutError("the benchmark's Redis did not start")
 
 
 if __name__ == "__main__":

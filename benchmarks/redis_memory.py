@@ -1,7 +1,8 @@
 """Redis bytes per finished job, and of 10,000 finished answers with 1000 labels each.
 
 Jobs go through the steps that gateway and worker take, against an embedded Redis: 3, 400 and 1000 labels, and an
-embedding of 1000 texts. The script also runs on commit 94f7bcc, which kept everything in Redis: copy it there.
+embedding of 1000 texts. The script also runs on commit 94f7bcc, which kept everything in Redis:
+copy it and tests/redis_server.py there.
 Expected before it was built: 3 KB per job, whatever its result; 10,000 jobs in 30 MB instead of 1.5 GB.
 """
 
@@ -10,7 +11,6 @@ from __future__ import annotations
 import inspect
 import json
 import secrets
-import subprocess
 import sys
 import tempfile
 import time
@@ -25,7 +25,7 @@ from benchmarks.report import Row, report
 from core.records import Job, new_job_id
 from core.state import keys, lifecycle
 from core.storage import Store
-from launcher import embedded_redis
+from tests.redis_server import serving_redis
 from worker.jobs.book import JobBook
 
 LIMIT = 1 << 30  # bytes, the embedded Redis's maxmemory
@@ -150,21 +150,8 @@ class Jobs:
 
 @contextmanager
 def running_redis(folder: Path) -> Iterator[redis.Redis]:
-    socket = folder / "redis.sock"
-    command = embedded_redis.command(embedded_redis.find_server(), socket, folder)
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    try:
-        client = redis.Redis(unix_socket_path=str(socket), decode_responses=True)
-        for _ in range(200):
-            try:
-                client.ping()
-                break
-            except redis.ConnectionError:
-                time.sleep(0.05)
-        yield client
-    finally:
-        server.terminate()
-        server.wait(10)
+    with serving_redis(folder) as socket:
+        yield redis.Redis(unix_socket_path=str(socket), decode_responses=True)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import socket
-import subprocess
 import sys
 import tempfile
 import threading
@@ -17,8 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
-import redis
 import torch
 
 from benchmarks.report import Row, report
@@ -26,9 +25,9 @@ from core.errors import UndecodableVideo
 from core.records import Job
 from core.settings import Settings
 from core.storage import blob_key
-from launcher import embedded_redis
 from models.text import clip_encoder
 from tests.clips import rendered
+from tests.redis_server import serving_redis
 from tests.tiny import place
 from worker.decoding.pool import DecodePool
 from worker.inference.handlers import answer_classify
@@ -95,11 +94,8 @@ def _count_texts(run: Any) -> int:
         counted.append(len(tokens))
         return encode(model, tokens)
 
-    clip_encoder.encode_trimmed = counting
-    try:
+    with patch.object(clip_encoder, "encode_trimmed", counting):
         run()
-    finally:
-        clip_encoder.encode_trimmed = encode
     return sum(counted)
 
 
@@ -111,11 +107,8 @@ def _count_decodes(run: Any) -> int:
         counted.append(path)
         return submit(self, path, **options)
 
-    DecodePool.submit = counting  # type: ignore[method-assign]
-    try:
+    with patch.object(DecodePool, "submit", counting):
         run()
-    finally:
-        DecodePool.submit = submit  # type: ignore[method-assign]
     return len(counted)
 
 
@@ -137,21 +130,8 @@ def _runtime(data_dir: Path, url: str, cache_url: str) -> Iterator[Runtime]:
 
 @contextmanager
 def _redis(folder: Path) -> Iterator[str]:
-    path = folder / "redis.sock"
-    command = embedded_redis.command(embedded_redis.find_server(), path, folder)
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    try:
-        client = redis.Redis(unix_socket_path=str(path))
-        for _ in range(200):
-            try:
-                client.ping()
-                break
-            except redis.ConnectionError:
-                time.sleep(0.05)
+    with serving_redis(folder) as path:
         yield f"unix://{path}"
-    finally:
-        server.terminate()
-        server.wait(10)
 
 
 @contextmanager

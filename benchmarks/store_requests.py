@@ -12,6 +12,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,13 +40,17 @@ def main() -> bool:
         shelf = Shelf(Settings(data_dir=Path(folder)), Registry(store), default=absent)
         rows = []
         for what, ref in (("a number", "gym:3"), ("a name", "gym"), ("an alias", "gym@production")):
-            first, again = (_count(s3, lambda: asyncio.run(models.resolve(ref, live=[]))) for _ in range(2))  # noqa: B023
+            first, again = (_count(s3, partial(_resolve, models, ref)) for _ in range(2))
             rows += [
                 _row(f"gateway, {what}", first, 1 if ref == "gym:3" else None),
                 _row(f"gateway, {what}, again within two seconds", again, 1),
             ]
         rows.append(_row("worker, a number", _count(s3, lambda: shelf._exact("gym:3")), 1))
     return report("store_requests", rows)
+
+
+def _resolve(models: Models, ref: str) -> None:
+    asyncio.run(models.resolve(ref, live=[]))
 
 
 def _row(what: str, requests: int, most: int | None) -> Row:

@@ -57,7 +57,7 @@ class Job(Record):
     result_key: str | None = Field(None, description="key in the store of a result that is too large for the record")
     error: dict[str, Any] | None = None
     progress: dict[str, Any] | None = Field(None, description="progress of a long job")
-    attempts: int = Field(0, description="number of workers that have started the job; above 1 after a worker has died")
+    attempts: int = Field(0, description="number of starts of the job; above 1 after a worker died or put the job back")
     created_at: float
     started_at: float | None = None
     finished_at: float | None = None

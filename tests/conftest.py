@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import redis
 
-from launcher import embedded_redis
+from tests.redis_server import serving_redis
 from tests.s3 import S3, serving_s3
 
 REPOSITORY = Path(__file__).parents[1]
@@ -40,16 +38,8 @@ def real_clips() -> Path:
 @pytest.fixture(scope="session")
 def redis_socket() -> Iterator[Path]:
     """The socket of a Redis that lives as long as the test session."""
-    with tempfile.TemporaryDirectory(prefix="vireo-test-") as directory:
-        socket = Path(directory) / "redis.sock"
-        command = embedded_redis.command(embedded_redis.find_server(), socket, Path(directory))
-        server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        try:
-            _wait_for(socket)
-            yield socket
-        finally:
-            server.terminate()
-            server.wait(10)
+    with tempfile.TemporaryDirectory(prefix="vireo-test-") as directory, serving_redis(Path(directory)) as socket:
+        yield socket
 
 
 @pytest.fixture
@@ -73,15 +63,3 @@ def s3(s3_server: S3, monkeypatch: pytest.MonkeyPatch) -> S3:
         monkeypatch.setenv(name, value)
     s3_server.requests.clear()
     return s3_server
-
-
-def _wait_for(socket: Path) -> None:
-    for _ in range(200):
-        try:
-            with redis.Redis(unix_socket_path=str(socket)) as client:
-                client.ping()
-        except redis.ConnectionError:
-            time.sleep(0.05)
-        else:
-            return
-    raise TimeoutError("the test Redis did not start")

@@ -25,41 +25,25 @@ _PAGE_POLICY = f"{_OWN}; media-src blob:"  # a preview of a local file
 _DOCS_POLICY = f"{_OWN}; img-src data:"  # the icons of Swagger UI
 
 
-@router.get("/", include_in_schema=False)
-async def get_page() -> Response:
-    return _answer("index.html", _PAGE_POLICY)
+_PAGES: Final = {
+    "/": ("index.html", _PAGE_POLICY),
+    "/page/app.js": ("app.js", _PAGE_POLICY),
+    "/page/style.css": ("style.css", _PAGE_POLICY),
+    "/docs": ("docs.html", _DOCS_POLICY),
+    "/docs/docs.js": ("docs.js", _DOCS_POLICY),
+    "/docs/swagger-ui-bundle.js": ("swagger-ui-bundle.js", _DOCS_POLICY),
+    "/docs/swagger-ui.css": ("swagger-ui.css", _DOCS_POLICY),
+}
+"""Path → file and content security policy."""
 
 
-@router.get("/page/app.js", include_in_schema=False)
-async def get_page_script() -> Response:
-    return _answer("app.js", _PAGE_POLICY)
-
-
-@router.get("/page/style.css", include_in_schema=False)
-async def get_page_style() -> Response:
-    return _answer("style.css", _PAGE_POLICY)
-
-
-@router.get("/docs", include_in_schema=False)
-async def get_docs() -> Response:
-    return _answer("docs.html", _DOCS_POLICY)
-
-
-@router.get("/docs/docs.js", include_in_schema=False)
-async def get_docs_script() -> Response:
-    return _answer("docs.js", _DOCS_POLICY)
-
-
-@router.get("/docs/swagger-ui-bundle.js", include_in_schema=False)
-async def get_swagger_script() -> Response:
-    return _answer("swagger-ui-bundle.js", _DOCS_POLICY)
-
-
-@router.get("/docs/swagger-ui.css", include_in_schema=False)
-async def get_swagger_style() -> Response:
-    return _answer("swagger-ui.css", _DOCS_POLICY)
-
-
-def _answer(name: str, policy: str) -> Response:
+def _serve(path: str, name: str, policy: str) -> None:
     headers = {"Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff"}
-    return Response(_FILES[name], media_type=_TYPES[Path(name).suffix], headers=headers)
+
+    @router.get(path, name=name, include_in_schema=False)
+    async def get_file() -> Response:
+        return Response(_FILES[name], media_type=_TYPES[Path(name).suffix], headers=headers)
+
+
+for _path, (_name, _policy) in _PAGES.items():
+    _serve(_path, _name, _policy)
