@@ -28,6 +28,7 @@ NAMES = (
     "classifiers",
     "step_cost",
     "few_shot",
+    "faults",
 )
 
 

@@ -1,0 +1,5 @@
+import sys
+
+from benchmarks.faults import main
+
+sys.exit(not main())

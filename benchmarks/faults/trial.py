@@ -1,0 +1,114 @@
+"""A copy of the tree, in which one fault at a time is tried."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+from benchmarks.faults.sets import Fault, FaultError
+
+ROOT = Path(__file__).resolve().parents[2]
+SECONDS = 300.0  # for the tests of one fault
+PASSED = 0  # exit status of pytest
+
+
+class Outcome(Enum):
+    NOTICED = "noticed"
+    TIMED_OUT = "noticed (by time-out)"
+    UNNOTICED = "NOT NOTICED"
+    OUTDATED = "does not apply any more"
+    TESTS_FAIL = "tests fail without the fault"
+
+    @property
+    def noticed(self) -> bool:
+        return self in (Outcome.NOTICED, Outcome.TIMED_OUT)
+
+    @property
+    def broken(self) -> bool:
+        """Whether the set of faults, or the tree, must be mended before this says anything."""
+        return self in (Outcome.OUTDATED, Outcome.TESTS_FAIL)
+
+
+@dataclass
+class Trial:
+    root: Path
+    seconds: float = SECONDS
+    _sound: dict[tuple[str, ...], bool] = field(default_factory=dict)  # tests → whether they pass without any fault
+
+    @classmethod
+    @contextmanager
+    def of_this_tree(cls) -> Iterator[Trial]:
+        """A copy of the files that git knows or would take."""
+        listed = subprocess.run(
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            cwd=ROOT,
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        with tempfile.TemporaryDirectory(prefix="vireo-faults-") as directory:
+            for name in filter(None, listed.split("\0")):
+                if (ROOT / name).is_file():
+                    (Path(directory) / name).parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copy(ROOT / name, Path(directory) / name)
+            yield cls(Path(directory))
+
+    def try_fault(self, fault: Fault) -> Outcome:
+        """Put the fault in, run its tests, take it out."""
+        try:
+            faulty = fault.applied(self.root)
+        except FaultError as error:
+            print(f"{fault.name}: {error}")
+            return Outcome.OUTDATED
+        if not self._pass_without_fault(fault.tests):
+            return Outcome.TESTS_FAIL
+        path = self.root / fault.file
+        sound = path.read_bytes()
+        path.write_text(faulty, "utf-8")
+        try:
+            status = self._pytest(fault.tests)
+        finally:
+            path.write_bytes(sound)
+        if status is None:
+            return Outcome.TIMED_OUT
+        return Outcome.UNNOTICED if status == PASSED else Outcome.NOTICED
+
+    def _pass_without_fault(self, tests: tuple[str, ...]) -> bool:
+        if tests not in self._sound:
+            self._sound[tests] = self._pytest(tests) == PASSED
+        return self._sound[tests]
+
+    def _pytest(self, tests: tuple[str, ...]) -> int | None:
+        """pytest's exit status; None after the time-out."""
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
+        process = subprocess.Popen(
+            command,
+            cwd=self.root,
+            env=self._environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            return process.wait(self.seconds)
+        except subprocess.TimeoutExpired:
+            return None
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+    def _environment(self) -> dict[str, str]:
+        """Every process of the tests imports the copy. No bytecode is written: a file that changes twice within a
+        second and keeps its size would not be compiled again."""
+        copied = os.pathsep.join((str(self.root), str(self.root / "client")))
+        return os.environ | {"PYTHONPATH": copied, "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
