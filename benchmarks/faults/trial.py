@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from enum import Enum
 from pathlib import Path
 
+from benchmarks.faults.preloaded import OUTPUT
 from benchmarks.faults.sets import Fault, FaultError
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 300.0  # for the tests of one fault
+LIBRARIES = ("pytest", "torch", "open_clip", "timm", "av", "celery", "fastapi", "hypothesis", "moto.moto_server")
+PRELOADED_PLUGINS = "ignore::pytest.PytestAssertRewriteWarning"  # some of the libraries are plugins of pytest, too
 PASSED = 0  # exit status of pytest
 
 
@@ -38,11 +40,21 @@ class Outcome(Enum):
         return self in (Outcome.OUTDATED, Outcome.TESTS_FAIL)
 
 
-@dataclass
 class Trial:
-    root: Path
-    seconds: float = SECONDS
-    _sound: dict[tuple[str, ...], bool] = field(default_factory=dict)  # tests → whether they pass without any fault
+    """Must be closed."""
+
+    def __init__(self, root: Path, libraries: Sequence[str] = LIBRARIES) -> None:
+        """root: of the copy; libraries: what the tests import and we did not write."""
+        self.root, self.seconds = root, SECONDS
+        self._sound: dict[tuple[str, ...], bool] = {}  # tests → whether they pass without any fault
+        self._server = subprocess.Popen(
+            [sys.executable, "-P", str(Path(__file__).with_name("preloaded.py")), *libraries],
+            cwd=root,
+            env=self._environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
 
     @classmethod
     @contextmanager
@@ -60,7 +72,8 @@ class Trial:
                 if (ROOT / name).is_file():
                     (Path(directory) / name).parent.mkdir(parents=True, exist_ok=True)
                     shutil.copy(ROOT / name, Path(directory) / name)
-            yield cls(Path(directory))
+            with closing(cls(Path(directory))) as trial:
+                yield trial
 
     def try_fault(self, fault: Fault) -> Outcome:
         """Put the fault in, run its tests, take it out."""
@@ -82,30 +95,24 @@ class Trial:
             return Outcome.TIMED_OUT
         return Outcome.UNNOTICED if status == PASSED else Outcome.NOTICED
 
+    def close(self) -> None:
+        self._server.communicate()
+
     def _pass_without_fault(self, tests: tuple[str, ...]) -> bool:
         if tests not in self._sound:
             self._sound[tests] = self._pytest(tests) == PASSED
+            if not self._sound[tests]:
+                print((self.root / OUTPUT).read_text("utf-8", "replace"))
         return self._sound[tests]
 
     def _pytest(self, tests: tuple[str, ...]) -> int | None:
         """pytest's exit status; None after the time-out."""
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
-        process = subprocess.Popen(
-            command,
-            cwd=self.root,
-            env=self._environment(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        try:
-            return process.wait(self.seconds)
-        except subprocess.TimeoutExpired:
-            return None
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+        assert self._server.stdin is not None
+        assert self._server.stdout is not None
+        arguments = ["-x", "-q", "-p", "no:cacheprovider", "-W", PRELOADED_PLUGINS, *tests, self.seconds]
+        print(json.dumps(arguments), file=self._server.stdin, flush=True)
+        status: int | None = json.loads(self._server.stdout.readline())
+        return status
 
     def _environment(self) -> dict[str, str]:
         """Every process of the tests imports the copy. No bytecode is written: a file that changes twice within a

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,12 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def trial(tree: Path) -> Iterator[Trial]:
+    with closing(Trial(tree, libraries=())) as trial:
+        yield trial
+
+
 @pytest.mark.parametrize("name", SETS)
 def test_every_fault_applies_to_todays_tree(name: str) -> None:
     outdated = []
@@ -48,26 +56,24 @@ def test_every_fault_applies_to_todays_tree(name: str) -> None:
         fault("2 * number", "3 * number", ()),
     ],
 )
-def test_a_fault_that_does_not_apply_is_an_error_of_its_set(tree: Path, outdated: Fault) -> None:
+def test_a_fault_that_does_not_apply_is_an_error_of_its_set(tree: Path, trial: Trial, outdated: Fault) -> None:
     with pytest.raises(FaultError):
         outdated.applied(tree)
-    assert Trial(tree).try_fault(outdated) is Outcome.OUTDATED
+    assert trial.try_fault(outdated) is Outcome.OUTDATED
 
 
-def test_only_a_fault_that_a_test_fails_for_is_noticed(tree: Path) -> None:
-    trial = Trial(tree)
+def test_only_a_fault_that_a_test_fails_for_is_noticed(tree: Path, trial: Trial) -> None:
     assert trial.try_fault(fault("2 * number", "3 * number")) is Outcome.NOTICED
     assert trial.try_fault(fault("number / 2", "number / 3")) is Outcome.UNNOTICED
     assert (tree / "code_of_ours.py").read_text("utf-8") == CODE
 
 
-def test_tests_that_fail_anyway_notice_nothing(tree: Path) -> None:
+def test_tests_that_fail_anyway_notice_nothing(tree: Path, trial: Trial) -> None:
     (tree / "test_double.py").write_text("def test_double():\n    assert False\n", "utf-8")
-    assert Trial(tree).try_fault(fault("2 * number", "3 * number")) is Outcome.TESTS_FAIL
+    assert trial.try_fault(fault("2 * number", "3 * number")) is Outcome.TESTS_FAIL
 
 
-def test_a_time_out_counts_as_noticed_and_says_so(tree: Path) -> None:
-    trial = Trial(tree)
+def test_a_time_out_counts_as_noticed_and_says_so(tree: Path, trial: Trial) -> None:
     (tree / "test_double.py").write_text(
         "from code_of_ours import double\n\ndef test_double():\n    double(1)\n", "utf-8"
     )
