@@ -20,6 +20,7 @@ from worker.children.messages import Message, parse_message
 from worker.jobs.attempt import Interrupted
 from worker.jobs.cancellation import CancelToken
 from worker.jobs.reporter import Reporter
+from worker.training.job.checkpoint_uploads import CheckpointUploads
 from worker.training.job.run_metrics import RunMetrics
 from worker.training.spec import RunSpec
 
@@ -46,6 +47,7 @@ class ChildProcess:
     ) -> None:
         self._spec, self._token, self._reporter = spec, token, reporter
         self._callbacks, self._metrics = callbacks, metrics
+        self._uploads = CheckpointUploads(callbacks.store_checkpoint, reporter, token)
         self._result: dict[str, Any] | None = None
         self._error: VireoError | None = None
 
@@ -55,16 +57,23 @@ class ChildProcess:
         path.write_text(self._spec.model_dump_json(), encoding="utf-8")
         command = python_module(TRAINING_CHILD, str(path))
         environment = PASSIVE_THREADS | os.environ | SAFE_PATH
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, encoding="utf-8", env=environment) as process:
-            try:
-                with self._token.on_cancel(lambda: _terminate(process)):
-                    self._listen(process)
-                    process.wait()
-            except Cancelled:
-                raise _cancelled(self._spec) from None
-            finally:
-                process.kill()
-                self._metrics.end()
+        try:
+            # The uploads end last: they wait until the newest checkpoint is in the store.
+            with (
+                self._uploads,
+                subprocess.Popen(
+                    command, stdout=subprocess.PIPE, text=True, encoding="utf-8", env=environment
+                ) as process,
+            ):
+                try:
+                    with self._token.on_cancel(lambda: _terminate(process)):
+                        self._listen(process)
+                        process.wait()
+                finally:
+                    process.kill()
+                    self._metrics.end()
+        except Cancelled:
+            raise _cancelled(self._spec) from None
         return self._outcome(process.returncode)
 
     def _listen(self, process: subprocess.Popen[str]) -> None:
@@ -75,14 +84,13 @@ class ChildProcess:
                 self._handle(message)
 
     def _handle(self, message: Message) -> None:
-        """Raises: Superseded."""
+        """Raises: Superseded, redis.RedisError."""
         name, data = message["name"], message["data"]
         match name:
             case "progress":
                 self._reporter.progress(Progress.model_validate(data))
             case "checkpoint":
-                self._callbacks.store_checkpoint(Path(data.pop("path")))
-                self._reporter.event(name, data, checkpoint_saved=True)
+                self._uploads.add(Path(data.pop("path")), data)
             case "ready":
                 number = self._callbacks.claim_version()
                 self._reporter.progress(Progress(phase="publishing"))

@@ -29,6 +29,7 @@ class Follower:
         self._run, self._val, self._state = run, val, state
         self._baseline = baseline.to_dict()
         self._reported = self._saved = 0.0
+        self._saved_step: int | None = None
         self._check_every = max(1, ceil(run.config.epochs / VAL_CHECKS))  # epochs
         self._losses: list[float] = []  # finite ones since the last `metric` message
         self._skipped = state.skipped
@@ -55,10 +56,14 @@ class Follower:
             self.save()
 
     def save(self) -> None:
-        """Write a checkpoint and announce it."""
-        run, step, self._saved = self._run, self._state.step, time.monotonic()
+        """Write a checkpoint and announce it, unless there is one of this step. The file then belongs to the parent,
+        which uploads and deletes it while the run goes on: no other checkpoint has its name."""
+        run, step = self._run, self._state.step
+        if step == self._saved_step:
+            return
+        self._saved, self._saved_step = time.monotonic(), step
         path = run.spec.scratch / f"checkpoint-{step}.pt"
-        save_checkpoint(path, run.model, run.classifier, self._state, self._baseline)
+        save_checkpoint(path, run.model, run.classifier, self._state, self._baseline, run.base.digest)
         send_message("checkpoint", path=str(path), step=step, epoch=step / run.order.per_epoch)
 
     def _report(self, done: StepReport) -> None:

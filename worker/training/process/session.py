@@ -52,7 +52,7 @@ def train_model(run: TrainingRun, galleries: Galleries) -> Trained:
 def _start(run: TrainingRun, galleries: Galleries) -> tuple[State, Baseline]:
     """From the checkpoint if there is one, else from the beginning."""
     if run.spec.checkpoint is not None:
-        state, measured = restore_checkpoint(run.spec.checkpoint, run.model, run.classifier)
+        state, measured = restore_checkpoint(run.spec.checkpoint, run.model, run.classifier, run.base.digest)
         send_message("log", message=f"continues from step {state.step}")
         return state, Baseline.from_dict(measured)
     return State(), measure_baseline(run, galleries) if run.world.leads else Baseline()

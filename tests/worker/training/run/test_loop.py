@@ -128,9 +128,9 @@ def test_two_epochs_and_two_more_are_four(tmp_path: Path) -> None:
 
     with pytest.raises(Stopped):
         fit_encoder(settings, model, classifier, SeededPixels(), order(settings), state, CPU, stop, after)
-    save_checkpoint(path, model, classifier, state, {})
+    save_checkpoint(path, model, classifier, state, {}, "base")
     model, classifier = parts()
-    state, _ = restore_checkpoint(path, model, classifier)
+    state, _ = restore_checkpoint(path, model, classifier, "base")
     assert state.step == 4
     resumed = run(settings, model, classifier, state)
     assert losses(resumed) == pytest.approx(losses(whole), abs=1e-6)
@@ -214,7 +214,7 @@ def test_a_checkpoint_is_never_written_with_weights_that_are_not_finite(tmp_path
     with torch.no_grad():
         next(model.tower.parameters()).view(-1)[0] = float("nan")
     with pytest.raises(TrainingFailed, match="not finite after step 4"):
-        save_checkpoint(tmp_path / "checkpoint.pt", model, classifier, State(step=4), {})
+        save_checkpoint(tmp_path / "checkpoint.pt", model, classifier, State(step=4), {}, "base")
     assert not list(tmp_path.iterdir())
 
 
