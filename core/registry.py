@@ -1,6 +1,6 @@
 """The registry: fine-tuned models by name and version, in the store. There is no index that could disagree with it.
 
-    registry/<name>/<version>/model.safetensors, card.json, report.json, report.html, *.png
+    registry/<name>/<version>/model.safetensors, card.json, report.json, report.html, predictions.jsonl, *.png
     registry/<name>/aliases/production      {"version": 3}
     registry/<name>/aliases.json            {"production": 3}: written by earlier versions of Vireo, and only read
 
@@ -27,7 +27,8 @@ from core.errors import Conflict, NotFound, UnknownModel
 from core.storage import Store
 from core.training_requests import MODEL_REF_PATTERN
 
-CARD, WEIGHTS, REPORT, REPORT_PAGE = "card.json", "model.safetensors", "report.json", "report.html"
+CARD, WEIGHTS = "card.json", "model.safetensors"
+REPORT, REPORT_PAGE, PREDICTIONS = "report.json", "report.html", "predictions.jsonl"
 
 _REF = re.compile(r"([A-Za-z0-9][A-Za-z0-9._\-]*)(?::([0-9]+)|@([a-z0-9][a-z0-9._\-]*))?")
 _CARD_KEY = re.compile(rf"registry/[^/]+/([0-9]+)/{re.escape(CARD)}")
@@ -74,8 +75,8 @@ class Card(BaseModel):
     seeds: dict[str, int] = Field(default_factory=dict, description="`run`; `split`, where a split was made")
     metrics: dict[str, Any] = Field(
         default_factory=dict,
-        description="`split` that was judged; `views`: the numbers of the version; `before`: those of the base model "
-        "on the same clips",
+        description="`split` that was judged; `precision` in which the version was served to judge it; `views`: the "
+        "numbers of the version; `before`: those of the base model on the same clips",
     )
     base_to_novel: dict[str, Any] | None = Field(
         None,
@@ -88,6 +89,11 @@ class Card(BaseModel):
         default_factory=dict, description="versions of Python and of the packages that computed it"
     )
     note: str | None = Field(None, description="what a user of the version should know")
+
+    @property
+    def normalizes_labels(self) -> bool:
+        """How labels are read by questions that do not say so themselves."""
+        return bool(self.classifier.get("normalize_labels"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,8 +134,10 @@ class EvaluationRequest(TrainingRecord):
         None, description="Labels to use instead of the class names, in the order of the dataset's classes."
     )
     templates: Texts | None = Field(None, description="Prompt templates, each with one `{}`; default: the model's.")
-    normalize_labels: bool = Field(
-        True, description="Whether the text tower reads `BrushHair` and `brush_hair` as separate words."
+    normalize_labels: bool | None = Field(
+        None,
+        description="Whether the text tower reads `BrushHair` and `brush_hair` as separate words. Default: as in "
+        "questions to the model, which for a fine-tuned model is as it was trained, else false.",
     )
     frames: int | None = Field(None, ge=1, le=77, description="T, frames per clip; default: the model's.")
     views: str = Field(

@@ -10,6 +10,7 @@ from core.vocabulary import Precision
 from models.files.bases import open_base
 from models.files.versions import open_version
 from models.image.precision import choose_device, choose_dtype
+from models.recognition.base import Base
 from models.recognition.recognizer import Recognizer
 from models.weights.errors import WeightsUnavailable
 from models.weights.progress import LoadProgress
@@ -26,18 +27,24 @@ def load_model(
 ) -> Recognizer:
     """weights_file: use this file instead of searching by name. Raises: KeyError for an unknown name,
     WeightsUnavailable."""
-    on, dtype = _choose(device, precision)
+    chosen = _choose(device, precision)
     base = open_base(name, data_dir=data_dir, weights_file=weights_file, progress=progress)
-    return base.recognizer(on, dtype, keep=False)
+    return base.recognizer(*chosen, keep=False)
 
 
 def load_version(
     directory: Path, *, data_dir: Path, device: str = "auto", precision: Precision = "auto", progress: LoadProgress
 ) -> Recognizer:
     """The fine-tuned version in `directory`. Raises: WeightsUnavailable."""
-    on, dtype = _choose(device, precision)
+    chosen = _choose(device, precision)
     base = open_version(directory, data_dir=data_dir, progress=progress)
-    return base.recognizer(on, dtype, keep=False)
+    return base.recognizer(*chosen, keep=False)
+
+
+def serve_base(base: Base, *, device: str = "auto", precision: Precision = "auto", keep: bool = True) -> Recognizer:
+    """The recogniser that `load_model` or `load_version` makes of a base that is already open. keep: as in
+    `Base.recognizer`. Raises: WeightsUnavailable for a device or precision that this machine does not have."""
+    return base.recognizer(*_choose(device, precision), keep=keep)
 
 
 def _choose(device: str, precision: Precision) -> tuple[torch.device, torch.dtype]:

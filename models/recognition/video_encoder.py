@@ -63,7 +63,19 @@ class VideoEncoder:
         frames than the head reads."""
         return self.head(features.to(self.device)).cpu()  # [V, d]
 
-    def video_vectors(self, frames: UInt8Array) -> torch.Tensor:
-        """frames: uint8 [V, T, S, S, 3] → video vectors: float32 [V, d] on the CPU, un-normalised. Raises: ValueError,
-        as `pool`."""
-        return self.pool(self.encode_clips(frames))
+    def video_vectors(self, frames: UInt8Array, most: int | None = None) -> torch.Tensor:
+        """frames: uint8 [V, T, S, S, 3] → video vectors: float32 [V, d] on the CPU, un-normalised. `most`: frames in
+        one forward pass, None for no limit. Raises: ValueError, as `pool`."""
+
+        def forward(frames: UInt8Array, clip: int) -> torch.Tensor:
+            size = pass_size(most or len(frames), clip)
+            passes = [self.encode_frames(frames[at : at + size], clip) for at in range(0, len(frames), size)]
+            return torch.cat(passes)  # [V·T, d]
+
+        return self.pool(self.encode_clips(frames, forward))
+
+
+def pass_size(most: int, clip: int) -> int:
+    """Number of frames in one forward pass: at most `most`, in whole clips of `clip` frames, at least one clip. Serving
+    and evaluation cut a video's frames in the same places, because sums of other sizes may round differently."""
+    return max(clip, most // clip * clip)

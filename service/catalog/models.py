@@ -17,7 +17,7 @@ from redis.asyncio.lock import Lock
 
 from core.errors import Conflict, InvalidRequest, NotFound, UnknownModel
 from core.records import Job, WorkerInfo
-from core.registry import CARD, REPORT, WEIGHTS, Card, Registry, Version
+from core.registry import CARD, PREDICTIONS, REPORT, REPORT_PAGE, WEIGHTS, Card, Registry, Version
 from core.state import keys
 from core.state.queues import TASKS
 from core.storage import Store
@@ -31,9 +31,8 @@ from service.jobs.repository import Jobs
 from service.ops import workers
 from service.ops.workers import Workers
 
-_FILE = re.compile(
-    rf"{re.escape(CARD)}|{re.escape(WEIGHTS)}|{re.escape(REPORT)}|report\.html|architecture\.json|[A-Za-z0-9_\-]+\.png"
-)
+_FILES = (CARD, WEIGHTS, REPORT, REPORT_PAGE, PREDICTIONS, "architecture.json")
+_FILE = re.compile("|".join([*map(re.escape, _FILES), r"[A-Za-z0-9_\-]+\.png"]))
 _NAME = re.compile(MODEL_NAME_PATTERN)
 _LOCK_SECONDS = 30.0  # far longer than a write to the store takes
 _VERSION = re.compile(r"[a-z0-9][a-z0-9._\-]*:[0-9]+")

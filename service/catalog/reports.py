@@ -8,14 +8,14 @@ import re
 from typing import Any
 
 from core.errors import NotFound
-from core.registry import REPORT
+from core.registry import PREDICTIONS, REPORT
 from core.storage import Store
 from service.bodies.schemas import EvaluationLinks, EvaluationPage, EvaluationView
 from service.bodies.validation import similar_names
 from service.http.downloads import LocalFile
 
 _JOB = re.compile(r"job_[0-9a-f]{24}")
-_FILE = re.compile(r"report\.(html|json)|[A-Za-z0-9_\-]+\.png")
+_FILE = re.compile(rf"report\.(html|json)|{re.escape(PREDICTIONS)}|[A-Za-z0-9_\-]+\.png")
 
 
 def _key(job_id: str) -> str:

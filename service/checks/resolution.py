@@ -43,8 +43,7 @@ async def resolve_question(body: QuestionBody, gateway: Gateway, admission: Admi
     if not labels:
         labels = tuple(Label(name=name) for name in model.card.classes)
         check_text_count(labels, as_requested.templates or ("{}",), gateway.limits.max_texts)
-    as_trained = bool(model.card.classifier.get("normalize_labels"))
-    normalize = as_trained if body.normalize_labels is None else body.normalize_labels
+    normalize = model.card.normalizes_labels if body.normalize_labels is None else body.normalize_labels
     update = {"labels": labels, "model": model.name, "normalize_labels": normalize}
     return ResolvedQuestion(as_requested.model_copy(update=update), as_requested)
 

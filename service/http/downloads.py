@@ -17,14 +17,24 @@ from core.errors import InvalidRange
 from service.http.openapi import Responses, documented_errors
 
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
-_TYPES = {".html": "text/html; charset=utf-8", ".json": "application/json", ".png": "image/png"}
+_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".json": "application/json",
+    ".jsonl": "application/jsonl",
+    ".png": "image/png",
+}
 _OTHER = "application/octet-stream"
 
 _TEXT = {"schema": {"type": "string"}}
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _PARTS: Final[dict[str, Any]] = {"multipart/byteranges": _BINARY}
 _PAGE: Final[dict[str, Any]] = {"text/html": _TEXT}
-_FILE: Final[dict[str, Any]] = {_OTHER: _BINARY, "application/json": {}, "image/png": _BINARY} | _PAGE
+_FILE: Final[dict[str, Any]] = {
+    _OTHER: _BINARY,
+    "application/json": {},
+    "application/jsonl": _TEXT,
+    "image/png": _BINARY,
+} | _PAGE
 
 
 def _responses(what: str, content: dict[str, Any]) -> Responses:

@@ -102,5 +102,5 @@ async def get_evaluation_report(id: NamePath, gateway: GatewayDep) -> Response:
     dependencies=RANGE_HEADER,
 )
 async def get_evaluation_file(id: NamePath, file: NamePath, gateway: GatewayDep) -> Response:
-    """A file of the report: `report.json`, `report.html`, or one of its pictures."""
+    """A file of the report: `report.json`, `report.html`, `predictions.jsonl`, or one of its pictures."""
     return file_response(await gateway.reports.file(id, file))

@@ -131,7 +131,7 @@ async def get_version_report(name: NamePath, n: VersionNumber, gateway: GatewayD
     dependencies=RANGE_HEADER,
 )
 async def get_version_file(name: NamePath, n: VersionNumber, file: NamePath, gateway: GatewayDep) -> Response:
-    """A version's file: `card.json`, `model.safetensors`, `report.json`, `report.html`, or one of its pictures."""
+    """A file: `card.json`, `model.safetensors`, `report.json`, `report.html`, `predictions.jsonl`, or a picture."""
     return file_response(await gateway.models.file(name, n, file))
 
 

@@ -7,7 +7,7 @@ import os
 import signal
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -120,11 +120,32 @@ def weights(stack: Stack, model: str) -> dict[str, torch.Tensor]:
     return load_file(stack.data_dir / "store" / "registry" / name / version / "model.safetensors")
 
 
-def classify(http: httpx2.Client, archive: Path, model: str, labels: list[str] | None) -> httpx2.Response:
+def classify(
+    http: httpx2.Client,
+    archive: Path,
+    model: str,
+    labels: Sequence[str] | None,
+    clip: str = f"scenes/{CLASSES[0]}/0.mp4",
+    views: str = "1x1",
+) -> httpx2.Response:
     with zipfile.ZipFile(archive) as zipped:
-        video = zipped.read(f"scenes/{CLASSES[0]}/0.mp4")
-    fields = {"model": model} | ({} if labels is None else {"labels": json.dumps(labels)})
+        video = zipped.read(clip)
+    fields = {"model": model, "views": views} | ({} if labels is None else {"labels": json.dumps(labels)})
     return http.post("/v1/classify", data=fields, files={"video": ("clip.mp4", video)})
+
+
+def check_predictions(
+    http: httpx2.Client, archive: Path, files: str, model: str, labels: Sequence[str] | None
+) -> list[tuple[str, str]]:
+    """Ask about every clip of a report, in its views: the answer must be what the report says. → (clip, view)."""
+    lines = [json.loads(line) for line in http.get(f"{files}/predictions.jsonl").text.splitlines()]
+    for line in lines:
+        answer = classify(http, archive, model, labels, line["clip"], line["view"])
+        best = answer.json()["predictions"][0]
+        assert best["label"] == line["given"], line
+        # The rows of W may have been made in another batch of texts, which rounds otherwise.
+        assert best["score"] == pytest.approx(line["score"], abs=2e-6), line
+    return [(line["clip"], line["view"]) for line in lines]
 
 
 def test_a_dataset_is_described_before_any_training(http: httpx2.Client, dataset: str) -> None:
@@ -139,7 +160,7 @@ def test_a_dataset_is_described_before_any_training(http: httpx2.Client, dataset
 def test_a_new_version_answers_at_once_also_labels_never_trained_on(
     http: httpx2.Client, dataset: str, archive: Path
 ) -> None:
-    job_id = start(http, dataset, "scenes", epochs=4, learning_rate=1e-3, temporal="transformer")
+    job_id = start(http, dataset, "scenes", epochs=4, learning_rate=1e-3, temporal="transformer", views="2x3")
     with http.stream("GET", f"/v1/jobs/{job_id}/events") as events:
         names = [line.removeprefix("event: ") for line in events.iter_lines() if line.startswith("event: ")]
     ended = time.monotonic()
@@ -155,7 +176,10 @@ def test_a_new_version_answers_at_once_also_labels_never_trained_on(
     page = http.get(result["report"])
     assert page.status_code == 200
     assert "scenes:1" in page.text
-    card = http.get("/v1/models/scenes/versions/1/files/card.json").json()
+    files = "/v1/models/scenes/versions/1/files"
+    judged = check_predictions(http, archive, files, "scenes:1", None)
+    assert sorted(view for _, view in judged) == ["1x1", "1x1", "2x3", "2x3"]
+    card = http.get(f"{files}/card.json").json()
     assert card["base"] == "tiny"
     assert card["dataset"]["id"] == dataset
     assert card["classes"] == list(CLASSES)
@@ -223,13 +247,17 @@ def test_rows_without_words_answer_only_what_they_were_trained_on(
     assert refused.json()["error"]["code"] == "invalid_labels"
 
 
-def test_an_evaluation_on_demand_has_its_own_report(http: httpx2.Client, dataset: str) -> None:
+def test_an_evaluation_on_demand_reports_what_questions_are_answered(
+    http: httpx2.Client, dataset: str, archive: Path
+) -> None:
     asked = http.post("/v1/evaluations", json={"model": "tiny", "dataset": dataset, "split": "all", "views": "2x3"})
     assert asked.status_code == 202, asked.text
     result = finished(http, asked.json()["id"])["result"]
     assert result["views"].keys() == {"1x1", "2x3"}
     assert result["metrics"]["clips"] == 12
     assert http.get(result["report"]).status_code == 200
+    files = f"/v1/evaluations/{result['evaluation']}/files"
+    assert len(check_predictions(http, archive, files, "tiny", CLASSES)) == 24
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from itertools import accumulate
 from typing import Any, Generic, Protocol, TypeVar
 
 from core.errors import Cancelled
+from models.recognition.video_encoder import pass_size
 from worker.inference.batching.device import DeviceFailed
 from worker.jobs.cancellation import CancelToken
 
@@ -117,7 +118,7 @@ class Batcher(Generic[In, Out]):
             thread.join(timeout)
 
     def _slices(self, items: In, clip: int) -> Iterator[In]:
-        size = max(clip, self._max_items // clip * clip)  # whole clips, at least one
+        size = pass_size(self._max_items, clip)
         for start in range(0, len(items), size):
             yield items[start : start + size]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from worker.training.judging.gallery import Galleries, score_gallery
+from worker.training.judging.gallery import Galleries, score_served
 from worker.training.judging.scored import Scored
-from worker.training.run.base_model import base_rows
+from worker.training.run.base_model import as_served, served_rows
 from worker.training.run.parts import TrainingRun
 
 
@@ -29,16 +29,16 @@ class Baseline:
 
 
 def measure_baseline(run: TrainingRun, galleries: Galleries) -> Baseline:
-    """Raises: VireoError, Stopped."""
-    division, base = run.division, run.base
-    normalise = run.request.normalize_labels
+    """The scores that requests get from the base model, of labels that are read as the run reads them. Raises:
+    VireoError, Stopped."""
+    division, normalise = run.division, run.request.normalize_labels
     run.world.report_phase("evaluating")
-    model = base.video_model(base.temporal_kind).to(run.device)
+    served = as_served(run.base, run.spec, run.device)
     judged = unseen = None
-    rows = base_rows(base, division.classes, normalise=normalise)
+    rows = served_rows(served, division.classes, normalise=normalise)
     if rows is not None and division.judged:
-        judged = score_gallery(run, galleries.judged, model, rows, base.logit_scale)
-    rows = base_rows(base, division.novel, normalise=normalise) if len(division.novel) > 1 else None
+        judged = score_served(served, galleries.judged, rows)
+    rows = served_rows(served, division.novel, normalise=normalise) if len(division.novel) > 1 else None
     if rows is not None:
-        unseen = score_gallery(run, galleries.unseen, model, rows, base.logit_scale)
+        unseen = score_served(served, galleries.unseen, rows)
     return Baseline(judged, unseen)

@@ -13,9 +13,9 @@ from core.vocabulary import Aggregate
 from models.frames.arrays import UInt8Array
 from models.frames.sampling import Views
 from models.profiles.profile import Profile
+from models.recognition.recognizer import Recognizer
 from models.recognition.scoring import score
 from models.recognition.video_encoder import VideoEncoder
-from models.recognition.video_model import VideoModel
 from worker.decoding.dataset_clips import ClipReader, Sample
 from worker.training.judging.scored import Scored
 from worker.training.run.division import samples_of
@@ -30,21 +30,26 @@ class Gallery:
     """`items` and their class indices. A clip that cannot be decoded is left out, and listed in `reader.skipped`."""
 
     def __init__(
-        self, reader: ClipReader, items: Sequence[Item], samples: Sequence[Sample], profile: Profile, stop: Stop
+        self,
+        reader: ClipReader,
+        items: Sequence[Item],
+        samples: Sequence[Sample],
+        profile: Profile,
+        most: int,
+        stop: Stop,
     ) -> None:
+        """most: frames in one forward pass."""
         self._reader, self._items, self._samples = reader, items, samples
-        self._profile, self._stop = profile, stop
+        self._profile, self._most, self._stop = profile, most, stop
         self._frames: dict[str, list[tuple[int, UInt8Array]]] = {}
 
     def __len__(self) -> int:
         return len(self._samples)
 
-    def vectors(self, encoder: VideoEncoder, views: Views, together: int) -> tuple[list[int], Tensor]:
-        """Indices of the clips that could be decoded, and their vectors, float32 [n, V, d] on the CPU.
-
-        `together`: views in one forward pass. Raises: Stopped.
-        """
-        return encode_videos(self._decoded(views), encoder, views, together, self._stop)
+    def vectors(self, encoder: VideoEncoder, views: Views) -> tuple[list[int], Tensor]:
+        """Indices of the clips that could be decoded, and their vectors, float32 [n, V, d] on the CPU. Raises:
+        Stopped."""
+        return encode_videos(self._decoded(views), encoder, views, self._most, self._stop)
 
     def score(
         self,
@@ -96,7 +101,8 @@ def open_galleries(run: TrainingRun) -> Galleries:
     """Nothing is decoded yet."""
 
     def gallery(items: tuple[Item, ...], classes: tuple[str, ...]) -> Gallery:
-        return Gallery(run.reader, items, samples_of(items, classes, run.spec.clips), run.profile, run.stop)
+        samples = samples_of(items, classes, run.spec.clips)
+        return Gallery(run.reader, items, samples, run.profile, run.spec.settings.batch_frames, run.stop)
 
     division = run.division
     judged = gallery(division.judged, division.classes)
@@ -107,15 +113,22 @@ def open_galleries(run: TrainingRun) -> Galleries:
     )
 
 
-def score_gallery(
-    run: TrainingRun, gallery: Gallery, model: VideoModel, rows: Tensor, scale: float, views: Views = SINGLE_VIEW
+def score_served(
+    recognizer: Recognizer,
+    gallery: Gallery,
+    rows: Tensor,
+    views: Views = SINGLE_VIEW,
+    aggregate: Aggregate | None = None,
 ) -> Scored:
-    """Score a run's gallery by any model. rows: unit [C, d]; scale: exp(s). Raises: Stopped."""
-    with run.encoder(model) as encoder:
-        indices, vectors = gallery.vectors(encoder, views, run.config.micro)  # [n, V, d]
-    return gallery.score(indices, vectors, rows, scale, run.profile.aggregate)
+    """The scores that requests get from a recogniser. rows: unit [C, d]; aggregate: None for the recogniser's own.
+    Raises: Stopped."""
+    indices, vectors = gallery.vectors(recognizer, views)  # [n, V, d]
+    return gallery.score(indices, vectors, rows, recognizer.logit_scale, aggregate or recognizer.profile.aggregate)
 
 
-def score_trained(run: TrainingRun, gallery: Gallery, views: Views = SINGLE_VIEW) -> Scored:
-    """Score a run's gallery by its model and W, as trained so far. Raises: Stopped."""
-    return score_gallery(run, gallery, run.model, run.classifier.rows(), run.scale, views)
+def score_trained(run: TrainingRun, gallery: Gallery) -> Scored:
+    """Score a run's gallery by its model and W, as trained so far, in the precision of the run: for the learning curve.
+    Raises: Stopped."""
+    with run.encoder(run.model) as encoder:
+        indices, vectors = gallery.vectors(encoder, SINGLE_VIEW)  # [n, 1, d]
+    return gallery.score(indices, vectors, run.classifier.rows(), run.scale, run.profile.aggregate)

@@ -13,17 +13,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from torch import Tensor
 
 from models.classifier.rows import Classifier
 from models.fitting.recipes import effective_batch
 from models.judging import protocols
+from models.recognition.recognizer import Recognizer
 from models.recognition.video_model import VideoModel
 from worker.training.judging.baseline import Baseline
 from worker.training.judging.comparison import BaseToNovelRecord, base_to_novel_record
 from worker.training.judging.gallery import Gallery
 from worker.training.judging.scored import Scored
-from worker.training.run.base_model import text_rows
+from worker.training.run.base_model import as_served, text_rows
 from worker.training.run.feeds import TrunkFeed
 from worker.training.run.loop import State, fit_encoder
 from worker.training.run.parts import SINGLE_VIEW, TrainingRun, new_classifier, new_model
@@ -43,21 +43,34 @@ def probe_other_labels(
         return None
     split, before = protocols.frequent_half(counts), baseline.judged
     model, classifier = _train_on(run, feed, split.base)
-    text_encoder, templates = classifier.served_encoder(run.text_encoder), run.config.inputs.served
-    novel_rows = text_rows(text_encoder, split.novel, templates, run.base.dim, normalise=run.request.normalize_labels)
-    with run.encoder(model) as encoder:
-        indices, vectors = gallery.vectors(encoder, SINGLE_VIEW, run.config.micro)  # [n, 1, d]
-    scale = float(model.logit_scale.detach().exp())
+    served = _as_served(run, model, classifier)
+    indices, vectors = gallery.vectors(served, SINGLE_VIEW)  # [n, 1, d]
 
-    def side(names: Sequence[str], rows: Tensor) -> tuple[Scored, Scored]:
+    def side(names: Sequence[str]) -> tuple[Scored, Scored]:
+        rows = text_rows(served.encode_texts, names, served.profile.templates, normalise=run.request.normalize_labels)
         inside = [at for at, index in enumerate(indices) if division.judged[index].label in names]
         labels = [names.index(division.judged[indices[at]].label) for at in inside]
         chosen = [indices[at] for at in inside]
-        after = gallery.score(chosen, vectors[inside], rows, scale, run.profile.aggregate, labels)
+        after = gallery.score(chosen, vectors[inside], rows, served.logit_scale, served.profile.aggregate, labels)
         return _restricted(before, division.classes, names), after
 
-    sides = side(split.base, classifier.rows()), side(split.novel, novel_rows)
-    return base_to_novel_record(*sides, split.base, split.novel, how="probe")
+    return base_to_novel_record(side(split.base), side(split.novel), split.base, split.novel, how="probe")
+
+
+def _as_served(run: TrainingRun, model: VideoModel, classifier: Classifier) -> Recognizer:
+    """The probe's model, as a version with its weights would be served."""
+    trained = replace(
+        run.base,
+        tower=model.tower,
+        temporal=model.temporal,
+        temporal_kind=model.kind,
+        text_encoder=classifier.served_encoder(run.text_encoder),
+        profile=run.profile,
+        logit_scale=float(model.logit_scale.detach().exp()),
+        open_labels=True,
+        fixed_rows=None,
+    )
+    return as_served(trained, run.spec, run.device, keep=False)
 
 
 def _train_on(run: TrainingRun, feed: TrunkFeed, classes: tuple[str, ...]) -> tuple[VideoModel, Classifier]:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
-import torch
 from torch import Tensor
 
 from core.datasets import Item
 from core.errors import InvalidRequest
+from core.registry import CARD, Card
 from core.results import EvaluationResult
 from core.training_requests import EvaluationRequest
 from models.frames.sampling import Views
-from models.image.precision import has_native_bf16
 from models.judging import protocols
 from models.judging.protocols import HalfClass
 from models.recognition.base import Base
@@ -21,18 +20,17 @@ from models.recognition.recognizer import Recognizer
 from worker.children.messages import send_message
 from worker.decoding.dataset_clips import ClipReader
 from worker.decoding.pool import DecodePool
-from worker.training.judging.gallery import Gallery
+from worker.training.judging.gallery import Gallery, score_served
 from worker.training.judging.measures import SINGLE, Evaluation, evaluate_views
 from worker.training.judging.scored import Scored
+from worker.training.result.predictions import write_predictions
 from worker.training.result.report import build_report, write_report
 from worker.training.result.report_types import DatasetFacts, ModelFacts
-from worker.training.run.base_model import base_rows, open_base_model, text_rows
+from worker.training.run.base_model import as_served, open_base_model, served_rows
 from worker.training.run.division import samples_of
 from worker.training.run.stop import Stop
 from worker.training.run.world import World
 from worker.training.spec import RunSpec
-
-TOGETHER = 4  # views in one forward pass
 
 
 def run_evaluation(spec: RunSpec, request: EvaluationRequest, world: World, pool: DecodePool, stop: Stop) -> None:
@@ -41,19 +39,20 @@ def run_evaluation(spec: RunSpec, request: EvaluationRequest, world: World, pool
     base = open_base_model(spec)
     profile = replace(base.profile, frames=request.frames or base.profile.frames)
     split, items = _items(spec, request)
-    rows = _rows(base, request, spec.dataset.labels)
+    recognizer = as_served(base, spec, world.device, keep=False)
+    rows = _rows(recognizer, request, spec)
     reader = ClipReader(pool, profile, profile.frames)
-    gallery = Gallery(reader, items, samples_of(items, spec.dataset.labels, spec.clips), profile, stop)
-    recognizer = base.recognizer(world.device, _dtype(world.device), keep=False)
+    samples = samples_of(items, spec.dataset.labels, spec.clips)
+    gallery = Gallery(reader, items, samples, profile, spec.settings.batch_frames, stop)
     scored: dict[str, Scored] = {}
     for views in dict.fromkeys((SINGLE, request.views)):
         world.report_phase("evaluating")
-        indices, vectors = gallery.vectors(recognizer, Views.parse(views), TOGETHER)  # [n, V, d]
-        aggregate = request.aggregate or profile.aggregate
-        scored[views] = gallery.score(indices, vectors, rows, recognizer.logit_scale, aggregate)
+        scored[views] = score_served(recognizer, gallery, rows, Views.parse(views), request.aggregate)
     half_class = _half_class(scored[SINGLE]) if request.protocol == "half_class" else None
-    evaluation = evaluate_views(scored, request.labels or spec.dataset.labels)
+    classes = request.labels or spec.dataset.labels
+    evaluation = evaluate_views(scored, classes)
     _write(spec, request, recognizer, base, split, evaluation, half_class, rows, reader)
+    write_predictions(scored, classes, spec.output)
     _send_result(spec, recognizer, split, evaluation, half_class)
 
 
@@ -78,6 +77,7 @@ def _write(
             classifier="text" if recognizer.fixed_rows is None else "closed",
             temporal=base.temporal_kind,
             open_labels=base.open_labels,
+            precision=recognizer.precision,
         ),
         dataset=DatasetFacts(id=dataset.id, digest=dataset.digest, name=dataset.name),
         split=split,
@@ -120,8 +120,9 @@ def _items(spec: RunSpec, request: EvaluationRequest) -> tuple[str, tuple[Item, 
     return split, items
 
 
-def _rows(base: Base, request: EvaluationRequest, classes: tuple[str, ...]) -> Tensor:
-    """W [C, d], unit rows. Raises: InvalidRequest."""
+def _rows(recognizer: Recognizer, request: EvaluationRequest, spec: RunSpec) -> Tensor:
+    """W [C, d], unit rows, as questions get it. Raises: InvalidRequest."""
+    classes = spec.dataset.labels
     labels = request.labels or classes
     if len(labels) != len(classes):
         raise InvalidRequest(
@@ -129,23 +130,24 @@ def _rows(base: Base, request: EvaluationRequest, classes: tuple[str, ...]) -> T
             hint=f"Give one label per class, in this order: {', '.join(classes[:20])}.",
             field="labels",
         )
-    if base.fixed_rows is None:
-        templates = request.templates or base.profile.templates
-        return text_rows(base.text_encoder, labels, templates, base.dim, normalise=request.normalize_labels)
-    rows = base_rows(base, labels, normalise=request.normalize_labels)
+    rows = served_rows(recognizer, labels, normalise=_normalise(request, spec), templates=request.templates)
     if rows is None:
-        unknown = next(label for label in labels if label not in base.classes)
+        unknown = next(label for label in labels if label not in recognizer.classes)
         raise InvalidRequest(
-            f"{base.name} knows only the classes that it was trained on; {unknown!r} is not one.",
-            hint=f"Its classes: {', '.join(base.classes[:20])}.",
+            f"{recognizer.name} knows only the classes that it was trained on; {unknown!r} is not one.",
+            hint=f"Its classes: {', '.join(recognizer.classes[:20])}.",
             field="labels",
         )
     return rows
 
 
-def _dtype(device: torch.device) -> torch.dtype:
-    """bf16 on a GPU that computes it natively, else fp32."""
-    return torch.bfloat16 if device.type == "cuda" and has_native_bf16(device) else torch.float32
+def _normalise(request: EvaluationRequest, spec: RunSpec) -> bool:
+    """How questions to the model read labels, unless the request says otherwise."""
+    if request.normalize_labels is not None:
+        return request.normalize_labels
+    if spec.version is None:
+        return False
+    return Card.model_validate_json((spec.version / CARD).read_text(encoding="utf-8")).normalizes_labels
 
 
 def _half_class(scored: Scored) -> HalfClass:

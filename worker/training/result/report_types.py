@@ -1,6 +1,6 @@
 """The form of report.json. Shares are from 0 to 1; null means that there is nothing to measure.
 
-model      name (`gym:3`), base, recipe, classifier, temporal, open_labels
+model      name (`gym:3`), base, recipe, classifier, temporal, open_labels, precision of the image tower as served
 dataset    id, digest, name
 split, protocol, created_at
 classes    in the order of W's rows
@@ -36,6 +36,7 @@ class ModelFacts(TypedDict):
     classifier: str | None
     temporal: str | None
     open_labels: bool
+    precision: str
 
 
 class DatasetFacts(TypedDict):

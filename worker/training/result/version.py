@@ -1,26 +1,32 @@
-"""The end of a run: evaluate the trained model, and write it down as a version that is ready to be published."""
+"""The end of a run: write the trained model down as a version, judge what was written, and add card and report."""
 
 from __future__ import annotations
 
 import platform
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
+
+from torch import Tensor
 
 from core.registry import CARD, Card
 from core.results import ViewMetrics
 from models.files.saving import save_version
 from models.frames.sampling import Views
+from models.recognition.recognizer import Recognizer
 from worker.children.messages import send_message
 from worker.training.judging.baseline import Baseline
 from worker.training.judging.comparison import BaseToNovelRecord, base_to_novel_record, compare_scores
-from worker.training.judging.gallery import Galleries, score_gallery, score_trained
+from worker.training.judging.gallery import Galleries, score_served
 from worker.training.judging.measures import SINGLE, Evaluation, evaluate_views, view_metrics
 from worker.training.judging.probe import probe_other_labels
 from worker.training.judging.scored import Scored
+from worker.training.result.predictions import write_predictions
 from worker.training.result.report import build_report, write_report
 from worker.training.result.report_types import DatasetFacts, ModelFacts, Report
-from worker.training.run.base_model import base_rows, text_rows
+from worker.training.run.base_model import open_written_version, served_rows, text_rows
 from worker.training.run.division import shots_record
 from worker.training.run.feeds import Feed, TrunkFeed
 from worker.training.run.loop import State
@@ -41,23 +47,45 @@ PACKAGES = (
 NUMBER_POLL_SECONDS = 0.05
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What the written version does on the clips of the report."""
+
+    precision: str  # of the image tower, as served
+    rows: Tensor  # W, unit rows [C, d], as served
+    scored: Mapping[str, Scored]  # by view
+    base_to_novel: BaseToNovelRecord | None
+
+
 def write_version(run: TrainingRun, galleries: Galleries, state: State, baseline: Baseline, feed: Feed) -> None:
-    """Write weights, card and report to `spec.output`, and send the result. Raises: VireoError, Stopped."""
+    """Write weights, card and report to `spec.output`, and send the result. What is judged is what was written: the
+    version is opened from its files and does what an inference worker would do with it. Raises: VireoError, Stopped."""
     run.world.report_phase("evaluating")
-    views = dict.fromkeys((SINGLE, run.request.views))
-    scored = {views: score_trained(run, galleries.judged, Views.parse(views)) for views in views}
-    evaluation = evaluate_views(scored, run.division.classes)
-    base_to_novel = _base_to_novel(run, galleries, baseline, feed, scored[SINGLE])
-    saved = _save_weights(run)
+    draft = _draft_card(run, _save_weights(run))
+    _write_card(run, draft)
+    judged = _judge(run, galleries, baseline, feed)
+    evaluation = evaluate_views(judged.scored, run.division.classes)
     run.world.report_phase("publishing")
-    card = _card(run, _wait_for_number(run), saved, evaluation["views"], baseline, base_to_novel)
-    write_report(_report(run, card, state, baseline, evaluation, scored[SINGLE], base_to_novel), run.spec.output)
-    (run.spec.output / CARD).write_text(card.model_dump_json(indent=1), encoding="utf-8")
+    card = _finished_card(run, draft, _wait_for_number(run), judged, evaluation["views"], baseline)
+    write_report(_report(run, card, state, baseline, evaluation, judged), run.spec.output)
+    write_predictions(judged.scored, run.division.classes, run.spec.output)
+    _write_card(run, card)
     send_message("result", metrics=evaluation["views"].get(SINGLE))
 
 
+def _judge(run: TrainingRun, galleries: Galleries, baseline: Baseline, feed: Feed) -> Judged:
+    """Raises: VireoError, Stopped."""
+    served, division = open_written_version(run.spec, run.device), run.division
+    rows = served_rows(served, division.classes, normalise=run.request.normalize_labels)
+    assert rows is not None  # a version knows its own classes
+    names = dict.fromkeys((SINGLE, run.request.views))
+    scored = {name: score_served(served, galleries.judged, rows, Views.parse(name)) for name in names}
+    base_to_novel = _base_to_novel(run, galleries, baseline, feed, served, scored[SINGLE])
+    return Judged(served.precision, rows, scored, base_to_novel)
+
+
 def _base_to_novel(
-    run: TrainingRun, galleries: Galleries, baseline: Baseline, feed: Feed, base_after: Scored
+    run: TrainingRun, galleries: Galleries, baseline: Baseline, feed: Feed, served: Recognizer, base_after: Scored
 ) -> BaseToNovelRecord | None:
     """Measured on the classes left out of training; if there are none, by a probe."""
     division = run.division
@@ -65,10 +93,9 @@ def _base_to_novel(
         return probe_other_labels(run, galleries.judged, baseline, feed)
     if baseline.unseen is None or baseline.judged is None or not run.classifier.open_labels:
         return None
-    text_encoder, templates = run.classifier.served_encoder(run.text_encoder), run.config.inputs.served
-    rows = text_rows(text_encoder, division.novel, templates, run.base.dim, normalise=run.request.normalize_labels)
-    novel_after = score_gallery(run, galleries.unseen, run.model, rows, run.scale)
-    base, novel = (baseline.judged, base_after), (baseline.unseen, novel_after)
+    rows = served_rows(served, division.novel, normalise=run.request.normalize_labels)
+    assert rows is not None  # its labels are open
+    base, novel = (baseline.judged, base_after), (baseline.unseen, score_served(served, galleries.unseen, rows))
     return base_to_novel_record(base, novel, division.classes, division.novel)
 
 
@@ -82,6 +109,10 @@ def _save_weights(run: TrainingRun) -> dict[str, Any]:
     )
 
 
+def _write_card(run: TrainingRun, card: Card) -> None:
+    (run.spec.output / CARD).write_text(card.model_dump_json(indent=1), encoding="utf-8")
+
+
 def _wait_for_number(run: TrainingRun) -> int:
     """Ask the worker for the version's number, and wait for it. Raises: Stopped."""
     send_message("ready")
@@ -92,13 +123,7 @@ def _wait_for_number(run: TrainingRun) -> int:
 
 
 def _report(
-    run: TrainingRun,
-    card: Card,
-    state: State,
-    baseline: Baseline,
-    evaluation: Evaluation,
-    single: Scored,
-    base_to_novel: BaseToNovelRecord | None,
+    run: TrainingRun, card: Card, state: State, baseline: Baseline, evaluation: Evaluation, judged: Judged
 ) -> Report:
     dataset = run.spec.dataset
     return build_report(
@@ -110,44 +135,37 @@ def _report(
             classifier=run.config.classifier,
             temporal=run.config.temporal,
             open_labels=card.open_labels,
+            precision=judged.precision,
         ),
         dataset=DatasetFacts(id=dataset.id, digest=dataset.digest, name=dataset.name),
         split=run.division.judged_split,
         created_at=card.created_at,
         classes=run.division.classes,
-        classifiers=_classifiers(run),
+        classifiers=_classifiers(run, judged.rows),
         curves={"train": state.curve, "val": state.checks},
-        before=compare_scores(baseline.judged, single) if baseline.judged is not None else None,
-        base_to_novel=base_to_novel,
+        before=None if baseline.judged is None else compare_scores(baseline.judged, judged.scored[SINGLE]),
+        base_to_novel=judged.base_to_novel,
         skipped=run.spec.clip_paths(run.reader.skipped | run.train_reader.skipped),
     )
 
 
-def _classifiers(run: TrainingRun) -> dict[str, Any]:
+def _classifiers(run: TrainingRun, rows: Tensor) -> dict[str, Any]:
     """W by its kind. If W is not made of text, also the rows that the base model's text encoder gives, to compare."""
-    found = {run.config.classifier: run.classifier.rows().detach().cpu().numpy()}
-    if run.config.classifier != "text":
-        rows = base_rows(run.base, run.division.classes, normalise=run.request.normalize_labels)
-        if rows is not None:
-            found[f"text of {run.base.name}"] = rows.cpu().numpy()
+    found = {run.config.classifier: rows.numpy()}
+    if run.config.classifier != "text" and run.base.fixed_rows is None:
+        encode, templates = run.base.text_encoder.encode, run.base.profile.templates
+        normalise = run.request.normalize_labels
+        of_text = text_rows(encode, run.division.classes, templates, normalise=normalise)
+        found[f"text of {run.base.name}"] = of_text.numpy()
     return found
 
 
-def _card(
-    run: TrainingRun,
-    number: int,
-    saved: dict[str, Any],
-    views: dict[str, ViewMetrics],
-    baseline: Baseline,
-    base_to_novel: BaseToNovelRecord | None,
-) -> Card:
+def _draft_card(run: TrainingRun, saved: dict[str, Any]) -> Card:
+    """All that is needed to open the version; the results and the number are not known yet."""
     request, config, dataset = run.request, run.config, run.spec.dataset
-    metrics: dict[str, Any] = {"split": run.division.judged_split, "views": views}
-    if baseline.judged is not None and len(baseline.judged.ids):
-        metrics["before"] = view_metrics(baseline.judged)
     return Card(
         name=request.name,
-        version=number,
+        version=0,
         created_at=time.time(),
         origin="trained",
         base=run.base.name,
@@ -166,12 +184,21 @@ def _card(
         dataset={"id": dataset.id, "digest": dataset.digest, "name": dataset.name, "splits": dict(dataset.splits)},
         shots=shots_record(request, run.division, config.seed),
         seeds={"run": config.seed} | ({} if dataset.split_seed is None else {"split": dataset.split_seed}),
-        metrics=metrics,
-        base_to_novel=None if base_to_novel is None else dict(base_to_novel),
         job=run.spec.job,
         packages=_packages(),
         **saved,
     )
+
+
+def _finished_card(
+    run: TrainingRun, draft: Card, number: int, judged: Judged, views: dict[str, ViewMetrics], baseline: Baseline
+) -> Card:
+    metrics: dict[str, Any] = {"split": run.division.judged_split, "precision": judged.precision, "views": views}
+    if baseline.judged is not None and len(baseline.judged.ids):
+        metrics["before"] = view_metrics(baseline.judged)
+    found = None if judged.base_to_novel is None else dict(judged.base_to_novel)
+    update = {"version": number, "created_at": time.time(), "metrics": metrics, "base_to_novel": found}
+    return draft.model_copy(update=update)
 
 
 def _packages() -> dict[str, str]:

@@ -46,17 +46,17 @@ def encoder_of(
 
 
 def encode_videos(
-    videos: Iterable[tuple[int, UInt8Array]], encoder: VideoEncoder, views: Views, together: int, stop: Stop
+    videos: Iterable[tuple[int, UInt8Array]], encoder: VideoEncoder, views: Views, most: int, stop: Stop
 ) -> tuple[list[int], Tensor]:
     """videos: index and frames uint8 [V, T, S, S, 3] → the indices, and video vectors float32 [n, V, d] on the CPU.
 
-    `together`: views in one forward pass. Raises: Stopped.
+    Each video is encoded by itself, as serving encodes a video while no other request shares its forward passes.
+    `most`: frames in one forward pass. Raises: Stopped.
     """
     indices: list[int] = []
     vectors: list[Tensor] = []
     for index, frames in videos:
         stop.check()
-        parts = [frames[start : start + together] for start in range(0, len(frames), together)]
         indices.append(index)
-        vectors.append(torch.cat([encoder.video_vectors(part) for part in parts]))  # [V, d]
+        vectors.append(encoder.video_vectors(frames, most))  # [V, d]
     return indices, torch.stack(vectors) if vectors else torch.empty(0, views.count, encoder.dim)  # [n, V, d]

@@ -202,7 +202,8 @@ def _lda_features(
     model = base.video_model(base.temporal_kind if base.tower.mixes_time else "mean").to(world.device)
     with encoder_of(model, base.profile, world.device, DTYPES[config.precision]) as encoder:
         videos = reader.views(samples, SINGLE_VIEW)
-        indices, vectors = encode_videos(videos, encoder, SINGLE_VIEW, config.micro, stop)  # [n, 1, d]
+        most = spec.settings.batch_frames
+        indices, vectors = encode_videos(videos, encoder, SINGLE_VIEW, most, stop)  # [n, 1, d]
     labels = torch.tensor([samples[index].label for index in indices], dtype=torch.int64)
     return vectors.flatten(0, 1), labels  # [n, d], [n]
 

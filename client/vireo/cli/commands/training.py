@@ -92,13 +92,21 @@ def evaluate(
     views: options.ViewsOption = None,
     split: options.SplitOption = None,
     protocol: options.ProtocolOption = None,
+    normalize_labels: options.NormalizeLabelsOption = None,
     as_json: AsJson = False,
     url: Url = None,
 ) -> None:
     """Measure how well a model classifies labelled videos."""
     with connected(url) as client:
         dataset = ensure_dataset(client, source, quiet=as_json)
-        job = client.evaluate(model=model, dataset=dataset, views=views, split=split, protocol=protocol)
+        job = client.evaluate(
+            model=model,
+            dataset=dataset,
+            views=views,
+            split=split,
+            protocol=protocol,
+            normalize_labels=normalize_labels,
+        )
         result = _watch(client, job["id"], as_json)
         if as_json:
             print_json(result)

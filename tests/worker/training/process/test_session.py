@@ -2,104 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import time
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from core.datasets import ClassCount, Dataset, Item
+from core.datasets import Dataset
 from core.errors import InvalidTraining
 from core.registry import Card
-from core.settings import Settings
 from core.training_requests import EvaluationRequest, TrainingRequest
-from models.files.versions import open_version
-from models.recognition.base import Base
-from tests import tiny
-from tests.clips import SPECS, render
-from tests.models.conftest import tiny_base
+from tests.models.conftest import CPU, tiny_base
+from tests.worker.training.process.runs import LABELS, spec_of, train
 from worker.decoding.pool import DecodePool
 from worker.training.process.evaluation import run_evaluation
 from worker.training.process.session import run_training
 from worker.training.run.config import resolve_config
 from worker.training.run.stop import Stop
 from worker.training.run.world import World
-from worker.training.spec import RunSpec
-
-CPU = torch.device("cpu")
-LABELS = ("bars", "cells", "dots", "lines")
-
-
-@pytest.fixture(scope="module")
-def pool() -> Iterator[DecodePool]:
-    with DecodePool(2, 30.0, 2 << 30, 1 << 24, 60.0) as pool:
-        yield pool
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Data directory with the tiny model, and `clips/` by content."""
-    home = tmp_path_factory.mktemp("home")
-    tiny.place(home)
-    (home / "clips").mkdir()
-    return home
-
-
-@pytest.fixture(scope="module")
-def dataset(home: Path) -> Dataset:
-    items = []
-    for number in range(16):
-        label = LABELS[number % 4]
-        spec = replace(SPECS["h264"], frames=12 + number, content="bars" if number % 2 else "index", matrix="bt709")
-        clip = render(home / f"{number}.mp4", spec)
-        sha256 = hashlib.sha256(clip.read_bytes()).hexdigest()
-        clip.rename(home / "clips" / sha256)
-        split = "val" if number >= 12 else "train"
-        items.append(Item(path=f"{label}/{number}.mp4", sha256=sha256, label=label, split=split, seconds=0.5))
-    return Dataset(
-        id="ds_" + "0" * 24,
-        digest="0" * 64,
-        name="scenes",
-        created_at=time.time(),
-        classes=tuple(ClassCount(name=label, train=3, val=1) for label in LABELS),
-        splits={"train": 12, "val": 4, "test": 0},
-        split_source="given",
-        seconds=8.0,
-        bytes=1,
-        report=(),
-        items=tuple(items),
-    )
-
-
-def spec_of(home: Path, dataset: Dataset, scratch: Path, **requests: Any) -> RunSpec:
-    (scratch / "output").mkdir(parents=True, exist_ok=True)
-    (scratch / "number").write_text("1")
-    return RunSpec(
-        job="job_test",
-        model="tiny",
-        version=None,
-        dataset=dataset,
-        clips=home / "clips",
-        checkpoint=None,
-        scratch=scratch,
-        frames=scratch / "frames",
-        settings=Settings(data_dir=home),
-        **({"training": None, "evaluation": None} | requests),
-    )
-
-
-def train(home: Path, dataset: Dataset, scratch: Path, pool: DecodePool, **options: Any) -> tuple[Card, Base]:
-    fields = {"name": "scenes", "dataset": dataset.id, "base": "tiny", "epochs": 1, "batch_size": 4} | options
-    request = TrainingRequest.model_validate(fields)
-    spec = spec_of(home, dataset, scratch, training=request)
-    run_training(spec, request, World(0, 1, CPU), pool, Stop())
-    card = Card.model_validate_json((spec.output / "card.json").read_text())
-    return card, open_version(spec.output, data_dir=home, progress=lambda *_: None)
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ def test_videos_are_encoded_in_order_whatever_shares_a_pass() -> None:
     model = tiny_base().video_model("mean")
     videos = [(4, video(0)), (7, video(1))]
     with encoder_of(model, tiny_profile(), CPU, torch.float32) as encoder:
-        indices, vectors = encode_videos(videos, encoder, VIEWS, 2, Stop())
+        indices, vectors = encode_videos(videos, encoder, VIEWS, 8, Stop())
         expected = torch.stack([encoder.video_vectors(frames) for _, frames in videos])
     assert indices == [4, 7]
     torch.testing.assert_close(vectors, expected, rtol=1e-4, atol=1e-5)
@@ -53,7 +53,7 @@ def test_videos_are_encoded_in_order_whatever_shares_a_pass() -> None:
 
 def test_no_videos_have_no_vectors() -> None:
     with encoder_of(tiny_base().video_model("mean"), tiny_profile(), CPU, torch.float32) as encoder:
-        indices, vectors = encode_videos([], encoder, VIEWS, 2, Stop())
+        indices, vectors = encode_videos([], encoder, VIEWS, 8, Stop())
     assert indices == []
     assert vectors.shape == (0, 3, encoder.dim)
 
@@ -62,5 +62,5 @@ def test_a_stop_ends_the_encoding_and_restores_the_mode() -> None:
     model, stop = tiny_base().video_model("mean").train(), Stop()
     stop.requested = True
     with pytest.raises(Stopped), encoder_of(model, tiny_profile(), CPU, torch.float32) as encoder:
-        encode_videos([(0, video(0))], encoder, VIEWS, 2, stop)
+        encode_videos([(0, video(0))], encoder, VIEWS, 8, stop)
     assert model.training
