@@ -142,7 +142,10 @@ def test_eval(run: Run, library: Library, redis_url: str) -> None:
         assert done.exit_code == 0, done.output
         assert "87.5%" in done.stdout
         assert "50.0% ± 10.0%" in done.stdout
-        assert worker.job(worker.seen[0]).request["views"] == "4x3"
+        request = worker.job(worker.seen[0]).request
+        assert (request["views"], request["normalize_labels"]) == ("4x3", None)
+        assert run("eval", "gym", DATASET, "--raw-labels").exit_code == 0
+        assert worker.job(worker.seen[1]).request["normalize_labels"] is False
     assert run("eval", "gym:9", DATASET).exit_code == 1
 
 

@@ -113,8 +113,8 @@ def test_evaluation_gives_the_vectors_of_serving_bit_for_bit_and_the_learning_cu
     served = torch.tensor(answer["data"][0]["vector"])
     assert torch.equal(gallery_vector(recognizer, clip, pool), served)
     model.train()
-    tolerance = {"rtol": 1e-4, "atol": 1e-5} if dtype is torch.float32 else {"rtol": 0.1, "atol": 0.02}
+    rtol, atol = (1e-4, 1e-5) if dtype is torch.float32 else (0.1, 0.02)
     with encoder_of(model, recognizer.profile, CPU, torch.float32) as encoder:
         assert not model.training
-        torch.testing.assert_close(gallery_vector(encoder, clip, pool), served, **tolerance)
+        torch.testing.assert_close(gallery_vector(encoder, clip, pool), served, rtol=rtol, atol=atol)
     assert model.training

@@ -18,6 +18,7 @@ from core.training_requests import EvaluationRequest, TrainingRequest
 from core.vocabulary import Precision
 from models.classifier.ensemble import build_rows
 from models.files.loader import load_model, load_version
+from models.files.saving import save_version
 from models.frames.sampling import Views
 from models.recognition.recognizer import Recognizer
 from models.recognition.scoring import score
@@ -28,7 +29,6 @@ from worker.decoding.pool import DecodePool
 from worker.training.judging.measures import row_correlation
 from worker.training.process.evaluation import run_evaluation
 from worker.training.process.session import run_training
-from worker.training.result import version
 from worker.training.run.stop import Stop
 from worker.training.run.world import World
 
@@ -92,7 +92,6 @@ def test_the_report_is_about_the_written_version_as_it_is_served(
     options: dict[str, Any],
 ) -> None:
     """The model in memory is destroyed as soon as it is written, and the numbers are still right, to the bit."""
-    save_version = version.save_version
 
     def save_and_destroy(directory: Path, model: VideoModel, *rest: Any, **more: Any) -> dict[str, Any]:
         saved = save_version(directory, model, *rest, **more)
@@ -101,7 +100,7 @@ def test_the_report_is_about_the_written_version_as_it_is_served(
                 parameter.zero_()
         return saved
 
-    monkeypatch.setattr(version, "save_version", save_and_destroy)
+    monkeypatch.setattr("worker.training.result.version.save_version", save_and_destroy)
     fields = {"name": "scenes", "dataset": dataset.id, "base": "tiny", "epochs": 1, "batch_size": 4, "views": "2x3"}
     request = TrainingRequest.model_validate(fields | options)
     spec = spec_of(home, dataset, tmp_path, training=request)
