@@ -19,7 +19,8 @@ from benchmarks.faults.sets import Fault, FaultError
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 300.0  # for the tests of one fault
 LIBRARIES = ("pytest", "torch", "open_clip", "timm", "av", "celery", "fastapi", "hypothesis", "moto.moto_server")
-PRELOADED_PLUGINS = "ignore::pytest.PytestAssertRewriteWarning"  # some of the libraries are plugins of pytest, too
+# Loading every plugin that is installed takes longer than most tests. The last option: some libraries are plugins, too.
+PLUGINS = ("-p", "pytest_timeout", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning")
 PASSED = 0  # exit status of pytest
 
 
@@ -109,7 +110,7 @@ class Trial:
         """pytest's exit status; None after the time-out."""
         assert self._server.stdin is not None
         assert self._server.stdout is not None
-        arguments = ["-x", "-q", "-p", "no:cacheprovider", "-W", PRELOADED_PLUGINS, *tests, self.seconds]
+        arguments = ["-x", "-q", *PLUGINS, *tests, self.seconds]
         print(json.dumps(arguments), file=self._server.stdin, flush=True)
         status: int | None = json.loads(self._server.stdout.readline())
         return status
@@ -118,4 +119,5 @@ class Trial:
         """Every process of the tests imports the copy. No bytecode is written: a file that changes twice within a
         second and keeps its size would not be compiled again."""
         copied = os.pathsep.join((str(self.root), str(self.root / "client")))
-        return os.environ | {"PYTHONPATH": copied, "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
+        plain = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
+        return os.environ | plain | {"PYTHONPATH": copied}

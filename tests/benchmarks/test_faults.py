@@ -20,9 +20,8 @@ def fault(before: str, after: str, tests: tuple[str, ...] = ("test_double.py",))
 
 
 @pytest.fixture
-def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A module and its test. pytest starts faster without our plugins."""
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+def tree(tmp_path: Path) -> Path:
+    """A module and its test."""
     (tmp_path / "code_of_ours.py").write_text(CODE, "utf-8")
     (tmp_path / "test_double.py").write_text(TEST, "utf-8")
     return tmp_path

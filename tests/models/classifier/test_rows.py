@@ -190,6 +190,15 @@ def test_truncation_is_told_by_class(base: Base) -> None:
         assert classifier.truncated == (False, True, False)
 
 
+def test_the_context_takes_room_from_the_text(base: Base) -> None:
+    """77 slots: start, 4 of context, the words, the full stop, end."""
+    labels, encoder = ["cat " * 69 + "cat", "cat " * 70 + "cat"], base.text_encoder
+    classifier = build_classifier(
+        "text", labels=labels, encoder=encoder, inputs=TextInputs("context"), dim=base.dim, seed=0
+    )
+    assert classifier.truncated == (False, True)
+
+
 def test_texts_are_encoded_in_passes(base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = made(base, "text", TextInputs("templates", TEMPLATES)).rows()
     monkeypatch.setattr(ensemble, "TEXTS_PER_PASS", 2)

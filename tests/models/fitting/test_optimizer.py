@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -105,6 +106,7 @@ def test_set_lr_keeps_the_ratio() -> None:
     set_lr(optimizer, 2e-5)
     assert [group["lr"] for group in optimizer.param_groups] == [pytest.approx(2e-6), 2e-5]
     assert optimizer.defaults["betas"] == (0.9, 0.98)
+    assert build_optimizer(model, classifier, replace(CODE, eps=1e-6)).defaults["eps"] == 1e-6
     asked = build_optimizer(model, classifier, CODE, lr=1e-3)
     assert [group["lr"] for group in asked.param_groups] == [pytest.approx(1e-4), 1e-3]
 

@@ -58,6 +58,13 @@ def test_boxes_are_anywhere() -> None:
     assert np.quantile(top, [0.1, 0.5, 0.9]) == pytest.approx([0.1, 0.5, 0.9], abs=0.05)
 
 
+def test_boxes_reach_every_place_and_both_edges() -> None:
+    """Squares of 253 in a frame of 256 × 256 have four places in each direction."""
+    drawn = plans(256, 256, Augment(area=(0.977, 0.977), aspect=(1.0, 1.0)), count=200)
+    assert {plan.box[:2] for plan in drawn} == {(x, y) for x in range(4) for y in range(4)}
+    assert {plan.box[2] - plan.box[0] for plan in drawn} == {253}
+
+
 def test_what_fits_nowhere_becomes_the_largest_square_at_a_random_place() -> None:
     drawn = plans(4000, 300, Augment(area=(0.9, 1.0)), count=300)  # 90 % of a banner is no 4:3
     assert sizes(drawn) == pytest.approx(np.full((300, 2), 300.0), abs=0.1)

@@ -111,6 +111,11 @@ def test_candidates_are_four_distinct_frames_of_each_segment(n: int, frames: int
         assert row[-1] < (i + 1) * n // frames
 
 
+def test_candidates_are_the_middles_of_the_quarters() -> None:
+    assert candidate_indices(64, 2).tolist() == [4, 12, 20, 28, 36, 44, 52, 60]
+    assert candidate_indices(40, 4).tolist() == [1, 3, 6, 8, 11, 13, 16, 18, 21, 23, 26, 28, 31, 33, 36, 38]
+
+
 @given(n=st.integers(1, 10_000), frames=st.integers(1, 32), seed=SEEDS)
 def test_draws_from_candidates_are_draws_from_the_video(n: int, frames: int, seed: int) -> None:
     candidates = candidate_indices(n, frames)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from models.image import precision
-from models.image.precision import choose_device, choose_dtype
+from models.image.precision import autocasting, choose_device, choose_dtype, has_native_bf16, precision_name
 from tests.models.conftest import CPU
 
 
@@ -32,6 +32,26 @@ def test_no_list_of_cpu_flags_means_none(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(Path, "read_text", absent)
     assert choose_dtype(CPU, "auto") == torch.float32
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_auto_on_a_gpu_follows_the_hardware(native: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: native or including_emulation)
+    gpu = torch.device("cuda")
+    assert has_native_bf16(gpu) is native
+    assert choose_dtype(gpu, "auto") == (torch.bfloat16 if native else torch.float32)
+    assert choose_dtype(gpu, "fp16") == torch.float16
+
+
+def test_only_formats_of_16_bits_are_computed_under_autocast() -> None:
+    for dtype, product in ((torch.float32, torch.float32), (torch.bfloat16, torch.bfloat16)):
+        with autocasting(CPU, dtype):
+            assert (torch.eye(2) @ torch.eye(2)).dtype == product
+
+
+def test_every_format_has_its_name() -> None:
+    names = [precision_name(dtype) for dtype in (torch.float32, torch.bfloat16, torch.float16)]
+    assert names == ["fp32", "bf16", "fp16"]
 
 
 def test_a_wish_is_granted_or_refused_in_words() -> None:

@@ -40,6 +40,13 @@ def test_logits_is_the_softmax_of_the_mean_logit() -> None:
     )
 
 
+@pytest.mark.parametrize("how", ["probabilities", "logits"])
+def test_the_similarity_of_views_that_are_scored_apart_is_their_mean(how: Aggregate) -> None:
+    views, rows = toy()
+    expected = torch.stack([rows @ normalize(view, dim=0) for view in views]).mean(dim=0)
+    torch.testing.assert_close(score(views, rows, 30.0, how).similarities, expected)
+
+
 def test_the_three_differ_on_several_views_and_agree_on_one() -> None:
     views, rows = toy()
     several = [score(views, rows, 30.0, how).probabilities for how in AGGREGATES]

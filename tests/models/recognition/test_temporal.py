@@ -44,6 +44,45 @@ def test_identity_starts_as_the_mean_and_random_does_not() -> None:
     assert cosine_similarity(head("random", 512).eval()(x), mean).mean() < 0.8  # method §6: about 0.68
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("norm", [10.0, 1e-3], ids=["CLIP's length", "so short that the norms' eps counts"])
+def test_the_transformer_is_that_of_the_formula(norm: float) -> None:
+    """Method §6, written out in float64: positions, pre-norm blocks, QuickGELU, the input added, the mean over T."""
+    transformer, x = head(), features(norm=norm)
+    assert isinstance(transformer, TemporalTransformer)
+    for name, parameter in transformer.named_parameters():
+        if norm < 1 and name == "positions.weight":
+            parameter.mul_(1e-3)  # as short as the features
+        elif name.endswith("bias"):
+            parameter.normal_(std=0.1)
+    weights = {name: parameter.double() for name, parameter in transformer.named_parameters()}
+    expected = written_out(x.double(), weights, transformer.heads)
+    torch.testing.assert_close(transformer.eval()(x).double(), expected, rtol=1e-4, atol=1e-5)
+
+
+def written_out(features: torch.Tensor, weights: dict[str, torch.Tensor], heads: int) -> torch.Tensor:
+    """[B, T, d] → [B, d]."""
+    batch, length, dim = features.shape
+    x = features + weights["positions.weight"][:length]
+    for block in range(6):
+        own = {name.removeprefix(f"blocks.{block}."): w for name, w in weights.items() if f"blocks.{block}." in name}
+        y = standardised(x) * own["ln_1.weight"] + own["ln_1.bias"]
+        packed = (y @ own["attn.in_proj_weight"].T + own["attn.in_proj_bias"]).view(batch, length, 3, heads, -1)
+        query, key, value = packed.permute(2, 0, 3, 1, 4)  # each [B, heads, T, d / heads]
+        attention = (query @ key.mT / math.sqrt(dim // heads)).softmax(dim=-1)
+        mixed = (attention @ value).transpose(1, 2).reshape(batch, length, dim)
+        x = x + mixed @ own["attn.out_proj.weight"].T + own["attn.out_proj.bias"]
+        y = standardised(x) * own["ln_2.weight"] + own["ln_2.bias"]
+        hidden = y @ own["mlp.c_fc.weight"].T + own["mlp.c_fc.bias"]
+        x = x + (hidden / (1 + (-1.702 * hidden).exp())) @ own["mlp.c_proj.weight"].T + own["mlp.c_proj.bias"]
+    return (x + features).mean(dim=1)
+
+
+def standardised(x: torch.Tensor) -> torch.Tensor:
+    deviation = x - x.mean(dim=-1, keepdim=True)
+    return deviation / (deviation.square().mean(dim=-1, keepdim=True) + 1e-12).sqrt()
+
+
 def test_identity_learns_from_its_first_step() -> None:
     transformer = head("identity")
     (transformer(features()) * torch.randn(16, DIM)).sum().backward()

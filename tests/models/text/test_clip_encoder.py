@@ -79,6 +79,18 @@ def test_the_scale_changes_no_row_and_no_digest() -> None:
     assert ClipTextEncoder(model, "ViT-B-16-quickgelu").digest == tiny_base().text_encoder.digest
 
 
+@torch.no_grad()
+def test_texts_have_open_clips_vectors() -> None:
+    texts = ["cats", "a very large dog in a garden", LONG]
+    expected = open_clip.CLIP.encode_text(tiny_clip(), open_clip.get_tokenizer("ViT-B-16-quickgelu")(texts))
+    torch.testing.assert_close(tiny_base().text_encoder.encode(texts)[0], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_image_tower_does_not_stay_in_memory() -> None:
+    module = tiny_base().text_encoder.module
+    assert not [name for name, _ in module.named_parameters() if name.startswith("visual.")]
+
+
 def test_the_width_is_the_towers_own() -> None:
     assert text_width(tiny_clip()) == 64
     assert tiny_base().text_width == 64
