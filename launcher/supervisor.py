@@ -187,13 +187,14 @@ def _path_line() -> str | None:
 def _lock_data_dir(settings: Settings) -> Iterator[None]:
     """Hold the data directory for this copy alone. Raises: CannotStart if another copy has it."""
     settings.run_dir.mkdir(parents=True, exist_ok=True)
-    with (settings.run_dir / "lock").open("w") as lock:
+    with (settings.run_dir / "lock").open("a") as lock:  # a second copy must not empty it
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise CannotStart(
                 f"Another copy is running on {settings.data_dir}. Set another VIREO_DATA_DIR and VIREO_PORT."
             ) from error
+        lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
         yield

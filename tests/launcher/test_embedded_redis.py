@@ -30,3 +30,21 @@ def test_it_writes_an_append_only_file_and_evicts_only_caches(redis_url: str) ->
     assert client.config_get("appendonly")["appendonly"] == "yes"
     assert client.config_get("maxmemory-policy")["maxmemory-policy"] == "volatile-lru"
     assert client.config_get("port")["port"] == "0"
+
+
+def test_nobody_else_reaches_it(tmp_path: Path) -> None:
+    words = embedded_redis.command(Path("redis-server"), tmp_path / "redis.sock", tmp_path)
+    options = dict(zip(words[1::2], words[2::2], strict=True))
+    assert options["--port"] == "0"
+    assert options["--unixsocketperm"] == "700"
+    assert (options["--unixsocket"], options["--dir"]) == (str(tmp_path / "redis.sock"), str(tmp_path))
+
+
+def test_the_server_on_path_comes_before_the_packaged_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = tmp_path / "redis-server"
+    own.touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert embedded_redis.find_server() == own
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert embedded_redis.find_server().name == "redis-server"
+    assert embedded_redis.find_server() != own

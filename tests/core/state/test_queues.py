@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+from typing import get_args
+
+from core.records import JobKind
 from core.settings import Settings
-from core.state.queues import broker_url, celery_app
+from core.state import keys
+from core.state.queues import QUEUES, TASKS, broker_url, celery_app
 
 
 def test_unix_sockets_are_spelled_as_the_broker_expects() -> None:
@@ -14,3 +18,12 @@ def test_messages_are_json_and_wait_in_the_queue_until_a_worker_is_free() -> Non
     assert conf.accept_content == ["json"]
     assert conf.task_acks_late is True
     assert conf.worker_prefetch_multiplier == 1
+    assert conf.broker_transport_options["visibility_timeout"] == 600
+
+
+def test_each_kind_has_a_queue_and_each_queue_a_task() -> None:
+    assert set(QUEUES) == set(get_args(JobKind))
+    assert set(QUEUES.values()) == set(TASKS)
+    assert {kind for kind, queue in QUEUES.items() if queue == keys.INFERENCE} == {"classification", "embedding"}
+    assert {kind for kind, queue in QUEUES.items() if queue == keys.TRAINING} == {"training", "evaluation"}
+    assert len(set(TASKS.values())) == len(TASKS)

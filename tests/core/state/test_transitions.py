@@ -172,3 +172,49 @@ def test_ends_are_told_and_counted_once(bench: Bench, state: JobState) -> None:
 def test_every_cell_says_what_happens() -> None:
     assert set(TABLE) == set(Step)
     assert all(set(cells) == set(Condition) and all(cell.does for cell in cells.values()) for cells in TABLE.values())
+
+
+def test_a_lease_that_has_not_expired_is_left_alone(bench: Bench) -> None:
+    """A reaper looks for expired leases first, and one of them may be renewed before its next step."""
+    lead_to(bench, Condition.RUNNING)
+    before = bench.everything
+    assert bench.run(steps.EXPIRE, lifecycle.expire_args(bench.job.id, keys.TRAINING)) is None
+    assert bench.everything == before
+
+
+def test_each_metric_is_in_a_list_that_is_never_trimmed(bench: Bench) -> None:
+    lead_to(bench, Condition.RUNNING)
+    bench.book.report(bench.attempt, "metric", {"epoch": 1})
+    bench.book.report(bench.attempt, "log", {"message": "m"})
+    assert bench.redis.lrange(keys.metrics(bench.job.id), 0, -1) == ['{"epoch": 1}']
+
+
+def test_a_resumed_run_is_no_finished_job_and_its_failures_count_anew(bench: Bench) -> None:
+    lead_to(bench, Condition.RUNNING)
+    bench.take(Step.RELEASE)
+    bench.take(Step.START)
+    bench.take(Step.FAIL)
+    bench.take(Step.RESUME)
+    assert bench.redis.zcard(keys.FINISHED) == 0
+    for _ in range(steps.MAX_ATTEMPTS - 1):
+        bench.take(Step.START)
+        bench.take(Step.RELEASE)
+        assert bench.condition is Condition.QUEUED
+    bench.take(Step.START)
+    bench.take(Step.RELEASE)
+    assert bench.condition is Condition.FAILED
+
+
+def test_a_withdrawn_request_frees_its_idempotency_key(bench: Bench) -> None:
+    key = keys.idempotency("k")
+    bench.run(steps.CREATE, lifecycle.create_args(bench.job, keys.TRAINING, 10, key))
+    assert bench.redis.get(key) == bench.job.id
+    bench.take(Step.WITHDRAW)
+    assert bench.redis.get(key) is None
+
+
+def test_running_jobs_count_for_the_limit_of_the_queue(bench: Bench) -> None:
+    lead_to(bench, Condition.RUNNING)
+    for limit, outcome in ((1, "full"), (2, "created")):
+        other = Job(id=new_job_id(), kind="training", created_at=0.0)
+        assert bench.run(steps.CREATE, lifecycle.create_args(other, keys.TRAINING, limit))[0] == outcome

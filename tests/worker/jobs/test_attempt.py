@@ -15,7 +15,7 @@ from core.records import Job, JobState, Progress
 from core.state import keys, lifecycle, steps
 from tests.worker.jobs.clock import elapse
 from tests.worker.jobs.conftest import QueueJob, state_of
-from worker.jobs.attempt import Handler, Interrupted, run_job
+from worker.jobs.attempt import Handler, Interrupted, Postponed, run_job
 from worker.jobs.book import JobBook, Superseded
 from worker.jobs.cancellation import CancelToken, RunningJobs
 from worker.jobs.logs import REQUEST_ID, WorkerLines
@@ -288,3 +288,27 @@ def test_a_cancelled_run_can_be_resumed(client: redis.Redis, book: JobBook, job:
     assert state_of(book, job) is JobState.SUCCEEDED
     assert client.register_script(steps.RESUME)(keys=script_keys, args=args) == "succeeded"
     assert state_of(book, job) is JobState.SUCCEEDED
+
+
+def test_a_bug_is_an_error_that_names_the_job_and_shows_nothing_else(book: JobBook, job: Job) -> None:
+    assert attempt(book, job, raising(RuntimeError("the secret inside"))) is False
+    found = book.get(job.id)
+    assert found is not None
+    assert found.error is not None
+    assert (found.state, found.error["code"]) == (JobState.FAILED, "internal_error")
+    assert job.id in found.error["hint"]
+    assert "secret" not in str(found.error)
+
+
+def test_a_postponed_job_waits_longer_each_time_and_never_fails(book: JobBook, job: Job) -> None:
+    def postponed(_job: Job, _token: CancelToken, _reporter: Reporter) -> dict[str, Any]:
+        raise Postponed("no room")
+
+    delays = [run_job({"training": postponed}, book, RunningJobs(), job.id) for _ in range(30)]
+    assert delays[:4] == [0.25, 0.5, 0.75, 1.0]
+    assert delays[20:] == [5.0] * 10
+    assert state_of(book, job) is JobState.QUEUED
+
+
+def test_other_jobs_that_go_back_are_sent_at_once(book: JobBook, job: Job) -> None:
+    assert run_job({"training": raising(Interrupted("its child died"))}, book, RunningJobs(), job.id) == 0.0

@@ -296,3 +296,20 @@ def test_a_version_is_given_out_once_per_job(client: redis.Redis, book: JobBook,
     lose_lease(client, book, job)
     assert book.claim_version(start(book, job), "gym", 5) == 5
     assert book.claim_version(start(book, other), "gym", 4) == 6
+
+
+def test_a_lease_is_as_long_as_the_settings_say(client: redis.Redis, queue_job: QueueJob) -> None:
+    book, job = JobBook(client, keys.INFERENCE, lease=100.0), queue_job()
+
+    def left() -> float:
+        ends = client.zscore(keys.running(keys.INFERENCE), job.id)
+        assert ends is not None
+        seconds, microseconds = client.time()
+        return float(ends) - seconds - microseconds / 1e6
+
+    attempt = start(book, job)
+    assert 90 < left() <= 100
+    elapse(client, 60)
+    assert 30 < left() <= 40
+    book.renew_leases([attempt])
+    assert 90 < left() <= 100

@@ -3,13 +3,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 
 import pytest
+import redis
 
 from core.errors import Cancelled
 from core.state import keys
 from core.state.lifecycle import Attempt
-from worker.jobs.cancellation import CancelToken, RunningJobs
+from worker.jobs.cancellation import CancelToken, RunningJobs, StopReason
 from worker.jobs.connection import connect
 
 
@@ -67,3 +69,73 @@ def _until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def test_the_first_reason_counts() -> None:
+    token = CancelToken()
+    token.cancel(StopReason.WORKER_STOPS)
+    token.cancel()
+    assert token.reason is StopReason.WORKER_STOPS
+
+
+@pytest.mark.parametrize(
+    ("reason", "continues"),
+    [(StopReason.CANCELLED, False), (StopReason.WORKER_STOPS, True), (StopReason.SUPERSEDED, True), (None, False)],
+)
+def test_only_a_user_ends_a_job_for_good(reason: StopReason | None, continues: bool) -> None:
+    token = CancelToken()
+    if reason:
+        token.cancel(reason)
+    assert token.job_continues is continues
+
+
+def test_an_attempt_that_starts_while_its_worker_stops_goes_back() -> None:
+    running = RunningJobs()
+    with running.token(Attempt("job_a", 1, "x")) as early:
+        running.release_all()
+        with running.token(Attempt("job_b", 1, "y")) as late:
+            assert early.reason is late.reason is StopReason.WORKER_STOPS
+
+
+def test_a_wait_ends_with_the_cancel_even_if_the_future_never_does() -> None:
+    token = CancelToken()
+    threading.Timer(0.05, token.cancel).start()
+    with pytest.raises(Cancelled):
+        token.wait_for(Future[int]())
+    with pytest.raises(Cancelled):
+        token.wait_for(Future[int]())
+
+
+def test_a_lost_subscription_is_opened_again(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    running, stopped = RunningJobs(), threading.Event()
+    client, heard = connect(redis_url, decode=True), connect(redis_url, decode=True)
+    pubsub, tries = heard.pubsub, []
+
+    def broken_once(**options: bool) -> object:
+        tries.append(options)
+        if len(tries) == 1:
+            raise redis.ConnectionError("lost")
+        return pubsub(**options)  # type: ignore[no-untyped-call]
+
+    monkeypatch.setattr(heard, "pubsub", broken_once)
+    monkeypatch.setattr(stopped, "wait", lambda _: None)
+    listener = threading.Thread(target=running.listen, args=(heard, stopped))
+    listener.start()
+    try:
+        with running.token(Attempt("job_a", 1, "x")) as token:
+            _until(lambda: int(client.publish(keys.CANCEL_CHANNEL, "job_a")) > 0)
+            _until(lambda: token.cancelled)
+    finally:
+        stopped.set()
+        listener.join(5)
+    assert len(tries) == 2
+
+
+def test_only_a_patient_connection_tries_again() -> None:
+    for patient, retries in ((True, 15), (False, 0)):
+        client = connect("redis://127.0.0.1:9/0", decode=True, patient=patient)
+        retry = client.get_retry()
+        assert retry is not None
+        assert retry.get_retries() == retries
+    with pytest.raises(redis.ConnectionError):
+        connect("redis://127.0.0.1:9/0", decode=False, patient=False, timeout=1.0).ping()

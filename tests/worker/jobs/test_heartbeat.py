@@ -15,7 +15,7 @@ from core.state.workers import LIVE, live_args
 from tests.worker.jobs.clock import elapse
 from tests.worker.jobs.conftest import QueueJob
 from worker.jobs.book import JobBook
-from worker.jobs.cancellation import RunningJobs
+from worker.jobs.cancellation import RunningJobs, StopReason
 from worker.jobs.heartbeat import Heartbeat
 
 
@@ -106,3 +106,45 @@ def announced(client: redis.Redis) -> dict[str, Any]:
     (worker_id,) = cast(list[str], client.zrange(keys.WORKERS, 0, -1))
     found: dict[str, Any] = json.loads(str(client.get(keys.worker(worker_id))))
     return found
+
+
+def test_each_announcement_has_the_time_at_which_it_was_made(
+    client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heartbeat = heart(client)
+    for now in (1_000.0, 2_000.0):
+        monkeypatch.setattr(time, "time", lambda now=now: now)
+        heartbeat.beat()
+        assert announced(client)["seen_at"] == now
+
+
+def test_a_heart_beats_on_while_redis_is_away(client: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    heartbeat = heart(client)
+    beats = threading.Event()
+
+    def away(**_: object) -> None:
+        if beaten.is_set():
+            beats.set()
+        beaten.set()
+        raise redis.ConnectionError("away")
+
+    beaten = threading.Event()
+    monkeypatch.setattr(heartbeat, "_announce_script", away)
+    monkeypatch.setattr(heartbeat, "_interval", 0.01)
+    heartbeat.start()
+    assert beats.wait(20), "the second beat did not come"
+    heartbeat.stop()
+
+
+def test_a_heartbeat_stops_the_attempts_that_must_stop(client: redis.Redis, book: JobBook, queue_job: QueueJob) -> None:
+    running = RunningJobs()
+    heartbeat = Heartbeat(client, book, running)
+    lost, cancelled, healthy = (book.start(queue_job().id) for _ in range(3))
+    assert lost
+    assert cancelled
+    assert healthy
+    with running.token(lost) as first, running.token(cancelled) as second, running.token(healthy) as third:
+        client.hset(keys.job(lost.job_id), "holder", "another")
+        client.hset(keys.job(cancelled.job_id), "cancel_requested", "1")
+        heartbeat.beat()
+    assert (first.reason, second.reason, third.reason) == (StopReason.SUPERSEDED, StopReason.CANCELLED, None)

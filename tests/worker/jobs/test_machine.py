@@ -176,9 +176,10 @@ class JobsMachine(RuleBasedStateMachine):
             attempt.safe = False
 
     @precondition(lambda self: self.world.attempts)
-    @rule(pick=picks)
-    def supersede(self, pick: int) -> None:
-        """An attempt's worker freezes for so long that another worker starts the job. The late attempt may wake up."""
+    @rule(pick=picks, command=st.sampled_from([None, *COMMANDS]), beats=st.booleans())
+    def supersede(self, pick: int, command: Command | None, beats: bool) -> None:
+        """An attempt's worker freezes for so long that another worker starts the job. Then the late attempt may act, or
+        its worker may send a heartbeat, or both may happen later."""
         late = self.world.attempts[pick % len(self.world.attempts)]
         self.freeze_worker(self.world.workers.index(late.worker))
         other = self.world.workers[(self.world.workers.index(late.worker) + 1) % 3]
@@ -186,6 +187,30 @@ class JobsMachine(RuleBasedStateMachine):
         self.world.pass_time(lifecycle.LEASE_SECONDS + 1)
         if self.world.record(late.job_id)["state"] == JobState.QUEUED:
             self._handle(other, late.job_id, "up")
+        if command:
+            self._command(late, command, "up")
+        if beats:
+            self._late_heartbeat(late)
+
+    def _late_heartbeat(self, late: Attempt) -> None:
+        late.worker.frozen = False
+        before = self.world.snapshot(late.job_id)
+        with late.worker.acting():
+            late.worker.beat()
+        assert self.world.snapshot(late.job_id) == before, "a heartbeat renewed the lease of another attempt"
+        assert late.over or (late.token and late.token.reason), "a heartbeat said nothing about a lost job"
+
+    @precondition(lambda self: self.world.attempts)
+    @rule(pick=picks)
+    def cancel_unheard(self, pick: int) -> None:
+        """The message about a cancel is lost. The next heartbeat tells the attempt."""
+        attempt = self.world.attempts[pick % len(self.world.attempts)]
+        self.cancel(attempt.job_id, heard=False)
+        if not attempt.worker.frozen and self.world.belongs_to(attempt):
+            with attempt.worker.acting():
+                attempt.worker.beat()
+            pending = "cancel_requested" in self.world.record(attempt.job_id)
+            assert not pending or (attempt.token and attempt.token.reason), "a pending cancel did not reach the attempt"
 
     @precondition(lambda self: any(worker.frozen for worker in self.world.workers))
     @rule(worker=workers)

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import threading
+
+import pytest
+import redis
+
+from core.state import keys
+from tests.worker.jobs.clock import elapse
+from tests.worker.jobs.conftest import QueueJob
+from worker.jobs.book import JobBook
+from worker.jobs.reaper import Reaper
+
+
+def test_a_sweep_that_fails_is_followed_by_the_next(
+    client: redis.Redis, book: JobBook, queue_job: QueueJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From an attempt whose worker died to a new message, with a Redis that is away for the first sweep."""
+    job, sent, stopped = queue_job(), [], threading.Event()
+    assert book.start(job.id)
+    elapse(client, book.lease + 1)
+    expire, tries = book.expire_leases, []
+
+    def away_once() -> object:
+        tries.append(1)
+        if len(tries) == 1:
+            raise redis.ConnectionError("away")
+        return expire()
+
+    def send(job_id: str) -> None:
+        sent.append(job_id)
+        stopped.set()
+
+    monkeypatch.setattr(book, "expire_leases", away_once)
+    reaper = Reaper(book, send)
+    monkeypatch.setattr(reaper, "_interval", 0.01)
+    thread = threading.Thread(target=reaper.run, args=(stopped,), daemon=True)
+    thread.start()
+    assert stopped.wait(20), "no message was sent"
+    thread.join(10)
+    assert sent == [job.id]
+    assert len(tries) >= 2
+
+
+def test_leases_are_looked_at_four_times_while_they_last_and_every_three_seconds(client: redis.Redis) -> None:
+    assert Reaper(JobBook(client, keys.INFERENCE, 100.0), print)._interval == 3.0
+    assert Reaper(JobBook(client, keys.INFERENCE, 2.0), print)._interval == 0.5
