@@ -8,6 +8,7 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -225,3 +226,67 @@ def test_a_missing_package_is_named_with_what_to_install(tmp_path: Path) -> None
     with pytest.raises(StorageUnavailable, match="VIREO_STORE=adl") as caught:
         Store("adl://container/vireo", tmp_path / "spool")
     assert "s3" in (caught.value.hint or "")
+
+
+def test_the_marker_of_a_remote_directory_is_written_last_and_deleted_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who sees the marker can read all files, and the files of a deletion that was interrupted are no directory."""
+    store = Store(f"memory://{tmp_path}", tmp_path / "spool")
+    files: Any = store._files._files  # type: ignore[union-attr]
+    put, remove = files.put, files.rm
+    steps: list[tuple[str, list[str], bool]] = []
+
+    def seen(step: str, paths: list[str]) -> None:
+        steps.append((step, sorted(path.rpartition("/")[2] for path in paths), store.exists("models/1/card")))
+
+    def record_put(sources: list[str], targets: list[str]) -> None:
+        seen("put", targets)
+        put(sources, targets)
+        seen("done", targets)
+
+    def record_remove(paths: list[str]) -> None:
+        seen("remove", paths)
+        remove(paths)
+
+    monkeypatch.setattr(files, "put", record_put)
+    monkeypatch.setattr(files, "rm", record_remove)
+    publish(store, "models/1", card="1", weights="first", picture="p")
+    assert steps == [("put", ["picture", "weights"], False), ("done", ["picture", "weights"], False)]
+    assert store.exists("models/1/card")
+    store.delete_tree("models/1", "card")
+    assert steps[2:] == [("remove", ["picture", "weights"], False)]
+
+
+def test_directories_are_compared_by_their_bytes(tmp_path: Path) -> None:
+    for name, files in (
+        ("one", {"a": "123", "b/c": "x"}),
+        ("same", {"a": "123", "b/c": "x"}),
+        ("other", {"a": "124", "b/c": "x"}),
+        ("more", {"a": "123", "b/c": "x", "d": ""}),
+    ):
+        for file, text in files.items():
+            (tmp_path / name / file).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name / file).write_text(text)
+            os.utime(tmp_path / name / file, (1, 1))  # the same size and time do not mean the same bytes
+    one = tmp_path / "one"
+    assert durable.same_files(one, tmp_path / "same")
+    for other in ("other", "more"):
+        assert not durable.same_files(one, tmp_path / other)
+        assert not durable.same_files(tmp_path / other, one)
+
+
+def test_a_store_that_returns_other_bytes_does_not_work(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(type(store), "read_text", lambda *_: "other")
+    with pytest.raises(StorageUnavailable, match="just written"):
+        store.check()
+    assert store.find("checks") == []
+
+
+def test_partial_directories_of_dead_writers_are_deleted(tmp_path: Path) -> None:
+    store = Store((tmp_path / "store").as_uri(), tmp_path / "spool")
+    with store.stage_tree() as old, store.stage_tree() as young:
+        (old / "file").write_text("x")
+        os.utime(old, (1, 1))
+        assert store.sweep() == 1
+        assert (old.exists(), young.exists()) == (False, True)

@@ -1,13 +1,21 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx2
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from core.errors import UndecodableVideo, UrlNotAllowed, UrlUnreachable, VideoTooLarge, VireoError
 from core.storage import Store
@@ -226,3 +234,104 @@ def test_a_server_that_takes_too_long(port: int, tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(fetch, "TOTAL_SECONDS", 0.2)
     with pytest.raises(UrlUnreachable, match=r"0\.2 seconds"):
         get(f"http://test:{port}/endless", tmp_path, resolving("127.0.0.1"), limit=1 << 40)
+
+
+@dataclass
+class Authority:
+    """A certificate that signs itself, for the name `test`."""
+
+    certificate: Path
+    key: Path
+
+    @classmethod
+    def new(cls, folder: Path) -> Authority:
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
+        now = datetime.now(UTC)
+        builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        builder = builder.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+        builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName("test")]), critical=False)
+        signed = builder.sign(key, hashes.SHA256())
+        (folder / "certificate").write_bytes(signed.public_bytes(Encoding.PEM))
+        (folder / "key").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        return cls(folder / "certificate", folder / "key")
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority.new(tmp_path)
+
+
+@pytest.fixture
+def tls_port(pages: type[_Pages], authority: Authority) -> Iterator[int]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority.certificate, authority.key)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), pages)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    yield server.server_port
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_server_without_a_trusted_certificate_is_not_believed(
+    tls_port: int, pages: type[_Pages], tmp_path: Path
+) -> None:
+    with pytest.raises(UrlUnreachable, match="CERTIFICATE_VERIFY_FAILED"):
+        get(f"https://test:{tls_port}/a.mp4", tmp_path, resolving("127.0.0.1"))
+    assert pages.seen == []
+
+
+def test_a_certificate_must_be_for_the_name_in_the_url(
+    tls_port: int, pages: type[_Pages], authority: Authority, tmp_path: Path
+) -> None:
+    async def resolve(host: str, port: int) -> list[str]:
+        return ["127.0.0.1"]
+
+    fetcher = Fetcher(frozenset({"test", "other"}), resolve)
+    fetcher.__dict__["_tls"] = ssl.create_default_context(cafile=str(authority.certificate))
+    assert get(f"https://test:{tls_port}/a.mp4", tmp_path, fetcher) == VIDEO
+    with pytest.raises(UrlUnreachable, match="mismatch"):
+        get(f"https://other:{tls_port}/a.mp4", tmp_path, fetcher)
+    assert pages.seen == [(f"test:{tls_port}", "/a.mp4")]
+
+
+@pytest.mark.parametrize(("scheme", "port"), [("http", 80), ("https", 443)])
+def test_each_scheme_has_its_port(scheme: str, port: int) -> None:
+    asked: list[int] = []
+
+    async def resolve(host: str, port: int) -> list[str]:
+        asked.append(port)
+        return ["8.8.8.8"]
+
+    asyncio.run(Fetcher(frozenset(), resolve).check(f"{scheme}://example.org/a.mp4"))
+    asyncio.run(Fetcher(frozenset(), resolve).check(f"{scheme}://example.org:8080/a.mp4"))
+    assert asked == [port, 8080]
+
+
+def test_redirects_are_followed_five_times(port: int, pages: type[_Pages], tmp_path: Path) -> None:
+    with pytest.raises(UrlUnreachable, match="more than 5 times"):
+        get(f"http://test:{port}/loop", tmp_path, resolving("127.0.0.1"))
+    assert len(pages.seen) == 6
+
+
+def test_a_redirect_is_looked_up_and_checked_like_the_first_url(port: int, tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    async def resolve(host: str, port: int) -> list[str]:
+        asked.append(host)
+        return ["127.0.0.1"]
+
+    get(f"http://test:{port}/to/http://also:{port}/a.mp4", tmp_path, Fetcher(frozenset({"test", "also"}), resolve))
+    assert asked == ["test", "also"]
+
+
+def test_a_part_of_a_file_is_no_video(port: int, pages: type[_Pages], tmp_path: Path) -> None:
+    def do_get(page: _Pages) -> None:
+        page._head(206, {}, VIDEO)
+
+    pages.do_GET = do_get  # type: ignore[method-assign]
+    with pytest.raises(UrlUnreachable, match="answered 206"):
+        get(f"http://test:{port}/a.mp4", tmp_path, resolving("127.0.0.1"))
