@@ -89,6 +89,11 @@ def test_flip_and_grayscale_come_as_often_as_asked(flip: float, grayscale: float
     assert np.mean([plan.grayscale for plan in drawn]) == pytest.approx(grayscale, abs=0.02)
 
 
+def test_flips_and_greys_are_drawn_apart() -> None:
+    drawn = plans(340, 256, Augment(flip=0.5, grayscale=0.5))
+    assert np.mean([plan.flip for plan in drawn if plan.grayscale]) == pytest.approx(0.5, abs=0.05)
+
+
 def test_a_plan_cuts_flips_and_greys() -> None:
     pixels = np.zeros((20, 30, 3), np.uint8)
     pixels[:, 15:] = (200, 10, 60)

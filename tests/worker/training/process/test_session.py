@@ -13,12 +13,11 @@ from core.datasets import Dataset
 from core.errors import InvalidTraining
 from core.registry import Card
 from core.training_requests import EvaluationRequest, TrainingRequest
-from tests.models.conftest import CPU, tiny_base
+from tests.models.conftest import CPU
 from tests.worker.training.process.runs import LABELS, spec_of, train
 from worker.decoding.pool import DecodePool
 from worker.training.process.evaluation import run_evaluation
 from worker.training.process.session import run_training
-from worker.training.run.config import resolve_config
 from worker.training.run.stop import Stop
 from worker.training.run.world import World
 
@@ -150,16 +149,6 @@ def test_an_error_names_the_field_that_does_not_fit(
     with pytest.raises(InvalidTraining) as caught:
         train(home, dataset, tmp_path, pool, **options)
     assert caught.value.details["field"] == field
-
-
-@pytest.mark.parametrize(
-    ("labels", "flip"), [(("turn_left", "turnRight"), 0.0), (("leftovers", "copyright"), 0.5)], ids=str
-)
-def test_classes_about_left_and_right_are_not_flipped(labels: tuple[str, ...], flip: float) -> None:
-    request = TrainingRequest(name="sides", dataset="ds_" + "0" * 24, tune="tower")
-    augment = resolve_config(request, tiny_base(), labels, 100, 100, CPU).augment
-    assert augment is not None
-    assert augment.flip == flip
 
 
 def test_an_evaluation_with_other_labels(

@@ -1,0 +1,249 @@
+"""One attempt at a run, with a real child process, Redis and store: what is published, kept and removed."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from core.datasets import Dataset, dataset_key
+from core.errors import Cancelled, TrainingFailed, UnknownDataset
+from core.records import Job, JobKind, new_job_id
+from core.registry import CARD, Registry, Version
+from core.settings import Settings
+from core.state import keys, lifecycle, steps
+from core.state.lifecycle import Attempt
+from core.storage import Store
+from tests.conftest import REPOSITORY
+from tests.worker.training.job.acting_child import card_of
+from worker.jobs.attempt import Interrupted
+from worker.jobs.book import JobBook
+from worker.jobs.cancellation import CancelToken
+from worker.jobs.reporter import Reporter
+from worker.training.job import child_process
+from worker.training.job.checkpoints import Checkpoints
+from worker.training.job.runner import Runner, evaluation_key
+
+PATIENCE = 30.0  # seconds; much longer than any step takes
+DATASET = "ds_" + "0" * 24
+
+
+class Bench:
+    """A training worker without Celery."""
+
+    def __init__(self, client: redis.Redis, folder: Path) -> None:
+        self.client, self.folder = client, folder
+        self.settings = Settings(data_dir=folder)
+        self.store = Store.from_settings(self.settings)
+        self.registry, self.checkpoints = Registry(self.store), Checkpoints(self.store)
+        self.book = JobBook(client, keys.TRAINING)
+        self.runner = Runner(self.settings, self.store, self.book)
+        self.token = CancelToken()
+        with self.store.stage_tree() as tree:
+            (tree / "clips").mkdir()
+            (tree / "dataset.json").write_text(_dataset().model_dump_json())
+            self.store.publish_tree(tree, dataset_key(DATASET), "dataset.json")
+
+    def job(self, name: str, kind: JobKind = "training", **options: Any) -> Job:
+        fields = {"model": name} if kind == "evaluation" else {"name": name}
+        request = {"dataset": DATASET} | fields | options
+        job = Job(id=new_job_id(), kind=kind, request=request, created_at=time.time())
+        script_keys, args = lifecycle.create_args(job, keys.TRAINING, 10)
+        self.client.register_script(steps.CREATE)(keys=script_keys, args=args)
+        return job
+
+    def attempt(self, job: Job) -> dict[str, Any]:
+        """The next attempt at the job. Its worker dies afterwards: the job waits again, and its result is lost."""
+        attempt = self.book.start(job.id)
+        assert attempt is not None
+        try:
+            return self._work(job, attempt)
+        finally:
+            self.book.release(attempt, counts_as_failure=False)
+
+    def _work(self, job: Job, attempt: Attempt) -> dict[str, Any]:
+        reporter = Reporter(self.book, attempt, self.token)
+        work = self.runner.evaluate if job.kind == "evaluation" else self.runner.train
+        return work(job, self.token, reporter)
+
+    def publish(self, job: str, name: str, number: int) -> None:
+        with self.store.stage_tree() as tree:
+            (tree / CARD).write_text(card_of(job, name, number).model_dump_json())
+            self.registry.publish(tree, Version(name, number))
+
+    @property
+    def specs(self) -> list[dict[str, Any]]:
+        """What each child was told."""
+        file = self.folder / "specs.jsonl"
+        return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+    @property
+    def left(self) -> set[str]:
+        """What lies in the directory of runs; `frames` stands for the frames of a job."""
+        return {
+            "frames" if path.name.startswith("frames-") else path.name for path in self.settings.training_dir.iterdir()
+        }
+
+
+def _dataset() -> Dataset:
+    return Dataset(
+        id=DATASET,
+        digest="0" * 64,
+        name="none",
+        created_at=0.0,
+        classes=(),
+        splits={"train": 0, "val": 0, "test": 0},
+        split_source="given",
+        seconds=0.0,
+        bytes=0,
+        report=(),
+        items=(),
+    )
+
+
+@pytest.fixture
+def bench(records: redis.Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    monkeypatch.setattr(child_process, "TRAINING_CHILD", "tests.worker.training.job.acting_child")
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    return Bench(records, tmp_path)
+
+
+def until(happened: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_run_is_published_once_even_if_its_worker_dies_before_it_says_so(bench: Bench) -> None:
+    bench.publish("job_other", "publishes", 1)
+    job = bench.job("publishes")
+    first = bench.attempt(job)
+    assert (first["model"], first["version"], first["classes"]) == ("publishes:2", 2, ["a", "b"])
+    assert bench.registry.card(Version("publishes", 2)).job == job.id
+    assert bench.attempt(job) == first
+    assert (bench.registry.versions("publishes"), len(bench.specs)) == ([1, 2], 1)
+    assert (bench.left, bench.checkpoints.jobs()) == (set(), set())
+
+
+def test_the_number_of_a_version_that_another_job_has_published_is_not_taken_for_ones_own(bench: Bench) -> None:
+    job = bench.job("publishes")
+    bench.client.hset(keys.job(job.id), "version", 1)  # claimed, and then a job of another Redis was quicker
+    bench.publish("job_other", "publishes", 1)
+    assert bench.attempt(job)["model"] == "publishes:2"
+    assert len(bench.specs) == 1
+
+
+def test_a_run_whose_child_died_goes_on_from_its_checkpoint_with_its_frames(bench: Bench) -> None:
+    job = bench.job("dies")
+    for _ in range(2):
+        with pytest.raises(Interrupted, match="without a result"):
+            bench.attempt(job)
+        assert bench.left == {"frames"}
+    first, second = bench.specs
+    assert (first["checkpoint"], first["frames"]) == (None, second["frames"])
+    assert second["checkpoint"] is not None
+    assert bench.checkpoints.fetch(job.id, bench.folder / "fetched.pt")
+    assert (bench.folder / "fetched.pt").read_text() == "step 1 and step 1"
+
+
+def test_a_run_that_died_before_its_first_checkpoint_starts_again(bench: Bench) -> None:
+    job = bench.job("dies-early")
+    for _ in range(2):
+        with pytest.raises(Interrupted):
+            bench.attempt(job)
+    assert [spec["checkpoint"] for spec in bench.specs] == [None, None]
+
+
+def test_a_run_that_died_while_publishing_publishes_once_under_its_first_number(bench: Bench) -> None:
+    job = bench.job("dies-publishing")
+    with pytest.raises(Interrupted):
+        bench.attempt(job)
+    assert bench.registry.versions("dies-publishing") == []
+    bench.publish("job_other", "dies-publishing", 2)  # another job has the next number
+    assert bench.attempt(job)["model"] == "dies-publishing:1"
+    assert bench.registry.versions("dies-publishing") == [1, 2]
+
+
+def test_the_error_of_a_run_counts_and_not_its_result(bench: Bench) -> None:
+    with pytest.raises(TrainingFailed, match="not finite"):
+        bench.attempt(bench.job("fails"))
+    assert bench.left == set()
+    assert bench.registry.versions("fails") == []
+
+
+def test_a_cancelled_run_can_be_resumed(bench: Bench) -> None:
+    job = bench.job("waits")
+    with ThreadPoolExecutor(1) as thread:
+        attempt = thread.submit(bench.attempt, job)
+        until(lambda: bench.checkpoints.jobs() == {job.id})
+        bench.token.cancel()
+        with pytest.raises(Cancelled) as caught:
+            attempt.result(PATIENCE)
+    assert f"/v1/training-jobs/{job.id}/resume" in (caught.value.hint or "")
+    assert bench.checkpoints.jobs() == {job.id}
+
+
+def test_a_child_is_told_the_version_that_an_alias_means(bench: Bench) -> None:
+    for number in (1, 2):
+        bench.publish("job_other", "gym", number)
+    bench.registry.set_alias("gym", "production", 1)
+    bench.attempt(bench.job("publishes", base="gym@production"))
+    bench.attempt(bench.job("publishes", base="lite"))
+    version, zoo = bench.specs
+    assert (version["model"], version["version"] is None) == ("gym:1", False)
+    assert (zoo["model"], zoo["version"]) == ("lite", None)
+
+
+def test_an_evaluation_is_published_once(bench: Bench) -> None:
+    job = bench.job("lite", "evaluation")
+    for _ in range(2):
+        assert bench.attempt(job)["evaluation"] == job.id
+    assert bench.store.read_text(f"{evaluation_key(job.id)}/report.json") == '"lite"'
+
+
+def test_a_dataset_that_was_deleted_is_named(bench: Bench) -> None:
+    missing = "ds_" + "1" * 24
+    with pytest.raises(UnknownDataset, match=missing):
+        bench.attempt(bench.job("publishes", dataset=missing))
+    assert bench.left == set()
+
+
+def test_a_sweep_removes_what_nobody_needs_and_nothing_else(bench: Bench) -> None:
+    runs = bench.settings.training_dir
+    waiting, gone, running = bench.job("dies"), new_job_id(), bench.job("waits")
+    for job_id in (waiting.id, gone):
+        (runs / f"frames-{job_id}").mkdir(parents=True)
+        (runs / f"{job_id}-1-dead").mkdir()
+        (bench.folder / "checkpoint.pt").write_text("step 7")
+        bench.checkpoints.save(bench.folder / "checkpoint.pt", job_id, 1)
+    with ThreadPoolExecutor(1) as thread:
+        attempt = thread.submit(bench.attempt, running)
+        until(lambda: running.id in bench.checkpoints.jobs())
+        bench.runner.sweep()
+        names = {path.name for path in runs.iterdir()}
+        bench.token.cancel()
+        with pytest.raises(Cancelled):
+            attempt.result(PATIENCE)
+    (live,) = (name for name in names if name.startswith(running.id))
+    assert names == {live, f"frames-{waiting.id}", f"frames-{running.id}"}
+    assert bench.checkpoints.jobs() == {waiting.id, running.id}
+
+
+def test_the_frames_of_a_job_that_has_ended_are_swept(bench: Bench) -> None:
+    job = bench.job("dies")
+    frames = bench.settings.training_dir / f"frames-{job.id}"
+    frames.mkdir(parents=True)
+    attempt = bench.book.start(job.id)
+    assert attempt is not None
+    bench.runner.sweep()
+    assert frames.exists()
+    bench.book.succeed(attempt, {})
+    bench.runner.sweep()
+    assert not frames.exists()
