@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
 import os
 import tempfile
@@ -33,6 +34,21 @@ def real_clips() -> Path:
     if not (folder / "actions20").is_dir():
         pytest.skip(f"no real clips: {folder}/actions20 is absent (set VIREO_CLIPS)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def lite_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data directory in which `lite` was assembled, once for all processes of the test run; only to be read."""
+    from models.lite.assembly import WEIGHTS, assemble  # torch, which few tests need
+
+    temporary = tmp_path_factory.getbasetemp()
+    shared = temporary.parent if "PYTEST_XDIST_WORKER" in os.environ else temporary
+    directory = shared / "with-lite" / "models" / "lite"
+    with (shared / "lite.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (directory / WEIGHTS).exists():
+            assemble(directory)
+    return directory.parents[1]
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.e2e.stack import Stack, running
+from tests.e2e.stack import Stack, copy_of, running
 
 EVERYDAY = [
     "riding a bicycle", "riding a horse", "riding a motorcycle", "driving a car", "walking a dog", "playing the guitar",
@@ -20,14 +20,8 @@ EVERYDAY = [
 
 
 @pytest.fixture(scope="session")
-def lite_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data directory in which `lite` was assembled once; copies of the product start on copies of it."""
-    return tmp_path_factory.mktemp("vireo") / "data"
-
-
-@pytest.fixture(scope="session")
-def stack(lite_dir: Path) -> Iterator[Stack]:
-    with running(lite_dir, {"VIREO_ALLOWED_HOSTS": "localhost"}) as stack:
+def stack(lite_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with running(copy_of(lite_dir, tmp_path_factory.mktemp("vireo")), {"VIREO_ALLOWED_HOSTS": "localhost"}) as stack:
         yield stack
 
 

@@ -147,7 +147,7 @@ def _multipart(video: bytes, fields: dict[str, str]) -> bytes:
     return b"".join(parts)
 
 
-def test_a_job_outlives_the_worker_that_had_it(tmp_path: Path, lite_dir: Path, stack: Stack, bikes: Path) -> None:
+def test_a_job_outlives_the_worker_that_had_it(tmp_path: Path, lite_dir: Path, bikes: Path) -> None:
     """kill -9 of the worker in the middle of a job: the supervisor starts another, which finishes it."""
     with running(copy_of(lite_dir, tmp_path), {"VIREO_LEASE_SECONDS": "2"}) as own, own.http() as http:
         job = http.post(
@@ -166,7 +166,7 @@ def test_a_job_outlives_the_worker_that_had_it(tmp_path: Path, lite_dir: Path, s
         assert alive(family) == set()
 
 
-def test_accepted_jobs_outlive_a_killed_redis_and_a_restart(tmp_path: Path, lite_dir: Path, stack: Stack) -> None:
+def test_accepted_jobs_outlive_a_killed_redis_and_a_restart(tmp_path: Path, lite_dir: Path) -> None:
     data = copy_of(lite_dir, tmp_path)
     clip = rendered("h264", tmp_path)
     with running(data) as own, own.http() as http:

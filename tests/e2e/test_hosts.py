@@ -50,6 +50,7 @@ from tests.e2e.test_training import (  # noqa: F401
     LONG,
     archive,
     classify,
+    continued,
     dataset,
     finished,
     secured,
@@ -91,9 +92,8 @@ class Hosts:
 
 @pytest.fixture(scope="module")
 def stack(
-    stack: Stack, lite_dir: Path, redis_socket: Path, s3_server: S3, tmp_path_factory: pytest.TempPathFactory
+    lite_dir: Path, redis_socket: Path, s3_server: S3, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Hosts]:
-    """It asks for the one copy, because that assembles `lite`."""
     with redis.Redis(unix_socket_path=str(redis_socket)) as client:
         client.flushall()
     environment = s3_server.environment | {
@@ -178,9 +178,7 @@ def test_a_run_whose_host_loses_its_worker_continues_from_the_store(
     os.kill(running_host.children("--queue training")[0], signal.SIGKILL)
     done = finished(http, job, seconds=150)
     assert (done["attempts"], done["result"]["model"]) == (2, "shared:1")
-    with http.stream("GET", f"/v1/jobs/{job}/events") as events:
-        said = "\n".join(events.iter_lines())
-    assert int(said.partition("continues from step ")[2].partition('"')[0]) >= step
+    assert continued(http, job)[-1] >= step
     for _ in stack.hosts:
         assert http.get("/v1/models/shared").json()["versions"] == [1]
         assert http.get(done["result"]["report"]).status_code == 200

@@ -9,7 +9,6 @@ import subprocess
 from pathlib import Path
 
 import httpx2
-import pytest
 
 from tests.clips import rendered
 from tests.e2e.stack import BIN, Stack, alive, copy_of, running
@@ -81,20 +80,18 @@ def test_classify_on_the_command_line(stack: Stack, bikes: Path, tmp_path: Path)
     assert bad["error"]["code"] == "undecodable_video"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_two_copies_run_side_by_side_and_stop_without_orphans(
-    stack: Stack, lite_dir: Path, tmp_path: Path, number: int
-) -> None:
+def test_two_copies_run_side_by_side_and_stop_without_orphans(stack: Stack, lite_dir: Path, tmp_path: Path) -> None:
+    """By Ctrl-C. test_a_job_outlives_the_worker_that_had_it stops a copy by SIGTERM."""
     with running(copy_of(lite_dir, tmp_path)) as second, second.http() as http:
         assert http.get("/v1/jobs").json()["data"] == []  # nothing of the first copy's is seen here
         family = second.family()
         assert len(family) >= 4
-        assert second.stop(number) == 0
+        assert second.stop(signal.SIGINT) == 0
         assert alive(family) == set()
         assert second.output.read_text().count("Vireo is ready") == 1
 
 
-def test_nothing_survives_a_killed_supervisor(stack: Stack, lite_dir: Path, tmp_path: Path) -> None:
+def test_nothing_survives_a_killed_supervisor(lite_dir: Path, tmp_path: Path) -> None:
     with running(copy_of(lite_dir, tmp_path)) as second:
         family = second.family()
         second.process.kill()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import time
 import zipfile
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +23,17 @@ from tests.clips import SPECS, render
 from tests.e2e.stack import Stack, command_line, running
 
 CLASSES = ("colour_bars", "counting cells")
-LONG = {"epochs": 50, "batch_size": 4, "recipe": "default", "temporal": "transformer", "seed": 3}
+# Long enough to be interrupted: a checkpoint follows each epoch of these small models.
+LONG = {"epochs": 40, "batch_size": 4, "recipe": "default", "temporal": "transformer", "seed": 3}
+CONTINUED = re.compile(r"continues from step (\d+)")
+ENVIRONMENT = {"VIREO_MODEL": "tiny", "OMP_NUM_THREADS": "1", "VIREO_LEASE_SECONDS": "4"}
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     data_dir = tmp_path_factory.mktemp("training") / "data"
     tiny.place(data_dir)
-    with running(data_dir, {"VIREO_MODEL": "tiny", "OMP_NUM_THREADS": "1"}) as stack:
+    with running(data_dir, ENVIRONMENT) as stack:
         yield stack
 
 
@@ -97,18 +101,24 @@ def at_step(http: httpx2.Client, job_id: str, step: int, seconds: float = 90) ->
         time.sleep(0.05)
 
 
-def secured(http: httpx2.Client, job_id: str) -> int:
-    """Wait for a checkpoint past the first step, and return its step."""
+def secured(http: httpx2.Client, job_id: str, continuations: int = 0) -> int:
+    """Wait for a checkpoint past the first step, by a run that has been continued so often. Returns its step."""
+    seen, name = 0, ""
     with http.stream("GET", f"/v1/jobs/{job_id}/events") as events:
-        name = ""
         for line in events.iter_lines():
-            if line.startswith("event: "):
-                name = line.removeprefix("event: ")
-            elif name == "checkpoint" and line.startswith("data: "):
+            name = line.removeprefix("event: ") if line.startswith("event: ") else name
+            seen += CONTINUED.search(line) is not None
+            if name == "checkpoint" and line.startswith("data: ") and seen == continuations:
                 step: int = json.loads(line.removeprefix("data: "))["step"]
                 if step:
                     return step
-    raise AssertionError("the run ended without a checkpoint")
+    raise AssertionError(f"the run ended without a checkpoint after {seen} continuations")
+
+
+def continued(http: httpx2.Client, job_id: str) -> list[int]:
+    """The steps from which an ended run went on."""
+    with http.stream("GET", f"/v1/jobs/{job_id}/events") as events:
+        return [int(step) for step in CONTINUED.findall("\n".join(events.iter_lines()))]
 
 
 def training_children(stack: Stack) -> list[int]:
@@ -157,37 +167,56 @@ def test_a_dataset_is_described_before_any_training(http: httpx2.Client, dataset
     assert "no_split" in codes
 
 
-def test_a_new_version_answers_at_once_also_labels_never_trained_on(
-    http: httpx2.Client, dataset: str, archive: Path
-) -> None:
-    job_id = start(http, dataset, "scenes", epochs=4, learning_rate=1e-3, temporal="transformer", views="2x3")
-    with http.stream("GET", f"/v1/jobs/{job_id}/events") as events:
-        names = [line.removeprefix("event: ") for line in events.iter_lines() if line.startswith("event: ")]
-    ended = time.monotonic()
-    own = classify(http, archive, "scenes", None)
-    assert time.monotonic() - ended < 2 + 1, "two seconds, and the answer itself"
-    result = finished(http, job_id)["result"]
-    assert {"progress", "metric", "checkpoint", "state"} <= set(names)
-    assert own.status_code == 200, own.text
-    assert own.json()["model"] == result["model"] == "scenes:1"
-    assert {row["label"] for row in own.json()["predictions"]} == set(CLASSES)
-    new = classify(http, archive, "scenes:1", ["a cat", "a waterfall", "colour bars"])
-    assert len(new.json()["predictions"]) == 3
-    page = http.get(result["report"])
+@dataclass(frozen=True)
+class Rolling:
+    """A model with two versions."""
+
+    events: list[str]  # names, of the first version's job
+    result: dict[str, Any]  # of that job
+    at_once: httpx2.Response  # what the model said about its own classes as soon as that job's last event had come
+
+
+@pytest.fixture(scope="module")
+def rolling(stack: Stack, dataset: str, archive: Path) -> Rolling:
+    with stack.http() as http:
+        job_id = start(http, dataset, "rolling", epochs=4, learning_rate=1e-3, temporal="transformer", views="2x3")
+        with http.stream("GET", f"/v1/jobs/{job_id}/events") as events:
+            names = [line.removeprefix("event: ") for line in events.iter_lines() if line.startswith("event: ")]
+        at_once = classify(http, archive, "rolling", None)
+        result = finished(http, job_id)["result"]
+        train(http, dataset, "rolling", epochs=1, temporal="mean")
+    return Rolling(names, result, at_once)
+
+
+def test_a_new_version_answers_at_once(http: httpx2.Client, rolling: Rolling, dataset: str) -> None:
+    assert {"progress", "metric", "checkpoint", "state"} <= set(rolling.events)
+    assert rolling.at_once.status_code == 200, rolling.at_once.text
+    assert rolling.at_once.json()["model"] == rolling.result["model"] == "rolling:1"
+    assert {row["label"] for row in rolling.at_once.json()["predictions"]} == set(CLASSES)
+    page = http.get(rolling.result["report"])
     assert page.status_code == 200
-    assert "scenes:1" in page.text
-    files = "/v1/models/scenes/versions/1/files"
-    judged = check_predictions(http, archive, files, "scenes:1", None)
-    assert sorted(view for _, view in judged) == ["1x1", "1x1", "2x3", "2x3"]
-    card = http.get(f"{files}/card.json").json()
+    assert "rolling:1" in page.text
+    card = http.get("/v1/models/rolling/versions/1/files/card.json").json()
     assert card["base"] == "tiny"
     assert card["dataset"]["id"] == dataset
     assert card["classes"] == list(CLASSES)
 
 
-def test_aliases_move_and_old_versions_stay(http: httpx2.Client, dataset: str, archive: Path) -> None:
-    for _ in range(2):
-        train(http, dataset, "rolling", epochs=1, temporal="mean")
+@pytest.mark.usefixtures("rolling")
+def test_a_version_answers_over_http_what_its_report_says(http: httpx2.Client, archive: Path) -> None:
+    judged = check_predictions(http, archive, "/v1/models/rolling/versions/1/files", "rolling:1", None)
+    assert sorted(view for _, view in judged) == ["1x1", "1x1", "2x3", "2x3"]
+
+
+@pytest.mark.usefixtures("rolling")
+def test_a_version_answers_labels_that_it_was_never_trained_on(http: httpx2.Client, archive: Path) -> None:
+    labels = ["a cat", "a waterfall", "colour bars"]
+    answer = classify(http, archive, "rolling:1", labels)
+    assert sorted(row["label"] for row in answer.json()["predictions"]) == labels
+
+
+@pytest.mark.usefixtures("rolling")
+def test_aliases_move_and_old_versions_stay(http: httpx2.Client, archive: Path) -> None:
     for version in (1, 2, 1):
         moved = http.put("/v1/models/rolling/aliases/production", json={"version": version})
         assert moved.status_code == 200, moved.text
@@ -196,45 +225,38 @@ def test_aliases_move_and_old_versions_stay(http: httpx2.Client, dataset: str, a
     assert classify(http, archive, "rolling", None).json()["model"] == "rolling:2"
 
 
-def test_a_cancelled_run_leaves_a_checkpoint_and_goes_on_to_the_same_weights(
+@pytest.mark.timeout(300)
+def test_a_run_that_is_cancelled_and_killed_twice_ends_with_the_weights_of_one_that_was_not(
     stack: Stack, http: httpx2.Client, dataset: str
 ) -> None:
     whole = train(http, dataset, "whole", **LONG)
-    job_id = start(http, dataset, "halves", **LONG)
-    at_step(http, job_id, 60)
-    asked = time.monotonic()
+    job_id = start(http, dataset, "parts", **LONG)
+    at_step(http, job_id, 10)
     assert http.post(f"/v1/training-jobs/{job_id}/cancel").status_code == 202
     stopped = finished(http, job_id, "cancelled")
-    assert time.monotonic() - asked < 5
     assert not training_children(stack)
     assert "resume" in stopped["error"]["hint"]
     checkpoints = stack.data_dir / "store" / "runs" / job_id
     assert [path.name for path in checkpoints.iterdir()] == ["1.pt"]
+
     assert http.post(f"/v1/training-jobs/{job_id}/resume").status_code == 202
-    resumed = finished(http, job_id)["result"]
+    first = secured(http, job_id, continuations=1)
+    os.kill(training_children(stack)[0], signal.SIGKILL)
+    second = secured(http, job_id, continuations=2)
+    os.kill(stack.children("--queue training")[0], signal.SIGKILL)
+    done = finished(http, job_id, seconds=150)
+
+    begins = continued(http, job_id)
+    assert len(begins) == 3
+    assert begins[0] >= 10
+    assert begins[1] >= first
+    assert begins[2] >= second
+    assert done["result"]["model"] == "parts:1"
+    assert http.get("/v1/models/parts").json()["versions"] == [1]
+    assert not training_children(stack)
     assert list(checkpoints.iterdir()) == []
     for name, tensor in weights(stack, whole["model"]).items():
-        torch.testing.assert_close(weights(stack, resumed["model"])[name], tensor, rtol=0, atol=1e-6)
-
-
-@pytest.mark.parametrize("victim", ["child", "worker"])
-def test_a_killed_run_goes_on_from_its_checkpoint_exactly_once(
-    stack: Stack, http: httpx2.Client, dataset: str, victim: str
-) -> None:
-    job_id = start(http, dataset, f"killed-{victim}", **LONG)
-    step = secured(http, job_id)
-    pids = training_children(stack) if victim == "child" else stack.children("--queue training")
-    assert pids
-    os.kill(pids[0], signal.SIGKILL)
-    done = finished(http, job_id, seconds=150)
-    assert done["attempts"] == 2
-    assert done["result"]["model"] == f"killed-{victim}:1"
-    model = http.get(f"/v1/models/killed-{victim}").json()
-    assert model["versions"] == [1]
-    with http.stream("GET", f"/v1/jobs/{job_id}/events") as events:
-        said = "\n".join(events.iter_lines())
-    assert int(said.partition("continues from step ")[2].partition('"')[0]) >= step
-    assert not training_children(stack)
+        torch.testing.assert_close(weights(stack, "parts:1")[name], tensor, rtol=0, atol=1e-6)
 
 
 def test_rows_without_words_answer_only_what_they_were_trained_on(
@@ -262,7 +284,7 @@ def test_an_evaluation_on_demand_reports_what_questions_are_answered(
 
 @pytest.mark.parametrize(
     ("options", "field"),
-    [({"shots": 50}, "shots"), ({"temporal": "conv"}, "temporal"), ({"novel": ["a cat", "a dog"]}, "novel")],
+    [({"shots": 50}, "shots"), ({"novel": ["a cat", "a dog"]}, "novel")],
 )
 def test_what_cannot_be_trained_is_refused_in_words(
     http: httpx2.Client, dataset: str, options: dict[str, Any], field: str
@@ -275,21 +297,18 @@ def test_what_cannot_be_trained_is_refused_in_words(
     assert error["message"]
 
 
+@pytest.mark.timeout(300)
 def test_a_run_outlives_the_whole_service(tmp_path: Path, archive: Path) -> None:
     """Ctrl-C in the middle of a run, and `vireo up` again: it goes on."""
     data_dir = tmp_path / "data"
     tiny.place(data_dir)
-    environment = {"VIREO_MODEL": "tiny", "OMP_NUM_THREADS": "1"}
-    with running(data_dir, environment) as first:
+    with running(data_dir, ENVIRONMENT) as first:
         with first.http() as http:
             answer = http.post("/v1/datasets", files={"archive": ("scenes.zip", archive.read_bytes())})
             dataset = finished(http, answer.json()["id"])["result"]["dataset"]
             job_id = start(http, dataset, "lasting", **LONG)
             at_step(http, job_id, 30)
         assert first.stop(signal.SIGINT) == 0
-    with running(data_dir, environment) as second, second.http() as http:
-        done = finished(http, job_id)
-        assert done["result"]["model"] == "lasting:1"
-        with http.stream("GET", f"/v1/jobs/{job_id}/events") as events:
-            said = "\n".join(events.iter_lines())
-        assert int(said.partition("continues from step ")[2].partition('"')[0]) >= 30
+    with running(data_dir, ENVIRONMENT) as second, second.http() as http:
+        assert finished(http, job_id)["result"]["model"] == "lasting:1"
+        assert continued(http, job_id)[-1] >= 30

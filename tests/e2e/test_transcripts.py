@@ -13,7 +13,7 @@ import pytest
 
 from launcher import sample_clip
 from tests.e2e.conftest import EVERYDAY
-from tests.e2e.stack import Stack, copy_of, running
+from tests.e2e.stack import copy_of, running
 
 SCRIPT: dict[str, Any] = runpy.run_path(str(Path(__file__).parents[2] / "docs" / "transcripts.py"))
 PAGE = """
@@ -32,7 +32,7 @@ $ ask clip.mp4 \\
 """
 
 
-def test_the_transcripts_of_the_readme_are_fresh(tmp_path: Path, lite_dir: Path, stack: Stack) -> None:
+def test_the_transcripts_of_the_readme_are_fresh(tmp_path: Path, lite_dir: Path) -> None:
     """On a copy of its own: the README shows what the caches of a new installation hold."""
     page = SCRIPT["README"].read_text(encoding="utf-8")
     assert sum(len(found.commands) for found in SCRIPT["transcripts"](page) if not found.is_slow) >= 6

@@ -111,10 +111,8 @@ def recognizer() -> Recognizer:
 
 
 @pytest.fixture(scope="session")
-def lite_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("data") / "models" / "lite"
-    assembly.assemble(directory)
-    return directory
+def lite_directory(lite_dir: Path) -> Path:
+    return lite_dir / "models" / "lite"
 
 
 @pytest.fixture

@@ -46,7 +46,7 @@ def main() -> int:
 
     _warn(restrict_system_calls(file_reader_rules()))
     try:
-        send_message("result", **_read(spec), packages=packages)
+        send_message("result", **read(spec), packages=packages)
     except VireoError as error:
         send_message("error", **error.to_dict())
     except Exception:
@@ -55,7 +55,7 @@ def main() -> int:
     return 0
 
 
-def _read(spec: ImportSpec) -> dict[str, Any]:
+def read(spec: ImportSpec) -> dict[str, Any]:
     """Writes the version into `spec.output` and returns the facts for its card.
 
     Raises: InvalidCheckpoint, StorageUnavailable.

@@ -70,7 +70,7 @@ def run_import(
             _check_classes(request.classes)
             report_progress(Progress(phase="preparing"))
             directory = files.enter_context(store.stage_tree())
-            facts = _read(file, directory, request, settings, token)
+            facts = _read(_spec(file, directory, request, settings), token)
             token.check()
             report_progress(Progress(phase="publishing"))
             version = Version(request.name, claim())
@@ -100,14 +100,8 @@ def _check_classes(classes: tuple[str, ...]) -> None:
         seen.add(name)
 
 
-def _read(
-    file: Path, directory: Path, request: ImportRequest, settings: Settings, token: CancelToken
-) -> dict[str, Any]:
-    """What the child found out about the file, for the card.
-
-    Raises: InvalidCheckpoint, StorageUnavailable, WorkerUnavailable, Interrupted, Cancelled.
-    """
-    spec = ImportSpec(
+def _spec(file: Path, directory: Path, request: ImportRequest, settings: Settings) -> ImportSpec:
+    return ImportSpec(
         file=file.absolute(),
         filename=request.filename,
         output=directory.absolute(),
@@ -116,13 +110,20 @@ def _read(
         frames=request.frames,
         data_dir=settings.data_dir.absolute(),
     )
-    deadline = time.monotonic() + _BASE_SECONDS + file.stat().st_size / _MIN_BYTES_PER_SECOND
+
+
+def _read(spec: ImportSpec, token: CancelToken) -> dict[str, Any]:
+    """What a child found out about the file, for the card. It has written the version's tensors.
+
+    Raises: InvalidCheckpoint, StorageUnavailable, WorkerUnavailable, Interrupted, Cancelled.
+    """
+    deadline = time.monotonic() + _BASE_SECONDS + spec.file.stat().st_size / _MIN_BYTES_PER_SECOND
     with (
         tempfile.TemporaryDirectory(prefix="vireo-import-") as temporary,  # torch makes directories when it is imported
         subprocess.Popen(
             python_module("worker.importing.import_child", spec.model_dump_json()),
             env=child_environment(*_HUB_VARIABLES) | _CHILD_ENVIRONMENT | {"TMPDIR": temporary},
-            cwd=directory,
+            cwd=spec.output,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             text=True,

@@ -35,7 +35,7 @@ from models.files.versions import open_version
 from tests.models.conftest import CPU, Bomb
 from tests.models.official import CONFIG, clip_state, fusion_state, tiny_model, under
 from worker.children.environment import child_environment
-from worker.importing import importer
+from worker.importing import import_child, importer
 from worker.importing.importer import run_import
 from worker.importing.role import ImportingRole
 from worker.jobs.attempt import Interrupted, run_job
@@ -107,6 +107,12 @@ def bench(tmp_path: Path) -> ImportBench:
     return ImportBench(tmp_path, store, settings, Registry(store))
 
 
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files are read in this process, for tests of what follows from a file. A child takes seconds to import torch."""
+    monkeypatch.setattr(importer, "_read", lambda spec, _: import_child.read(spec))
+
+
 VERSION = {f"registry/k400/1/{name}" for name in ("architecture.json", "card.json", "model.safetensors")}
 
 
@@ -138,6 +144,7 @@ def test_a_checkpoint_becomes_a_version_that_answers(bench: ImportBench) -> None
     assert recognizer.encode_texts(["abseiling"])[0].shape == (1, 32)
 
 
+@pytest.mark.usefixtures("in_process")
 @pytest.mark.parametrize(
     ("content", "options", "words"),
     [
@@ -166,6 +173,7 @@ def test_a_pickle_with_code_runs_nothing(bench: ImportBench) -> None:
     assert bench.files() == set()
 
 
+@pytest.mark.usefixtures("in_process")
 def test_repeating_a_job_changes_nothing(bench: ImportBench) -> None:
     """The worker died after it had published the version: before or after it deleted the file."""
     data = official()
@@ -202,6 +210,7 @@ def test_a_killed_child_makes_the_job_run_again(bench: ImportBench, monkeypatch:
     with when_started(lambda child: child.kill(), monkeypatch), pytest.raises(Interrupted):
         bench.run(request)
     assert bench.files() == {request.file}
+    monkeypatch.setattr(importer, "_read", lambda spec, _: import_child.read(spec))
     assert bench.run(request)["model"] == "k400:1"
 
 
@@ -311,6 +320,7 @@ def queued(client: Any, request: ImportRequest) -> Job:
     return job
 
 
+@pytest.mark.usefixtures("in_process")
 def test_staged_files_do_not_outlive_a_dead_worker(bench: ImportBench, monkeypatch: pytest.MonkeyPatch) -> None:
     """The worker was killed with staged files: the sweep deletes them, and the next attempt publishes."""
     request = bench.stock(official())
@@ -318,10 +328,10 @@ def test_staged_files_do_not_outlive_a_dead_worker(bench: ImportBench, monkeypat
     def die(*_: object) -> None:
         raise KeyboardInterrupt  # nothing below catches it, as nothing catches SIGKILL
 
-    monkeypatch.setattr(bench.registry, "publish", die)
-    with pytest.raises(KeyboardInterrupt):
-        bench.run(request)
-    monkeypatch.undo()
+    with monkeypatch.context() as dying:
+        dying.setattr(bench.registry, "publish", die)
+        with pytest.raises(KeyboardInterrupt):
+            bench.run(request)
     monkeypatch.setattr(storage, "STALE_AFTER", -1.0)
     bench.store.sweep()
     assert bench.files() == {request.file}

@@ -19,7 +19,7 @@ from worker.training.run.parts import TrainingRun
 
 PROGRESS_SECONDS = 0.2  # between two `progress` messages
 CHECKPOINT_SECONDS = 300.0  # at most: a run that is killed loses no more than this, or an epoch
-REST_SECONDS = 2.0  # between two checkpoints, at least, if epochs are shorter than that
+CHECKPOINT_SHARE = 0.05  # of a run's time, at most, goes into checkpoints, however short its epochs are
 VAL_CHECKS = 10  # of the val split in a run, at most
 
 
@@ -28,7 +28,7 @@ class Follower:
         """`state` is the one that the loop changes."""
         self._run, self._val, self._state = run, val, state
         self._baseline = baseline.to_dict()
-        self._reported = self._saved = 0.0
+        self._reported = self._saved = self._rest = 0.0
         self._saved_step: int | None = None
         self._check_every = max(1, ceil(run.config.epochs / VAL_CHECKS))  # epochs
         self._losses: list[float] = []  # finite ones since the last `metric` message
@@ -52,19 +52,20 @@ class Follower:
             self._losses.clear()
         if last or any(epoch % self._check_every == 0 for epoch in ended):
             self._check(done, state)
-        if (ended and now - self._saved > REST_SECONDS) or now - self._saved > CHECKPOINT_SECONDS or last:
+        if (ended and now - self._saved > self._rest) or now - self._saved > CHECKPOINT_SECONDS or last:
             self.save()
 
     def save(self) -> None:
         """Write a checkpoint and announce it, unless there is one of this step. The file then belongs to the parent,
         which uploads and deletes it while the run goes on: no other checkpoint has its name."""
-        run, step = self._run, self._state.step
+        run, step, began = self._run, self._state.step, time.monotonic()
         if step == self._saved_step:
             return
-        self._saved, self._saved_step = time.monotonic(), step
         path = run.spec.scratch / f"checkpoint-{step}.pt"
         save_checkpoint(path, run.model, run.classifier, self._state, self._baseline, run.base.digest)
         send_message("checkpoint", path=str(path), step=step, epoch=step / run.order.per_epoch)
+        self._saved, self._saved_step = time.monotonic(), step
+        self._rest = (self._saved - began) / CHECKPOINT_SHARE
 
     def _report(self, done: StepReport) -> None:
         self._run.world.report_phase(
