@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -39,8 +42,7 @@ def video_vectors(model: VideoModel, base: Base, views: int, clip: int) -> torch
 
 def served_vectors(recognizer: Recognizer, views: int, clip: int) -> torch.Tensor:
     """As a worker computes them [V, d]."""
-    features = recognizer.encode_frames(frames(views * clip), clip if recognizer.mixes_time else 1)  # [V·T, d]
-    return recognizer.pool(features.view(views, clip, -1))
+    return recognizer.video_vectors(frames(views * clip).reshape(views, clip, 32, 32, 3))
 
 
 @pytest.mark.parametrize("architecture", ["vit", "resnet", "lite"])
@@ -49,6 +51,32 @@ def test_a_zoo_model_is_served_as_it_starts_to_train(architecture: str, request:
     served = served_vectors(base.recognizer(CPU, torch.float32), 2, 3)
     expected = video_vectors(base.video_model("mean").eval(), base, 2, 3)
     torch.testing.assert_close(served, expected, rtol=1e-3, atol=1e-4)  # lite is served with its batch norms folded
+
+
+def with_head(base: Base, kind: TemporalKind) -> tuple[Base, VideoModel]:
+    """A base that has learned that head, and its model as trained."""
+    model = trained(base, kind)
+    return replace(base, tower=model.tower, temporal=model.temporal, temporal_kind=kind), model
+
+
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [(tiny_base, "mean"), (tiny_base, "transformer"), (tiny_base, "token_conv"), (resnet_base, "conv")],
+)
+def test_every_head_is_served_as_it_was_trained(make: Callable[[], Base], kind: TemporalKind) -> None:
+    base, model = with_head(make(), kind)
+    expected = video_vectors(model, base, 2, 3)
+    recognizer = base.recognizer(CPU, torch.float32)
+    assert recognizer.mixes_time is (kind in ("token_conv", "conv"))
+    torch.testing.assert_close(served_vectors(recognizer, 2, 3), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_head_that_was_trained_is_trained_further_and_another_one_is_new() -> None:
+    base, model = with_head(tiny_base(), "transformer")
+    again = base.video_model("transformer", "identity")
+    assert all(torch.equal(a, b) for a, b in zip(model.temporal.parameters(), again.temporal.parameters(), strict=True))
+    assert next(again.temporal.parameters()) is not next(base.temporal.parameters())
+    assert not list(base.video_model("mean").temporal.parameters())
 
 
 def test_serving_a_copy_leaves_the_base_as_it_was() -> None:
@@ -73,6 +101,10 @@ def test_the_bytes_that_a_recogniser_holds_are_counted() -> None:
     vision = sum(p.numel() for p in base.tower.parameters())
     assert full.nbytes > 4 * (vision + 49408 * 64)
     assert full.nbytes - half.nbytes == 2 * vision
+    base = resnet_base()  # with the statistics of its batch norms
+    modules = (base.tower, base.temporal, base.text_encoder.module)
+    every = [tensor for module in modules for tensor in (*module.parameters(), *module.buffers())]
+    assert base.recognizer(CPU, torch.float32).nbytes == sum(tensor.nbytes for tensor in every)
 
 
 def test_half_a_clip_is_refused() -> None:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import open_clip
 import pytest
 import torch
 from torch import nn
 
 from core.vocabulary import TemporalKind
-from models.image.towers import clip_tower
 from models.recognition.base import Base
 from models.recognition.video_model import VideoModel
-from tests.models.conftest import clips, resnet_base, tiny_base, tiny_clip, tiny_resnet
+from tests.models.conftest import clips, resnet_base, tiny_base
 
 
 @pytest.fixture(params=["vit", "resnet", "lite"])
@@ -27,31 +23,6 @@ def everything(base: Base) -> list[VideoModel]:
     torch.manual_seed(0)
     kinds: tuple[TemporalKind, ...] = ("conv",) if base.architecture == "lite" else base.tower.heads
     return [base.video_model(kind) for kind in kinds]
-
-
-@torch.no_grad()
-@pytest.mark.parametrize("make", [tiny_clip, tiny_resnet])
-def test_both_halves_make_open_clips_tower(make: Any) -> None:
-    model = make()
-    pixels = clips(1, 3)[0]
-    torch.testing.assert_close(clip_tower(model.visual, 32)(pixels), model.encode_image(pixels))
-
-
-@torch.no_grad()
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"model_name": "vit_base_patch16_siglip_224", "embed_dim": 768, "pool": "map", "proj": "none"},
-        {"model_name": "fastvit_mci1", "embed_dim": 512, "pool": "avg", "proj": None, "image_size": 256},
-    ],
-    ids=["siglip", "mobileclip"],
-)
-def test_both_halves_make_timms_towers(options: dict[str, Any]) -> None:
-    visual = open_clip.timm_model.TimmModel(**options).eval()
-    tower = clip_tower(visual, options["embed_dim"])
-    pixels = clips(1, 1, 224 if options["pool"] == "map" else 64)[0]
-    torch.testing.assert_close(tower(pixels), visual(pixels))
-    assert sum(p.numel() for _, p in tower.projection_parameters()) > 0
 
 
 @torch.no_grad()
