@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from enum import Enum
@@ -17,7 +18,8 @@ from benchmarks.faults.preloaded import OUTPUT
 from benchmarks.faults.sets import Fault, FaultError
 
 ROOT = Path(__file__).resolve().parents[2]
-SECONDS = 300.0  # for the tests of one fault
+SECONDS = 900.0  # for tests without a fault; with one they get TIMES as long as without
+TIMES, REST = 5.0, 30.0  # and REST seconds: machines are busy
 LIBRARIES = ("pytest", "torch", "open_clip", "timm", "av", "celery", "fastapi", "hypothesis", "moto.moto_server")
 # Loading every plugin that is installed takes longer than most tests. The last option: some libraries are plugins, too.
 PLUGINS = ("-p", "pytest_timeout", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning")
@@ -46,8 +48,8 @@ class Trial:
 
     def __init__(self, root: Path, libraries: Sequence[str] = LIBRARIES) -> None:
         """root: of the copy; libraries: what the tests import and we did not write."""
-        self.root, self.seconds = root, SECONDS
-        self._sound: dict[tuple[str, ...], bool] = {}  # tests → whether they pass without any fault
+        self.root = root
+        self._took: dict[tuple[str, ...], float | None] = {}  # tests → seconds without a fault; None: they fail
         self._server = subprocess.Popen(
             [sys.executable, "-P", str(Path(__file__).with_name("preloaded.py")), *libraries],
             cwd=root,
@@ -83,13 +85,14 @@ class Trial:
         except FaultError as error:
             print(f"{fault.name}: {error}")
             return Outcome.OUTDATED
-        if not self._pass_without_fault(fault.tests):
+        took = self._seconds_without_fault(fault.tests)
+        if took is None:
             return Outcome.TESTS_FAIL
         path = self.root / fault.file
         sound = path.read_bytes()
         path.write_text(faulty, "utf-8")
         try:
-            status = self._pytest(fault.tests)
+            status = self._pytest(fault.tests, REST + TIMES * took)
         finally:
             path.write_bytes(sound)
         if status is None:
@@ -99,19 +102,21 @@ class Trial:
     def close(self) -> None:
         self._server.communicate()
 
-    def _pass_without_fault(self, tests: tuple[str, ...]) -> bool:
-        if tests not in self._sound:
-            self._sound[tests] = self._pytest(tests) == PASSED
-            if not self._sound[tests]:
+    def _seconds_without_fault(self, tests: tuple[str, ...]) -> float | None:
+        """None if they fail."""
+        if tests not in self._took:
+            began = time.monotonic()
+            passed = self._pytest(tests, SECONDS) == PASSED
+            self._took[tests] = time.monotonic() - began if passed else None
+            if not passed:
                 print((self.root / OUTPUT).read_text("utf-8", "replace"))
-        return self._sound[tests]
+        return self._took[tests]
 
-    def _pytest(self, tests: tuple[str, ...]) -> int | None:
+    def _pytest(self, tests: tuple[str, ...], seconds: float) -> int | None:
         """pytest's exit status; None after the time-out."""
         assert self._server.stdin is not None
         assert self._server.stdout is not None
-        arguments = ["-x", "-q", *PLUGINS, *tests, self.seconds]
-        print(json.dumps(arguments), file=self._server.stdin, flush=True)
+        print(json.dumps(["-x", "-q", *PLUGINS, *tests, seconds]), file=self._server.stdin, flush=True)
         status: int | None = json.loads(self._server.stdout.readline())
         return status
 

@@ -72,12 +72,13 @@ def test_tests_that_fail_anyway_notice_nothing(tree: Path, trial: Trial) -> None
     assert trial.try_fault(fault("2 * number", "3 * number")) is Outcome.TESTS_FAIL
 
 
-def test_a_time_out_counts_as_noticed_and_says_so(tree: Path, trial: Trial) -> None:
+def test_a_time_out_counts_as_noticed_and_says_so(tree: Path, trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
     (tree / "test_double.py").write_text(
         "from code_of_ours import double\n\ndef test_double():\n    double(1)\n", "utf-8"
     )
     assert trial.try_fault(fault("2 * number", "2 * number\n")) is Outcome.UNNOTICED
-    trial.seconds = 1.0
+    monkeypatch.setattr("benchmarks.faults.trial.TIMES", 1.0)
+    monkeypatch.setattr("benchmarks.faults.trial.REST", 0.5)
     outcome = trial.try_fault(fault("return 2 * number", "while True: pass"))
     assert outcome is Outcome.TIMED_OUT
     assert outcome.noticed

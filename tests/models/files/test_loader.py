@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from core.vocabulary import Precision
 from models.files.bases import resolve_auto
 from models.files.loader import load_model
 from models.profiles import zoo
@@ -53,6 +54,14 @@ def test_a_file_in_the_data_directory_is_found_by_name(tmp_path: Path, file: str
     assert found.digest == explicit.digest
     assert found.profile == zoo.ENTRIES["clip-b16"].profile
     assert resolve_auto(tmp_path)[0] == "clip-b16"
+
+
+@pytest.mark.usefixtures("no_hub", "tiny_architectures")
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_precision_is_the_requested_one(tmp_path: Path, precision: Precision) -> None:
+    put(tmp_path / "weights", "clip-b16.safetensors")
+    found = load_model("clip-b16", data_dir=tmp_path, device="cpu", precision=precision, progress=quiet)
+    assert found.precision == precision
 
 
 @pytest.mark.usefixtures("no_hub")

@@ -16,7 +16,7 @@ from torch.nn.functional import normalize
 from core.vocabulary import TemporalKind
 from models.files import versions
 from models.files.loader import load_version
-from models.files.saving import save_version
+from models.files.saving import save_version, write_weights
 from models.recognition.base import Base
 from models.recognition.video_model import VideoModel
 from models.text.context_encoder import ContextTextEncoder
@@ -199,6 +199,22 @@ def test_the_digest_is_that_of_the_tensors(tmp_path: Path) -> None:
     state = load_file(tmp_path / "a" / "model.safetensors")
     assert weights_digest(state) != weights_digest(load_file(tmp_path / "c" / "model.safetensors"))
     assert {tensor.dtype for tensor in state.values()} == {torch.float32}
+
+
+def test_files_of_a_version_can_be_read_by_the_gateway_and_keep_their_integers(tmp_path: Path) -> None:
+    """The gateway may be another user; batch norms count their batches."""
+    base = resnet_base()
+    write(tmp_path, base.video_model("mean").half(), base)
+    assert (tmp_path / "model.safetensors").stat().st_mode & 0o777 == 0o644
+    dtypes = {tensor.dtype for tensor in load_file(tmp_path / "model.safetensors").values()}
+    assert dtypes == {torch.float32, torch.int64}
+
+
+def test_the_same_tensors_of_another_architecture_have_another_digest(tmp_path: Path) -> None:
+    state = tiny_base().tower.state_dict()
+    first, again, other = (write_weights(tmp_path, name, state) for name in ("ViT-B-16", "ViT-B-16", "ViT-B-32"))
+    assert first == again
+    assert first != other
 
 
 def broken_card(directory: Path) -> None:

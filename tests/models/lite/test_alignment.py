@@ -15,6 +15,14 @@ def test_ridge_recovers_a_linear_map() -> None:
     assert alignment.ridge(rows, rows @ truth, strength=10.0).norm() < truth.norm()
 
 
+def test_ridge_reads_the_classifier_relative_to_its_mean() -> None:
+    """All rows of an ImageNet classifier have a part in common, which tells no class from another."""
+    generator = torch.Generator().manual_seed(0)
+    rows, targets = torch.randn(50, 20, generator=generator), torch.randn(50, 6, generator=generator)
+    shifted = alignment.ridge(rows + 30, targets)
+    torch.testing.assert_close(shifted, alignment.ridge(rows, targets), rtol=1e-3, atol=1e-4)
+
+
 def test_conse_is_the_expected_text_vector() -> None:
     targets = torch.eye(3)
     logits = torch.tensor([[0.0, 0.0, 0.0], [9.0, 0.0, 0.0]])

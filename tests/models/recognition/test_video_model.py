@@ -53,6 +53,13 @@ def test_pretrained_and_new_parameters_are_all_and_disjoint(base: Base) -> None:
         assert all(name.startswith(("temporal.", "tower.time_blocks.")) for name in new)
 
 
+def test_the_scale_is_learned_as_its_logarithm() -> None:
+    """exp(s) of the base, which is open_clip's start, 1 / 0.07."""
+    base = tiny_base()
+    assert base.logit_scale == pytest.approx(1 / 0.07, rel=1e-5)
+    assert float(base.video_model("mean").logit_scale.detach().exp()) == pytest.approx(base.logit_scale, rel=1e-5)
+
+
 def test_all_parameters_learn_and_no_text_tower_is_among_them(base: Base) -> None:
     for model in everything(base):
         assert all(parameter.requires_grad and parameter.dtype == torch.float32 for parameter in model.parameters())

@@ -21,7 +21,7 @@ from transformers import (
 
 from models.classifier.inputs import TextInputs
 from models.classifier.rows import build_classifier
-from models.text import minilm, pretrained
+from models.text import external_encoder, minilm, pretrained
 from models.text.external_encoder import ExternalTextEncoder, choose_text_encoder, open_external_encoder, orthonormal
 from models.weights.errors import WeightsUnavailable
 from tests.models.conftest import tiny_base
@@ -82,6 +82,21 @@ def test_word_vectors_are_averaged_over_the_real_tokens(tmp_path: Path) -> None:
             torch.testing.assert_close(vector, states.mean(dim=0), rtol=1e-4, atol=1e-5)
     assert truncated == [False] * 3
     assert not vectors.requires_grad
+
+
+def test_the_digest_covers_the_projection(tmp_path: Path) -> None:
+    folder = write_encoder(tmp_path / "bert")
+    digests = {open_external_encoder(folder, dim, seed).digest for dim, seed in ((8, 0), (8, 1), (24, 0))}
+    assert len(digests) == 3
+
+
+def test_more_texts_than_one_pass_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = open_external_encoder(write_encoder(tmp_path / "bert"), 24, 0)
+    whole, _ = ours.encode([*TEXTS, "cat " * 500])
+    monkeypatch.setattr(external_encoder, "TEXT_BATCH", 3)
+    pieces, truncated = ours.encode([*TEXTS, "cat " * 500])
+    torch.testing.assert_close(pieces, whole, rtol=1e-4, atol=1e-5)
+    assert truncated == [False, False, False, True]
 
 
 def test_texts_beyond_the_trained_positions_are_cut_and_told(encoder: Path) -> None:
