@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Path, Query, Request
 
@@ -58,6 +58,15 @@ CheckpointUploadDep = Annotated[Upload, Depends(_checkpoint_upload)]
 
 NamePath = Annotated[str, Path(max_length=LONGEST_REFERENCE)]
 """A name or id in the path of a URL."""
+
+
+def new_name_path(pattern: str) -> Any:
+    """A name in the path that the request may give to something new.
+
+    The document states the pattern. The route checks it, because its message can say what a good name is.
+    """
+    return Path(max_length=LONGEST_REFERENCE, json_schema_extra={"pattern": pattern})
+
 
 CursorQuery = Annotated[str | None, Query(description="`next` of the previous page.", max_length=200)]
 VersionNumber = Annotated[int, Path(ge=1, le=MOST_VERSIONS, description="The version's number.")]

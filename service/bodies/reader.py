@@ -47,13 +47,15 @@ async def read_body(request: Request, model: type[BodyT], upload: Upload, previe
 
 async def read_file_body(request: Request, model: type[BodyT], upload: Upload, preview: Preview[BodyT]) -> BodyT:
     """Like `read_body`, for a request that must bring a file: in a form, or as the whole body. Its fields may be in the
-    query; a form's own field wins.
+    query; a form's own field wins, but a wrong one in the query is refused all the same.
 
     `curl --data-binary @x.zip` (whatever type it sends) and `curl -T x.zip -X POST` send the file as the whole body.
     """
     kind = _kind(request)
     if kind == "multipart/form-data":
-        return await _read_form(request, model, upload, preview, _query(request))
+        query = _query(request)
+        validate_body(model, _values(query))
+        return await _read_form(request, model, upload, preview, query)
     if _is_json(kind) or kind.startswith(_NOT_A_FILE):
         raise UnsupportedMedia(
             f"The body has the type {kind}; it must be a form with the file, or the file itself.",

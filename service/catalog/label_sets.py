@@ -21,7 +21,9 @@ from service.bodies.schemas import LabelSetBody, LabelSetPage
 from service.bodies.validation import similar_names
 from service.http.conditions import ANY, Conditions, version_tag
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._\-]{0,99}$"
+
+_NAME = re.compile(NAME_PATTERN)
 _REFERENCE = re.compile(r"([^:]*)(?::([0-9]{1,9}))?")
 _CURSOR = re.compile(r"[0-9]{1,9}")
 

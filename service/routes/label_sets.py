@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
@@ -18,8 +20,8 @@ from core.errors import (
 from core.records import LabelSet
 from service.bodies import examples, reader
 from service.bodies.schemas import LabelSetBody, LabelSetPage
-from service.catalog.label_sets import etag
-from service.dependencies import CursorQuery, GatewayDep, LimitQuery, NamePath, VersionNumber
+from service.catalog.label_sets import NAME_PATTERN, etag
+from service.dependencies import CursorQuery, GatewayDep, LimitQuery, NamePath, VersionNumber, new_name_path
 from service.http.conditions import ETAG_HEADER, Conditions, ConditionsDep, not_modified
 from service.http.openapi import Responses, documented_errors, json_body
 
@@ -65,7 +67,9 @@ async def get_label_set(name: NamePath, gateway: GatewayDep, conditions: Conditi
     ),
     openapi_extra=json_body(LabelSetBody, examples.LABEL_SET_EXAMPLES),
 )
-async def put_label_set(name: NamePath, request: Request, gateway: GatewayDep, conditions: ConditionsDep) -> Response:
+async def put_label_set(
+    name: Annotated[str, new_name_path(NAME_PATTERN)], request: Request, gateway: GatewayDep, conditions: ConditionsDep
+) -> Response:
     """Write a new version. Content that equals the latest version makes no new one (200)."""
     body = await reader.read_json_body(request, LabelSetBody)
     label_set, new = await gateway.label_sets.put(name, body, conditions)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
@@ -19,7 +21,7 @@ from core.errors import (
     UnsupportedMedia,
 )
 from core.registry import REPORT_PAGE
-from core.training_requests import ImportRequest
+from core.training_requests import MODEL_NAME_PATTERN, ImportRequest
 from service.bodies import examples, reader
 from service.bodies.schemas import AliasBody, AliasView, ImportBody, JobView, ModelDetail, ModelPage
 from service.dependencies import (
@@ -30,6 +32,7 @@ from service.dependencies import (
     NamePath,
     PreferencesDep,
     VersionNumber,
+    new_name_path,
 )
 from service.http.conditions import ETAG_HEADER, ConditionsDep, not_modified, version_tag
 from service.http.downloads import FILE_RESPONSES, RANGE_HEADER, REPORT_RESPONSES, file_response
@@ -165,7 +168,7 @@ async def get_alias(name: NamePath, alias: NamePath, gateway: GatewayDep, condit
 )
 async def set_alias(
     name: NamePath,
-    alias: NamePath,
+    alias: Annotated[str, new_name_path(MODEL_NAME_PATTERN)],
     request: Request,
     gateway: GatewayDep,
     conditions: ConditionsDep,

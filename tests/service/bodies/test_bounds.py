@@ -167,3 +167,11 @@ def test_an_empty_value_of_a_form_or_query_is_a_value(http: httpx2.Client) -> No
     assert error(urlencoded, 422, "invalid_request")["details"]["field"] == "frames"
     query = http.post("/v1/datasets", params={"name": ""}, content=b"zip")
     assert error(query, 422, "invalid_request")["details"]["field"] == "name"
+
+
+def test_a_wrong_query_is_refused_although_the_form_has_the_field(http: httpx2.Client) -> None:
+    form: dict[str, Any] = {"data": {"split_seed": "3"}, "files": {"archive": ("x.zip", b"zip")}}
+    wrong = http.post("/v1/datasets", params={"split_seed": -1}, **form)
+    assert error(wrong, 422, "invalid_request")["details"]["field"] == "split_seed"
+    right = http.post("/v1/datasets", params={"split_seed": 4}, **form)
+    assert right.json()["request"]["split_seed"] == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import httpx2
@@ -13,7 +14,7 @@ from core.training_requests import EvaluationRequest, TrainingRequest
 from service.bodies import examples
 from service.bodies.schemas import AliasBody, ClassifyBody, EmbedBody, KeepBody, LabelSetBody, QuestionBody
 from service.bodies.validation import validate_body
-from tests.service.sites import Site
+from tests.service.sites import Site, error
 
 ROUTES = {
     "/v1/classify": {"post"},
@@ -202,6 +203,20 @@ def test_a_field_that_is_needed_is_required(document: dict[str, Any]) -> None:
     assert required("/v1/datasets") == ["archive"]
     labels = document["components"]["schemas"]["LabelSetBody"]["properties"]["labels"]["items"]["anyOf"]
     assert {"type": "string"} in [{"type": each.get("type")} for each in labels]
+
+
+def test_a_name_that_a_request_may_give_has_its_pattern(document: dict[str, Any], http: httpx2.Client) -> None:
+    """The pattern is the rule that the route checks."""
+    for path, name, bad in (
+        ("/v1/label-sets/{name}", "name", "/v1/label-sets/.a"),
+        ("/v1/models/{name}/aliases/{alias}", "alias", "/v1/models/a/aliases/.a"),
+    ):
+        found = next(each for each in document["paths"][path]["put"]["parameters"] if each["name"] == name)
+        pattern = found["schema"]["pattern"]
+        assert re.fullmatch(pattern, "a.b-c_1")
+        assert not re.fullmatch(pattern, ".a")
+        body = {"version": 1} if name == "alias" else {"labels": ["a", "b"]}
+        assert error(http.put(bad, json=body), 422, "invalid_request")["details"]["field"] == name
 
 
 def test_a_wrong_method_is_answered_with_all_methods_of_the_path(http: httpx2.Client, site: Site) -> None:
