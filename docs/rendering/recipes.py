@@ -30,6 +30,11 @@ ROWS: tuple[tuple[str, Callable[[Recipe], object], str], ...] = (
         lambda r: f"{r.betas[0]:g}, {r.betas[1]:g}, {r.eps:g}",
         "the paper and the logs have 0.98; the code of 2023 has 0.999",
     ),
+    (
+        "statistics of batch norms (RN50, MobileCLIP, `lite`)",
+        lambda r: "trained with the tower" if r.batch_norms else "the base model's",
+        "the statistics of a few clips are poor estimates",
+    ),
     ("weight decay", lambda r: f"{r.weight_decay:g}", ""),
     (
         "parameters with weight decay",

@@ -37,6 +37,7 @@ class Classifier(nn.Module):
     """Rows W [C, d] and what a run needs of them. `FrozenRows`, `LearnedRows` and `ContextRows` are the three kinds."""
 
     frozen = True
+    encodes_texts = False  # whether every step runs the text encoder
 
     def __init__(self, kind: str, *, open_labels: bool, truncated: Sequence[bool] = ()) -> None:
         super().__init__()
@@ -94,6 +95,7 @@ class ContextRows(Classifier):
     """CoOp: M learned vectors, shared by all classes, replace the words of the template."""
 
     frozen = False
+    encodes_texts = True
 
     def __init__(self, kind: str, encoder: TextEncoder, prompts: list[str], generator: torch.Generator) -> None:
         """The encoder's weights stop requiring gradients. Raises: ValueError if it cannot learn a context."""

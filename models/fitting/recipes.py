@@ -64,6 +64,7 @@ class Recipe:
     temporal_init: TemporalInit = "random"  # of T-Trans; `init_of` tells that of the other heads
     temporal_from: int = 0  # training clips; with fewer, the head is the mean
     tune: TunedPart = "tower"  # which part of the image tower is trained
+    batch_norms: bool = True  # whether those of a trained tower collect statistics (T4V: `model.train()`, plain DDP)
     augment: Augment = field(default_factory=lambda: Augment(randaugment=(2, 9)))  # the logs of K400 (method §16 #4)
     randaugment_from: int = LARGE_DATA  # training clips (method §16 #4)
     few_shot_epochs: float = 10  # paper §B.1, over repeated shots (method §10, §16 #5)
@@ -153,6 +154,9 @@ RECIPES: dict[str, Recipe] = {
         grad_clip=1.0,
         # CLIP's own bound during its training. Beyond it logits saturate, and overfitting looks like certainty ([D]).
         max_scale=100.0,
+        # A forward pass holds two clips on a CPU and some thirty on a GPU, and frames of a clip look alike. Their
+        # statistics are poor estimates, so batch norms keep those of the pretraining. CLIP's ViTs have no batch norms.
+        batch_norms=False,
         # bf16 has fp32's range, so it needs no loss scaling and skips no steps. `auto` is fp16 on a GPU without bf16,
         # and fp32 on most CPUs.
         precision="auto",

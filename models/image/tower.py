@@ -1,20 +1,20 @@
 """The interface of every image tower: a trunk and a neck, and the places for convolutions over time.
 
-The trunk may be frozen and its output kept. The neck is the last projection into the joint space. Batch norms always
-keep their pretrained statistics, because the statistics of a batch of few clips are poor estimates.
+The trunk may be frozen and its output kept. The neck is the last projection into the joint space.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from core.vocabulary import TemporalKind
+from models.image.batch_norms import batch_norms, collecting_paused
 
 NamedParameters = Iterator[tuple[str, nn.Parameter]]
 
@@ -35,6 +35,9 @@ class ImageTower(nn.Module, ABC):
         super().__init__()
         self.time_blocks = nn.ModuleList()  # one per block that sees neighbouring frames; time_blocks.py adds them
         self.checkpointing = False
+        self.trains_batch_norms = False
+        """Whether batch norms normalise by the batch in training and collect its statistics. Otherwise they always use
+        their pretrained ones."""
 
     @property
     def mixes_time(self) -> bool:
@@ -70,14 +73,18 @@ class ImageTower(nn.Module, ABC):
 
     def train(self, mode: bool = True) -> ImageTower:
         super().train(mode)
-        for module in self.modules():
-            if isinstance(module, _BatchNorm):
-                module.eval()
+        if not self.trains_batch_norms:
+            for norm in batch_norms(self):
+                norm.eval()
         return self
 
     def _step(self, function: Callable[..., Tensor], *inputs: object) -> Tensor:
         """Run one block; with `checkpointing`, it is recomputed in the backward pass."""
         if self.checkpointing and torch.is_grad_enabled():
-            out: Tensor = checkpoint(function, *inputs, use_reentrant=False)
+            out: Tensor = checkpoint(function, *inputs, use_reentrant=False, context_fn=self._twice)
             return out
         return function(*inputs)
+
+    def _twice(self) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+        """The contexts of a block's first and second computation."""
+        return nullcontext(), collecting_paused(self)

@@ -42,6 +42,7 @@ def train_model(run: TrainingRun, galleries: Galleries) -> Trained:
     """Measure the base model, then train to the last step. Raises: VireoError, Stopped."""
     state, baseline = _start(run, galleries)
     feed = open_feed(run)
+    run.put_text_away()
     follower = Follower(run, galleries.val, state, baseline)
     if run.world.leads and state.step == 0:
         follower.save()

@@ -10,6 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from core.errors import TrainingFailed
 from models.frames.arrays import UInt8Array
 from models.image.pixels import normalised
 from models.profiles.profile import Profile
@@ -33,8 +34,17 @@ class Feed(Protocol):
     def stream(self, plan: Iterable[Sequence[Pick]]) -> Iterator[MicroBatch]: ...
 
 
+def no_clip_decoded(clips: int) -> TrainingFailed:
+    """clips: how many there are to train on."""
+    return TrainingFailed(
+        f"None of the {clips} clips to train on could be decoded.",
+        hint="Upload the dataset again: its report says why a clip cannot be decoded.",
+    )
+
+
 class FrameFeed:
-    """Decodes while the caller computes. A clip that cannot be decoded is left out, and no other clip replaces it."""
+    """Decodes while the caller computes. A clip that cannot be decoded is left out, and no other clip replaces it. The
+    loop notices if all are left out."""
 
     from_trunk = False
 
@@ -103,7 +113,8 @@ class TrunkFeed:
 def precompute_trunk(
     model: VideoModel, reader: ClipReader, samples: Sequence[Sample], profile: Profile, device: torch.device, micro: int
 ) -> TrunkFeed:
-    """Run the trunk over every clip once. micro: clips in one forward pass."""
+    """Run the trunk over every clip once. micro: clips in one forward pass. Raises: TrainingFailed if no clip can be
+    decoded."""
     groups = [samples[at : at + micro] for at in range(0, len(samples), micro)]
     outputs: list[Tensor] = []
     labels: list[int] = []
@@ -115,6 +126,8 @@ def precompute_trunk(
             places[start + place] = len(labels)
             labels.append(label)
         outputs.append(model.trunk(_pixels(batch.frames, profile, device)))  # [B, T, …]
+    if not outputs:
+        raise no_clip_decoded(len(samples))
     return TrunkFeed(torch.cat(outputs), torch.tensor(labels, device=device), places)
 
 

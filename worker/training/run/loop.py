@@ -23,11 +23,12 @@ from core.errors import TrainingFailed
 from models.classifier.rows import Classifier, logits
 from models.fitting.optimizer import build_optimizer, clamp_scale, set_lr
 from models.fitting.schedule import fractional_epoch, lr_at
+from models.image.batch_norms import BatchStatistics
 from models.image.precision import DTYPES, autocasting
 from models.recognition.video_model import VideoModel
 from worker.training.run.config import Config
 from worker.training.run.curves import TrainPoint, ValPoint
-from worker.training.run.feeds import Feed, MicroBatch
+from worker.training.run.feeds import Feed, MicroBatch, no_clip_decoded
 from worker.training.run.order import Order
 from worker.training.run.stop import Stop
 
@@ -98,13 +99,15 @@ class Updates:
     def backward(self, loss: Tensor) -> None:
         self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
 
-    def step(self, loss: float) -> None:
-        """Take or skip the next step, and count it. loss: of the global batch. Raises: TrainingFailed."""
+    def step(self, loss: float) -> bool:
+        """Take or skip the next step, and count it. loss: of the global batch. Returns whether it was taken. Raises:
+        TrainingFailed."""
         state = self._state
         self._scaler.unscale_(self.optimizer)
         # The norm of all processes is the same, so they all take the step or all skip it.
         norm = float(torch.nn.utils.clip_grad_norm_(self._parameters, self._recipe.grad_clip or math.inf))
-        if math.isfinite(loss) and math.isfinite(norm):
+        taken = math.isfinite(loss) and math.isfinite(norm)
+        if taken:
             self._scaler.step(self.optimizer)
             clamp_scale(self._model, self._recipe, self._start_scale)
             state.skipped_in_row = 0
@@ -122,6 +125,7 @@ class Updates:
             )
         state.step += 1
         state.optimizer, state.scaler = self.optimizer.state_dict(), self._scaler.state_dict()
+        return taken
 
 
 def total_steps(config: Config, order: Order) -> int:
@@ -148,25 +152,33 @@ def fit_encoder(
     objective: nn.Module = Objective(model, classifier, from_trunk=feed.from_trunk)
     updates = Updates(config, model, classifier, state, device, steps)
     if order.world > 1:
-        objective = DistributedDataParallel(objective)
+        for buffer in objective.buffers():  # once: no step changes them
+            torch.distributed.broadcast(buffer, 0)
+        objective = DistributedDataParallel(objective, broadcast_buffers=False)
     model.train()
-    clock = _Clock(steps)
+    statistics = BatchStatistics(model)
+    clock, decoded = _Clock(steps), _Decoded(order, steps)
     plan = order.steps(state.step, steps)
     micro_batches = feed.stream(picks for groups in order.steps(state.step, steps) for picks in groups)
     for step, groups in zip(range(state.step, steps), plan, strict=True):
         lr = _rate(config, order, step)
         set_lr(updates.optimizer, lr)
-        loss = torch.zeros((), device=device)
-        for part in range(len(groups)):
-            stop.check()
-            batch = next(micro_batches)
-            with _synced(objective, last=part == len(groups) - 1), autocasting(device, DTYPES[config.precision]):
-                # Divided by the size of the global batch, so accumulation and the number of processes change nothing.
-                share = objective(batch, step) / order.size(step)
-            updates.backward(share * order.world)  # DDP takes the mean over processes
-            loss += share.detach()
-        value = _sum_over_processes(loss, order.world)
-        updates.step(value)
+        found = torch.zeros(2, device=device)  # the loss, and the number of clips that were decoded
+        with statistics.kept_on_error():
+            for part in range(len(groups)):
+                stop.check()
+                batch = next(micro_batches)
+                with _synced(objective, last=part == len(groups) - 1), autocasting(device, DTYPES[config.precision]):
+                    # Divided by the size of the global batch: accumulation and the number of processes change nothing.
+                    share = objective(batch, step) / order.size(step)
+                updates.backward(share * order.world)  # DDP takes the mean over processes
+                found += torch.stack([share.detach(), batch.weights.sum()])
+        value, clips = _sum_over_processes(found, order.world)
+        decoded.check(clips)
+        if updates.step(value):
+            statistics.average(order.world)
+        else:
+            statistics.restore()
         shown = value if math.isfinite(value) else None
         done = clock.report(state.step, state.step / order.per_epoch, shown, lr, order.size(step))
         if step % max(1, steps // CURVE_POINTS) == 0 or state.step == steps:
@@ -201,11 +213,26 @@ def _synced(objective: nn.Module, *, last: bool) -> AbstractContextManager[None]
     return nullcontext()
 
 
-def _sum_over_processes(loss: Tensor, world: int) -> float:
-    """The mean loss of the global batch, of which each process has a share."""
+def _sum_over_processes(found: Tensor, world: int) -> list[float]:
+    """The mean loss of the global batch and its number of clips. Each process has a share of both."""
     if world > 1:
-        torch.distributed.all_reduce(loss)
-    return float(loss)
+        torch.distributed.all_reduce(found)
+    values: list[float] = found.tolist()
+    return values
+
+
+class _Decoded:
+    """Notices that no clip can be decoded any more. The rule is the same in all processes."""
+
+    def __init__(self, order: Order, steps: int) -> None:
+        self._clips, self._limit = order.clips, min(order.per_epoch, steps)
+        self._without = 0  # steps in a row
+
+    def check(self, clips: float) -> None:
+        """clips: of a step. Raises: TrainingFailed if there was none in a whole epoch."""
+        self._without = 0 if clips else self._without + 1
+        if self._without >= self._limit:
+            raise no_clip_decoded(self._clips)
 
 
 class _Clock:

@@ -30,7 +30,7 @@ from worker.training.run.base_model import open_base_model, open_text_encoder
 from worker.training.run.config import Config, resolve_config
 from worker.training.run.division import ClipDivision, divide_dataset, samples_of
 from worker.training.run.encoding import encode_videos, encoder_of
-from worker.training.run.feeds import MAX_TRUNK_BYTES, Feed, FrameFeed, precompute_trunk
+from worker.training.run.feeds import MAX_TRUNK_BYTES, Feed, FrameFeed, no_clip_decoded, precompute_trunk
 from worker.training.run.order import Order
 from worker.training.run.stop import Stop
 from worker.training.run.world import World
@@ -65,6 +65,13 @@ class TrainingRun:
         """exp(s), as trained so far."""
         return float(self.model.logit_scale.detach().exp())
 
+    def put_text_away(self) -> None:
+        """Free the device of text towers, which the loop needs only if W is made of a learned context. What uses them
+        later moves them there again."""
+        if not self.classifier.encodes_texts:
+            for encoder in (self.base.text_encoder, self.text_encoder):
+                encoder.module.to("cpu")
+
     def encoder(self, model: VideoModel) -> AbstractContextManager[VideoEncoder]:
         """`model` as an encoder, in the precision of this run."""
         return encoder_of(model, self.profile, self.device, DTYPES[self.config.precision])
@@ -90,7 +97,6 @@ def open_run(spec: RunSpec, request: TrainingRequest, world: World, pool: Decode
     cache = spec.frames if config.cache_frames else None
     reader = ClipReader(pool, profile, config.frames, ahead=ahead)
     text_encoder = open_text_encoder(spec, request.classifier, base, seed)
-    text_encoder.module.to(world.device)
     features = None
     if config.classifier == "lda":
         world.report_phase("features")
@@ -132,7 +138,9 @@ def new_classifier(
     device: torch.device,
     features: Features | None = None,
 ) -> Classifier:
-    """W for these classes, as it is before the first step. features: needed by `lda` only. Raises: InvalidTraining."""
+    """W for these classes, as it is before the first step. The text encoder moves to `device`. features: needed by
+    `lda` only. Raises: InvalidTraining."""
+    text_encoder.module.to(device)
     try:
         classifier = build_classifier(
             config.classifier,
@@ -161,6 +169,7 @@ def new_model(base: Base, config: Config, device: torch.device) -> VideoModel:
             parameter.requires_grad_(True)
         for _, parameter in model.new_parameters():
             parameter.requires_grad_(True)
+    model.tower.trains_batch_norms = config.recipe.batch_norms and config.tune == "tower"
     model.tower.set_grad_checkpointing(config.gradient_checkpointing)
     model.to(memory_format=torch.channels_last)
     return model.to(device)
@@ -204,6 +213,8 @@ def _lda_features(
         videos = reader.views(samples, SINGLE_VIEW)
         most = spec.settings.batch_frames
         indices, vectors = encode_videos(videos, encoder, SINGLE_VIEW, most, stop)  # [n, 1, d]
+    if not indices:
+        raise no_clip_decoded(len(samples))
     labels = torch.tensor([samples[index].label for index in indices], dtype=torch.int64)
     return vectors.flatten(0, 1), labels  # [n, d], [n]
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import socket
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -12,9 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.distributed as dist
 from torch import Tensor
-from torch.multiprocessing.spawn import spawn
 
 from core.errors import TrainingFailed
 from core.vocabulary import TemporalKind
@@ -233,31 +229,3 @@ def test_gradient_checkpointing_changes_nothing() -> None:
     model, classifier = parts()
     model.tower.set_grad_checkpointing(True)
     assert losses(run(config(), model, classifier)) == pytest.approx(losses(run(config(), *parts())), abs=1e-5)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def rank_main(rank: int, port: int, out: str) -> None:
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", rank=rank, world_size=2)
-    model, classifier = parts()
-    settings, state = config(micro=2), State()
-    fit_encoder(
-        settings, model, classifier, SeededPixels(), order(settings, rank, 2), state, CPU, Stop(), lambda *_: None
-    )
-    if rank == 0:
-        torch.save(losses(state), out)
-    dist.destroy_process_group()
-
-
-def test_two_processes_have_the_loss_of_one(tmp_path: Path) -> None:
-    """DDP over gloo with the same global batch of 5: one process has 3 clips, the other 2 and a filler."""
-    out = tmp_path / "losses.pt"
-    spawn(rank_main, args=(free_port(), str(out)), nprocs=2)  # type: ignore[no-untyped-call]
-    assert torch.load(out, weights_only=True) == pytest.approx(losses(run(config(), *parts())), abs=1e-4)
