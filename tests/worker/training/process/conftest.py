@@ -28,6 +28,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Data directory with the tiny model, and `clips/` by content."""
     home = tmp_path_factory.mktemp("home")
     tiny.place(home)
+    tiny.place(home, "tiny-rn", tiny.RESNET)
     (home / "clips").mkdir()
     return home
 

@@ -41,7 +41,7 @@ def spec_of(home: Path, dataset: Dataset, scratch: Path, **requests: Any) -> Run
 def train(home: Path, dataset: Dataset, scratch: Path, pool: DecodePool, **options: Any) -> tuple[Card, Base]:
     fields = {"name": "scenes", "dataset": dataset.id, "base": "tiny", "epochs": 1, "batch_size": 4} | options
     request = TrainingRequest.model_validate(fields)
-    spec = spec_of(home, dataset, scratch, training=request)
+    spec = spec_of(home, dataset, scratch, training=request).model_copy(update={"model": request.base})
     run_training(spec, request, World(0, 1, CPU), pool, Stop())
     card = Card.model_validate_json((spec.output / "card.json").read_text())
     return card, open_version(spec.output, data_dir=home, progress=lambda *_: None)

@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
+from torch import Tensor
 
 from core.datasets import Dataset
 from core.errors import InvalidTraining
 from core.registry import Card
 from core.training_requests import EvaluationRequest, TrainingRequest
+from models.recognition.base import Base
 from tests.models.conftest import CPU
 from tests.worker.training.process.runs import LABELS, spec_of, train
 from worker.decoding.pool import DecodePool
@@ -27,6 +30,7 @@ from worker.training.run.world import World
     [
         {"temporal": "transformer", "temporal_init": "random"},
         {"temporal": "token_conv"},
+        {"base": "tiny-rn", "temporal": "conv"},
         {"tune": "projection"},
         {"tune": "projection", "augment": True, "temporal": "transformer"},
         {"text_inputs": "name"},
@@ -37,7 +41,7 @@ from worker.training.run.world import World
         {"classifier": "random"},
         {"classifier": "lda"},
         {"classifier": "learned"},
-        {"recipe": "text4vis"},
+        {"recipe": "text4vis", "epochs": 2},  # in the first of few steps its rate is 0
         {"recipe": "text4vis-2023", "epochs": 2},
         {"gradient_checkpointing": True, "micro_batch": 3},
         {"cache_frames": True, "epochs": 2},
@@ -53,12 +57,18 @@ def test_every_option_leads_to_a_version(
     card, base = train(home, dataset, tmp_path, pool, **options)
     recognizer = base.recognizer(CPU, torch.float32)
     assert card.classes == LABELS
-    assert card.recipe == options.get("recipe", "default")
+    assert (card.recipe, card.base) == (options.get("recipe", "default"), options.get("base", "tiny"))
     assert card.temporal["kind"] == options.get("temporal", base.temporal_kind)
     assert card.open_labels is options.get("classifier", "text").startswith("text")
     assert (recognizer.fixed_rows is None) is card.open_labels
     assert card.metrics["views"].keys() == {"1x1", options.get("views", "1x1")}
     assert card.profile["frames"] == options.get("frames", 8)
+    said = decided(card)
+    assert {name: said[name] for name in options if name in said} == {
+        name: value for name, value in options.items() if name in said
+    }
+    start = load_file(home / "weights" / f"{card.base}.safetensors")
+    assert trained_parts(base, start) == ({"neck"} if options.get("tune") == "projection" else {"trunk", "neck"})
     if card.open_labels:
         vectors, _ = recognizer.encode_texts(["something else", "a cat"])
         assert vectors.shape == (2, card.dim)
@@ -66,10 +76,35 @@ def test_every_option_leads_to_a_version(
         assert (tmp_path / "output" / name).stat().st_size > 100, name
 
 
+def decided(card: Card) -> dict[str, Any]:
+    """What the card says that the run has done, by the names of the request."""
+    numbers = card.hyperparameters
+    texts = {"text_inputs": card.classifier["text_inputs"], "templates": card.classifier["templates"]}
+    same = ("tune", "frames", "precision", "gradient_checkpointing", "cache_frames", "epochs")
+    return (
+        {name: numbers[name] for name in same}
+        | texts
+        | {
+            "classifier": card.classifier["kind"],
+            "augment": numbers["augment"] is not None,
+            "micro_batch": numbers["micro_batch"],
+            "batch_size": numbers["global_batch"],
+        }
+    )
+
+
+def trained_parts(base: Base, start: dict[str, Tensor]) -> set[str]:
+    """The parts of the image tower whose weights are no longer those of the base model."""
+    neck = {name for name, _ in base.tower.projection_parameters()}
+    return {
+        "neck" if name in neck else "trunk"
+        for name, parameter in base.tower.named_parameters()
+        if name in start and not torch.equal(parameter, start[name])
+    }
+
+
 def test_w_of_the_version_is_w_of_the_training(home: Path, dataset: Dataset, tmp_path: Path, pool: DecodePool) -> None:
     """The trained classes, sent as labels of a request, get the rows that were trained against."""
-    from safetensors.torch import load_file
-
     from models.classifier.ensemble import build_rows
 
     card, base = train(home, dataset, tmp_path, pool)

@@ -19,17 +19,6 @@ from worker.training.result.plots import (
 )
 from worker.training.run.curves import Curves
 
-HOSTILE = [
-    "<script>alert(1)</script>",
-    "$\\frac{$",
-    "跑步",
-    "two\nlines\tand a tab",
-    "x" * 300,
-    "\x00\x1b[2J",
-    "   ",
-    "a_b^c",
-]
-
 
 def pixels(png: bytes) -> npt.NDArray[np.uint8]:
     with Image.open(io.BytesIO(png)) as image:
@@ -84,10 +73,25 @@ def test_one_of_four_hundred_cells_is_visible() -> None:
     assert (changed.sum(axis=2) > 40).sum() >= 9
 
 
-@pytest.mark.parametrize("count", [2, 8])
-def test_names_are_drawn_as_they_are(count: int) -> None:
-    confusion_png(np.eye(count, dtype=np.int64), HOSTILE[:count])
-    correlation_png({"$text$ <b>": np.eye(count)}, HOSTILE[-count:])
+def test_a_name_that_cannot_be_drawn_is_shortened_or_replaced_by_its_number() -> None:
+    """The first is not in the font."""
+    hostile = ["跑步", "\x00\x1b[2J", "   ", "two\nlines\tand a tab", "x" * 300]
+    drawn = ["#1", "#2", "#3", "two lines and a tab", "x" * 21 + "…"]
+    clips = np.eye(5, dtype=np.int64)
+    assert confusion_png(clips, hostile) == confusion_png(clips, drawn) != confusion_png(clips, names(5))
+
+
+@pytest.mark.parametrize("name", ["$x^2$", "$\\frac{$"])
+def test_names_are_drawn_as_they_are_and_never_as_mathematics(name: str) -> None:
+    """As mathematics the first would be two characters, and the second an error."""
+    marked = correlation_png({name: np.eye(2)}, [name, "other"])
+    assert ink(marked) > ink(correlation_png({"xx": np.eye(2)}, [name, "other"])) + 40
+
+
+def ink(png: bytes) -> int:
+    """Dark pixels that are not green: those of letters and lines."""
+    picture = pixels(png).astype(int)
+    return int(((picture.max(axis=2) < 110) & (np.ptp(picture, axis=2) < 12)).sum())
 
 
 def test_red_is_similar_blue_is_opposite_and_white_is_neither() -> None:
@@ -118,10 +122,21 @@ def test_a_run_of_one_step_is_visible() -> None:
 
 
 def test_a_loss_that_is_not_a_number_is_left_out() -> None:
-    broken = curves(30, 2)
+    whole, broken = curves(12, 2), curves(12, 2)
     broken["train"][4]["loss"] = None
     broken["val"][0]["loss"] = None
-    curves_png(broken)
+    for colour in ((0x3A, 0x7D, 0x44), (0xC2, 0x57, 0x1A)):  # of training, and of the validation clips
+        full, less = (of_colour(pixels(curves_png(each)), colour) for each in (whole, broken))
+        assert 0 < less < full
+    for point in broken["val"]:
+        point["loss"] = None
+    assert pixels(curves_png(broken)).shape == (CURVES[1], CURVES[0], 3)
+
+
+def of_colour(picture: npt.NDArray[np.uint8], colour: tuple[int, int, int]) -> int:
+    """Pixels of that colour in the upper two fifths, where the losses are."""
+    upper = picture[: 2 * len(picture) // 5].astype(int)
+    return int((np.abs(upper - colour).sum(axis=2) < 12).sum())
 
 
 def test_the_same_numbers_are_the_same_bytes_in_any_thread() -> None:
