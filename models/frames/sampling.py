@@ -67,37 +67,47 @@ def frame_indices(n: int, frames: int, policy: Sampling, clips: int = 1) -> IntA
     return starts + i * n // frames  # [K, T]
 
 
-def train_indices(n: int, frames: int, rng: np.random.Generator) -> IntArray:
-    """Indices [T] into a video of n frames, drawn for one training step: sorted, in [0, n) (Text4Vis train, method §1).
+def train_indices(n: int, frames: int, rng: np.random.Generator, policy: Sampling = "segment_start") -> IntArray:
+    """Indices [T] into a video of n frames, drawn for one training step: sorted, in [0, n). policy: that of the
+    profile, so that a model is trained on frames like those that it is shown afterwards (method §1).
 
-    One uniform draw from each of T segments with the edges i·n // T. For n ≤ T: every frame once, and T - n random
-    repeats. Raises: ValueError for n or frames below 1.
+    segment_start (Text4Vis train): one uniform draw from each of T segments with the edges i·n // T. For n ≤ T: every
+    frame once, and T - n random repeats.
+    segment_center (ViFi-CLIP train): one uniform draw from each of T segments of n // T frames; the frames after the
+    last one are never drawn. For n < T: round(i·n/T). The original wraps its last indices to the first frame; here they
+    are clamped to the last.
+
+    Raises: ValueError for n or frames below 1.
     """
     _check(n, frames)
-    if n <= frames:
+    if policy == "segment_center" and n < frames:
+        return np.minimum(np.rint(np.arange(frames) * n / frames), n - 1).astype(np.int64)  # [T]
+    if policy == "segment_start" and n <= frames:
         return np.sort(np.concatenate([np.arange(n), rng.integers(n, size=frames - n)])).astype(np.int64)  # [T]
-    edges = _edges(n, frames)
+    edges = _edges(n, frames, policy)
     return rng.integers(edges[:-1], edges[1:], dtype=np.int64)  # [T]
 
 
-def candidate_indices(n: int, frames: int) -> IntArray:
+def candidate_indices(n: int, frames: int, policy: Sampling = "segment_start") -> IntArray:
     """Sorted indices [min(n, 4·T)] of the frames that a frame cache keeps: all frames of a short video, else the
     middles of the quarters of each training segment.
 
-    `train_indices(len(candidates), T, rng)` draws from these as it would draw from the video: one per segment, and for
-    n ≤ 4·T exactly the same frames. Raises: ValueError for n or frames below 1.
+    `train_indices(len(candidates), T, rng, policy)` draws from these as it would draw from the video: one per segment,
+    and for n ≤ 4·T exactly the same frames. Raises: ValueError for n or frames below 1.
     """
     _check(n, frames)
     if n <= CANDIDATES * frames:
         return np.arange(n, dtype=np.int64)
-    edges = _edges(n, frames)[:, None]  # [T + 1, 1]
+    edges = _edges(n, frames, policy)[:, None]  # [T + 1, 1]
     quarter = np.arange(CANDIDATES, dtype=np.int64)[None, :]  # [1, 4]
     inside = np.diff(edges, axis=0) * (2 * quarter + 1) // (2 * CANDIDATES)  # [T, 4]
     return (edges[:-1] + inside).reshape(-1)  # [T · 4]
 
 
-def _edges(n: int, frames: int) -> IntArray:
-    return np.arange(frames + 1, dtype=np.int64) * n // frames  # [T + 1]
+def _edges(n: int, frames: int, policy: Sampling) -> IntArray:
+    """Of the training segments [T + 1]."""
+    i = np.arange(frames + 1, dtype=np.int64)
+    return i * (n // frames) if policy == "segment_center" else i * n // frames
 
 
 def _check(n: int, frames: int) -> None:

@@ -206,7 +206,7 @@ def _fill(entry: _CachedEntry, request: DecodeRequest, out: UInt8Array) -> Decod
 
 
 def _draw(clip: _DecodedEntry | _CachedEntry, request: DecodeRequest, draw: Draw, out: UInt8Array) -> DecodeReport:
-    chosen = train_indices(len(clip), request.frames, draw.for_frames())  # [T]
+    chosen = train_indices(len(clip), request.frames, draw.for_frames(), request.profile.sampling)  # [T]
     for slot, number in enumerate(chosen):
         out[0, slot] = draw.frame(Image.fromarray(clip.frame(int(number))), request.profile, slot)
     times = clip.report.timestamps[0]
@@ -223,7 +223,9 @@ def _decode_candidates(video: VideoSource, request: DecodeRequest) -> _DecodedEn
             small = np.asarray(Image.fromarray(small).resize(sizes[0]))
         return small
 
-    decoded = decode_frames(video, request, lambda n: candidate_indices(n, request.frames)[None], shrink)
+    decoded = decode_frames(
+        video, request, lambda n: candidate_indices(n, request.frames, request.profile.sampling)[None], shrink
+    )
     return _DecodedEntry(decoded.frames[0], decoded.report)
 
 
@@ -250,7 +252,7 @@ def _address(path: Path, request: DecodeRequest) -> str:
     profile, content = request.profile, _content(path)
     if request.draw is None:
         return digest(_FORMAT, "crops", content, profile.vision_digest(), str(request.views), request.frames)
-    frames = CANDIDATES, request.frames
+    frames = CANDIDATES, request.frames, profile.sampling
     return digest(_FORMAT, "candidates", content, frames, profile.short_side, profile.interpolation)
 
 

@@ -108,7 +108,7 @@ def _decode_drawn(video: VideoSource, request: DecodeRequest, draw: Draw, out: U
     decoded = decode_frames(
         video,
         request,
-        lambda n: train_indices(n, request.frames, draw.for_frames())[None],  # [1, T]
+        lambda n: train_indices(n, request.frames, draw.for_frames(), profile.sampling)[None],  # [1, T]
         lambda rgb: shrink_frame(rgb, profile) if late else draw.frame(Image.fromarray(rgb), profile, slot=0),
     )
     for slot, frame in enumerate(decoded.frames[0]):

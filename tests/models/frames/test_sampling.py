@@ -111,6 +111,50 @@ def test_candidates_are_four_distinct_frames_of_each_segment(n: int, frames: int
         assert row[-1] < (i + 1) * n // frames
 
 
+def centre(n: int, frames: int, seed: int) -> list[int]:
+    drawn: list[int] = train_indices(n, frames, np.random.default_rng(seed), "segment_center").tolist()
+    return drawn
+
+
+def test_vifi_draws_from_segments_of_whole_frames() -> None:
+    draws = np.array([centre(300, 8, seed) for seed in range(3000)])  # [3000, T]
+    assert draws.min(axis=0).tolist() == [
+        0,
+        37,
+        74,
+        111,
+        148,
+        185,
+        222,
+        259,
+    ]  # method §1: i·a + randint(a), a = 300 // 8
+    assert draws.max(axis=0).tolist() == [36, 73, 110, 147, 184, 221, 258, 295]
+
+
+@pytest.mark.parametrize(
+    ("n", "expected"),
+    [
+        (8, [0, 1, 2, 3, 4, 5, 6, 7]),
+        (5, [0, 1, 1, 2, 2, 3, 4, 4]),  # round(i·5/8)
+        (4, [0, 0, 1, 2, 2, 2, 3, 3]),  # of 0, .5, 1, 1.5, 2, 2.5, 3, 3.5; the last would be 4, and wrap to 0
+        (1, [0] * 8),
+    ],
+)
+def test_vifi_spreads_the_frames_of_a_short_video(n: int, expected: list[int]) -> None:
+    assert all(centre(n, 8, seed) == expected for seed in range(20))
+
+
+@given(n=st.integers(1, 10_000), frames=st.integers(1, 32), seed=SEEDS)
+def test_vifis_draws_from_candidates_are_its_draws_from_the_video(n: int, frames: int, seed: int) -> None:
+    candidates = candidate_indices(n, frames, "segment_center")
+    drawn = candidates[centre(len(candidates), frames, seed)].tolist()
+    if n <= CANDIDATES * frames:
+        assert drawn == centre(n, frames, seed)
+    else:
+        step = n // frames
+        assert all(i * step <= k < (i + 1) * step for i, k in enumerate(drawn))
+
+
 def test_candidates_are_the_middles_of_the_quarters() -> None:
     assert candidate_indices(64, 2).tolist() == [4, 12, 20, 28, 36, 44, 52, 60]
     assert candidate_indices(40, 4).tolist() == [1, 3, 6, 8, 11, 13, 16, 18, 21, 23, 26, 28, 31, 33, 36, 38]

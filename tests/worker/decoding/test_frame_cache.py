@@ -104,6 +104,17 @@ def test_a_long_clip_is_drawn_from_four_frames_of_each_segment(folder: Path, cac
     assert len(entries(cache)) == 1
 
 
+def test_each_policy_of_sampling_has_its_own_candidates(folder: Path, cache: Path) -> None:
+    path = render(folder / "odd.mp4", replace(SPECS["h264"], frames=63, width=64))
+    profile = replace(PROFILE, sampling="segment_center")
+    seen = [read(path, replace(drawn(seed, frames=2), profile=profile), cache)[0][0] for seed in range(30)]
+    read(path, drawn(0, frames=2), cache)
+
+    quarters = [{3, 11, 19, 27}, {34, 42, 50, 58}]  # of segments of 31 frames; those of Text4Vis begin at 0 and 31
+    assert [{read_index(clip[segment]) for clip in seen} for segment in (0, 1)] == quarters
+    assert len(entries(cache)) == 2
+
+
 def test_frames_are_kept_with_the_short_side_and_their_aspect(folder: Path, cache: Path) -> None:
     path = render(folder / "wide.mp4", replace(SPECS["h264"], width=256, height=128))
     read(path, drawn(0), cache)

@@ -51,6 +51,17 @@ def test_the_frames_are_those_that_the_seed_draws(seed: int, square: Path) -> No
     assert report.warnings == ()
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_the_profile_says_how_frames_are_drawn(seed: int, square: Path) -> None:
+    request = DecodeRequest(
+        replace(PROFILE, sampling="segment_center"), Views(), 8, VideoLimits(), draw=Draw(seed, WHOLE)
+    )
+    out = np.zeros(request.shape, np.uint8)
+    decode_clip(square, request, out)
+    drawn = Draw(seed, WHOLE).for_frames()
+    assert [read_index(frame) for frame in out[0]] == train_indices(100, 8, drawn, "segment_center").tolist()
+
+
 def test_a_short_video_shows_every_frame_and_some_twice(folder: Path) -> None:
     path = render(folder / "tiny.mp4", replace(SPECS["h264"], width=64, frames=5))
     for seed in range(5):
