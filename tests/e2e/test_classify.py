@@ -6,13 +6,15 @@ import base64
 import json
 import secrets
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
+from PIL import Image
 
-from tests.clips import SPECS, rendered
+from tests.clips import SPECS, render, render_huge_gif, rendered
 from tests.e2e.conftest import EVERYDAY
 from tests.e2e.stack import Stack
 from tests.web import serving_file
@@ -46,10 +48,11 @@ def test_cyclists_among_thirty_everyday_labels(http: httpx2.Client, bikes: Path)
 
 
 def test_the_same_video_is_decoded_once_and_the_same_labels_encoded_once(http: httpx2.Client, tmp_path: Path) -> None:
-    clip = rendered("h264_bframes", tmp_path)
-    first = classify(http, clip, ["left", "right"])
-    again = classify(http, clip, ["right", "up"])
-    third = http.post(f"/v1/videos/{first['video']['id']}/classify", json={"labels": ["up", "left"]}).json()
+    clip = render(tmp_path / "new.mp4", replace(SPECS["h264_bframes"], frames=37))  # no other test asks about it
+    left, right, up = (f"{name} {secrets.token_hex(4)}" for name in ("left", "right", "up"))
+    first = classify(http, clip, [left, right])
+    again = classify(http, clip, [right, up])
+    third = http.post(f"/v1/videos/{first['video']['id']}/classify", json={"labels": [up, left]}).json()
     assert first["cache"] == {"video": "miss", "classifier": "miss"}
     assert again["cache"] == {"video": "hit", "classifier": "partial"}
     assert third["cache"] == {"video": "hit", "classifier": "hit"}
@@ -176,3 +179,25 @@ def test_real_actions(http: httpx2.Client, real_clips: Path) -> None:
     top1, top5 = (sum(rank < k for rank in ranks) / len(ranks) for k in (1, 5))
     assert top1 >= 0.5, f"top-1 {top1:.0%}"
     assert top5 >= 0.85, f"top-5 {top5:.0%}"
+
+
+def long_gif(path: Path) -> Path:
+    """Seven frames that last eleven minutes each."""
+    first, *others = (Image.new("RGB", (32, 32), (shade * 30, 0, 0)) for shade in range(7))
+    first.save(path, save_all=True, append_images=others, duration=655_350)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("reason", "limit"), [("too_many_pixels", "max_video_pixels"), ("too_long", "max_video_seconds")]
+)
+def test_a_video_above_a_limit_is_413_with_the_limit(
+    http: httpx2.Client, tmp_path: Path, reason: str, limit: str
+) -> None:
+    path = tmp_path / "large.gif"
+    video = long_gif(path) if reason == "too_long" else render_huge_gif(path, side=16000)
+    answer = http.post("/v1/classify", data={"labels": "a"}, files={"video": video.read_bytes()})
+    assert answer.status_code == 413, answer.text
+    error = answer.json()["error"]
+    assert (error["code"], error["details"]["reason"]) == ("video_too_large", reason)
+    assert error["details"]["limit"] == http.get("/v1/info").json()["limits"][limit]
