@@ -176,10 +176,24 @@ class JobsMachine(RuleBasedStateMachine):
             attempt.safe = False
 
     @precondition(lambda self: self.world.attempts)
-    @rule(pick=picks, command=st.sampled_from([None, *COMMANDS]), beats=st.booleans())
-    def supersede(self, pick: int, command: Command | None, beats: bool) -> None:
-        """An attempt's worker freezes for so long that another worker starts the job. Then the late attempt may act, or
-        its worker may send a heartbeat, or both may happen later."""
+    @rule(pick=picks)
+    def supersede(self, pick: int) -> None:
+        """The late attempt may wake up at any time."""
+        self._supersede(pick)
+
+    @precondition(lambda self: self.world.attempts)
+    @rule(pick=picks, command=st.sampled_from(COMMANDS))
+    def act_late(self, pick: int, command: Command) -> None:
+        """The late attempt acts before its worker has sent a heartbeat."""
+        self._command(self._supersede(pick), command, "up")
+
+    @precondition(lambda self: self.world.attempts)
+    @rule(pick=picks)
+    def beat_late(self, pick: int) -> None:
+        self._late_heartbeat(self._supersede(pick))
+
+    def _supersede(self, pick: int) -> Attempt:
+        """An attempt's worker freezes for so long that another worker starts the job."""
         late = self.world.attempts[pick % len(self.world.attempts)]
         self.freeze_worker(self.world.workers.index(late.worker))
         other = self.world.workers[(self.world.workers.index(late.worker) + 1) % 3]
@@ -187,10 +201,7 @@ class JobsMachine(RuleBasedStateMachine):
         self.world.pass_time(lifecycle.LEASE_SECONDS + 1)
         if self.world.record(late.job_id)["state"] == JobState.QUEUED:
             self._handle(other, late.job_id, "up")
-        if command:
-            self._command(late, command, "up")
-        if beats:
-            self._late_heartbeat(late)
+        return late
 
     def _late_heartbeat(self, late: Attempt) -> None:
         late.worker.frozen = False
