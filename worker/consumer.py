@@ -135,11 +135,7 @@ def serve(settings: Settings, book: JobBook, running: RunningJobs, heartbeat: He
 
         @app.task(name=TASKS[book.queue])
         def work(job_id: str) -> None:
-            delay = run_job(handlers, book, running, job_id)
-            if delay:
-                send_later(delay, send, job_id)
-            elif delay is not None:
-                send(job_id)
+            send_again(run_job(handlers, book, running, job_id), send, job_id)
 
         def send(job_id: str) -> None:
             send_job(app, job_id, book.queue)
@@ -155,6 +151,14 @@ def serve(settings: Settings, book: JobBook, running: RunningJobs, heartbeat: He
         stopped.set()
         upkeep.stop()
         role.close()
+
+
+def send_again(delay: float | None, send: Callable[[str], None], job_id: str) -> None:
+    """`delay`: seconds, as `run_job` returns them; None for a job that does not go back into the queue."""
+    if delay:
+        send_later(delay, send, job_id)
+    elif delay is not None:
+        send(job_id)
 
 
 def send_later(delay: float, send: Callable[[str], None], job_id: str) -> None:

@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 from vireo.cli import app
 from vireo.cli.app import build_cli, spread_labels
 from vireo.cli.commands.classify import parse_labels
-from vireo.cli.console import program
+from vireo.cli.console import default_url, program
+from vireo.cli.follow import duration
 
 
 def test_labels_end_at_a_file_or_an_option(tmp_path: Path) -> None:
@@ -86,3 +87,44 @@ def test_suggested_commands_can_be_typed_as_printed(
     monkeypatch.setattr("sys.argv", [typed])
     monkeypatch.setenv("PATH", str((tmp_path / typed).parent) if on_path else "/nowhere")
     assert program() == shown
+
+
+@pytest.mark.parametrize(
+    ("environment", "url"),
+    [
+        ({}, "http://127.0.0.1:8000"),
+        ({"VIREO_HOST": "", "VIREO_PORT": ""}, "http://127.0.0.1:8000"),
+        ({"VIREO_HOST": "0.0.0.0", "VIREO_PORT": "8123"}, "http://127.0.0.1:8123"),
+        ({"VIREO_HOST": "::"}, "http://127.0.0.1:8000"),
+        ({"VIREO_HOST": "::1"}, "http://[::1]:8000"),
+        ({"VIREO_HOST": "gpu.example.org"}, "http://gpu.example.org:8000"),
+    ],
+)
+def test_the_address_of_the_service_that_runs_here(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], url: str
+) -> None:
+    for name in ("VIREO_HOST", "VIREO_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert default_url() == url
+
+
+@pytest.mark.parametrize("ref", ["gym", "@production", "gym@", "@"])
+def test_an_alias_needs_a_name_and_a_label(ref: str) -> None:
+    refused = CliRunner().invoke(build_cli(), ["alias", ref, "1", "--url", "http://127.0.0.1:9"])
+    assert refused.exit_code == 2
+    assert "NAME@ALIAS" in refused.stderr
+
+
+def test_an_error_ends_a_command_with_status_1() -> None:
+    refused = CliRunner().invoke(build_cli(), ["models", "--url", "http://127.0.0.1:9"])
+    assert refused.exit_code == 1
+    assert "Nothing answers" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0, "0 s"), (89, "89 s"), (90, "2 min"), (5399, "90 min"), (5400, "1.5 h")]
+)
+def test_durations(seconds: float, words: str) -> None:
+    assert duration(seconds) == words

@@ -20,7 +20,15 @@ from tests.service.library import DATASET, Library
 from tests.service.sites import Site, serving, wait_until
 from vireo import client as api
 from vireo.client import Client
-from vireo.errors import InvalidDataset, InvalidRequest, TrainingFailed, UnknownJob, UnknownModel, WorkerUnavailable
+from vireo.errors import (
+    InvalidDataset,
+    InvalidRequest,
+    TrainingFailed,
+    UnknownJob,
+    UnknownModel,
+    UnknownVideo,
+    WorkerUnavailable,
+)
 
 
 def folder(root: Path) -> Path:
@@ -153,3 +161,15 @@ def test_exporting_a_version(
     with pytest.raises(InvalidRequest, match="no architecture of open_clip"):
         client.export("small", tmp_path / "none.safetensors")
     assert not (tmp_path / "none.safetensors").exists()
+
+
+@pytest.mark.parametrize("url", ["https://example.org/a.mp4", "http://example.org/a.mp4"])
+def test_a_url_is_sent_as_a_url_and_an_id_as_an_id(client: Client, redis_url: str, url: str) -> None:
+    with answering(redis_url) as worker:
+        client.classify(url, ["a", "b"], top_k=1, model=None)
+        with pytest.raises(UnknownVideo):
+            client.classify("vid_" + "0" * 64, ["a"])
+        (asked,) = [worker.job(job_id).request for job_id in worker.seen]
+    assert asked["url"] == url
+    assert [label["name"] for label in asked["question"]["labels"]] == ["a", "b"]
+    assert (asked["question"]["top_k"], asked["question"]["model"]) == (1, None)

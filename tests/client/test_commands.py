@@ -138,12 +138,13 @@ def test_eval(run: Run, library: Library, redis_url: str) -> None:
     half = {"top1": {"mean": 0.5, "std": 0.1}, "top5": {"mean": 1.0, "std": 0.0}}
     result = {"evaluation": "job_1", "model": "gym:1", "metrics": METRICS, "half_class": half, "report": "/r"}
     with answering(redis_url, lambda _: result, keys.TRAINING) as worker:
-        done = run("eval", "gym", DATASET, "--views", "4x3")
+        done = run("eval", "gym", DATASET, "--views", "4x3", "--split", "all", "--protocol", "standard")
         assert done.exit_code == 0, done.output
         assert "87.5%" in done.stdout
         assert "50.0% ± 10.0%" in done.stdout
         request = worker.job(worker.seen[0]).request
         assert (request["views"], request["normalize_labels"]) == ("4x3", None)
+        assert (request["split"], request["protocol"]) == ("all", "standard")
         assert run("eval", "gym", DATASET, "--raw-labels").exit_code == 0
         assert worker.job(worker.seen[1]).request["normalize_labels"] is False
     assert run("eval", "gym:9", DATASET).exit_code == 1

@@ -8,7 +8,7 @@ import pytest
 
 from core.datasets import Dataset
 from core.questions import ClassifyRequest
-from core.records import Job, LabelSet, Record, StoredVideo, VideoFacts, WorkerInfo
+from core.records import Job, JobState, LabelSet, Record, StoredVideo, VideoFacts, WorkerInfo, subject_of
 from core.registry import Card
 from tests.service.library import card
 
@@ -44,3 +44,30 @@ def test_a_worker_reads_a_request_of_a_newer_gateway() -> None:
 def test_the_kinds_of_earlier_versions_are_understood() -> None:
     assert Job.model_validate({"id": "job_1", "kind": "classify", "created_at": 1.0}).kind == "classification"
     assert Job.model_validate({"id": "job_1", "kind": "embed", "created_at": 1.0}).kind == "embedding"
+
+
+def test_three_states_are_final() -> None:
+    assert {state for state in JobState if state.final} == {JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED}
+
+
+def test_the_wait_of_a_job_ends_with_its_last_start() -> None:
+    job = Job(id="job_1", kind="training", created_at=100.0)
+    assert job.waited == 0.0
+    assert job.model_copy(update={"started_at": 107.5}).waited == 7.5
+
+
+@pytest.mark.parametrize(
+    ("request_", "subject"),
+    [
+        ({"name": "gym", "dataset": "ds_1", "base": "lite"}, "gym"),
+        ({"model": "gym:1", "dataset": "ds_1"}, "gym:1"),
+        ({"question": {"model": "gym:2"}, "sha256": "0"}, "gym:2"),
+        ({"dataset": "ds_1", "model": None}, "ds_1"),
+        ({"question": {"model": None}}, None),
+        ({"texts": ["a"]}, None),
+    ],
+)
+def test_the_subject_of_a_job_is_what_it_makes_before_what_it_uses(
+    request_: dict[str, Any], subject: str | None
+) -> None:
+    assert subject_of(request_) == subject

@@ -328,10 +328,12 @@ def test_a_redirect_is_looked_up_and_checked_like_the_first_url(port: int, tmp_p
     assert asked == ["test", "also"]
 
 
-def test_a_part_of_a_file_is_no_video(port: int, pages: type[_Pages], tmp_path: Path) -> None:
+def test_a_part_of_a_file_is_no_video(
+    port: int, pages: type[_Pages], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def do_get(page: _Pages) -> None:
         page._head(206, {}, VIDEO)
 
-    pages.do_GET = do_get  # type: ignore[method-assign]
+    monkeypatch.setattr(pages, "do_GET", do_get)
     with pytest.raises(UrlUnreachable, match="answered 206"):
         get(f"http://test:{port}/a.mp4", tmp_path, resolving("127.0.0.1"))

@@ -121,4 +121,4 @@ def test_a_full_disk_is_said_in_words(tmp_path: Path) -> None:
         await sink.flush()
 
     with Path("/dev/full").open("wb", buffering=0) as full, pytest.raises(StorageUnavailable, match="No space left"):
-        asyncio.run(run(Staged(tmp_path / "x.part", full)))  # type: ignore[arg-type]
+        asyncio.run(run(Staged(tmp_path / "x.part", full)))

@@ -5,9 +5,9 @@ import logging
 
 import httpx2
 import pytest
+from prometheus_client import REGISTRY
 
 from service.catalog.label_sets import LabelSets
-from service.gateway import Gateway
 from service.ops.logs import REQUEST_ID, JsonLines
 from tests.service.sites import Site, error
 
@@ -63,7 +63,33 @@ def test_log_lines_are_json() -> None:
     )
 
 
-def test_the_gateway_is_frozen(site: Site) -> None:
-    with pytest.raises(AttributeError):
-        site.gateway.jobs = None  # type: ignore[misc, assignment]
-    assert isinstance(site.gateway, Gateway)
+def requests(route: str, method: str, status: int) -> float:
+    labels = {"route": route, "method": method, "status": str(status)}
+    return REGISTRY.get_sample_value("vireo_http_requests_total", labels) or 0.0
+
+
+def measured(route: str, method: str) -> float:
+    labels = {"route": route, "method": method}
+    return REGISTRY.get_sample_value("vireo_http_request_seconds_count", labels) or 0.0
+
+
+def test_requests_are_counted_and_timed_by_their_route_and_not_by_their_path(http: httpx2.Client, site: Site) -> None:
+    before = requests("/v1/jobs/{id}", "GET", 404), measured("/v1/jobs/{id}", "GET")
+    http.get("/v1/jobs/job_1")
+    http.get("/v1/jobs/job_2")
+    assert requests("/v1/jobs/{id}", "GET", 404) == before[0] + 2
+    assert measured("/v1/jobs/{id}", "GET") == before[1] + 2
+
+
+def test_strangers_cannot_make_new_series_of_metrics(http: httpx2.Client, site: Site) -> None:
+    before = requests("unmatched", "other", 404)
+    http.request("PROPFIND", "/no/such/route")
+    assert requests("unmatched", "other", 404) == before + 1
+    assert requests("unmatched", "PROPFIND", 404) == 0
+
+
+def test_head_has_the_headers_of_get_and_no_body(http: httpx2.Client, site: Site) -> None:
+    head, get = http.head("/livez"), http.get("/livez")
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-length"] == get.headers["content-length"]
+    assert head.headers["x-request-id"]

@@ -8,7 +8,10 @@ from contextlib import AbstractContextManager
 
 import httpx2
 import pytest
+from starlette.datastructures import Headers
 
+from core.errors import CrossSiteRequest
+from service.http.origins import check_origin
 from tests.service.sites import FILE, Site, error, serving
 
 Serve = Callable[..., AbstractContextManager[Site]]
@@ -117,3 +120,8 @@ def test_answers_cannot_be_read_or_embedded_by_another_site(http: httpx2.Client,
         assert answer.headers["cross-origin-resource-policy"] == "same-origin"
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["x-frame-options"] == "DENY"
+
+
+def test_a_page_without_an_origin_of_its_own_may_not_write_to_a_request_without_host() -> None:
+    with pytest.raises(CrossSiteRequest):
+        check_origin(Headers({"origin": "null"}))

@@ -15,6 +15,7 @@ from core.errors import Cancelled, TrainingFailed, UndecodableVideo
 from core.records import JobKind
 from core.state import keys
 from core.state.queues import QUEUES
+from service.http.preferences import Preferences
 from service.jobs.submit import POLICIES
 from tests.service.doubles import AnsweringWorker, answering, classification
 from tests.service.library import DATASET, Library
@@ -214,3 +215,23 @@ def test_the_request_id_reaches_the_job_and_its_error(http: httpx2.Client, site:
     assert http.get("/v1/jobs").json()["data"][0]["request_id"] == "trace-7"
     site.redis.hdel(keys.job(sent["id"]), "request_id")  # a job of an earlier version
     assert http.get(f"/v1/jobs/{sent['id']}").json()["request_id"] is None
+
+
+def test_a_repeated_request_sends_no_second_message(http: httpx2.Client, site: Site) -> None:
+    headers = {"prefer": "respond-async", "idempotency-key": "k"}
+    ids = {http.post("/v1/classify", data={"labels": "a"}, files=FILE, headers=headers).json()["id"] for _ in range(3)}
+    assert len(ids) == 1
+    assert site.redis.llen(keys.INFERENCE) == 1
+
+
+def test_a_client_waits_no_longer_than_the_server_allows(serve: Serve) -> None:
+    with serve(sync_deadline=0.2) as site, site.client() as http:
+        answer = http.post(
+            "/v1/training-jobs", json={"name": "x", "dataset": "ds_" + "0" * 24}, headers={"prefer": "wait=1000"}
+        )
+        assert answer.status_code == 404
+        submitter = site.gateway.submitter
+        waits = [submitter._patience(POLICIES["training"], Preferences(wait=wait)) for wait in (0.1, 1000.0, None)]
+        assert waits == [0.1, 0.2, 0.0]
+        assert submitter._patience(POLICIES["classification"], Preferences()) == 0.2
+        assert submitter._patience(POLICIES["classification"], Preferences(respond_async=True, wait=5)) == 0.0

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import httpx2
@@ -8,8 +10,11 @@ import pytest
 
 from core.errors import ModelUnavailable
 from core.records import Classification
+from core.storage import Staged
 from tests.service.doubles import AnsweringWorker
 from tests.service.sites import BASE64, FILE, LABELS, SHA, VIDEO, Site, error
+
+Serve = Callable[..., AbstractContextManager[Site]]
 
 
 def names(answer: httpx2.Response) -> list[str]:
@@ -235,3 +240,22 @@ def test_the_hint_for_an_invalid_option_explains_it(site: Site) -> None:
         answer = http.post("/v1/classify", json={"base64": BASE64, "labels": ["a"], "views": "9x9"})
     assert answer.status_code == 422
     assert "Clips × crops" in answer.json()["error"]["hint"]
+
+
+def test_a_full_queue_is_said_before_the_video_is_stored(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ask(http: httpx2.Client) -> httpx2.Response:
+        headers = {"prefer": "respond-async"}
+        return http.post("/v1/classify", data={"labels": LABELS}, files=FILE, headers=headers)
+
+    with serve(queue_limit=1) as site, site.client() as http:
+        assert ask(http).status_code == 202
+        staged: list[int] = []
+        stage = site.gateway.store.stage
+
+        def record() -> Staged:
+            staged.append(1)
+            return stage()
+
+        monkeypatch.setattr(site.gateway.store, "stage", record)
+        assert error(ask(http), 429, "queue_full")["details"]["limit"] == 1
+        assert staged == []

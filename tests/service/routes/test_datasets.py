@@ -200,3 +200,10 @@ def test_progress_says_that_no_worker_is_running(http: httpx2.Client, site: Site
     worker.report(job_id, "progress", {"phase": "preparing"}, {"phase": "preparing", "epoch": 0.0})
     assert http.get(f"/v1/jobs/{job_id}").json()["progress"] == {"phase": "preparing", "epoch": 0.0}
     worker.stop()
+
+
+def test_a_field_of_the_form_wins_over_the_query(http: httpx2.Client, site: Site, library: Library) -> None:
+    form = {"archive": ("a.zip", b"PK", "application/zip")}
+    made = http.post("/v1/datasets?name=query&split_seed=3", files=form, data={"name": "form"})
+    assert made.status_code == 202, made.text
+    assert (made.json()["request"]["name"], made.json()["request"]["split_seed"]) == ("form", 3)

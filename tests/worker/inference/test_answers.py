@@ -297,7 +297,12 @@ def test_a_cancelled_question_cancels_its_decoding(
     def submit_and_cancel(self: DecodePool, path: Path, **options: Any) -> Any:
         task = submit(self, path, **options)
         cancel = task.cancel
-        monkeypatch.setattr(task, "cancel", lambda: (cancelled.append(True), cancel()))
+
+        def record() -> None:
+            cancelled.append(True)
+            cancel()
+
+        monkeypatch.setattr(task, "cancel", record)
         token.cancel()
         return task
 

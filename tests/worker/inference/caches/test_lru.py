@@ -35,3 +35,18 @@ def test_it_never_holds_more_bytes_than_allowed(puts: list[tuple[int, int]]) -> 
         held = sum(sizes[k] for k in sizes if cache.get(k) is not None)
         assert held <= 100
         assert cache.get(key) == size
+
+
+def test_a_value_may_be_as_large_as_the_cache_and_replaces_all_others() -> None:
+    cache: ByteLRU[str, int] = ByteLRU(10)
+    cache.put("a", 1, 5)
+    cache.put("b", 2, 10)
+    assert (cache.get("a"), cache.get("b"), len(cache)) == (None, 2, 1)
+
+
+def test_a_value_that_is_replaced_gives_its_room_back() -> None:
+    cache: ByteLRU[str, int] = ByteLRU(10)
+    for value in range(5):
+        cache.put("a", value, 6)
+    cache.put("b", 9, 4)
+    assert (cache.get("a"), cache.get("b")) == (4, 9)
