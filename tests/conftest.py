@@ -11,11 +11,15 @@ from pathlib import Path
 
 import pytest
 import redis
+from hypothesis import settings
 
 from tests.redis_server import serving_redis
 from tests.s3 import S3, serving_s3
 
 REPOSITORY = Path(__file__).parents[1]
+
+settings.register_profile("busy machine", deadline=None)  # how long an example takes is no property of the code
+settings.load_profile("busy machine")
 
 
 @pytest.hookimpl(trylast=True)
