@@ -49,7 +49,7 @@ def test_both_halves_make_timms_towers(options: dict[str, Any]) -> None:
 @each_tower
 def test_the_neck_is_what_learns_behind_a_frozen_trunk(make: Callable[[], ImageTower]) -> None:
     tower = make().train()
-    tower.neck(tower.trunk(clips(1, 2)[0]).detach()).square().sum().backward()
+    torch.autograd.backward(tower.neck(tower.trunk(clips(1, 2)[0]).detach()).square().sum())
     learned = {name for name, parameter in tower.named_parameters() if parameter.grad is not None}
     assert learned == {name for name, _ in tower.projection_parameters()}
 
@@ -62,7 +62,7 @@ def test_checkpointing_begins_every_block_again_in_the_backward_pass(make: Calla
     begun: list[nn.Module] = []
     for block in blocks(tower):
         block.register_forward_pre_hook(lambda module, _: begun.append(module))
-    tower(clips(1, 2)[0]).square().sum().backward()
+    torch.autograd.backward(tower(clips(1, 2)[0]).square().sum())
     assert len(begun) == len(blocks(tower)) * (2 if on else 1)
 
 

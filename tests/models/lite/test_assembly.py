@@ -35,7 +35,7 @@ EVERYDAY = (
     "climbing a rock", "fishing", "a cat", "a dog", "a waterfall",
 )  # fmt: skip
 
-ROUNDING = 0.03  # of a cosine: what 8 bits of mantissa leave through some 50 convolutions
+ROUNDING = 0.02  # of a cosine: what 8 bits of mantissa leave through some 50 convolutions
 
 
 @pytest.fixture(scope="module")
@@ -92,9 +92,10 @@ def test_everyday_actions_are_recognised(action_cosines: dict[str, torch.Tensor]
 
 
 def assert_same_ranking(full: torch.Tensor, short: torch.Tensor) -> None:
-    """Every two labels that fp32 tells apart by more than rounding stand in the same order in bf16."""
+    """Every cosine is that of fp32 but for rounding: labels that fp32 tells apart clearly stand in the same order."""
+    assert float((short - full).abs().max()) < ROUNDING
     gaps = full[:, None] - full[None, :]  # [C, C]
-    clear = gaps > ROUNDING
+    clear = gaps > 1.5 * ROUNDING
     assert clear.float().mean() > 0.3, "fp32 tells too few labels apart for a comparison"
     assert (short[:, None] - short[None, :])[clear].min() > 0
 
