@@ -15,7 +15,7 @@ from typing import Any, Final
 import pytest
 
 from tests import tiny
-from tests.e2e.contract.furniture import furnish
+from tests.e2e.contract.furniture import furnish, queue
 from tests.e2e.stack import Stack, running
 
 HERE = Path(__file__).with_name("contract")
@@ -45,9 +45,11 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.mark.timeout(1200)
 def test_every_operation_keeps_to_the_document(stack: Stack, tmp_path: Path) -> None:
-    data = furnish(stack, tmp_path).write(tmp_path / "furniture.json")
-    environment = os.environ | {"SCHEMATHESIS_HOOKS": str(HERE / "hooks.py"), "VIREO_CONTRACT_DATA": str(data)}
+    made = furnish(stack, tmp_path)
     with paused(stack, "--queue training", "--queue datasets"):
+        queue(stack, made)
+        data = made.write(tmp_path / "furniture.json")
+        environment = os.environ | {"SCHEMATHESIS_HOOKS": str(HERE / "hooks.py"), "VIREO_CONTRACT_DATA": str(data)}
         started = {part: _start(part, stack, environment, tmp_path) for part in PARTS}
         try:
             for process in started.values():
@@ -59,7 +61,7 @@ def test_every_operation_keeps_to_the_document(stack: Stack, tmp_path: Path) -> 
     with stack.http() as http:
         operations = sum(len(item) for item in http.get("/openapi.json").json()["paths"].values())
     assert reports["questions"]["operations"]["tested"] + reports["others"]["operations"]["tested"] == operations
-    assert len(_accepted(reports)) > 0.8 * operations  # or the hooks do not do what they are for
+    assert len(_accepted(reports)) >= operations - 2, _accepted(reports)  # or the hooks do not do what they are for
     assert sum(_cases(reports[part]) for part in PARTS if part.startswith("sequences")) > 100
 
 

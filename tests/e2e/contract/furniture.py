@@ -16,14 +16,14 @@ import httpx2
 from tests.clips import SPECS, render
 from tests.e2e.stack import Stack
 
-SPARES = 6
+SPARES = 4
 MODEL = "contract"
 CLASSES = ("colour_bars", "counting cells")
 
 
 @dataclass(slots=True)
 class Furniture:
-    """Names and ids by kind. What is in `spare` may be deleted."""
+    """Names and ids of what is there. What is in `spare` may be deleted, by the operation that is its key."""
 
     dataset: str
     training: str
@@ -35,6 +35,10 @@ class Furniture:
     model: str = MODEL
     label_set: str = "kept"
     spare: dict[str, list[str]] = field(default_factory=dict)
+
+    def share(self, path: str, names: list[str]) -> None:
+        """One half may be deleted as a whole, the other by its version."""
+        self.spare[f"DELETE {path}"], self.spare[f"DELETE {path}/versions/{{n}}"] = names[:SPARES], names[SPARES:]
 
     def write(self, path: Path) -> Path:
         path.write_text(json.dumps(asdict(self)), encoding="utf-8")
@@ -59,18 +63,34 @@ def furnish(stack: Stack, folder: Path) -> Furniture:
             clip=base64.b64encode(clip).decode(),
         )
         # bytes behind the end of a container change nothing but the id
-        made.spare["videos"] = [
+        made.spare["DELETE /v1/videos/{id}"] = [
             _ok(http.post("/v1/videos", files={"video": clip + bytes([number])}))["id"] for number in range(SPARES)
         ]
-        made.spare["label-sets"] = [f"spare-{number}" for number in range(SPARES)]
-        for name in (made.label_set, *made.spare["label-sets"]):
+        label_sets = [f"spare-{number}" for number in range(2 * SPARES)]
+        for name in (made.label_set, *label_sets):
             _ok(http.put(f"/v1/label-sets/{name}", json={"labels": ["a cat", "colour bars"]}))
+        made.share("/v1/label-sets/{name}", label_sets)
         _ok(http.put(f"/v1/models/{made.model}/aliases/production", json={"version": 1}))
     store = stack.data_dir / "store"
-    made.spare["models"] = [_copy_version(store, made.model, f"spare-{number}") for number in range(SPARES)]
-    made.spare["datasets"] = [_copy_dataset(store, made.dataset, f"ds_{number:024x}") for number in range(SPARES)]
-    made.spare["evaluations"] = [_copy_report(store, made.evaluation, f"job_{number:024x}") for number in range(SPARES)]
+    made.share("/v1/models/{name}", [_copy_version(store, MODEL, f"spare-{number}") for number in range(2 * SPARES)])
+    made.spare["DELETE /v1/datasets/{id}"] = [
+        _copy(store / "datasets", dataset, f"ds_{number:024x}", "dataset.json") for number in range(SPARES)
+    ]
+    made.spare["DELETE /v1/evaluations/{id}"] = [
+        _copy(store / "evaluations", made.evaluation, f"job_{number:024x}") for number in range(SPARES)
+    ]
     return made
+
+
+def queue(stack: Stack, made: Furniture) -> None:
+    """Add training jobs to cancel, and cancelled ones to resume. Their worker is paused."""
+    with stack.http() as http:
+        asked = {"name": "waiting", "dataset": made.dataset, "base": "tiny"}
+        jobs = [_ok(http.post("/v1/training-jobs", json=asked))["id"] for _ in range(4)]
+        for job in jobs[2:]:
+            _ok(http.post(f"/v1/jobs/{job}/cancel"))
+    made.spare["POST /v1/training-jobs/{id}/cancel"] = jobs[:2]
+    made.spare["POST /v1/training-jobs/{id}/resume"] = jobs[2:]
 
 
 def _clips(folder: Path) -> list[Path]:
@@ -106,21 +126,16 @@ def _finished(http: httpx2.Client, answer: httpx2.Response) -> Any:
 
 
 def _copy_version(store: Path, model: str, name: str) -> str:
-    target = store / "registry" / name / "1"
-    shutil.copytree(store / "registry" / model / "1", target)
-    card = target / "card.json"
+    _copy(store / "registry", f"{model}/1", f"{name}/1")
+    card = store / "registry" / name / "1" / "card.json"
     card.write_text(json.dumps(json.loads(card.read_text()) | {"name": name}))
     return name
 
 
-def _copy_dataset(store: Path, dataset: str, name: str) -> str:
-    target = store / "datasets" / name
-    shutil.copytree(store / "datasets" / dataset, target)
-    description = target / "dataset.json"
-    description.write_text(json.dumps(json.loads(description.read_text()) | {"id": name}))
-    return name
-
-
-def _copy_report(store: Path, evaluation: str, name: str) -> str:
-    shutil.copytree(store / "evaluations" / evaluation, store / "evaluations" / name)
-    return name
+def _copy(folder: Path, name: str, new: str, description: str = "") -> str:
+    """`description`: the file that has the id."""
+    shutil.copytree(folder / name, folder / new)
+    if description:
+        file = folder / new / description
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"id": new}))
+    return new

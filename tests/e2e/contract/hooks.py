@@ -40,7 +40,7 @@ _NAMES: dict[str, dict[str, str]] = {
     "/v1/models/{": {"name": DATA["model"], "n": "1", "alias": "production", "file": "card.json"},
     "/v1/jobs/{": {"id": DATA["training"]},
 }
-_SPARE: dict[str, list[str]] = {f"/v1/{kind}/{{": ["none-is-left", *names] for kind, names in DATA["spare"].items()}
+_SPARE: dict[str, list[str]] = {operation: ["none-is-left", *names] for operation, names in DATA["spare"].items()}
 _numbers = itertools.count(1)
 
 
@@ -82,18 +82,15 @@ def _draw(case: Any) -> int:
 
 
 def _names(case: Any) -> dict[str, str]:
-    """Names that exist, for three of four requests; a spare one where the request would delete what others need."""
+    """Names that exist, for three of four requests; a spare one where the request would change what others need."""
     prefix = next((prefix for prefix in _NAMES if case.path.startswith(prefix)), None)
     if prefix is None:
         return {}
     known = {name: value for name, value in _NAMES[prefix].items() if name in case.path_parameters}
     names = {} if _follows_a_link(case) or _draw(case) % 4 == 0 else known
-    first = next(iter(known))
-    if case.method == "DELETE" and "aliases" not in case.path and prefix in _SPARE:
-        wanted = (case.path_parameters | names)[first]
-        if wanted.partition(":")[0] == known[first]:
-            spare = _SPARE[prefix]
-            names = names | {first: spare.pop() if len(spare) > 1 else spare[0]}
+    first, spare = next(iter(known)), _SPARE.get(f"{case.method} {case.path}")
+    if spare and (case.path_parameters | names)[first].partition(":")[0] == known[first]:
+        names = names | {first: spare.pop() if len(spare) > 1 else spare[0]}
     return names
 
 
