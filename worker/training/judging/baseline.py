@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from worker.training.judging.gallery import Galleries, score_served
+from torch import Tensor
+
+from models.recognition.recognizer import Recognizer
+from worker.training.judging.gallery import Galleries, Gallery, score_served
 from worker.training.judging.scored import Scored
 from worker.training.run.base_model import as_served, served_rows
 from worker.training.run.parts import TrainingRun
@@ -37,8 +40,24 @@ def measure_baseline(run: TrainingRun, galleries: Galleries) -> Baseline:
     judged = unseen = None
     rows = served_rows(served, division.classes, normalise=normalise)
     if rows is not None and division.judged:
-        judged = score_served(served, galleries.judged, rows)
+        judged = _score_judged(run, served, galleries.judged, rows)
     rows = served_rows(served, division.novel, normalise=normalise) if len(division.novel) > 1 else None
     if rows is not None:
         unseen = score_served(served, galleries.unseen, rows)
     return Baseline(judged, unseen)
+
+
+def keep_val_trunk(run: TrainingRun, galleries: Galleries) -> None:
+    """Look at the val clips once if the trunk is frozen, unless the baseline has done so. Raises: VireoError,
+    Stopped."""
+    if galleries.val.trunk is None and run.keeps_trunk(len(galleries.val)):
+        run.world.report_phase("features")
+        galleries.val.vectors_and_trunk(as_served(run.base, run.spec, run.device))
+
+
+def _score_judged(run: TrainingRun, served: Recognizer, judged: Gallery, rows: Tensor) -> Scored:
+    """Scores of the judged clips. They are often the val clips as well, and the probe's."""
+    if not run.keeps_trunk(len(judged)):
+        return score_served(served, judged, rows)
+    indices, vectors = judged.vectors_and_trunk(served)  # [n, 1, d]
+    return judged.score(indices, vectors, rows, served.logit_scale, served.profile.aggregate)

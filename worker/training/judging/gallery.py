@@ -1,55 +1,89 @@
-"""Labelled clips to score a model on: decoded once if memory allows, and turned into video vectors."""
+"""Labelled clips to score a model on. Each process of a run has a share of them, and gets the vectors of all.
+
+Clips are encoded in one of three ways. As served (`vectors`): each clip by itself, as a request of its own would be;
+reports use nothing else. Together (`quick_vectors`): several clips in one forward pass, for the learning curve. From
+the trunk (`trunk_vectors`): with what a frozen trunk made of the clips when it saw them for the first time.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from core.datasets import Item
 from core.vocabulary import Aggregate
 from models.frames.arrays import UInt8Array
 from models.frames.sampling import Views
-from models.profiles.profile import Profile
 from models.recognition.recognizer import Recognizer
 from models.recognition.scoring import score
 from models.recognition.video_encoder import VideoEncoder
 from worker.decoding.dataset_clips import ClipReader, Sample
+from worker.training.judging.kept import FrameFile, FromTrunk, KeptTrunk, TrunkRecorder, tower_of
 from worker.training.judging.scored import Scored
 from worker.training.run.division import samples_of
-from worker.training.run.encoding import encode_videos
+from worker.training.run.encoding import encode_together, encode_videos
 from worker.training.run.parts import SINGLE_VIEW, TrainingRun
 from worker.training.run.stop import Stop
+from worker.training.run.world import World
 
-MAX_GALLERY_BYTES = 1 << 30  # of frames kept in memory; a larger gallery is decoded anew each time it is scored
+Vectors = tuple[list[int], Tensor]
+"""Indices of the clips that could be decoded, and their vectors, float32 [n, V, d] on the CPU."""
 
 
+@dataclass(slots=True, kw_only=True)
 class Gallery:
-    """`items` and their class indices. A clip that cannot be decoded is left out, and listed in `reader.skipped`."""
+    """`items` and their class indices. A clip that cannot be decoded is left out, and listed in `reader.skipped`.
 
-    def __init__(
-        self,
-        reader: ClipReader,
-        items: Sequence[Item],
-        samples: Sequence[Sample],
-        profile: Profile,
-        most: int,
-        stop: Stop,
-    ) -> None:
-        """most: frames in one forward pass."""
-        self._reader, self._items, self._samples = reader, items, samples
-        self._profile, self._most, self._stop = profile, most, stop
-        self._frames: dict[str, list[tuple[int, UInt8Array]]] = {}
+    most: frames in one forward pass. frames: where the decoded single views are kept, None if they are needed once.
+    Methods that give vectors must be called by all processes of the run; they raise Stopped.
+    """
+
+    reader: ClipReader
+    items: Sequence[Item]
+    samples: Sequence[Sample]
+    most: int
+    stop: Stop
+    world: World
+    frames: FrameFile | None = None
+    trunk: KeptTrunk | None = None  # of this process's share
 
     def __len__(self) -> int:
-        return len(self._samples)
+        return len(self.samples)
 
-    def vectors(self, encoder: VideoEncoder, views: Views) -> tuple[list[int], Tensor]:
-        """Indices of the clips that could be decoded, and their vectors, float32 [n, V, d] on the CPU. Raises:
-        Stopped."""
-        return encode_videos(self._decoded(views), encoder, views, self._most, self._stop)
+    @property
+    def share(self) -> range:
+        """Indices of the clips that this process encodes."""
+        return range(self.world.rank, len(self.samples), self.world.size)
+
+    def vectors(self, encoder: VideoEncoder, views: Views = SINGLE_VIEW) -> Vectors:
+        """Each clip as a request of its own."""
+        return self._gathered(*encode_videos(self._decoded(views), encoder, views, self.most, self.stop))
+
+    def vectors_and_trunk(self, recognizer: Recognizer) -> Vectors:
+        """`vectors` by a model with a frozen trunk, whose outputs are kept for `trunk_vectors`."""
+        recorder = TrunkRecorder(tower_of(recognizer))
+        recorded = replace(recognizer, image_tower=recorder)
+        indices, own = encode_videos(self._decoded(SINGLE_VIEW), recorded, SINGLE_VIEW, self.most, self.stop)
+        self.trunk = recorder.kept(indices, recognizer.profile.frames)
+        return self._gathered(indices, own)
+
+    def quick_vectors(self, encoder: VideoEncoder, together: int) -> Vectors:
+        """`together`: clips in one forward pass."""
+        return self._gathered(*encode_together(self._decoded(SINGLE_VIEW), encoder, together, self.stop))
+
+    def trunk_vectors(self, rest: FromTrunk, together: int) -> Vectors:
+        """`together`: clips in one pass of the rest of the model. The trunk must have been kept."""
+        assert self.trunk is not None
+        x = self.trunk.x
+        found: list[Tensor] = []
+        for start in range(0, len(x), together):
+            self.stop.check()
+            found.append(rest(x[start : start + together]).unsqueeze(1))  # [B, 1, d]
+        return self._gathered(self.trunk.indices, torch.cat(found) if found else None)
 
     def score(
         self,
@@ -63,29 +97,32 @@ class Gallery:
         """vectors: [n, V, d]; rows: unit [C, d]; scale: exp(s); labels: of the clips among these rows, if they are not
         the gallery's own."""
         rows = rows.detach().float().cpu()
-        own = [self._samples[index].label for index in indices] if labels is None else labels
+        own = [self.samples[index].label for index in indices] if labels is None else labels
         found = [score(views, rows, scale, aggregate).probabilities.numpy() for views in vectors]  # each [C]
         return Scored(
-            [self._items[index].path for index in indices],
+            [self.items[index].path for index in indices],
             np.array(own, np.int64),
             np.stack(found) if found else np.empty((0, len(rows)), np.float32),  # [n, C]
         )
 
     def _decoded(self, views: Views) -> Iterator[tuple[int, UInt8Array]]:
-        """(index, uint8 [V, T, S, S, 3])."""
-        name = str(views)
-        if name in self._frames:
-            yield from self._frames[name]
-            return
-        size = self._profile.size
-        keep = len(self) * views.count * self._profile.frames * size * size * 3 <= MAX_GALLERY_BYTES
-        decoded: list[tuple[int, UInt8Array]] = []
-        for index, frames in self._reader.views(self._samples, views):
-            if keep:
-                decoded.append((index, frames))
-            yield index, frames
-        if keep:
-            self._frames[name] = decoded
+        """This process's share: (index, uint8 [V, T, S, S, 3])."""
+        share = self.share
+        read = self.reader.views([self.samples[index] for index in share], views)
+        decoded = ((share[place], frames) for place, frames in read)
+        return decoded if self.frames is None or views.count > 1 else self.frames.through(decoded, len(share))
+
+    def _gathered(self, indices: list[int], own: Tensor | None) -> Vectors:
+        """own: [n, V, d] of this process's clips, None if there are none → those of all processes, in the clips'
+        order."""
+        shares = self.world.gather((indices, own, self.reader.skipped))
+        for _, _, skipped in shares:
+            self.reader.skipped.update(skipped)
+        everything = [index for found, _, _ in shares for index in found]
+        parts = [part for _, part, _ in shares if part is not None]
+        order = sorted(range(len(everything)), key=everything.__getitem__)
+        vectors = torch.cat(parts)[order] if parts else torch.empty(0, 1, 1)  # [n, V, d]
+        return [everything[place] for place in order], vectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,17 +136,28 @@ class Galleries:
 
 def open_galleries(run: TrainingRun) -> Galleries:
     """Nothing is decoded yet."""
+    profile, world, scratch = run.profile, run.world, run.spec.scratch
 
-    def gallery(items: tuple[Item, ...], classes: tuple[str, ...]) -> Gallery:
-        samples = samples_of(items, classes, run.spec.clips)
-        return Gallery(run.reader, items, samples, run.profile, run.spec.settings.batch_frames, run.stop)
+    def gallery(name: str, items: tuple[Item, ...], classes: tuple[str, ...], *, keep: bool = True) -> Gallery:
+        clip = profile.frames, profile.size, profile.size, 3
+        return Gallery(
+            reader=run.reader,
+            items=items,
+            samples=samples_of(items, classes, run.spec.clips),
+            most=run.spec.settings.batch_frames,
+            stop=run.stop,
+            world=world,
+            frames=FrameFile(scratch / f"{name}-{world.rank}.frames", clip) if keep else None,
+        )
 
     division = run.division
-    judged = gallery(division.judged, division.classes)
+    judged = gallery("judged", division.judged, division.classes)
+    # Clips of a frozen trunk are looked at once.
+    looks = not run.keeps_trunk(len(division.val))
     return Galleries(
         judged=judged,
-        val=judged if division.val == division.judged else gallery(division.val, division.classes),
-        unseen=gallery(division.unseen, division.novel),
+        val=judged if division.val == division.judged else gallery("val", division.val, division.classes, keep=looks),
+        unseen=gallery("unseen", division.unseen, division.novel),
     )
 
 
@@ -129,6 +177,20 @@ def score_served(
 def score_trained(run: TrainingRun, gallery: Gallery) -> Scored:
     """Score a run's gallery by its model and W, as trained so far, in the precision of the run: for the learning curve.
     Raises: Stopped."""
+    together = max(run.config.micro, gallery.most // run.config.frames)
     with run.encoder(run.model) as encoder:
-        indices, vectors = gallery.vectors(encoder, SINGLE_VIEW)  # [n, 1, d]
+        if gallery.trunk is None:
+            indices, vectors = gallery.quick_vectors(encoder, together)  # [n, 1, d]
+        else:
+            indices, vectors = gallery.trunk_vectors(_rest_of(run), together)  # [n, 1, d]
     return gallery.score(indices, vectors, run.classifier.rows(), run.scale, run.profile.aggregate)
+
+
+def _rest_of(run: TrainingRun) -> FromTrunk:
+    """In fp32: it is a small part of the work."""
+
+    @torch.inference_mode()
+    def rest(x: Tensor) -> Tensor:
+        return run.model.from_trunk(x.to(run.device).float()).cpu()  # [B, T, …] → [B, d]
+
+    return rest

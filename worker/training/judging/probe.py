@@ -22,11 +22,12 @@ from models.recognition.video_model import VideoModel
 from worker.training.judging.baseline import Baseline
 from worker.training.judging.comparison import BaseToNovelRecord, base_to_novel_record
 from worker.training.judging.gallery import Gallery
+from worker.training.judging.kept import after_trunk
 from worker.training.judging.scored import Scored
 from worker.training.run.base_model import as_served, text_rows
 from worker.training.run.feeds import TrunkFeed
 from worker.training.run.loop import State, fit_encoder
-from worker.training.run.parts import SINGLE_VIEW, TrainingRun, new_classifier, new_model
+from worker.training.run.parts import TrainingRun, new_classifier, new_model
 
 FEWEST_CLASSES = 4  # two on each side: a single class has nothing to be confused with
 
@@ -35,7 +36,8 @@ def probe_other_labels(
     run: TrainingRun, gallery: Gallery, baseline: Baseline, feed: TrunkFeed
 ) -> BaseToNovelRecord | None:
     """gallery: the clips of the report. None if the dataset does not allow it, because fewer than four classes have
-    both clips to train on and clips in the gallery. Raises: VireoError, Stopped."""
+    both clips to train on and clips in the gallery. The leading process trains; all of them score. Raises: VireoError,
+    Stopped."""
     division = run.division
     judged = {item.label for item in division.judged}
     counts = Counter(item.label for item in division.train if item.label in judged)
@@ -44,7 +46,10 @@ def probe_other_labels(
     split, before = protocols.frequent_half(counts), baseline.judged
     model, classifier = _train_on(run, feed, split.base)
     served = _as_served(run, model, classifier)
-    indices, vectors = gallery.vectors(served, SINGLE_VIEW)  # [n, 1, d]
+    if gallery.trunk is None:
+        indices, vectors = gallery.vectors(served)  # [n, 1, d]
+    else:
+        indices, vectors = gallery.trunk_vectors(after_trunk(served), 1)  # [n, 1, d]
 
     def side(names: Sequence[str]) -> tuple[Scored, Scored]:
         rows = text_rows(served.encode_texts, names, served.profile.templates, normalise=run.request.normalize_labels)
@@ -74,16 +79,20 @@ def _as_served(run: TrainingRun, model: VideoModel, classifier: Classifier) -> R
 
 
 def _train_on(run: TrainingRun, feed: TrunkFeed, classes: tuple[str, ...]) -> tuple[VideoModel, Classifier]:
-    """Train a new model on some of the run's classes, by the run's recipe."""
+    """A new model, trained on some of the run's classes by the run's recipe. Only the leading process trains, and only
+    its W is the one that was trained."""
     config, train_clips = run.config, run.division.train
     model = new_model(run.base, config, run.device)
     classifier = new_classifier(config, classes, run.text_encoder, run.base.dim, run.device)
     clips = [place for place, item in enumerate(train_clips) if item.label in classes]
     subset = feed.subset(clips, [classes.index(train_clips[place].label) for place in clips])
     batch = effective_batch(config.recipe, len(clips) * config.repeats, run.request.batch_size)
-    # The leader probes alone: the other processes have left by now.
-    order = replace(run.order, clips=len(clips), batch=batch, micro=batch, rank=0, world=1)
-    fit_encoder(config, model, classifier, subset, order, State(), run.device, run.stop, lambda *_: None)
+    if run.world.leads:
+        order = replace(run.order, clips=len(clips), batch=batch, micro=batch, rank=0, world=1)
+        fit_encoder(config, model, classifier, subset, order, State(), run.device, run.stop, lambda *_: None)
+    trained = {name: tensor.detach().cpu() for name, tensor in model.named_parameters() if tensor.requires_grad}
+    of_leader, *_ = run.world.gather(trained if run.world.leads else {})
+    model.load_state_dict(of_leader, strict=False)
     return model, classifier
 
 

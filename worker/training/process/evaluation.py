@@ -43,7 +43,9 @@ def run_evaluation(spec: RunSpec, request: EvaluationRequest, world: World, pool
     rows = _rows(recognizer, request, spec)
     reader = ClipReader(pool, profile, profile.frames)
     samples = samples_of(items, spec.dataset.labels, spec.clips)
-    gallery = Gallery(reader, items, samples, profile, spec.settings.batch_frames, stop)
+    gallery = Gallery(
+        reader=reader, items=items, samples=samples, most=spec.settings.batch_frames, stop=stop, world=world
+    )
     scored: dict[str, Scored] = {}
     for views in dict.fromkeys((SINGLE, request.views)):
         world.report_phase("evaluating")

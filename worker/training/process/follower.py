@@ -1,4 +1,4 @@
-"""What the leading process does between the steps of a run: progress, learning curves and checkpoints."""
+"""What a run does between its steps: progress, learning curves and checkpoints."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ VAL_CHECKS = 10  # of the val split in a run, at most
 
 class Follower:
     def __init__(self, run: TrainingRun, val: Gallery, state: State, baseline: Baseline) -> None:
-        """`state` is the one that the loop changes."""
+        """`state` is the one that the loop changes. Every process has a follower: all of them score the val split, and
+        the leading one reports."""
         self._run, self._val, self._state = run, val, state
         self._baseline = baseline.to_dict()
         self._reported = self._saved = self._rest = 0.0
@@ -35,14 +36,24 @@ class Follower:
         self._skipped = state.skipped
 
     def after_step(self, done: StepReport, state: State) -> None:
+        last = done.step == done.steps
+        ended = list(epochs_ended(done.step - 1, done.step, self._run.order.per_epoch))
+        if self._run.world.leads:
+            self._report_step(done, state, ended=bool(ended), last=last)
+        if last or any(epoch % self._check_every == 0 for epoch in ended):
+            self._check(done, state)
+        since = time.monotonic() - self._saved
+        if self._run.world.leads and ((ended and since > self._rest) or since > CHECKPOINT_SECONDS or last):
+            self.save()
+
+    def _report_step(self, done: StepReport, state: State, *, ended: bool, last: bool) -> None:
+        """ended: an epoch."""
         now = time.monotonic()
         if done.loss is not None:
             self._losses.append(done.loss)
         if state.skipped > self._skipped:
             self._skipped = state.skipped
             send_message("log", message=f"step {done.step} was skipped: its loss or gradients were not finite")
-        last = done.step == done.steps
-        ended = list(epochs_ended(done.step - 1, done.step, self._run.order.per_epoch))
         if now - self._reported >= PROGRESS_SECONDS or last:
             self._reported = now
             self._report(done)
@@ -50,10 +61,6 @@ class Follower:
             mean = float(np.mean(self._losses)) if self._losses else None
             send_message("metric", split="train", epoch=done.epoch, loss=mean, lr=done.lr)
             self._losses.clear()
-        if last or any(epoch % self._check_every == 0 for epoch in ended):
-            self._check(done, state)
-        if (ended and now - self._saved > self._rest) or now - self._saved > CHECKPOINT_SECONDS or last:
-            self.save()
 
     def save(self) -> None:
         """Write a checkpoint and announce it, unless there is one of this step. The file then belongs to the parent,
@@ -83,7 +90,8 @@ class Follower:
     def _check(self, done: StepReport, state: State) -> None:
         if len(self._val) and (point := val_point(self._run, self._val, round(done.epoch, 3))):
             state.checks.append(point)
-            send_message("metric", split="val", **point)
+            if self._run.world.leads:
+                send_message("metric", split="val", **point)
 
 
 def val_point(run: TrainingRun, val: Gallery, epoch: float) -> ValPoint | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from core.training_requests import TrainingRequest
 from worker.children.messages import send_message
 from worker.decoding.pool import DecodePool
-from worker.training.judging.baseline import Baseline, measure_baseline
+from worker.training.judging.baseline import Baseline, keep_val_trunk, measure_baseline
 from worker.training.judging.gallery import Galleries, open_galleries
 from worker.training.process.follower import Follower
 from worker.training.result.version import write_version
@@ -34,13 +34,13 @@ def run_training(spec: RunSpec, request: TrainingRequest, world: World, pool: De
     run = open_run(spec, request, world, pool, stop)
     galleries = open_galleries(run)
     trained = train_model(run, galleries)
-    if world.leads:
-        write_version(run, galleries, trained.state, trained.baseline, trained.feed)
+    write_version(run, galleries, trained.state, trained.baseline, trained.feed)
 
 
 def train_model(run: TrainingRun, galleries: Galleries) -> Trained:
     """Measure the base model, then train to the last step. Raises: VireoError, Stopped."""
     state, baseline = _start(run, galleries)
+    keep_val_trunk(run, galleries)
     feed = open_feed(run)
     run.put_text_away()
     follower = Follower(run, galleries.val, state, baseline)
@@ -56,12 +56,11 @@ def _start(run: TrainingRun, galleries: Galleries) -> tuple[State, Baseline]:
         state, measured = restore_checkpoint(run.spec.checkpoint, run.model, run.classifier, run.base.digest)
         send_message("log", message=f"continues from step {state.step}")
         return state, Baseline.from_dict(measured)
-    return State(), measure_baseline(run, galleries) if run.world.leads else Baseline()
+    return State(), measure_baseline(run, galleries)
 
 
 def _fit(run: TrainingRun, feed: Feed, state: State, follower: Follower) -> None:
-    after_step = follower.after_step if run.world.leads else lambda *_: None
-    order = run.order_of(feed)
+    order, after_step = run.order_of(feed), follower.after_step
     try:
         fit_encoder(run.config, run.model, run.classifier, feed, order, state, run.device, run.stop, after_step)
     except BaseException:

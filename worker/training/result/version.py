@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Mapping
+from collections import ChainMap
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -59,15 +61,19 @@ class Judged:
 
 def write_version(run: TrainingRun, galleries: Galleries, state: State, baseline: Baseline, feed: Feed) -> None:
     """Write weights, card and report to `spec.output`, and send the result. What is judged is what was written: the
-    version is opened from its files and does what an inference worker would do with it. Raises: VireoError, Stopped."""
+    version is opened from its files and does what an inference worker would do with it. Every process of the run judges
+    its share of the clips; the leading one writes. Raises: VireoError, Stopped."""
     run.world.report_phase("evaluating")
-    draft = _draft_card(run, _save_weights(run))
-    _write_card(run, draft)
+    draft = _write_draft(run) if run.world.leads else None
+    run.world.gather(None)  # the files are complete
     judged = _judge(run, galleries, baseline, feed)
+    skipped = run.world.gather(run.reader.skipped | run.train_reader.skipped)
+    if draft is None:
+        return
     evaluation = evaluate_views(judged.scored, run.division.classes)
     run.world.report_phase("publishing")
     card = _finished_card(run, draft, _wait_for_number(run), judged, evaluation["views"], baseline)
-    write_report(_report(run, card, state, baseline, evaluation, judged), run.spec.output)
+    write_report(_report(run, card, state, baseline, evaluation, judged, skipped), run.spec.output)
     write_predictions(judged.scored, run.division.classes, run.spec.output)
     _write_card(run, card)
     send_message("result", metrics=evaluation["views"].get(SINGLE))
@@ -99,14 +105,18 @@ def _base_to_novel(
     return base_to_novel_record(base, novel, division.classes, division.novel)
 
 
-def _save_weights(run: TrainingRun) -> dict[str, Any]:
-    return save_version(
+def _write_draft(run: TrainingRun) -> Card:
+    """Write the version without its results."""
+    saved = save_version(
         run.spec.output,
         run.model,
         run.base,
         encoder=run.classifier.served_encoder(run.text_encoder),
         classifier=run.classifier.state(),
     )
+    draft = _draft_card(run, saved)
+    _write_card(run, draft)
+    return draft
 
 
 def _write_card(run: TrainingRun, card: Card) -> None:
@@ -123,8 +133,15 @@ def _wait_for_number(run: TrainingRun) -> int:
 
 
 def _report(
-    run: TrainingRun, card: Card, state: State, baseline: Baseline, evaluation: Evaluation, judged: Judged
+    run: TrainingRun,
+    card: Card,
+    state: State,
+    baseline: Baseline,
+    evaluation: Evaluation,
+    judged: Judged,
+    skipped: Sequence[Mapping[Path, str]],
 ) -> Report:
+    """skipped: by the readers of each process."""
     dataset = run.spec.dataset
     return build_report(
         evaluation,
@@ -145,7 +162,7 @@ def _report(
         curves={"train": state.curve, "val": state.checks},
         before=None if baseline.judged is None else compare_scores(baseline.judged, judged.scored[SINGLE]),
         base_to_novel=judged.base_to_novel,
-        skipped=run.spec.clip_paths(run.reader.skipped | run.train_reader.skipped),
+        skipped=run.spec.clip_paths(dict(ChainMap(*map(dict, skipped)))),
     )
 
 

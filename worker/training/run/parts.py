@@ -55,6 +55,7 @@ class TrainingRun:
     classifier: Classifier  # W
     model: VideoModel
     order: Order
+    trunk_bytes: int | None  # of what a frozen trunk makes of one clip; None if the trunk is trained
 
     @property
     def device(self) -> torch.device:
@@ -75,6 +76,10 @@ class TrainingRun:
     def encoder(self, model: VideoModel) -> AbstractContextManager[VideoEncoder]:
         """`model` as an encoder, in the precision of this run."""
         return encoder_of(model, self.profile, self.device, DTYPES[self.config.precision])
+
+    def keeps_trunk(self, clips: int) -> bool:
+        """Whether the trunk is frozen and what it makes of that many clips fits in memory."""
+        return self.trunk_bytes is not None and self.trunk_bytes * clips <= MAX_TRUNK_BYTES
 
     def order_of(self, feed: Feed) -> Order:
         """Batches of precomputed trunk outputs are small and quick, so a step needs no micro-batches."""
@@ -104,6 +109,7 @@ def open_run(spec: RunSpec, request: TrainingRequest, world: World, pool: Decode
     classifier = new_classifier(config, division.classes, text_encoder, base.dim, world.device, features)
     if world.leads:
         _log_truncated(division.classes, classifier)
+    model = new_model(base, config, world.device)
     return TrainingRun(
         spec=spec,
         request=request,
@@ -117,7 +123,7 @@ def open_run(spec: RunSpec, request: TrainingRequest, world: World, pool: Decode
         train_reader=ClipReader(pool, profile, config.frames, augment=config.augment, cache=cache, ahead=ahead),
         text_encoder=text_encoder,
         classifier=classifier,
-        model=new_model(base, config, world.device),
+        model=model,
         order=Order(
             clips=len(division.train),
             repeats=config.repeats,
@@ -127,6 +133,7 @@ def open_run(spec: RunSpec, request: TrainingRequest, world: World, pool: Decode
             rank=world.rank,
             world=world.size,
         ),
+        trunk_bytes=_trunk_bytes(model, config, profile, world.device),
     )
 
 
@@ -179,18 +186,17 @@ def open_feed(run: TrainingRun) -> Feed:
     """Precomputed trunk outputs if the trunk is frozen, always sees the same pixels, and they fit in memory; otherwise
     frames. Raises: VireoError."""
     samples = samples_of(run.division.train, run.division.classes, run.spec.clips)
-    constant = run.config.augment is None and run.config.tune == "projection" and not run.model.tower.mixes_time
-    if constant and _trunk_bytes(run) * len(samples) <= MAX_TRUNK_BYTES:
+    if run.config.augment is None and run.keeps_trunk(len(samples)):
         run.world.report_phase("features")
         return precompute_trunk(run.model, run.reader, samples, run.profile, run.device, run.config.micro)
     return FrameFeed(run.train_reader, samples, run.profile, run.device)
 
 
 @torch.no_grad()
-def _trunk_bytes(run: TrainingRun) -> int:
-    """Size of the trunk's outputs for one clip."""
-    size = run.profile.size
-    return run.model.trunk(torch.zeros(1, run.config.frames, 3, size, size, device=run.device)).nbytes
+def _trunk_bytes(model: VideoModel, config: Config, profile: Profile, device: torch.device) -> int | None:
+    if config.tune != "projection" or model.tower.mixes_time:
+        return None
+    return model.trunk(torch.zeros(1, config.frames, 3, profile.size, profile.size, device=device)).nbytes
 
 
 def _lda_features(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -14,7 +14,9 @@ from core.settings import Settings
 from models.image.precision import choose_device
 from worker.children.messages import send_message
 
-_TIMEOUT = timedelta(hours=6)  # the other processes wait while the first one evaluates
+_TIMEOUT = timedelta(hours=6)  # the other processes wait while the first one publishes
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,14 @@ class World:
     def leads(self) -> bool:
         """Whether this process reports for the run."""
         return self.rank == 0
+
+    def gather(self, value: T) -> list[T]:
+        """The values of all processes, in the order of their ranks. Every process must call it; it waits for all."""
+        if self.size == 1:
+            return [value]
+        values: list[Any] = [None] * self.size
+        dist.all_gather_object(values, value)
+        return values
 
     def report_phase(self, phase: str, **details: Any) -> None:
         """Send a `progress` message to the worker, if this process leads."""

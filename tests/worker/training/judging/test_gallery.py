@@ -41,6 +41,7 @@ from worker.jobs.cancellation import CancelToken
 from worker.training.judging.gallery import Gallery
 from worker.training.run.encoding import encoder_of
 from worker.training.run.stop import Stop
+from worker.training.run.world import T, World
 
 VIEWS = "2x3"
 MOST = 20  # frames in one forward pass: with 8 in a clip, six views do not divide evenly
@@ -65,9 +66,33 @@ def gallery_vector(encoder: VideoEncoder, clip: Path, pool: DecodePool) -> torch
     """[d], the mean over views."""
     item = Item(path="a/clip.mp4", sha256="0" * 64, label="a", split="val", seconds=1.0)
     reader = ClipReader(pool, encoder.profile, encoder.profile.frames)
-    gallery = Gallery(reader, [item], [Sample(clip, 0)], encoder.profile, MOST, Stop())
+    gallery = Gallery(
+        reader=reader, items=[item], samples=[Sample(clip, 0)], most=MOST, stop=Stop(), world=World(0, 1, CPU)
+    )
     _, vectors = gallery.vectors(encoder, Views.parse(VIEWS))  # [1, V, d]
     return vectors[0].mean(dim=0)
+
+
+class OneOfTwo(World):
+    """A process that hears nothing from the other one."""
+
+    def gather(self, value: T) -> list[T]:
+        return [value]
+
+
+def test_two_processes_share_the_clips(pool: DecodePool, tmp_path: Path) -> None:
+    _, recognizer = trained("transformer", torch.float32)
+    clip = rendered("h264", tmp_path)
+    items = [Item(path=f"{n}.mp4", sha256="0" * 64, label="a", split="val", seconds=1.0) for n in range(5)]
+    found = []
+    for rank in range(2):
+        reader = ClipReader(pool, recognizer.profile, recognizer.profile.frames)
+        samples, world = [Sample(clip, 0)] * 5, OneOfTwo(rank, 2, CPU)
+        gallery = Gallery(reader=reader, items=items, samples=samples, most=MOST, stop=Stop(), world=world)
+        indices, vectors = gallery.vectors(recognizer)
+        assert len(vectors) == len(indices)
+        found.append(indices)
+    assert found == [[0, 2, 4], [1, 3]]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
