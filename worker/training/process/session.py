@@ -54,7 +54,8 @@ def _start(run: TrainingRun, galleries: Galleries) -> tuple[State, Baseline]:
     """From the checkpoint if there is one, else from the beginning."""
     if run.spec.checkpoint is not None:
         state, measured = restore_checkpoint(run.spec.checkpoint, run.model, run.classifier, run.base.digest)
-        send_message("log", message=f"continues from step {state.step}")
+        if run.world.leads:
+            send_message("log", message=f"continues from step {state.step}")
         return state, Baseline.from_dict(measured)
     return State(), measure_baseline(run, galleries)
 
