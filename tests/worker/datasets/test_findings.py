@@ -7,7 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.datasets import ClassCount, Split
-from worker.datasets.findings import Clip, class_findings, count_classes, find_untrainable, remove_duplicates
+from worker.datasets.archives.extraction import UnpackedFile
+from worker.datasets.findings import (
+    Clip,
+    class_findings,
+    count_classes,
+    find_untrainable,
+    remove_duplicates,
+    select_decodable,
+)
+from worker.datasets.inspection import InspectionResult
+from worker.datasets.manifests.manifest import ListedClip, make_finding
+from worker.datasets.preparation import _by_severity
 
 
 def clip(path: str, content: str, label: str, split: Split | None = None) -> Clip:
@@ -95,3 +106,27 @@ def test_an_untrainable_dataset_says_why() -> None:
 def test_counts() -> None:
     clips = [clip("a", "1", "run", "train"), clip("b", "2", "run", "val"), clip("c", "3", "jump", "test")]
     assert count_classes(clips) == (ClassCount(name="jump", test=1), ClassCount(name="run", train=1, val=1))
+
+
+def test_a_finding_shows_twenty_paths_and_counts_all() -> None:
+    found = make_finding("warning", "missing_file", "m", [f"{number:02d}" + "x" * 400 for number in range(25)])
+    assert (len(found.paths), found.count) == (20, 25)
+    assert found.paths[0] == "00" + "x" * 298
+    assert make_finding("warning", "thin_class", "m", (), 3).count == 3
+
+
+def test_a_clip_that_can_be_decoded_keeps_all_that_the_user_said() -> None:
+    good = UnpackedFile("a.mp4", Path("0"), 10, "1" * 64)
+    bad = UnpackedFile("b.mp4", Path("1"), 20, "2" * 64)
+    results = {good.sha256: InspectionResult(2.5), bad.sha256: InspectionResult(problem=("not_a_video", "No video."))}
+    listed = [ListedClip(good, "jump", "val", "g1"), ListedClip(bad, "run", "train", "g2")]
+    kept, [finding] = select_decodable(listed, results)
+    assert kept == [Clip("a.mp4", Path("0"), 10, "1" * 64, "jump", "val", 2.5, "g1")]
+    assert (finding.code, finding.paths) == ("undecodable", ("b.mp4",))
+    assert "not_a_video" in finding.message
+
+
+def test_the_most_severe_findings_come_first() -> None:
+    severities = ("info", "warning", "error", "warning")
+    found = [make_finding(severity, "thin_class", "m", ()) for severity in severities]  # type: ignore[arg-type]
+    assert [finding.severity for finding in _by_severity(found)] == ["error", "warning", "warning", "info"]

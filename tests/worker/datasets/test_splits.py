@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -106,3 +107,11 @@ def test_groups_are_drawn_up_to_the_wanted_share() -> None:
     assert val == {"val": 50, "train": 50}, "one of two groups, because a class is measured where it can be"
     val = Counter(clip.split for clip in assign_splits(grouped(100, 1), 0, 0.2).clips)
     assert val == {"train": 100}
+
+
+@pytest.mark.parametrize(
+    ("size", "fraction", "wanted"),
+    [(8, 0.2, 2), (7, 0.2, 1), (7, 0.5, 4), (5, 0.3, 2), (2, 0.05, 1), (2, 0.5, 1), (1, 0.5, 0), (100, 0.25, 25)],
+)
+def test_the_share_of_a_class_is_rounded_to_the_nearest(size: int, fraction: float, wanted: int) -> None:
+    assert len(held_out(assign_splits(clips({"a": size}), 0, fraction).clips)) == wanted

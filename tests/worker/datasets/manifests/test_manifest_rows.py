@@ -138,3 +138,11 @@ def test_any_bytes_are_a_table_or_a_clear_error(
     with suppress(InvalidDataset):
         rows = read_table(file, name).rows
     assert all(row.path and row.label == clean_label(row.label) for row in rows)
+
+
+def test_the_first_twenty_errors_are_told_and_the_others_counted(tmp_path: Path) -> None:
+    file = tmp_path / "manifest.csv"
+    file.write_text("path,label\n" + ",x\n" * 30)
+    with pytest.raises(InvalidDataset, match="29 more errors") as refused:
+        read_table(file, "manifest.csv")
+    assert [error["line"] for error in refused.value.details["errors"]] == list(range(2, 22))
