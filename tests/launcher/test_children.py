@@ -90,3 +90,33 @@ def test_terminate_asks_and_does_not_wait(start: Start) -> None:
     child.terminate()
     wait_until(lambda: child.exit_code is not None)
     assert child.exit_code == -signal.SIGTERM
+
+
+def test_a_process_that_ran_long_is_restarted_after_a_short_pause(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(children, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    child = start("raise SystemExit(3)")
+    pauses = []
+    for lived in (0.0, 0.0, children.HEALTHY_AFTER + 1):
+        wait_until(lambda: child.exit_code is not None)
+        clock[0] += lived
+        began = clock[0]
+        while not child.restart_when_due():
+            clock[0] += 0.25
+        pauses.append(clock[0] - began)
+    assert pauses == [1.0, 2.0, 0.5]
+
+
+def test_the_log_of_an_earlier_start_stays(start: Start) -> None:
+    for line in ("first", "second"):
+        child = start(f"print('{line}')")
+        wait_until(lambda child=child: child.exit_code is not None)
+    assert child.last_log_lines() == "first\nsecond"
+
+
+def test_ctrl_c_in_the_terminal_is_for_the_supervisor_alone(start: Start) -> None:
+    child = start("import time; time.sleep(60)")
+    assert child.pid is not None
+    assert os.getsid(child.pid) == child.pid != os.getsid(0)

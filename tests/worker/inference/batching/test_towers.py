@@ -1,0 +1,77 @@
+"""The two towers behind their batchers: the order of answers, and the settings that bound a forward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from core.settings import Settings
+from worker.inference.batching.towers import Frames, TextEncoder, TextVectors, Towers
+from worker.jobs.cancellation import CancelToken
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(data_dir=tmp_path, batch_frames=6, batch_texts=3, batch_wait_ms=5.0, inference_deadline=70.0)
+
+
+@pytest.fixture
+def passes() -> list[list[str]]:
+    return []
+
+
+@pytest.fixture
+def towers(settings: Settings, passes: list[list[str]]) -> Iterator[Towers]:
+    def encode_texts(texts: list[str]) -> tuple[torch.Tensor, list[bool]]:
+        """The length of a text is its vector; long ones are cut."""
+        passes.append(texts)
+        return torch.tensor([[float(len(text))] for text in texts]), [len(text) > 5 for text in texts]
+
+    def encode_frames(frames: Frames, clip: int = 1) -> torch.Tensor:
+        passes.append([str(len(frames))])
+        return torch.from_numpy(frames[:, 0, 0, :1].astype(np.float32))  # [N, 1]
+
+    towers = Towers(encode_frames, encode_texts, settings)
+    yield towers
+    towers.close()
+
+
+def lengths(found: TextVectors) -> list[int]:
+    return [int(value) for value in found.vectors[:, 0]]
+
+
+def test_texts_come_back_in_the_order_asked_and_each_is_encoded_once(towers: Towers, passes: list[list[str]]) -> None:
+    texts = towers.texts
+    assert lengths(texts.encode(["aa", "a", "aa", "longer", "aaa"], CancelToken())) == [2, 1, 2, 6, 3]
+    found = texts.encode(["longer", "new!", "a"], CancelToken())
+    assert (lengths(found), found.truncated) == ([6, 4, 1], [True, False, False])
+    assert sorted(text for texts in passes for text in texts) == ["a", "aa", "aaa", "longer", "new!"]
+    assert max(map(len, passes)) <= 3
+
+
+def test_vectors_that_are_remembered_are_not_slices_of_a_whole_pass(towers: Towers) -> None:
+    found = towers.texts.encode(["a", "bb", "ccc"], CancelToken())
+    found.vectors.zero_()
+    assert lengths(towers.texts.encode(["bb"], CancelToken())) == [2]
+
+
+def test_the_settings_bound_each_pass_in_items_and_in_time(towers: Towers, passes: list[list[str]]) -> None:
+    stack = np.arange(20, dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 2, 3), np.uint8)  # [20, 2, 2, 3]
+    with ThreadPoolExecutor(2) as pool:
+        rows = list(pool.map(lambda _: towers.frames.encode(stack, CancelToken()), range(2)))
+    assert all(found[:, 0].tolist() == list(range(20)) for found in rows)
+    assert max(int(size) for [size] in passes) <= 6
+    for batcher in (towers.frames, towers.texts._batcher):
+        assert batcher._max_wait == pytest.approx(0.005)
+        assert batcher._stuck_after == 70.0
+
+
+def test_an_encoder_that_is_closed_still_answers(settings: Settings) -> None:
+    encoder = TextEncoder(lambda texts: (torch.ones(len(texts), 1), [False] * len(texts)), settings)
+    encoder.close()
+    assert len(encoder.encode(["a", "b"], CancelToken())) == 2
