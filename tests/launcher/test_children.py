@@ -5,6 +5,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -109,10 +110,14 @@ def test_a_process_that_ran_long_is_restarted_after_a_short_pause(
     assert pauses == [1.0, 2.0, 0.5]
 
 
+def has_ended(child: Child) -> bool:
+    return child.exit_code is not None
+
+
 def test_the_log_of_an_earlier_start_stays(start: Start) -> None:
     for line in ("first", "second"):
         child = start(f"print('{line}')")
-        wait_until(lambda child=child: child.exit_code is not None)
+        wait_until(partial(has_ended, child))
     assert child.last_log_lines() == "first\nsecond"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import socket
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -39,13 +38,10 @@ def test_memory_stays_flat_while_a_large_upload_streams(redis_url: str, tmp_path
     ):
         assert http.post("/v1/videos", content=body(2), headers=FORM).status_code == 201  # all code is loaded now
         before = server.peak_memory()
-        started = time.monotonic()
         answer = http.post("/v1/videos", content=body(400), headers=FORM)
-        seconds = time.monotonic() - started
         assert (answer.status_code, answer.json()["bytes"]) == (201, 400 * MIB)
         grown = server.peak_memory() - before
-    assert grown < 60 * MIB, f"{grown / MIB:.0f} MiB more for a 400 MiB upload"
-    assert seconds < 30
+    assert grown < 16 * MIB, f"{grown / MIB:.0f} MiB more for a 400 MiB upload"
 
 
 def test_the_upload_stops_at_the_limit(serve: Serve) -> None:
