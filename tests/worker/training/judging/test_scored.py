@@ -27,3 +27,11 @@ def test_scores_come_back_whole_from_a_checkpoint() -> None:
     assert loaded.ids == original.ids
     assert np.array_equal(loaded.labels, original.labels)
     assert np.array_equal(loaded.probabilities, original.probabilities)
+
+
+def test_of_a_clip_that_is_scored_twice_the_first_scores_count() -> None:
+    """The padding of a distributed sampler, method §15."""
+    twice = Scored(["a", "b", "a", "c", "b"], np.array([0, 1, 0, 1, 1]), np.eye(5, 2) + np.arange(5)[:, None])
+    once = twice.without_duplicates()
+    assert (list(once.ids), once.labels.tolist()) == (["a", "b", "c"], [0, 1, 1])
+    assert np.array_equal(once.probabilities, twice.probabilities[[0, 1, 3]])

@@ -134,3 +134,13 @@ def test_a_checkpoint_that_does_not_fit_is_refused_in_words(path: Path, change: 
     torch.save(content, path)
     with pytest.raises(TrainingFailed, match="newer version" if change == "format 3" else "does not fit its model"):
         restore_checkpoint(path, *frozen_trunk(), BASE)
+
+
+def test_rows_that_were_learned_are_restored(path: Path) -> None:
+    model, classifier = parts("mean", "learned")
+    state = run(config(temporal="mean"), model, classifier)
+    save_checkpoint(path, model, classifier, state, {}, BASE)
+    again, fresh = parts("mean", "learned")
+    assert not torch.equal(fresh.rows(), classifier.rows())
+    restore_checkpoint(path, again, fresh, BASE)
+    assert torch.equal(fresh.rows(), classifier.rows())
