@@ -6,9 +6,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check
+CONTRACT = tests/e2e/test_contract.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench format docs transcripts lock clean
+.PHONY: help run test contract check bench format docs transcripts lock clean
 
 help: ## list the recipes
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/'
@@ -17,7 +18,11 @@ run: $(VENV)/.run-ready ## run the whole service on this machine until Ctrl-C
 	@exec $(BIN)/vireo up
 
 test: $(VENV)/.dev-ready ## run all tests: unit, property, fault and end-to-end, in random order, in three processes
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder \
+		--ignore $(CONTRACT) $(ARGS)
+
+contract: $(VENV)/.dev-ready ## ask a running copy everything that its OpenAPI document allows and forbids (about four minutes)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(CONTRACT) $(ARGS)
 
 check: $(VENV)/.dev-ready ## check formatting, lint, types, the imports between rooms and the rendered docs
 	$(BIN)/ruff format --check .
