@@ -60,9 +60,10 @@ def test_a_run_looks_alive_until_it_ends(model: str | None) -> None:
     run = RunMetrics(model)
     run.observe(message("progress", phase="evaluating"))
     assert (value("vireo_train_heard_timestamp_seconds") or 0) > 1e9
-    run.observe(message("result"))
+    run.observe(step(1))
     run.end()
     assert value("vireo_train_heard_timestamp_seconds") == 0
+    assert model is None or value("vireo_train_samples_per_second") == 0
 
 
 def test_the_series_of_failures_starts_at_zero() -> None:

@@ -218,6 +218,19 @@ def finite(model: VideoModel) -> bool:
     return all(bool(torch.isfinite(tensor).all()) for tensor in model.state_dict().values())
 
 
+def test_a_clip_without_weight_does_not_count() -> None:
+    """Fillers, and clips that could not be decoded."""
+    model, classifier = parts("mean")
+    objective = Objective(model, classifier, from_trunk=False)
+    (whole,) = SeededPixels().stream([next(order(config()).steps(0, 1))[0]])
+    weights = torch.tensor([1.0, 0.0, 1.0, 0.0, 1.0])
+    kept = weights > 0
+    some = objective(replace(whole, weights=weights), 0)
+    alone = objective(MicroBatch(whole.x[kept], whole.targets[kept], weights[kept]), 0)
+    torch.testing.assert_close(some, alone, rtol=1e-4, atol=1e-4)
+    assert float(some.detach()) < float(objective(whole, 0).detach())
+
+
 def test_a_learned_classifier_moves() -> None:
     model, classifier = parts("mean", "learned")
     before = classifier.rows().detach().clone()
