@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -123,8 +123,9 @@ def test_a_new_head_is_drawn_with_the_seed() -> None:
     assert not torch.equal(first["positions.weight"], other["positions.weight"])
 
 
-@pytest.mark.parametrize(("base", "temporal"), [(tiny_base(), "transformer"), (resnet_base(), "conv")], ids=str)
-def test_tuning_the_projection_freezes_the_trunk_and_nothing_else(base: Base, temporal: str) -> None:
+@pytest.mark.parametrize(("build", "temporal"), [(tiny_base, "transformer"), (resnet_base, "conv")])
+def test_tuning_the_projection_freezes_the_trunk_and_nothing_else(build: Callable[[], Base], temporal: str) -> None:
+    base = build()
     model = new_model(base, config(tune="projection", temporal=temporal), CPU)
     learns = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     projection = {f"tower.{name}" for name, _ in model.tower.projection_parameters()}
