@@ -27,6 +27,7 @@ NAMES = (
     "frame_order",
     "classifiers",
     "step_cost",
+    "training_cost",
     "few_shot",
     "faults",
 )
