@@ -2,7 +2,7 @@
 
     python -m benchmarks [NAME…]
 
-All of them take about half an hour on two cores, most of it for training.
+All but `faults` take about half an hour on two cores, most of it for training. `faults` takes hours.
 """
 
 from __future__ import annotations
