@@ -24,9 +24,10 @@ def shared_site(redis_socket: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture
 def site(shared_site: Site, redis_url: str) -> Site:
-    """The shared gateway. Redis is empty, no video is stored, and no worker is running."""
-    for name in shared_site.blobs():
-        (shared_site.store / "blobs" / name).unlink()
+    """The shared gateway. Redis is empty, no video or archive is stored, and no worker is running."""
+    for kind in ("blobs", "incoming"):
+        for path in (shared_site.store / kind).glob("*"):
+            path.unlink()
     return shared_site
 
 
