@@ -91,7 +91,7 @@ def _is_none(value: object) -> bool:
 
 
 class ClassifyRequest(BaseModel):
-    """The `request` of a job of kind `classify`: about a stored video, or about one that the worker fetches.
+    """The `request` of a job of kind `classification`: about a stored video, or about one that the worker fetches.
 
     A field without a value is left out: a repeat of a request of an earlier version, which had no `url`, is recognised
     by what it looks like as JSON.
@@ -115,7 +115,7 @@ class ClassifyRequest(BaseModel):
 
 
 class EmbedRequest(BaseModel):
-    """The `request` of a job of kind `embed`: texts, or one video (one vector, averaged over its views)."""
+    """The `request` of a job of kind `embedding`: texts, or one video (one vector, averaged over its views)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

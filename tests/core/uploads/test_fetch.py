@@ -77,15 +77,19 @@ def pages() -> type[_Pages]:
     return type("Pages", (_Pages,), {"seen": []})
 
 
-@pytest.fixture
-def port(pages: type[_Pages]) -> Iterator[int]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), pages)
+def serve(server: ThreadingHTTPServer) -> Iterator[int]:
+    """The port of the server, which answers until the iterator goes on."""
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     yield server.server_port
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+@pytest.fixture
+def port(pages: type[_Pages]) -> Iterator[int]:
+    yield from serve(ThreadingHTTPServer(("127.0.0.1", 0), pages))
 
 
 def get(url: str, folder: Path, fetcher: Fetcher, limit: int = 100_000) -> bytes:
@@ -268,12 +272,7 @@ def tls_port(pages: type[_Pages], authority: Authority) -> Iterator[int]:
     context.load_cert_chain(authority.certificate, authority.key)
     server = ThreadingHTTPServer(("127.0.0.1", 0), pages)
     server.socket = context.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    yield server.server_port
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    yield from serve(server)
 
 
 def test_a_server_without_a_trusted_certificate_is_not_believed(

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 import redis
 
-from core.datasets import Dataset
 from core.errors import Cancelled, StorageUnavailable
 from core.records import Job, new_job_id
 from core.settings import Settings
@@ -22,6 +21,7 @@ from core.state.lifecycle import Attempt
 from core.storage import Store
 from core.training_requests import TrainingRequest
 from tests.conftest import REPOSITORY
+from tests.worker.training.job.no_clips import NO_CLIPS
 from worker.jobs.book import JobBook, Superseded
 from worker.jobs.cancellation import CancelToken, StopReason
 from worker.jobs.reporter import Reporter
@@ -32,7 +32,6 @@ from worker.training.job.run_metrics import RunMetrics
 from worker.training.spec import RunSpec
 
 PATIENCE = 30.0  # seconds; much longer than any step takes
-DATASET = "ds_" + "0" * 24
 
 
 class SlowStore(Store):
@@ -81,25 +80,12 @@ class Run:
         return attempt
 
     def _spec(self, folder: Path) -> RunSpec:
-        dataset = Dataset(
-            id=DATASET,
-            digest="0" * 64,
-            name="none",
-            created_at=0.0,
-            classes=(),
-            splits={"train": 0, "val": 0, "test": 0},
-            split_source="given",
-            seconds=0.0,
-            bytes=0,
-            report=(),
-            items=(),
-        )
         return RunSpec(
             job=self.job.id,
-            training=TrainingRequest(name="gym", dataset=DATASET),
+            training=TrainingRequest(name="gym", dataset=NO_CLIPS.id),
             model="tiny",
             version=None,
-            dataset=dataset,
+            dataset=NO_CLIPS,
             clips=folder,
             checkpoint=None,
             scratch=self.scratch,

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import redis
 
-from core.datasets import Dataset, dataset_key
+from core.datasets import dataset_key
 from core.errors import Cancelled, TrainingFailed, UnknownDataset
 from core.records import Job, JobKind, new_job_id
 from core.registry import CARD, Registry, Version
@@ -22,6 +22,7 @@ from core.state.lifecycle import Attempt
 from core.storage import Store
 from tests.conftest import REPOSITORY
 from tests.worker.training.job.acting_child import card_of
+from tests.worker.training.job.no_clips import NO_CLIPS
 from worker.jobs.attempt import Interrupted
 from worker.jobs.book import JobBook
 from worker.jobs.cancellation import CancelToken
@@ -31,7 +32,6 @@ from worker.training.job.checkpoints import Checkpoints
 from worker.training.job.runner import Runner, evaluation_key
 
 PATIENCE = 30.0  # seconds; much longer than any step takes
-DATASET = "ds_" + "0" * 24
 
 
 class Bench:
@@ -47,12 +47,12 @@ class Bench:
         self.token = CancelToken()
         with self.store.stage_tree() as tree:
             (tree / "clips").mkdir()
-            (tree / "dataset.json").write_text(_dataset().model_dump_json())
-            self.store.publish_tree(tree, dataset_key(DATASET), "dataset.json")
+            (tree / "dataset.json").write_text(NO_CLIPS.model_dump_json())
+            self.store.publish_tree(tree, dataset_key(NO_CLIPS.id), "dataset.json")
 
     def job(self, name: str, kind: JobKind = "training", **options: Any) -> Job:
         fields = {"model": name} if kind == "evaluation" else {"name": name}
-        request = {"dataset": DATASET} | fields | options
+        request = {"dataset": NO_CLIPS.id} | fields | options
         job = Job(id=new_job_id(), kind=kind, request=request, created_at=time.time())
         script_keys, args = lifecycle.create_args(job, keys.TRAINING, 10)
         self.client.register_script(steps.CREATE)(keys=script_keys, args=args)
@@ -89,22 +89,6 @@ class Bench:
         return {
             "frames" if path.name.startswith("frames-") else path.name for path in self.settings.training_dir.iterdir()
         }
-
-
-def _dataset() -> Dataset:
-    return Dataset(
-        id=DATASET,
-        digest="0" * 64,
-        name="none",
-        created_at=0.0,
-        classes=(),
-        splits={"train": 0, "val": 0, "test": 0},
-        split_source="given",
-        seconds=0.0,
-        bytes=0,
-        report=(),
-        items=(),
-    )
 
 
 @pytest.fixture
