@@ -263,6 +263,13 @@ def test_a_damaged_group_is_replaced_by_its_neighbours(folder: Path, tmp_path: P
     assert "2 of 8 selected frames could not be decoded; the nearest decodable ones were used" in report.warnings
 
 
+def test_frames_that_the_decoder_marks_as_damaged_are_counted(folder: Path, tmp_path: Path) -> None:
+    _, report = decode(corrupt(rendered("h264", folder), 3, 20, tmp_path / "damaged.mp4"))
+    damaged = [warning for warning in report.warnings if warning.endswith("of the 8 frames used are damaged")]
+    assert len(damaged) == 1
+    assert 1 <= int(damaged[0].split()[0]) <= 8
+
+
 def test_a_stream_without_decodable_frames_is_named(folder: Path, tmp_path: Path) -> None:
     data = rendered("h264_faststart", folder).read_bytes()
     head = data.index(b"mdat") + 4

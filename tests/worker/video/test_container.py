@@ -4,12 +4,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import av
 import pytest
 
 from core.errors import StorageUnavailable, UndecodableVideo, VideoTooLarge
 from tests.clips import SPECS, corrupt, render, render_audio, render_cover, render_huge_gif, rendered, truncate
+from worker.video import container
 from worker.video.container import DEMUXERS, VideoLimits, read_video_info
 
 LIMITS = VideoLimits()
@@ -92,6 +94,22 @@ def test_no_file_opens_another_file(script: str, suffix: str, tmp_path: Path) ->
 
     with pytest.raises(UndecodableVideo, match="not a video"):
         read_video_info(tmp_path / f"upload{suffix}", LIMITS)
+
+
+def test_a_playlist_past_the_list_of_formats_cannot_open_a_file_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second wall: a concat script that the list of formats would allow, without the demuxer's own check."""
+    (tmp_path / "upload").write_text(f"ffconcat version 1.0\nfile 'file:{rendered('h264_ts', tmp_path)}'\n")
+    av_open = av.open
+
+    def careless(*args: Any, container_options: dict[str, str], **options: Any) -> Any:
+        return av_open(*args, container_options=container_options | {"safe": "0"}, **options)
+
+    monkeypatch.setattr(container, "DEMUXERS", (*DEMUXERS, "concat"))
+    monkeypatch.setattr(av, "open", careless)
+    with pytest.raises(UndecodableVideo):
+        read_video_info(tmp_path / "upload", LIMITS)
 
 
 def test_a_file_name_is_never_read_as_a_protocol(tmp_path: Path) -> None:

@@ -134,6 +134,19 @@ def test_everything_is_written(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "new" / "directory" / "report.json").read_text()) == report
 
 
+def test_the_most_frequent_confusions_are_named_first(tmp_path: Path) -> None:
+    given = {"jump": "jump run run run", "run": "run run sit", "sit": "sit sit fall fall"}  # true → what was answered
+    classes = ["jump", "run", "sit", "fall", "lie", "stand"]
+    pairs = [(classes.index(true), classes.index(answer)) for true in given for answer in given[true].split()]
+    probabilities = np.full((len(pairs), len(classes)), 0.1)
+    probabilities[np.arange(len(pairs)), [answer for _, answer in pairs]] = 0.5
+    labels = np.array([true for true, _ in pairs], dtype=np.int64)
+    clips = [f"{place}.mp4" for place in range(len(pairs))]
+    page = words(page_of(report_of(classes, Scored(clips, labels, probabilities)), tmp_path))
+    order = [page.index(text) for text in ("jump → run: 3 of 4", "sit → fall: 2 of 4", "run → sit: 1 of 3")]
+    assert order == sorted(order)
+
+
 def test_only_what_there_is_to_draw_is_drawn(tmp_path: Path) -> None:
     write_report(report_of(["a", "b"], scored(2, 4)), tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"report.json", "report.html", "confusion.png"}
