@@ -19,9 +19,9 @@ from models.classifier.rows import Classifier, build_classifier, logits
 from models.judging.metrics import top_k
 from models.recognition.base import Base
 from models.recognition.video_model import VideoModel
+from worker.training.fit.loop import State, fit_encoder
 from worker.training.run.config import Config, resolve_config
 from worker.training.run.feeds import MicroBatch
-from worker.training.run.loop import State, fit_encoder
 from worker.training.run.order import Order, Pick
 from worker.training.run.stop import Stop
 

@@ -19,6 +19,7 @@ from models.fitting.recipes import effective_batch
 from models.judging import protocols
 from models.recognition.recognizer import Recognizer
 from models.recognition.video_model import VideoModel
+from worker.training.fit.loop import State, fit_encoder
 from worker.training.judging.baseline import Baseline
 from worker.training.judging.comparison import BaseToNovelRecord, base_to_novel_record
 from worker.training.judging.gallery import Gallery
@@ -26,7 +27,6 @@ from worker.training.judging.kept import after_trunk
 from worker.training.judging.scored import Scored
 from worker.training.run.base_model import as_served, text_rows
 from worker.training.run.feeds import TrunkFeed
-from worker.training.run.loop import State, fit_encoder
 from worker.training.run.parts import TrainingRun, new_classifier, new_model
 
 FEWEST_CLASSES = 4  # two on each side: a single class has nothing to be confused with

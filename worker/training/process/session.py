@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from core.training_requests import TrainingRequest
 from worker.children.messages import send_message
 from worker.decoding.pool import DecodePool
+from worker.training.fit.checkpoints import restore_checkpoint
+from worker.training.fit.loop import State, fit_encoder
 from worker.training.judging.baseline import Baseline, keep_val_trunk, measure_baseline
 from worker.training.judging.gallery import Galleries, open_galleries
 from worker.training.process.follower import Follower
 from worker.training.result.version import write_version
-from worker.training.run.checkpoints import restore_checkpoint
 from worker.training.run.feeds import Feed
-from worker.training.run.loop import State, fit_encoder
 from worker.training.run.parts import TrainingRun, open_feed, open_run
 from worker.training.run.stop import Stop, Stopped
 from worker.training.run.world import World

@@ -1,4 +1,4 @@
 """The result of a run: the version, and the report as JSON, pictures and one page.
 
-It may import `judging` and `run`.
+It may import `judging`, `fit` and `run`.
 """

@@ -20,7 +20,7 @@ from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.ticker import MaxNLocator
 
 from models.frames.arrays import FloatArray, IntArray
-from worker.training.run.curves import Curves, TrainPoint, ValPoint
+from worker.training.fit.curves import Curves, TrainPoint, ValPoint
 
 DPI = 150
 PANEL = (1050, 930)  # pixels, width × height of one matrix

@@ -12,12 +12,12 @@ import numpy as np
 from core.registry import REPORT, REPORT_PAGE
 from models.frames.arrays import FloatArray
 from models.judging.protocols import HalfClass
+from worker.training.fit.curves import Curves
 from worker.training.judging.comparison import BaseToNovelRecord, Comparison
 from worker.training.judging.measures import Evaluation, row_correlation
 from worker.training.result import plots
 from worker.training.result.report_page import render_page
 from worker.training.result.report_types import DatasetFacts, ModelFacts, Report
-from worker.training.run.curves import Curves
 
 
 def build_report(

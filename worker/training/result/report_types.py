@@ -24,9 +24,9 @@ from __future__ import annotations
 from typing import Literal, TypedDict
 
 from models.judging.protocols import HalfClass
+from worker.training.fit.curves import Curves
 from worker.training.judging.comparison import BaseToNovelRecord, Comparison
 from worker.training.judging.measures import Evaluation
-from worker.training.run.curves import Curves
 
 
 class ModelFacts(TypedDict):

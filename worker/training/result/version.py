@@ -19,6 +19,7 @@ from models.files.saving import save_version
 from models.frames.sampling import Views
 from models.recognition.recognizer import Recognizer
 from worker.children.messages import send_message
+from worker.training.fit.loop import State
 from worker.training.judging.baseline import Baseline
 from worker.training.judging.comparison import BaseToNovelRecord, base_to_novel_record, compare_scores
 from worker.training.judging.gallery import Galleries, score_served
@@ -31,7 +32,6 @@ from worker.training.result.report_types import DatasetFacts, ModelFacts, Report
 from worker.training.run.base_model import open_written_version, served_rows, text_rows
 from worker.training.run.division import shots_record
 from worker.training.run.feeds import Feed, TrunkFeed
-from worker.training.run.loop import State
 from worker.training.run.parts import TrainingRun
 
 # Packages whose versions the card records.

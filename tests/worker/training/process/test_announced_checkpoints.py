@@ -9,10 +9,10 @@ from typing import Any, cast
 
 import pytest
 
-from tests.worker.training.run.test_loop import parts
+from tests.worker.training.fit.test_loop import parts
+from worker.training.fit.loop import State
 from worker.training.judging.baseline import Baseline
 from worker.training.process.follower import Follower
-from worker.training.run.loop import State
 
 
 def test_no_two_checkpoints_have_the_same_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,9 +14,9 @@ from core.training_requests import TrainingRequest
 from models.text.clip_encoder import ClipTextEncoder
 from tests.worker.training.process.runs import spec_of
 from worker.decoding.pool import DecodePool
+from worker.training.fit import loop
 from worker.training.process import session
 from worker.training.process.session import run_training
-from worker.training.run import loop
 from worker.training.run.stop import Stop
 from worker.training.run.world import World
 

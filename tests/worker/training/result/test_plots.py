@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
+from worker.training.fit.curves import Curves
 from worker.training.result.plots import (
     CURVES,
     PANEL,
@@ -17,7 +18,6 @@ from worker.training.result.plots import (
     curves_png,
     mean_cosine,
 )
-from worker.training.run.curves import Curves
 
 
 def pixels(png: bytes) -> npt.NDArray[np.uint8]:

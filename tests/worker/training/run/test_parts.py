@@ -20,8 +20,8 @@ from models.frames.sampling import Views
 from models.recognition.base import Base
 from tests import tiny
 from tests.models.conftest import CPU, resnet_base, tiny_base
+from tests.worker.training.fit.test_loop import config
 from tests.worker.training.run.test_division import dataset
-from tests.worker.training.run.test_loop import config
 from worker.decoding.dataset_clips import ClipReader, Sample
 from worker.decoding.pool import DecodePool
 from worker.training.run import parts

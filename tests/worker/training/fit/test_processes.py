@@ -14,10 +14,10 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.multiprocessing.spawn import spawn
 
-from tests.worker.training.run.test_batch_norms import MEAN, resnet, settings, statistics
-from tests.worker.training.run.test_loop import CPU, SeededPixels, config, losses, order, parts, run
+from tests.worker.training.fit.test_batch_norms import MEAN, resnet, settings, statistics
+from tests.worker.training.fit.test_loop import CPU, SeededPixels, config, losses, order, parts, run
+from worker.training.fit.loop import State, fit_encoder
 from worker.training.run.config import Config
-from worker.training.run.loop import State, fit_encoder
 from worker.training.run.stop import Stop
 
 LOSSES = config(micro=2)  # a batch of five clips: one process has three, the other two and a filler

@@ -26,8 +26,8 @@ from models.fitting.schedule import fractional_epoch, lr_at
 from models.image.batch_norms import BatchStatistics
 from models.image.precision import DTYPES, autocasting
 from models.recognition.video_model import VideoModel
+from worker.training.fit.curves import TrainPoint, ValPoint
 from worker.training.run.config import Config
-from worker.training.run.curves import TrainPoint, ValPoint
 from worker.training.run.feeds import Feed, MicroBatch, no_clip_decoded
 from worker.training.run.order import Order
 from worker.training.run.stop import Stop

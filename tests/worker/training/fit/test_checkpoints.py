@@ -15,9 +15,9 @@ from core.errors import TrainingFailed
 from models.classifier.rows import Classifier
 from models.recognition.video_model import VideoModel
 from tests.models.conftest import resnet_base
-from tests.worker.training.run.test_loop import config, parts, run
-from worker.training.run.checkpoints import restore_checkpoint, save_checkpoint
-from worker.training.run.loop import State
+from tests.worker.training.fit.test_loop import config, parts, run
+from worker.training.fit.checkpoints import restore_checkpoint, save_checkpoint
+from worker.training.fit.loop import State
 
 BASE = "digest of the base model"
 STATISTIC = "tower.visual.bn1.running_mean"

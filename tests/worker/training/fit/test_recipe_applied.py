@@ -19,9 +19,9 @@ from models.classifier.rows import Classifier, build_classifier
 from models.fitting.recipes import RECIPES
 from models.recognition.video_model import VideoModel
 from tests.models.conftest import tiny_base
-from tests.worker.training.run.test_loop import CPU, SeededPixels, config
+from tests.worker.training.fit.test_loop import CPU, SeededPixels, config
+from worker.training.fit.loop import State, fit_encoder
 from worker.training.run.config import Config
-from worker.training.run.loop import State, fit_encoder
 from worker.training.run.order import Order
 from worker.training.run.stop import Stop, Stopped
 

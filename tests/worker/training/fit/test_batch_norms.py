@@ -17,10 +17,10 @@ from models.files.saving import save_version
 from models.fitting.recipes import RECIPES
 from models.recognition.video_model import VideoModel
 from tests.models.conftest import resnet_base
-from tests.worker.training.run.test_loop import CPU, SeededPixels, config, order, parts
-from worker.training.run.checkpoints import restore_checkpoint, save_checkpoint
+from tests.worker.training.fit.test_loop import CPU, SeededPixels, config, order, parts
+from worker.training.fit.checkpoints import restore_checkpoint, save_checkpoint
+from worker.training.fit.loop import State, fit_encoder
 from worker.training.run.config import Config
-from worker.training.run.loop import State, fit_encoder
 from worker.training.run.parts import new_model
 from worker.training.run.stop import Stop, Stopped
 

@@ -20,10 +20,10 @@ from models.fitting.recipes import RECIPES
 from models.image.precision import DTYPES, autocasting
 from models.recognition.video_model import VideoModel
 from tests.models.conftest import tiny_base
-from worker.training.run.checkpoints import restore_checkpoint, save_checkpoint
+from worker.training.fit.checkpoints import restore_checkpoint, save_checkpoint
+from worker.training.fit.loop import MOST_SKIPPED, Objective, State, StepReport, fit_encoder
 from worker.training.run.config import Config
 from worker.training.run.feeds import MicroBatch
-from worker.training.run.loop import MOST_SKIPPED, Objective, State, StepReport, fit_encoder
 from worker.training.run.order import Order, Pick
 from worker.training.run.stop import Stop, Stopped
 

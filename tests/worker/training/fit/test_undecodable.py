@@ -11,11 +11,11 @@ import pytest
 from core.errors import TrainingFailed
 from tests.clips import SPECS, render
 from tests.models.conftest import tiny_profile
-from tests.worker.training.run.test_loop import CPU, config, parts
+from tests.worker.training.fit.test_loop import CPU, config, parts
 from worker.decoding.dataset_clips import ClipReader, Sample
 from worker.decoding.pool import DecodePool
+from worker.training.fit.loop import State, fit_encoder
 from worker.training.run.feeds import FrameFeed, precompute_trunk
-from worker.training.run.loop import State, fit_encoder
 from worker.training.run.order import Order, Pick
 from worker.training.run.stop import Stop
 
