@@ -16,10 +16,12 @@ from torch import Tensor
 from benchmarks.report import Row
 from core.training_requests import TrainingRequest
 from models.classifier.rows import Classifier, build_classifier, logits
+from models.fitting.methods import let_move
 from models.judging.metrics import top_k
 from models.recognition.base import Base
 from models.recognition.video_model import VideoModel
-from worker.training.fit.loop import State, fit_encoder
+from worker.training.fit.loop import fit_encoder
+from worker.training.fit.updates import State
 from worker.training.run.config import Config, resolve_config
 from worker.training.run.feeds import MicroBatch
 from worker.training.run.order import Order, Pick
@@ -89,12 +91,10 @@ def top1(
     config = resolve_config(request, base, classes, available, len(clips), CPU)
     classifier = fill(base, config, classes, clips)
     model = base.video_model(config.temporal, config.temporal_init)
-    if config.tune == "projection":
-        model.tower.requires_grad_(False)
-        for _, parameter in (*model.tower.projection_parameters(), *model.new_parameters()):
-            parameter.requires_grad_(True)
+    let_move(model, config.method, config.tune)
     order = Order(len(clips), config.repeats, config.batch, config.micro, config.seed)
-    fit_encoder(config, model, classifier, LookedFeed(clips), order, State(), CPU, Stop(), lambda *_: None)
+    feed, objective = LookedFeed(clips), config.method.objective()
+    fit_encoder(config, model, classifier, objective, feed, order, State(), CPU, Stop(), lambda *_: None)
     return right(held_out, model, classifier.rows())
 
 

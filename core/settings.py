@@ -134,7 +134,7 @@ class Settings(BaseSettings):
 
     # training
     training_processes: int = Field(
-        0, ge=0, description="Processes of one training run (DDP). 0: one per GPU, or one process without a GPU."
+        0, ge=0, description="Processes of one training run. 0: one per GPU, or one process without a GPU."
     )
     max_archive_bytes: int = Field(
         20 * GIB, ge=1, description="Largest upload of a dataset archive or a checkpoint, in bytes."

@@ -7,7 +7,16 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
 
 from core.questions import VIEWS_PATTERN, Text, Texts
-from core.vocabulary import Aggregate, Precision, RecipeName, TemporalInit, TemporalKind, TextInputKind, TunedPart
+from core.vocabulary import (
+    Aggregate,
+    MethodName,
+    Precision,
+    RecipeName,
+    TemporalInit,
+    TemporalKind,
+    TextInputKind,
+    TunedPart,
+)
 
 CLASSIFIER_PATTERN = r"^(text|text:[A-Za-z0-9][A-Za-z0-9._/\-]{0,199}|lda|orthogonal|random|learned)$"
 MODEL_NAME_PATTERN = r"^[a-z0-9][a-z0-9._\-]{0,62}$"
@@ -41,7 +50,7 @@ class TrainingRequest(TrainingRecord):
         description="Model to start from: a model of the zoo or a version; default: the server's default model.",
         examples=["lite"],
     )
-    method: Literal["text4vis"] = Field("text4vis", description="Training method.")
+    method: MethodName = Field("text4vis", description="Training method.")
     recipe: RecipeName = Field("default", description="Recipe that decides every field that is null.")
     classifier: str = Field(
         "text",

@@ -35,5 +35,8 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Aggregate = Literal["features", "probabilities", "logits"]
 """What is averaged over the views of a video (method §9)."""
 
+MethodName = Literal["text4vis"]
+"""A training method of `models.fitting.methods`."""
+
 RecipeName = Literal["default", "text4vis", "text4vis-2023"]
 """A training recipe of `models.fitting.recipes`."""

@@ -25,6 +25,7 @@ from models.classifier.lda import discriminants
 from models.text.context_encoder import ContextTextEncoder
 from models.text.encoder import TextEncoder
 from models.text.pretrained import PREFIX
+from models.weights.roles import RoleParameters
 
 Features = tuple[Tensor, Tensor]
 """Temporal means of the frozen tower, float32 [n, d], and their classes, int64 [n]."""
@@ -48,6 +49,10 @@ class Classifier(nn.Module):
     def rows(self, step: int | None = None) -> Tensor:
         """Unit rows, float32 [C, d], of a training step; None: those that are served."""
         raise NotImplementedError
+
+    def parameters_by_role(self) -> RoleParameters:
+        """What is learned of W."""
+        yield from ()
 
     def state(self) -> dict[str, Tensor]:
         """What a version stores: at least `rows` as served, [C, d]."""
@@ -90,6 +95,9 @@ class LearnedRows(Classifier):
     def rows(self, step: int | None = None) -> Tensor:  # noqa: ARG002 -- the same in every step
         return normalize(self.weight.float(), dim=-1)
 
+    def parameters_by_role(self) -> RoleParameters:
+        yield "head", "weight", self.weight
+
 
 class ContextRows(Classifier):
     """CoOp: M learned vectors, shared by all classes, replace the words of the template."""
@@ -111,6 +119,9 @@ class ContextRows(Classifier):
 
     def rows(self, step: int | None = None) -> Tensor:  # noqa: ARG002 -- the same in every step
         return normalize(self._encode(self._prompts, self.context).float(), dim=-1)  # [C, d]
+
+    def parameters_by_role(self) -> RoleParameters:
+        yield "prompts", "context", self.context
 
     def state(self) -> dict[str, Tensor]:
         with torch.no_grad():

@@ -1,7 +1,4 @@
-"""AdamW over two kinds of parameters: pretrained ones learn slowly, new ones fast (method §8, §20 #6).
-
-The text tower is in no group, because it is not in the training graph (method §0).
-"""
+"""AdamW over the parameters that move, each at the rate that the recipe gives to its role (method §8, §20 #6)."""
 
 from __future__ import annotations
 
@@ -15,6 +12,7 @@ from core.vocabulary import TunedPart
 from models.classifier.rows import Classifier
 from models.fitting.recipes import Recipe
 from models.recognition.video_model import VideoModel
+from models.weights.roles import PRETRAINED
 
 
 def parameter_groups(
@@ -22,32 +20,25 @@ def parameter_groups(
 ) -> list[dict[str, Any]]:
     """The parameters that require gradients, in the groups `pretrained` and `new`, each with and without weight decay.
 
-    lr: the peak rate of new modules; default: the recipe's. A group's `ratio` is its share of that rate. If only the
-    projection is tuned, this is a linear probe on fixed features, so it uses the rate of new modules.
+    lr: the peak rate of new modules; default: the recipe's. A group's `ratio` is its share of that rate.
     """
     base = recipe.lr if lr is None else lr
-    slow = recipe.pretrained_ratio
+    rates = recipe.rates(tune)
     found: dict[tuple[str, float, bool], list[nn.Parameter]] = {}
-
-    def add(role: str, ratio: float, name: str, parameter: nn.Parameter) -> None:
+    for role, _, parameter in (*model.parameters_by_role(), *classifier.parameters_by_role()):
         if parameter.requires_grad:
-            decays = recipe.decay_all or (parameter.ndim >= 2 and not name.endswith("logit_scale"))
-            found.setdefault((role, ratio, decays), []).append(parameter)
-
-    for name, parameter in model.pretrained_parameters():
-        probe = tune == "projection" and not name.endswith("logit_scale")
-        add("pretrained", 1.0 if probe else slow, name, parameter)
-    for name, parameter in (*model.new_parameters(), *classifier.named_parameters()):
-        add("new", 1.0, name, parameter)
+            decays = recipe.decay_all or parameter.ndim >= 2
+            kind = "pretrained" if role in PRETRAINED else "new"
+            found.setdefault((kind, rates[role], decays), []).append(parameter)
     return [
         {
             "params": parameters,
             "lr": base * ratio,
             "weight_decay": recipe.weight_decay if decays else 0.0,
-            "name": role,
+            "name": kind,
             "ratio": ratio,
         }
-        for (role, ratio, decays), parameters in found.items()
+        for (kind, ratio, decays), parameters in found.items()
     ]
 
 

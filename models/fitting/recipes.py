@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from core.vocabulary import RecipeName, TemporalInit, TemporalKind, TextInputKind, TunedPart
 from models.frames.augmentation import Augment
+from models.weights.roles import Role
 
 # Training clips from which on a run counts as large. The logs show RandAugment off for ActivityNet's 10 k clips and on
 # for Kinetics' 240 k (method §16 #4); this is their geometric mean.
@@ -89,6 +90,13 @@ class Recipe:
         if self.name != "default" or architecture != "lite":
             return self
         return replace(self, lr=1e-3, tune="projection").with_epochs(10)
+
+    def rates(self, tune: TunedPart) -> dict[Role, float]:
+        """For each role its share of `lr`. A projection alone is a linear probe on fixed features, so it learns like a
+        new module."""
+        slow = self.pretrained_ratio
+        image = 1.0 if tune == "projection" else slow
+        return {"image_tower": image, "text_tower": slow, "scale": slow, "head": 1.0, "prompts": 1.0}
 
     def init_of(self, temporal: TemporalKind) -> TemporalInit:
         """How a new temporal head of this kind starts. TokenT1D starts as TSM's shift in every recipe (method §6); our

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from core.vocabulary import TemporalKind
-from models.image.tower import TIME_BLOCKS, ImageTower, NamedParameters
+from models.image.tower import TIME_BLOCKS, ImageTower
+from models.weights.roles import RoleParameters
 
 
 class VideoModel(nn.Module):
@@ -39,14 +40,13 @@ class VideoModel(nn.Module):
         pooled: Tensor = self.temporal(features)  # [B, d]
         return pooled
 
-    def pretrained_parameters(self) -> NamedParameters:
-        """Tower and scale, which come from the base model (low learning rate, method §7)."""
+    def parameters_by_role(self) -> RoleParameters:
+        """The tower and s come from the base model. Temporal head and convolutions over time are new (method §6)."""
         for name, parameter in self.tower.named_parameters():
             if not name.startswith(TIME_BLOCKS):
-                yield f"tower.{name}", parameter
-        yield "logit_scale", self.logit_scale
-
-    def new_parameters(self) -> NamedParameters:
-        """Temporal head and convolutions over time (full learning rate, method §6, TokenT1D)."""
-        yield from self.temporal.named_parameters(prefix="temporal")
-        yield from self.tower.time_blocks.named_parameters(prefix="tower.time_blocks")
+                yield "image_tower", f"tower.{name}", parameter
+        yield "scale", "logit_scale", self.logit_scale
+        for name, parameter in self.temporal.named_parameters(prefix="temporal"):
+            yield "head", name, parameter
+        for name, parameter in self.tower.time_blocks.named_parameters(prefix="tower.time_blocks"):
+            yield "head", name, parameter

@@ -27,7 +27,8 @@ def trained(base: Base, kind: TemporalKind) -> VideoModel:
     torch.manual_seed(0)
     model = base.video_model(kind)
     with torch.no_grad():
-        for _, parameter in (*model.new_parameters(), *model.tower.projection_parameters()):
+        new = ((name, parameter) for role, name, parameter in model.parameters_by_role() if role == "head")
+        for _, parameter in (*new, *model.tower.projection_parameters()):
             parameter.add_(torch.randn_like(parameter), alpha=0.02)
         model.logit_scale.add_(0.1)
     return model.eval()

@@ -43,14 +43,17 @@ def test_the_projection_is_what_learns_behind_a_kept_trunk(base: Base) -> None:
     assert learned
 
 
-def test_pretrained_and_new_parameters_are_all_and_disjoint(base: Base) -> None:
+def test_every_parameter_has_one_role(base: Base) -> None:
     for model in everything(base):
-        old, new = dict(model.pretrained_parameters()), dict(model.new_parameters())
-        assert not set(old) & set(new)
-        assert old | new == dict(model.named_parameters())
-        assert "logit_scale" in old
+        found = list(model.parameters_by_role())
+        roles = {name: role for role, name, _ in found}
+        assert len(roles) == len(found)
+        assert {name: parameter for _, name, parameter in found} == dict(model.named_parameters())
+        assert roles.pop("logit_scale") == "scale"
+        new = {name for name, role in roles.items() if role == "head"}
+        assert new == {name for name in roles if name.startswith(("temporal.", "tower.time_blocks."))}
         assert bool(new) == (model.kind != "mean")
-        assert all(name.startswith(("temporal.", "tower.time_blocks.")) for name in new)
+        assert {roles[name] for name in roles.keys() - new} == {"image_tower"}
 
 
 def test_the_scale_is_learned_as_its_logarithm() -> None:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from core.errors import TrainingFailed
 from models.classifier.rows import Classifier
 from models.recognition.video_model import VideoModel
-from worker.training.fit.loop import State
+from worker.training.fit.updates import State
 
 FORMAT = 2
 

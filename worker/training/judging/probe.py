@@ -19,7 +19,8 @@ from models.fitting.recipes import effective_batch
 from models.judging import protocols
 from models.recognition.recognizer import Recognizer
 from models.recognition.video_model import VideoModel
-from worker.training.fit.loop import State, fit_encoder
+from worker.training.fit.loop import fit_encoder
+from worker.training.fit.updates import State
 from worker.training.judging.baseline import Baseline
 from worker.training.judging.comparison import BaseToNovelRecord, base_to_novel_record
 from worker.training.judging.gallery import Gallery
@@ -89,7 +90,8 @@ def _train_on(run: TrainingRun, feed: TrunkFeed, classes: tuple[str, ...]) -> tu
     batch = effective_batch(config.recipe, len(clips) * config.repeats, run.request.batch_size)
     if run.world.leads:
         order = replace(run.order, clips=len(clips), batch=batch, micro=batch, rank=0, world=1)
-        fit_encoder(config, model, classifier, subset, order, State(), run.device, run.stop, lambda *_: None)
+        objective = config.method.objective()
+        fit_encoder(config, model, classifier, objective, subset, order, State(), run.device, run.stop, lambda *_: None)
     trained = {name: tensor.detach().cpu() for name, tensor in model.named_parameters() if tensor.requires_grad}
     of_leader, *_ = run.world.gather(trained if run.world.leads else {})
     model.load_state_dict(of_leader, strict=False)

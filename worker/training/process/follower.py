@@ -12,7 +12,8 @@ from torch.nn.functional import nll_loss
 from worker.children.messages import send_message
 from worker.training.fit.checkpoints import save_checkpoint
 from worker.training.fit.curves import ValPoint
-from worker.training.fit.loop import State, StepReport, epochs_ended
+from worker.training.fit.loop import StepReport, epochs_ended
+from worker.training.fit.updates import State
 from worker.training.judging.baseline import Baseline
 from worker.training.judging.gallery import Gallery, score_trained
 from worker.training.run.parts import TrainingRun

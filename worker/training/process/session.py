@@ -8,7 +8,8 @@ from core.training_requests import TrainingRequest
 from worker.children.messages import send_message
 from worker.decoding.pool import DecodePool
 from worker.training.fit.checkpoints import restore_checkpoint
-from worker.training.fit.loop import State, fit_encoder
+from worker.training.fit.loop import fit_encoder
+from worker.training.fit.updates import State
 from worker.training.judging.baseline import Baseline, keep_val_trunk, measure_baseline
 from worker.training.judging.gallery import Galleries, open_galleries
 from worker.training.process.follower import Follower
@@ -61,9 +62,20 @@ def _start(run: TrainingRun, galleries: Galleries) -> tuple[State, Baseline]:
 
 
 def _fit(run: TrainingRun, feed: Feed, state: State, follower: Follower) -> None:
-    order, after_step = run.order_of(feed), follower.after_step
+    objective, order = run.config.method.objective(), run.order_of(feed)
     try:
-        fit_encoder(run.config, run.model, run.classifier, feed, order, state, run.device, run.stop, after_step)
+        fit_encoder(
+            run.config,
+            run.model,
+            run.classifier,
+            objective,
+            feed,
+            order,
+            state,
+            run.device,
+            run.stop,
+            follower.after_step,
+        )
     except BaseException:
         if not run.stop.requested:
             raise

@@ -19,7 +19,7 @@ from models.files.saving import save_version
 from models.frames.sampling import Views
 from models.recognition.recognizer import Recognizer
 from worker.children.messages import send_message
-from worker.training.fit.loop import State
+from worker.training.fit.updates import State
 from worker.training.judging.baseline import Baseline
 from worker.training.judging.comparison import BaseToNovelRecord, base_to_novel_record, compare_scores
 from worker.training.judging.gallery import Galleries, score_served

@@ -12,6 +12,7 @@ from core.errors import InvalidTraining
 from core.training_requests import TrainingRequest
 from core.vocabulary import HEAD_INITS, TemporalInit, TemporalKind, TunedPart
 from models.classifier.inputs import TextInputs, choose_text_inputs
+from models.fitting.methods import METHODS, Method
 from models.fitting.recipes import RECIPES, Recipe, effective_batch
 from models.fitting.shots import shot_repeats
 from models.frames.augmentation import Augment
@@ -30,6 +31,7 @@ MICRO_GPU = 32  # if the GPU's memory does not hold that, the error says what to
 
 @dataclass(frozen=True, slots=True)
 class Config:
+    method: Method
     recipe: Recipe
     classifier: str
     inputs: TextInputs
@@ -97,6 +99,7 @@ def resolve_config(
     except ValueError as error:
         raise InvalidTraining(f"{error}.", field="templates") from error
     return Config(
+        method=METHODS[request.method],
         recipe=recipe,
         classifier=request.classifier,
         inputs=inputs,

@@ -15,6 +15,7 @@ from core.training_requests import TrainingRequest
 from models.classifier.lda import VIDEOS_PER_CLASS
 from models.classifier.rows import Classifier, Features, build_classifier
 from models.fitting import shots
+from models.fitting.methods import let_move
 from models.fitting.recipes import RECIPES
 from models.frames.sampling import Views
 from models.image.precision import DTYPES
@@ -170,12 +171,7 @@ def new_model(base: Base, config: Config, device: torch.device) -> VideoModel:
         model = base.video_model(config.temporal, config.temporal_init)
     except ValueError as error:
         raise InvalidTraining(f"{error}.", field="temporal") from error
-    if config.tune == "projection":
-        model.tower.requires_grad_(False)
-        for _, parameter in model.tower.projection_parameters():
-            parameter.requires_grad_(True)
-        for _, parameter in model.new_parameters():
-            parameter.requires_grad_(True)
+    let_move(model, config.method, config.tune)
     model.tower.trains_batch_norms = config.recipe.batch_norms and config.tune == "tower"
     model.tower.set_grad_checkpointing(config.gradient_checkpointing)
     model.to(memory_format=torch.channels_last)

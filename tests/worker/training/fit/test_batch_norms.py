@@ -17,9 +17,10 @@ from models.files.saving import save_version
 from models.fitting.recipes import RECIPES
 from models.recognition.video_model import VideoModel
 from tests.models.conftest import resnet_base
-from tests.worker.training.fit.test_loop import CPU, SeededPixels, config, order, parts
+from tests.worker.training.fit.test_loop import CPU, LOSS, SeededPixels, config, order, parts
 from worker.training.fit.checkpoints import restore_checkpoint, save_checkpoint
-from worker.training.fit.loop import State, fit_encoder
+from worker.training.fit.loop import fit_encoder
+from worker.training.fit.updates import State
 from worker.training.run.config import Config
 from worker.training.run.parts import new_model
 from worker.training.run.stop import Stop, Stopped
@@ -48,7 +49,7 @@ def fit(
     stop: Stop | None = None,
     after: Callable[..., None] = lambda *_: None,
 ) -> None:
-    fit_encoder(config, model, classifier, SeededPixels(), order(config), state, CPU, stop or Stop(), after)
+    fit_encoder(config, model, classifier, LOSS, SeededPixels(), order(config), state, CPU, stop or Stop(), after)
 
 
 @pytest.mark.parametrize(

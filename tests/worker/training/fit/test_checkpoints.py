@@ -17,7 +17,7 @@ from models.recognition.video_model import VideoModel
 from tests.models.conftest import resnet_base
 from tests.worker.training.fit.test_loop import config, parts, run
 from worker.training.fit.checkpoints import restore_checkpoint, save_checkpoint
-from worker.training.fit.loop import State
+from worker.training.fit.updates import State
 
 BASE = "digest of the base model"
 STATISTIC = "tower.visual.bn1.running_mean"

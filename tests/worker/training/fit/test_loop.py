@@ -16,12 +16,16 @@ from core.errors import TrainingFailed
 from core.vocabulary import TemporalKind
 from models.classifier.inputs import TextInputs
 from models.classifier.rows import Classifier, build_classifier
+from models.fitting.methods import METHODS
+from models.fitting.objectives import CrossEntropy
 from models.fitting.recipes import RECIPES
 from models.image.precision import DTYPES, autocasting
 from models.recognition.video_model import VideoModel
 from tests.models.conftest import tiny_base
 from worker.training.fit.checkpoints import restore_checkpoint, save_checkpoint
-from worker.training.fit.loop import MOST_SKIPPED, Objective, State, StepReport, fit_encoder
+from worker.training.fit.gradients import StepGradients
+from worker.training.fit.loop import StepReport, fit_encoder
+from worker.training.fit.updates import MOST_SKIPPED, State
 from worker.training.run.config import Config
 from worker.training.run.feeds import MicroBatch
 from worker.training.run.order import Order, Pick
@@ -29,6 +33,7 @@ from worker.training.run.stop import Stop, Stopped
 
 CPU = torch.device("cpu")
 FRAMES, CLIPS = 4, 10
+LOSS = CrossEntropy()
 
 
 class SeededPixels:
@@ -52,6 +57,7 @@ class SeededPixels:
 
 def config(**changes: object) -> Config:
     plain = Config(
+        method=METHODS["text4vis"],
         recipe=replace(RECIPES["default"], epochs=4.0, warmup_epochs=0.5),
         classifier="text",
         inputs=TextInputs(),
@@ -88,7 +94,18 @@ def order(settings: Config, rank: int = 0, world: int = 1) -> Order:
 
 def run(settings: Config, model: VideoModel, classifier: Classifier, state: State | None = None) -> State:
     state = state or State()
-    fit_encoder(settings, model, classifier, SeededPixels(), order(settings), state, CPU, Stop(), lambda *_: None)
+    fit_encoder(
+        settings,
+        model,
+        classifier,
+        LOSS,
+        SeededPixels(),
+        order(settings),
+        state,
+        CPU,
+        Stop(),
+        lambda *_: None,
+    )
     return state
 
 
@@ -123,7 +140,7 @@ def test_two_epochs_and_two_more_are_four(tmp_path: Path) -> None:
         stop.requested = done.step == 4  # of 8: two epochs
 
     with pytest.raises(Stopped):
-        fit_encoder(settings, model, classifier, SeededPixels(), order(settings), state, CPU, stop, after)
+        fit_encoder(settings, model, classifier, LOSS, SeededPixels(), order(settings), state, CPU, stop, after)
     save_checkpoint(path, model, classifier, state, {}, "base")
     model, classifier = parts()
     state, _ = restore_checkpoint(path, model, classifier, "base")
@@ -170,6 +187,7 @@ def test_a_gradient_that_is_not_a_number_never_reaches_the_weights(precision: st
         config(temporal="mean", precision=precision, recipe=recipe),
         model,
         classifier,
+        LOSS,
         SeededPixels(),
         order(config()),
         state,
@@ -195,9 +213,9 @@ def test_the_loss_is_float32_in_every_precision(precision: str) -> None:
     features: list[Tensor] = []
     model.register_forward_hook(lambda _module, _inputs, video: features.append(video.detach()))
     (batch,) = SeededPixels().stream([next(order(config()).steps(0, 1))[0]])
-    objective = Objective(model, classifier, from_trunk=False)
+    gradients = StepGradients(model, classifier, LOSS, from_trunk=False, device=CPU, compute=DTYPES[precision])
     with autocasting(CPU, DTYPES[precision]):
-        loss = objective(batch, 0)
+        loss = gradients.loss(batch, classifier.rows(0))
     video = torch.nn.functional.normalize(features[0].double(), dim=-1)
     scores = 100 * video @ classifier.rows(0).double().T
     expected = torch.nn.functional.cross_entropy(scores, batch.targets, reduction="sum")
@@ -221,14 +239,15 @@ def finite(model: VideoModel) -> bool:
 def test_a_clip_without_weight_does_not_count() -> None:
     """Fillers, and clips that could not be decoded."""
     model, classifier = parts("mean")
-    objective = Objective(model, classifier, from_trunk=False)
+    rows = classifier.rows(0)
+    gradients = StepGradients(model, classifier, LOSS, False, CPU, torch.float32)
     (whole,) = SeededPixels().stream([next(order(config()).steps(0, 1))[0]])
     weights = torch.tensor([1.0, 0.0, 1.0, 0.0, 1.0])
     kept = weights > 0
-    some = objective(replace(whole, weights=weights), 0)
-    alone = objective(MicroBatch(whole.x[kept], whole.targets[kept], weights[kept]), 0)
+    some = gradients.loss(replace(whole, weights=weights), rows)
+    alone = gradients.loss(MicroBatch(whole.x[kept], whole.targets[kept], weights[kept]), rows)
     torch.testing.assert_close(some, alone, rtol=1e-4, atol=1e-4)
-    assert float(some.detach()) < float(objective(whole, 0).detach())
+    assert float(some.detach()) < float(gradients.loss(whole, rows).detach())
 
 
 def test_a_learned_classifier_moves() -> None:

@@ -1,4 +1,4 @@
-"""The loop in two processes, with DDP over gloo: the same losses as in one, and little that is exchanged."""
+"""The loop in two processes, over gloo: the same losses as in one, and little that is exchanged."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from torch import Tensor
 from torch.multiprocessing.spawn import spawn
 
 from tests.worker.training.fit.test_batch_norms import MEAN, resnet, settings, statistics
-from tests.worker.training.fit.test_loop import CPU, SeededPixels, config, losses, order, parts, run
-from worker.training.fit.loop import State, fit_encoder
+from tests.worker.training.fit.test_loop import CPU, LOSS, SeededPixels, config, losses, order, parts, run
+from worker.training.fit.loop import fit_encoder
+from worker.training.fit.updates import State
 from worker.training.run.config import Config
 from worker.training.run.stop import Stop
 
@@ -39,7 +40,7 @@ def rank_main(rank: int, port: int, folder: str) -> None:
 
     def fit(config: Config, model: Any, classifier: Any, after: Any = lambda *_: None) -> State:
         state, share = State(), order(config, rank, 2)
-        fit_encoder(config, model, classifier, SeededPixels(), share, state, CPU, Stop(), after)
+        fit_encoder(config, model, classifier, LOSS, SeededPixels(), share, state, CPU, Stop(), after)
         return state
 
     model, classifier = resnet(STATISTICS)

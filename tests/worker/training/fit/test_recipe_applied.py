@@ -19,8 +19,9 @@ from models.classifier.rows import Classifier, build_classifier
 from models.fitting.recipes import RECIPES
 from models.recognition.video_model import VideoModel
 from tests.models.conftest import tiny_base
-from tests.worker.training.fit.test_loop import CPU, SeededPixels, config
-from worker.training.fit.loop import State, fit_encoder
+from tests.worker.training.fit.test_loop import CPU, LOSS, SeededPixels, config
+from worker.training.fit.loop import fit_encoder
+from worker.training.fit.updates import State
 from worker.training.run.config import Config
 from worker.training.run.order import Order
 from worker.training.run.stop import Stop, Stopped
@@ -150,7 +151,7 @@ def trained(name: str, model: VideoModel, classifier: Classifier, into: list[See
         stop.requested = state.step == STEPS
 
     with watched(model) as seen, pytest.raises(Stopped):
-        fit_encoder(settings, model, classifier, SeededPixels(), order_of(settings), state, CPU, stop, after)
+        fit_encoder(settings, model, classifier, LOSS, SeededPixels(), order_of(settings), state, CPU, stop, after)
     into += seen
     return scales
 

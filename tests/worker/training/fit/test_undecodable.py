@@ -11,10 +11,11 @@ import pytest
 from core.errors import TrainingFailed
 from tests.clips import SPECS, render
 from tests.models.conftest import tiny_profile
-from tests.worker.training.fit.test_loop import CPU, config, parts
+from tests.worker.training.fit.test_loop import CPU, LOSS, config, parts
 from worker.decoding.dataset_clips import ClipReader, Sample
 from worker.decoding.pool import DecodePool
-from worker.training.fit.loop import State, fit_encoder
+from worker.training.fit.loop import fit_encoder
+from worker.training.fit.updates import State
 from worker.training.run.feeds import FrameFeed, precompute_trunk
 from worker.training.run.order import Order, Pick
 from worker.training.run.stop import Stop
@@ -45,7 +46,7 @@ def fit(pool: DecodePool, samples: list[Sample], state: State, epochs: float = 3
     settings = replace(settings, recipe=replace(settings.recipe, epochs=epochs, warmup_epochs=0.0))
     feed = FrameFeed(ClipReader(pool, PROFILE, FRAMES), samples, PROFILE, CPU)
     order = Order(len(samples), 1, settings.batch, settings.micro, 0)
-    fit_encoder(settings, *parts("mean"), feed, order, state, CPU, Stop(), lambda *_: None)
+    fit_encoder(settings, *parts("mean"), LOSS, feed, order, state, CPU, Stop(), lambda *_: None)
 
 
 @pytest.mark.parametrize(("epochs", "steps"), [(3.0, 2), (0.4, 0)])

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from tests.worker.training.fit.test_loop import parts
-from worker.training.fit.loop import State
+from worker.training.fit.updates import State
 from worker.training.judging.baseline import Baseline
 from worker.training.process.follower import Follower
 
