@@ -8,6 +8,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -26,6 +27,20 @@ settings.load_profile("busy machine")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The end-to-end tests start first, because they take longest: the processes of the run then end together."""
     items.sort(key=lambda item: "tests/e2e/" not in item.nodeid)  # stable: the random order stays inside both halves
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """A file's tests run in one process; so do those of a folder of end-to-end tests, which share a running copy."""
+    from xdist.scheduler import LoadFileScheduling  # not needed by one process
+
+    class ByCopy(LoadFileScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            folder = file.rpartition("/")[0]
+            return folder if folder.startswith("tests/e2e/") else file
+
+    return ByCopy(config, log)
 
 
 @pytest.fixture(scope="session")

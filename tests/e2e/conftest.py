@@ -1,4 +1,4 @@
-"""One running copy of the product for all end-to-end tests, with `lite`, which needs no download."""
+"""What end-to-end tests ask a copy with. A folder or a module has its own fixture `stack`, the copy that it asks."""
 
 from __future__ import annotations
 
@@ -8,24 +8,22 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.e2e.stack import Stack, copy_of, running
-
-EVERYDAY = [
-    "riding a bicycle", "riding a horse", "riding a motorcycle", "driving a car", "walking a dog", "playing the guitar",
-    "playing the piano", "playing football", "playing basketball", "playing tennis", "swimming", "running", "dancing",
-    "cooking", "eating", "drinking coffee", "reading a book", "writing", "typing on a computer", "talking on the phone",
-    "brushing teeth", "washing dishes", "mowing the lawn", "skiing", "surfing", "climbing a rock", "fishing", "a cat",
-    "a dog", "a waterfall",
-]  # fmt: skip
-
-
-@pytest.fixture(scope="session")
-def stack(lite_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with running(copy_of(lite_dir, tmp_path_factory.mktemp("vireo")), {"VIREO_ALLOWED_HOSTS": "localhost"}) as stack:
-        yield stack
+from tests.e2e.runs import upload, zip_of_scenes
+from tests.e2e.stack import Stack
 
 
 @pytest.fixture
 def http(stack: Stack) -> Iterator[httpx2.Client]:
     with stack.http() as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return zip_of_scenes(tmp_path_factory.mktemp("scenes"))
+
+
+@pytest.fixture(scope="module")
+def dataset(stack: Stack, archive: Path) -> str:
+    with stack.http() as client:
+        return upload(client, archive)

@@ -21,8 +21,7 @@ import redis
 
 from tests import tiny
 from tests.clips import rendered
-from tests.e2e.stack import Stack, copy_of, running
-from tests.e2e.test_classify import (  # noqa: F401 - pytest collects them here, with the fixtures of this module
+from tests.e2e.lite.test_classify import (  # noqa: F401 - pytest collects them here, with the fixtures of this module
     test_a_label_set_is_a_named_version,
     test_concurrent_questions_are_all_answered,
     test_cyclists_among_thirty_everyday_labels,
@@ -34,30 +33,21 @@ from tests.e2e.test_classify import (  # noqa: F401 - pytest collects them here,
     test_truncated_labels_are_reported,
     test_url_base64_and_stored_video_answer_alike,
 )
-from tests.e2e.test_faults import (  # noqa: F401
+from tests.e2e.lite.test_faults import (  # noqa: F401
     test_a_cut_file_is_answered_with_a_warning,
     test_async_jobs_are_polled_to_their_result,
     test_bad_labels_name_their_index,
     test_unknown_names_are_404_with_the_nearest,
     until,
 )
-from tests.e2e.test_operations import (  # noqa: F401
+from tests.e2e.lite.test_operations import (  # noqa: F401
     test_classify_on_the_command_line,
     test_info_says_which_model_and_why,
     test_ready_and_alive,
 )
-from tests.e2e.test_training import (  # noqa: F401
-    LONG,
-    archive,
-    classify,
-    continued,
-    dataset,
-    finished,
-    secured,
-    start,
-    test_a_dataset_is_described_before_any_training,
-    training_children,
-)
+from tests.e2e.runs import LONG, classify, continued, finished, secured, start, training_children
+from tests.e2e.stack import Stack, copy_of, running
+from tests.e2e.tiny.test_training import test_a_dataset_is_described_before_any_training  # noqa: F401
 from tests.s3 import S3
 from tests.service.sites import error
 
@@ -115,12 +105,6 @@ def stack(
         yield Hosts((hosts[0], hosts[1]))
 
 
-@pytest.fixture
-def http(stack: Hosts) -> Iterator[httpx2.Client]:
-    with stack.http() as client:
-        yield client
-
-
 def _live_workers(http: httpx2.Client) -> int:
     return [worker["state"] for worker in http.get("/v1/info").json()["workers"]].count("ready")
 
@@ -166,10 +150,7 @@ def test_a_deletion_reaches_every_host(stack: Hosts, http: httpx2.Client, tmp_pa
 
 @pytest.mark.timeout(300)
 def test_a_run_whose_host_loses_its_worker_continues_from_the_store(
-    stack: Hosts,
-    http: httpx2.Client,
-    dataset: str,  # noqa: F811 - the fixture
-    archive: Path,  # noqa: F811
+    stack: Hosts, http: httpx2.Client, dataset: str, archive: Path
 ) -> None:
     """Whichever host made the dataset, ran the first attempt and runs the second: all they share is in the store."""
     job = start(http, dataset, "shared", **LONG | {"epochs": 20})

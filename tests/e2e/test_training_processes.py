@@ -15,8 +15,9 @@ import pytest
 
 from tests import tiny
 from tests.clips import SPECS, Content, render
+from tests.e2e.runs import continued, finished, secured, start, training_children, upload, weights
 from tests.e2e.stack import Stack, command_line, copy_of, running
-from tests.e2e.test_training import ENVIRONMENT, continued, finished, secured, start, training_children, weights
+from tests.e2e.tiny.conftest import ENVIRONMENT
 
 # label → content, width, height
 CLASSES: dict[str, tuple[Content, int, int]] = {
@@ -36,12 +37,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory, lite_dir: Path) -> Iterator[
         yield stack
 
 
-@pytest.fixture
-def http(stack: Stack) -> Iterator[httpx2.Client]:
-    with stack.http() as client:
-        yield client
-
-
 @pytest.fixture(scope="module")
 def dataset(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Five clips of each of four classes: enough for the probe, which trains on half of the classes."""
@@ -54,10 +49,7 @@ def dataset(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> str:
                 spec = replace(plain, frames=18 + number, width=width, height=height)
                 zipped.write(render(folder / f"{label}{number}.mp4", spec), f"{label}/{number}.mp4")
     with stack.http() as http:
-        answer = http.post("/v1/datasets", files={"archive": ("scenes.zip", archive.read_bytes())})
-        assert answer.status_code == 202, answer.text
-        found: str = finished(http, answer.json()["id"])["result"]["dataset"]
-    return found
+        return upload(http, archive)
 
 
 def ranks(stack: Stack) -> list[int]:
@@ -71,40 +63,34 @@ def ranks(stack: Stack) -> list[int]:
     return [pid for _, pid in sorted(found.items())]
 
 
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize("base", ["tiny", "lite"])
-def test_a_run_of_two_processes_ends_in_a_version_with_probe_and_report(
-    stack: Stack, http: httpx2.Client, dataset: str, base: str
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize(
+    ("base", "victims", "options"),
+    [
+        ("tiny", (0, 1), {"epochs": 30, "batch_size": 4, "tune": "projection"}),
+        ("lite", (1,), {"epochs": 12, "batch_size": 4, "tune": "projection"}),
+    ],
+)
+def test_a_run_of_two_processes_that_are_killed_ends_in_a_version_with_probe_and_report(
+    stack: Stack, http: httpx2.Client, dataset: str, base: str, victims: tuple[int, ...], options: dict[str, Any]
 ) -> None:
-    options: dict[str, Any] = {"base": base, "tune": "projection", "epochs": 2, "seed": 1}
-    done = finished(http, start(http, dataset, f"two-{base}", **options), seconds=240)
-    assert done["attempts"] == 1
-    model = done["result"]["model"]
-    assert model == f"two-{base}:1"
-    card = http.get(f"/v1/models/two-{base}/versions/1/files/card.json").json()
-    report = http.get(f"/v1/models/two-{base}/versions/1/files/report.json").json()
-    assert report["views"]["1x1"]["clips"] == 4
-    assert report["base_to_novel"]["how"] == "probe"
-    assert card["base_to_novel"] is not None
-    assert weights(stack, model)
-
-
-@pytest.mark.timeout(300)
-def test_a_run_goes_on_from_its_checkpoint_after_either_process_is_killed(
-    stack: Stack, http: httpx2.Client, dataset: str
-) -> None:
-    options = {"epochs": 30, "batch_size": 4, "temporal": "transformer", "seed": 3}
-    job_id = start(http, dataset, "killed", **options)
+    """victims: the ranks that are killed one after the other, each once a checkpoint was written since the last."""
+    job_id = start(http, dataset, f"two-{base}", base=base, seed=3, **options)
     steps = []
-    for victim in (0, 1):
-        steps.append(secured(http, job_id, continuations=victim))
+    for kills, victim in enumerate(victims):
+        steps.append(secured(http, job_id, continuations=kills))
         pids = ranks(stack)
         assert len(pids) == 2
         os.kill(pids[victim], signal.SIGKILL)
-    done = finished(http, job_id, seconds=240)
-    assert done["attempts"] == 3
-    assert done["result"]["model"] == "killed:1"
-    first, second = continued(http, job_id)
-    assert first >= steps[0]
-    assert second >= steps[1]
+    done = finished(http, job_id, seconds=300)
+    assert done["attempts"] == len(victims) + 1
+    assert done["result"]["model"] == f"two-{base}:1"
+    for begin, step in zip(continued(http, job_id), steps, strict=True):
+        assert begin >= step
     assert not training_children(stack)
+    files = f"/v1/models/two-{base}/versions/1/files"
+    report = http.get(f"{files}/report.json").json()
+    assert report["views"]["1x1"]["clips"] == 4
+    assert report["base_to_novel"]["how"] == "probe"
+    assert http.get(f"{files}/card.json").json()["base_to_novel"] is not None
+    assert weights(stack, done["result"]["model"])

@@ -101,7 +101,7 @@ def test_a_playlist_past_the_list_of_formats_cannot_open_a_file_either(
 ) -> None:
     """The second wall: a concat script that the list of formats would allow, without the demuxer's own check."""
     (tmp_path / "upload").write_text(f"ffconcat version 1.0\nfile 'file:{rendered('h264_ts', tmp_path)}'\n")
-    av_open = av.open
+    av_open: Callable[..., Any] = av.open
 
     def careless(*args: Any, container_options: dict[str, str], **options: Any) -> Any:
         return av_open(*args, container_options=container_options | {"safe": "0"}, **options)

@@ -5,31 +5,18 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
 
-from tests import tiny
 from tests.clips import SPECS, render
-from tests.e2e.stack import BIN, Stack, running
-from tests.models.official import CONFIG, clip_state, fusion_state, tiny_model, under
+from tests.e2e.stack import BIN, Stack
+from tests.models.official import clip_state, fusion_state, under
 
 Vireo = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    data_dir = tmp_path_factory.mktemp("commands") / "data"
-    tiny.place(data_dir)
-    save_file(dict(tiny_model(seed=7).state_dict()), data_dir / "weights" / "official.safetensors")
-    card = {"like": "clip-b16", "architecture": CONFIG, "profile": {"size": 32, "short_side": 36}}
-    (data_dir / "weights" / "official.json").write_text(json.dumps(card))
-    with running(data_dir, {"VIREO_MODEL": "tiny", "OMP_NUM_THREADS": "1"}) as stack:
-        yield stack
 
 
 @pytest.fixture(scope="module")

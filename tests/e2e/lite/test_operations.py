@@ -1,17 +1,16 @@
-"""Running it: readiness, metrics, introspection, the command line, and a stop that leaves nothing behind."""
+"""Running it: readiness, metrics, introspection and the command line."""
 
 from __future__ import annotations
 
 import json
 import re
-import signal
 import subprocess
 from pathlib import Path
 
 import httpx2
 
 from tests.clips import rendered
-from tests.e2e.stack import BIN, Stack, alive, copy_of, running
+from tests.e2e.stack import BIN, Stack
 
 
 def vireo(stack: Stack, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -78,29 +77,6 @@ def test_classify_on_the_command_line(stack: Stack, bikes: Path, tmp_path: Path)
     good, bad = map(json.loads, lines.stdout.splitlines())
     assert good["predictions"][0]["label"] == "riding a bicycle"
     assert bad["error"]["code"] == "undecodable_video"
-
-
-def test_two_copies_run_side_by_side_and_stop_without_orphans(stack: Stack, lite_dir: Path, tmp_path: Path) -> None:
-    """By Ctrl-C. test_a_job_outlives_the_worker_that_had_it stops a copy by SIGTERM."""
-    with running(copy_of(lite_dir, tmp_path)) as second, second.http() as http:
-        assert http.get("/v1/jobs").json()["data"] == []  # nothing of the first copy's is seen here
-        family = second.family()
-        assert len(family) >= 4
-        assert second.stop(signal.SIGINT) == 0
-        assert alive(family) == set()
-        assert second.output.read_text().count("Vireo is ready") == 1
-
-
-def test_nothing_survives_a_killed_supervisor(lite_dir: Path, tmp_path: Path) -> None:
-    with running(copy_of(lite_dir, tmp_path)) as second:
-        family = second.family()
-        second.process.kill()
-        second.process.wait()
-        for _ in range(200):
-            if not alive(family):
-                break
-            signal.sigtimedwait([], 0.1)
-        assert alive(family) == set()
 
 
 def test_a_taken_port_and_a_taken_directory_are_said_in_words(stack: Stack, tmp_path: Path) -> None:

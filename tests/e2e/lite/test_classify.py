@@ -14,8 +14,9 @@ import httpx2
 import pytest
 from PIL import Image
 
+from launcher import sample_clip
 from tests.clips import SPECS, render, render_huge_gif, rendered
-from tests.e2e.conftest import EVERYDAY
+from tests.e2e.labels import EVERYDAY
 from tests.e2e.stack import Stack
 from tests.web import serving_file
 
@@ -60,6 +61,17 @@ def test_the_same_video_is_decoded_once_and_the_same_labels_encoded_once(http: h
     stored = http.get(f"/v1/videos/{first['video']['id']}").json()
     assert (stored["facts"]["codec"], stored["facts"]["width"]) == ("h264", 96)
     assert again["frames"] == first["frames"]
+
+
+def test_the_sample_clip_is_recognised_by_a_wide_margin(http: httpx2.Client, tmp_path: Path) -> None:
+    sample_clip.write_sample(tmp_path / "clip.mp4")
+    for labels in (sample_clip.LABELS, (sample_clip.ANSWER, *EVERYDAY)):
+        with (tmp_path / "clip.mp4").open("rb") as file:
+            answer = http.post("/v1/classify", data={"labels": json.dumps(labels)}, files={"video": file}).json()
+        first, second, *_ = answer["predictions"]
+        assert first["label"] == sample_clip.ANSWER
+        assert first["score"] > 0.6
+        assert first["score"] > 5 * second["score"]
 
 
 @pytest.mark.parametrize("name", sorted(SPECS))

@@ -7,28 +7,17 @@ import os
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests import tiny
 from tests.clips import SPECS, render
-from tests.e2e.stack import Stack, running
+from tests.e2e.stack import Stack
 
 PROGRAM = Path(__file__).with_name("generated_client.py")
 CLASSES = ("colour_bars", "counting cells")
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    data_dir = tmp_path_factory.mktemp("contract") / "data"
-    tiny.place(data_dir)
-    environment = {"VIREO_MODEL": "tiny", "OMP_NUM_THREADS": "1"}
-    with running(data_dir, environment) as stack:
-        yield stack
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,1 @@
+"""Tests that share one running copy, which serves `lite`. They run in one process of the test run."""
