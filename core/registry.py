@@ -46,7 +46,7 @@ class Card(BaseModel):
     origin: Literal["trained", "imported"] = Field(description="how the version was made")
     base: str = Field(description="model that the version started from, as `name` or `name:version`")
     architecture: str = Field(description="`lite`, or open_clip's name")
-    method: str = Field(description="training method, `text4vis`")
+    method: str = Field(description="training method; `text4vis` for an imported version")
     recipe: str | None = Field(None, description="name of the recipe; null for an imported version")
     temporal: dict[str, Any] = Field(
         description="temporal head: `kind`, and what is needed to build it (`heads`, `layers`, `positions`, "
@@ -66,7 +66,7 @@ class Card(BaseModel):
     hyperparameters: dict[str, Any] = Field(
         default_factory=dict,
         description="every number of the run: the recipe's, and `global_batch`, `micro_batch`, `lr`, `tune`, `frames`, "
-        "`precision`, `augment`, `repeats`",
+        "`precision`, `augment`, `repeats`; `trained_parameters`: how many numbers each role trained",
     )
     dataset: dict[str, Any] | None = Field(None, description="id, digest, name, clips per split")
     shots: dict[str, Any] | None = Field(

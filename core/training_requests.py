@@ -50,7 +50,11 @@ class TrainingRequest(TrainingRecord):
         description="Model to start from: a model of the zoo or a version; default: the server's default model.",
         examples=["lite"],
     )
-    method: MethodName = Field("text4vis", description="Training method.")
+    method: MethodName = Field(
+        "text4vis",
+        description="Training method. `text4vis`: the video half learns to meet a frozen W; `vision_only`: the same "
+        "with a learned W; `vifi`: both towers; `image_only`, `text_only`: one of them.",
+    )
     recipe: RecipeName = Field("default", description="Recipe that decides every field that is null.")
     classifier: str = Field(
         "text",

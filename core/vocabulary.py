@@ -35,8 +35,29 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Aggregate = Literal["features", "probabilities", "logits"]
 """What is averaged over the views of a video (method §9)."""
 
-MethodName = Literal["text4vis"]
-"""A training method of `models.fitting.methods`."""
-
 RecipeName = Literal["default", "text4vis", "text4vis-2023"]
 """A training recipe of `models.fitting.recipes`."""
+
+MethodName = Literal["text4vis", "vision_only", "vifi", "image_only", "text_only"]
+"""A training method of `models.fitting.methods`."""
+
+_TEXT4VIS: Final[tuple[RecipeName, ...]] = ("default", "text4vis", "text4vis-2023")
+_VIFI: Final[tuple[RecipeName, ...]] = ("default",)
+
+METHOD_RECIPES: Final[dict[MethodName, tuple[RecipeName, ...]]] = {
+    "text4vis": _TEXT4VIS,
+    "vision_only": _TEXT4VIS,
+    "vifi": _VIFI,
+    "image_only": _VIFI,
+    "text_only": _VIFI,
+}
+"""The recipes that each method can have."""
+
+METHOD_FIELDS: Final[dict[MethodName, frozenset[str]]] = {
+    "text4vis": frozenset({"classifier", "text_inputs", "templates", "temporal", "temporal_init", "tune"}),
+    "vision_only": frozenset({"temporal", "temporal_init", "tune"}),
+    "vifi": frozenset({"text_inputs", "templates", "tune"}),
+    "image_only": frozenset({"text_inputs", "templates", "tune"}),
+    "text_only": frozenset({"text_inputs", "templates"}),
+}
+"""The fields of a training request that only some methods read, for each method those that it reads."""

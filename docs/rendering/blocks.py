@@ -11,6 +11,7 @@ from rendering.block import Block
 from rendering.commands import help_sections
 from rendering.errors import errors_table
 from rendering.fields import fields_table
+from rendering.methods import methods_table
 from rendering.metrics import label_values_table, metrics_table
 from rendering.queues import queues_table
 from rendering.recipes import recipes_table
@@ -43,6 +44,7 @@ BLOCKS = (
     Block("docs/api.md", "import", partial(fields_table, ImportBody)),
     Block("docs/api.md", "errors", errors_table),
     Block("docs/training.md", "training-request", partial(fields_table, TrainingRequest)),
+    Block("docs/training.md", "methods", methods_table),
     Block("docs/training.md", "recipes", recipes_table),
     Block("docs/training.md", "heads", heads_table),
     Block("docs/training.md", "card", partial(fields_table, Card, defaults=False)),

@@ -21,6 +21,11 @@ ROWS: tuple[tuple[str, Callable[[Recipe], object], str], ...] = (
         "the ratio stays; see above",
     ),
     (
+        "learning rate of a text tower that is trained",
+        lambda r: f"{r.rates('tower')['text_tower'] * r.lr:g}",
+        "MiniLM, the text tower of `lite`, is fine-tuned at 2e-5",
+    ),
+    (
         "trained part of the image tower",
         lambda r: r.tune,
         "`lite` is meant for machines without a GPU and for tens of clips",

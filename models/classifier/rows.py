@@ -5,7 +5,8 @@
     orthogonal, random     rows without meaning, the paper's lower bounds
     learned                a linear layer's weights, the vision-only baseline
 
-Frozen rows are a buffer, so no optimiser can change them. The text may be the class name, one template, several (one is
+A method may train the text tower itself: then W is computed anew in every step (`TowerRows`). Frozen rows are a
+buffer, so no optimiser can change them. The text may be the class name, one template, several (one is
 drawn per step), or learned context vectors before the name (paper Table A.4; CoOp, Zhou et al. 2022). Learned context
 leaves the text tower frozen, but runs it in every step.
 """
@@ -19,11 +20,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from models.classifier.ensemble import encode_by_label, merge
+from models.classifier.ensemble import TEXTS_PER_PASS, encode_by_label, merge
 from models.classifier.inputs import TextInputs
 from models.classifier.lda import discriminants
 from models.text.context_encoder import ContextTextEncoder
-from models.text.encoder import TextEncoder
+from models.text.encoder import TextEncoder, TrainableTextEncoder
 from models.text.pretrained import PREFIX
 from models.weights.roles import RoleParameters
 
@@ -38,7 +39,7 @@ class Classifier(nn.Module):
     """Rows W [C, d] and what a run needs of them. `FrozenRows`, `LearnedRows` and `ContextRows` are the three kinds."""
 
     frozen = True
-    encodes_texts = False  # whether every step runs the text encoder
+    encodes_texts = False  # whether every step runs the text encoder of the run, instead of one of its own
 
     def __init__(self, kind: str, *, open_labels: bool, truncated: Sequence[bool] = ()) -> None:
         super().__init__()
@@ -79,8 +80,7 @@ class FrozenRows(Classifier):
     def rows(self, step: int | None = None) -> Tensor:
         if step is None:
             return merge(self.table)  # [K, C, d] → [C, d]
-        # a function of seed and step only, so it is the same on every rank and after a resume
-        return self.table[int(np.random.default_rng((self.seed, step)).integers(len(self.table)))]  # [C, d]
+        return self.table[_drawn_template(self.seed, step, len(self.table))]  # [C, d]
 
 
 class LearnedRows(Classifier):
@@ -131,6 +131,63 @@ class ContextRows(Classifier):
         return ContextTextEncoder(encoder, self.context.detach())
 
 
+class TowerRows(Classifier):
+    """Rows of a copy of the base's text tower. If there are several templates, each step uses one, drawn with the seed.
+    Learned context vectors may stand before the class names."""
+
+    frozen = False
+
+    def __init__(
+        self,
+        kind: str,
+        encoder: TrainableTextEncoder,
+        texts: Sequence[Sequence[str]],
+        *,
+        seed: int,
+        context: Tensor | None = None,
+    ) -> None:
+        """encoder: of the base; it stays as it is. texts: for each class its text by each of K templates; context:
+        [M, w], what the context vectors start as."""
+        trained = encoder.for_training()
+        by_template = [list(of_template) for of_template in zip(*texts, strict=True)]  # K × C
+        room = "" if context is None else "a " * len(context)
+        cut = [encoder.encode([room + text for text in of_template])[1] for of_template in by_template]
+        super().__init__(kind, open_labels=True, truncated=[any(flags) for flags in zip(*cut, strict=True)])
+        self.seed, self._texts, self._encoder = seed, by_template, trained
+        self.tower: nn.Module = trained.module
+        self.context = None if context is None else nn.Parameter(context)  # [M, w]
+
+    def rows(self, step: int | None = None) -> Tensor:
+        if step is not None:
+            return self._encoded(self._texts[_drawn_template(self.seed, step, len(self._texts))])  # [C, d]
+        with torch.no_grad():
+            return merge(torch.stack([self._encoded(texts) for texts in self._texts]))  # [K, C, d] → [C, d]
+
+    def parameters_by_role(self) -> RoleParameters:
+        for name, parameter in self.tower.named_parameters():
+            yield "text_tower", f"tower.{name}", parameter
+        if self.context is not None:
+            yield "prompts", "context", self.context
+
+    def state(self) -> dict[str, Tensor]:
+        context = {} if self.context is None else {"context": self.context.detach().float().cpu().contiguous()}
+        return super().state() | context
+
+    def served_encoder(self, encoder: TextEncoder) -> TextEncoder:  # noqa: ARG002 -- the trained copy replaces it
+        trained = self._encoder.as_trained()
+        return trained if self.context is None else ContextTextEncoder(trained, self.context.detach())
+
+    def _encoded(self, texts: list[str]) -> Tensor:
+        """→ unit rows float32 [n, d]."""
+        passes = (texts[at : at + TEXTS_PER_PASS] for at in range(0, len(texts), TEXTS_PER_PASS))
+        return normalize(torch.cat([self._encode(part).float() for part in passes]), dim=-1)
+
+    def _encode(self, texts: list[str]) -> Tensor:
+        if self.context is None:
+            return self._encoder.encode_trained(texts)
+        return self._encoder.encode_with_context(texts, self.context)
+
+
 def build_classifier(
     kind: str,
     *,
@@ -140,17 +197,19 @@ def build_classifier(
     dim: int,
     seed: int,
     features: Features | None = None,
+    train_text: bool = False,
 ) -> Classifier:
     """A classifier, made on the CPU.
 
     labels: the classes, in the order of the rows; encoder: reads the texts of a text kind (for `text:<encoder>` it is
-    that encoder; for text inputs "context" it must be on the classifier's device); features: for `lda`.
+    that encoder; for text inputs "context" it must be on the classifier's device); features: for `lda`;
+    train_text: whether a copy of the encoder is trained, for the kind `text`.
     Raises: ValueError with a sentence on what does not fit.
     """
     generator = torch.Generator().manual_seed(seed)
     classes = len(labels)
     if kind == "text" or kind.startswith(PREFIX):
-        return _text_classifier(kind, labels, encoder, inputs, dim, generator)
+        return _text_classifier(kind, labels, encoder, inputs, dim, generator, train_text)
     if kind == "learned":
         return LearnedRows(classes, dim, generator)
     if kind == "lda":
@@ -184,14 +243,40 @@ def logits(video: Tensor, rows: Tensor, log_scale: Tensor) -> Tensor:
         return log_scale.float().exp() * (normalize(video.float(), dim=-1) @ rows.float().T)  # [B, d] · [d, C]
 
 
+def _drawn_template(seed: int, step: int, count: int) -> int:
+    """A function of seed and step only, so it is the same on every rank and after a resume."""
+    return int(np.random.default_rng((seed, step)).integers(count))
+
+
 def _text_classifier(
-    kind: str, labels: Sequence[str], encoder: TextEncoder, inputs: TextInputs, dim: int, generator: torch.Generator
+    kind: str,
+    labels: Sequence[str],
+    encoder: TextEncoder,
+    inputs: TextInputs,
+    dim: int,
+    generator: torch.Generator,
+    train_text: bool,
 ) -> Classifier:
     if encoder.dim != dim:
         raise ValueError(f"the text encoder gives vectors of width {encoder.dim}, but the videos' have width {dim}")
     texts = inputs.texts(labels)
+    if train_text:
+        return _trained_tower(kind, encoder, texts, inputs, generator)
     if inputs.mode == "context":
         return ContextRows(kind, encoder, [prompt for (prompt,) in texts], generator)
     vectors, truncated = encode_by_label(encoder.encode, texts)  # for each label [K, d]
     table = torch.stack(vectors, dim=1)  # [K, C, d]
     return FrozenRows(kind, table, open_labels=True, truncated=truncated, seed=generator.initial_seed())
+
+
+def _trained_tower(
+    kind: str, encoder: TextEncoder, texts: list[list[str]], inputs: TextInputs, generator: torch.Generator
+) -> TowerRows:
+    if not isinstance(encoder, TrainableTextEncoder):
+        raise ValueError(f"the text encoder {type(encoder).__name__} is no plain text tower, so it cannot be trained")  # noqa: TRY004 -- not a mistake of the caller
+    context = None
+    if inputs.mode == "context":
+        if encoder.context_width is None:
+            raise ValueError("this text encoder takes no learned context: choose other text inputs")
+        context = INIT_STD * torch.randn(CONTEXT_VECTORS, encoder.context_width, generator=generator)
+    return TowerRows(kind, encoder, texts, seed=generator.initial_seed(), context=context)

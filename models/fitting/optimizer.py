@@ -16,7 +16,12 @@ from models.weights.roles import PRETRAINED
 
 
 def parameter_groups(
-    model: VideoModel, classifier: Classifier, recipe: Recipe, *, lr: float | None = None, tune: TunedPart = "tower"
+    model: VideoModel,
+    classifier: Classifier,
+    recipe: Recipe,
+    *,
+    lr: float | None = None,
+    tune: TunedPart | None = "tower",
 ) -> list[dict[str, Any]]:
     """The parameters that require gradients, in the groups `pretrained` and `new`, each with and without weight decay.
 
@@ -43,7 +48,12 @@ def parameter_groups(
 
 
 def build_optimizer(
-    model: VideoModel, classifier: Classifier, recipe: Recipe, *, lr: float | None = None, tune: TunedPart = "tower"
+    model: VideoModel,
+    classifier: Classifier,
+    recipe: Recipe,
+    *,
+    lr: float | None = None,
+    tune: TunedPart | None = "tower",
 ) -> torch.optim.AdamW:
     """Raises: ValueError if nothing can be trained."""
     groups = parameter_groups(model, classifier, recipe, lr=lr, tune=tune)

@@ -41,6 +41,7 @@ class Recipe:
     name: RecipeName
     lr: float = 5e-5  # of new modules
     pretrained_ratio: float = 0.1  # T4V `clip_ratio`: image tower and logit_scale learn at 5e-6
+    text_ratio: float | None = None  # of a trained text tower; None: pretrained_ratio
     betas: tuple[float, float] = (0.9, 0.98)  # paper and logs (method §16 #2)
     eps: float = 1e-8
     weight_decay: float = 0.2
@@ -80,7 +81,8 @@ class Recipe:
         - It has more to learn. CLIP's joint space is the result of its training, and long steps destroy it. The joint
           space of lite was computed from ImageNet's 1000 names and was never trained on labelled images.
         - The result, 1e-4 and 1e-3, is in the usual range for fine-tuning ImageNet CNNs with AdamW.
-        Longer steps need fewer epochs: 10, which the paper uses for datasets smaller than Kinetics (§B.1).
+        A text tower that is trained is MiniLM, which learns at 2e-5, the rate at which sentence encoders are usually
+        fine-tuned. Longer steps need fewer epochs: 10, which the paper uses for datasets smaller than Kinetics (§B.1).
 
         By default only the projection of `lite` is trained, because `lite` is meant for machines without a GPU and for
         tens of clips. A frozen trunk runs once per clip, instead of three times its cost per clip and epoch. So few
@@ -89,14 +91,15 @@ class Recipe:
         """
         if self.name != "default" or architecture != "lite":
             return self
-        return replace(self, lr=1e-3, tune="projection").with_epochs(10)
+        return replace(self, lr=1e-3, pretrained_ratio=0.1, text_ratio=0.02, tune="projection").with_epochs(10)
 
-    def rates(self, tune: TunedPart) -> dict[Role, float]:
+    def rates(self, tune: TunedPart | None) -> dict[Role, float]:
         """For each role its share of `lr`. A projection alone is a linear probe on fixed features, so it learns like a
         new module."""
         slow = self.pretrained_ratio
+        text = slow if self.text_ratio is None else self.text_ratio
         image = 1.0 if tune == "projection" else slow
-        return {"image_tower": image, "text_tower": slow, "scale": slow, "head": 1.0, "prompts": 1.0}
+        return {"image_tower": image, "text_tower": text, "scale": slow, "head": 1.0, "prompts": 1.0}
 
     def init_of(self, temporal: TemporalKind) -> TemporalInit:
         """How a new temporal head of this kind starts. TokenT1D starts as TSM's shift in every recipe (method §6); our

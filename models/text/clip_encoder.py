@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from typing import Any
 
@@ -16,6 +17,7 @@ from models.weights.states import StateDict, weights_digest
 ClipModel = Any
 """open_clip's CLIP or CustomTextCLIP, which have no type annotations."""
 DEFAULT_CONTEXT = 77  # CLIP's, for tokenizers that do not state their own
+WORDS = "token_embedding.weight"
 NOT_TEXT = ("logit_scale", "logit_bias")  # open_clip stores them beside the text tower; they change no text vector
 
 
@@ -28,6 +30,7 @@ class ClipTextEncoder:
         self.module: nn.Module = model.eval().requires_grad_(False)
         self.dim = _output_dim(model)
         self._model = model
+        self._architecture = architecture
         self._tokenizer = open_clip_tokenizer(architecture)
         self._context = int(getattr(self._tokenizer, "context_length", None) or DEFAULT_CONTEXT)
         self._tokenizing = threading.Lock()  # Hugging Face's fast tokenizers are not re-entrant ("Already borrowed")
@@ -38,10 +41,23 @@ class ClipTextEncoder:
     @torch.no_grad()
     def encode(self, texts: list[str]) -> tuple[Tensor, list[bool]]:
         with self._tokenizing:
-            tokens = self._tokenizer(texts, context_length=self._context)  # [n, context]
             truncated = overlong(self._tokenizer, texts, self._context)
+        return self.encode_trained(texts), truncated
+
+    def encode_trained(self, texts: list[str]) -> Tensor:
+        with self._tokenizing:
+            tokens = self._tokenizer(texts, context_length=self._context)  # [n, context]
         tokens = tokens.to(next(self.module.parameters()).device)
-        return (encode_trimmed if self._causal else encode_whole)(self._model, tokens), truncated
+        return (encode_trimmed if self._causal else encode_whole)(self._model, tokens)
+
+    def for_training(self) -> ClipTextEncoder:
+        made = ClipTextEncoder(copy.deepcopy(self._model), self._architecture, self.digest)
+        for name, parameter in made.module.named_parameters():
+            parameter.requires_grad_(name not in NOT_TEXT and not name.endswith(WORDS))
+        return made
+
+    def as_trained(self) -> ClipTextEncoder:
+        return ClipTextEncoder(copy.deepcopy(self._model), self._architecture)
 
     def encode_with_context(self, texts: list[str], context: Tensor) -> Tensor:
         if self.context_width is None:

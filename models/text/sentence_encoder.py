@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+
 import tokenizers
 import torch
 from torch import Tensor, nn
 
 from models.text import minilm
+from models.weights.digests import digest
+from models.weights.states import weights_digest
 
 
 class SentenceTextEncoder:
@@ -20,6 +24,21 @@ class SentenceTextEncoder:
         self.context_width: int | None = minilm.WIDTH
         self.digest = digest
 
+    def encode_trained(self, texts: list[str]) -> Tensor:
+        vectors, _ = minilm.encode_sentences(self._weights.encoder, self._weights.tokenizer, texts)
+        return vectors - self._weights.centre  # [n, d]
+
+    def for_training(self) -> SentenceTextEncoder:
+        made = self._with(copy.deepcopy(self._weights.encoder), self.digest)
+        for name, parameter in made.module.named_parameters():
+            parameter.requires_grad_(name != "encoder.words.weight")
+        return made
+
+    def as_trained(self) -> SentenceTextEncoder:
+        tokenizer = self._weights.tokenizer.to_str()
+        weights = weights_digest(dict(self._weights.state_dict()))
+        return self._with(copy.deepcopy(self._weights.encoder), digest("sentence-text", weights, tokenizer))
+
     @torch.no_grad()
     def encode(self, texts: list[str]) -> tuple[Tensor, list[bool]]:
         vectors, truncated = minilm.encode_sentences(self._weights.encoder, self._weights.tokenizer, texts)
@@ -28,6 +47,9 @@ class SentenceTextEncoder:
     def encode_with_context(self, texts: list[str], context: Tensor) -> Tensor:
         vectors, _ = minilm.encode_sentences(self._weights.encoder, self._weights.tokenizer, texts, context)
         return vectors - self._weights.centre  # [n, d]
+
+    def _with(self, model: minilm.MiniLM, digest: str) -> SentenceTextEncoder:
+        return SentenceTextEncoder(model, self._weights.centre, self._weights.tokenizer, digest)
 
 
 class CentredMiniLM(nn.Module):

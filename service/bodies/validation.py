@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -31,7 +32,8 @@ def validate_body(model: type[BodyT], data: Mapping[str, Any]) -> BodyT:
     try:
         return model.model_validate(dict(data))
     except ValidationError as error:
-        raise explain(error.errors(include_url=False, include_input=False), model.model_fields) from None
+        found = error.errors(include_url=False, include_input=False)
+        raise _with_nearest(explain(found, model.model_fields), found[0], data) from None
 
 
 def unknown_field(name: str, known: Iterable[str]) -> InvalidRequest:
@@ -56,6 +58,14 @@ def explain(errors: Sequence[Mapping[str, Any]], known: Iterable[str] = ()) -> I
         )
     found = [{"field": _where(e["loc"]), "message": _words(e)} for e in errors[:MOST_ERRORS]]
     return InvalidRequest(message, hint=_description(first["loc"], known), field=_where(first["loc"]), errors=found)
+
+
+def _with_nearest(error: InvalidRequest, first: Mapping[str, Any], data: Mapping[str, Any]) -> InvalidRequest:
+    """For an unknown name where only some are allowed: which of them resemble it."""
+    if first["type"] == "literal_error" and isinstance(value := data.get(first["loc"][0]), str):
+        allowed = re.findall(r"'([^']+)'", first["ctx"]["expected"])
+        error.details["nearest"] = similar_names(value, allowed) or allowed[:3]
+    return error
 
 
 def _description(loc: Sequence[str | int], known: Iterable[str]) -> str | None:

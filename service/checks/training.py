@@ -12,7 +12,7 @@ from core.errors import InvalidDataset, InvalidLabels, InvalidRequest, InvalidTr
 from core.questions import Options, QuestionLimits, check_options
 from core.registry import Card
 from core.training_requests import EvaluationRequest, TrainingRequest
-from core.vocabulary import HEAD_INITS
+from core.vocabulary import HEAD_INITS, METHOD_FIELDS, METHOD_RECIPES
 from service.bodies.validation import similar_names
 
 
@@ -24,6 +24,7 @@ def check_training(request: TrainingRequest, dataset: Dataset, limits: QuestionL
             f"{dataset.id} cannot be trained on: {errors[0].message}",
             report=[finding.model_dump(mode="json") for finding in errors],
         )
+    _check_method(request)
     _check_text(request, limits)
     _check_head(request)
     novel = _novel(request, dataset)
@@ -74,6 +75,28 @@ def _check_templates(templates: Sequence[str] | None, limits: QuestionLimits, ki
         check_options(Options(templates=tuple(templates) if templates is not None else None), limits)
     except InvalidRequest as error:
         raise kind(error.message, hint=error.hint, **(error.details | {"field": "templates"})) from None
+
+
+def _check_method(request: TrainingRequest) -> None:
+    recipes = METHOD_RECIPES[request.method]
+    if request.recipe not in recipes:
+        fitting = [method for method, known in METHOD_RECIPES.items() if request.recipe in known]
+        raise InvalidTraining(
+            f"The recipe {request.recipe!r} is not one of the method {request.method!r}.",
+            hint=f"Its recipes are {', '.join(recipes)}; {request.recipe} is for {' and '.join(fitting)}.",
+            field="recipe",
+            nearest=list(recipes),
+        )
+    usual = TrainingRequest.model_fields
+    for field in sorted(frozenset().union(*METHOD_FIELDS.values()) - METHOD_FIELDS[request.method]):
+        value = getattr(request, field)
+        if value != usual[field].default and (field, value) != ("temporal", "mean"):
+            fitting = [method for method, fields in METHOD_FIELDS.items() if field in fields]
+            raise InvalidTraining(
+                f"The method {request.method!r} does not read {field}.",
+                hint=f"Leave {field} out, or use the method {' or '.join(fitting)}.",
+                field=field,
+            )
 
 
 def _check_text(request: TrainingRequest, limits: QuestionLimits) -> None:

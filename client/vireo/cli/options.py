@@ -21,6 +21,13 @@ ViewsOption = Annotated[
 BaseOption = Annotated[str | None, typer.Option(help="The model to start from. Default: the server's.")]
 EpochsOption = Annotated[float | None, typer.Option(help="Passes over the training clips. Default: the recipe's.")]
 NameOption = Annotated[str | None, typer.Option(help="Name of the new model. Default: the folder's name.")]
+MethodOption = Annotated[
+    str | None,
+    typer.Option(
+        help="What is trained: text4vis (the video half, the default), vifi (both towers), image_only, text_only or "
+        "vision_only (without text)."
+    ),
+]
 RecipeOption = Annotated[str | None, typer.Option(help="The recipe: default, text4vis or text4vis-2023.")]
 ClassifierOption = Annotated[
     str | None, typer.Option(help="text (keeps taking any labels), text:<encoder>, lda, orthogonal, random or learned.")

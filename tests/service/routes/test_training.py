@@ -57,6 +57,12 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"temporal": "token_conv", "temporal_init": "random"}, "invalid_training", "temporal_init"),
     ({"temporal_init": "shift"}, "invalid_training", "temporal_init"),
     ({"recipe": "text4vis-code"}, "invalid_request", "recipe"),
+    ({"method": "vify"}, "invalid_request", "method"),
+    ({"method": "vifi", "recipe": "text4vis"}, "invalid_training", "recipe"),
+    ({"method": "vifi", "temporal": "transformer"}, "invalid_training", "temporal"),
+    ({"method": "image_only", "classifier": "lda"}, "invalid_training", "classifier"),
+    ({"method": "text_only", "tune": "tower"}, "invalid_training", "tune"),
+    ({"method": "vision_only", "templates": ["a {}."]}, "invalid_training", "templates"),
     ({"shots": 3}, "invalid_training", "shots"),
     ({"novel": 1.5}, "invalid_training", "novel"),
     ({"novel": ["boxin"]}, "invalid_training", "novel"),
@@ -81,6 +87,11 @@ def test_messages_name_the_cause(http: httpx2.Client, library: Library, worker: 
     assert train(http, shots=3, novel=["running"]).status_code == 202
     assert error(train(http, novel=["boxin"]), 422, "invalid_training")["details"]["nearest"] == ["boxing"]
     assert error(train(http, base="clip-b61"), 404, "unknown_model")["details"]["nearest"][0] == "clip-b16"
+    assert error(train(http, method="vify"), 422, "invalid_request")["details"]["nearest"][0] == "vifi"
+    assert error(train(http, recipe="text4viz"), 422, "invalid_request")["details"]["nearest"][0] == "text4vis"
+    other = error(train(http, method="vifi", recipe="text4vis"), 422, "invalid_training")
+    assert "text4vis is for text4vis and vision_only" in other["hint"]
+    assert train(http, method="vifi", temporal="mean").status_code == 202
     error(train(http, base="my-gym:4"), 404, "unknown_model")
     error(train(http, dataset=f"ds_{'0' * 24}"), 404, "unknown_dataset")
     error(http.post("/v1/training-jobs", content=b"name=x"), 415, "unsupported_media_type")

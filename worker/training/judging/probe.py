@@ -80,8 +80,8 @@ def _as_served(run: TrainingRun, model: VideoModel, classifier: Classifier) -> R
 
 
 def _train_on(run: TrainingRun, feed: TrunkFeed, classes: tuple[str, ...]) -> tuple[VideoModel, Classifier]:
-    """A new model, trained on some of the run's classes by the run's recipe. Only the leading process trains, and only
-    its W is the one that was trained."""
+    """A new model, trained on some of the run's classes by the run's recipe. Only the leading process trains; the
+    others get what it has trained."""
     config, train_clips = run.config, run.division.train
     model = new_model(run.base, config, run.device)
     classifier = new_classifier(config, classes, run.text_encoder, run.base.dim, run.device)
@@ -92,9 +92,10 @@ def _train_on(run: TrainingRun, feed: TrunkFeed, classes: tuple[str, ...]) -> tu
         order = replace(run.order, clips=len(clips), batch=batch, micro=batch, rank=0, world=1)
         objective = config.method.objective()
         fit_encoder(config, model, classifier, objective, subset, order, State(), run.device, run.stop, lambda *_: None)
-    trained = {name: tensor.detach().cpu() for name, tensor in model.named_parameters() if tensor.requires_grad}
-    of_leader, *_ = run.world.gather(trained if run.world.leads else {})
-    model.load_state_dict(of_leader, strict=False)
+    for part in (model, classifier):
+        trained = {name: tensor.detach().cpu() for name, tensor in part.named_parameters() if tensor.requires_grad}
+        of_leader, *_ = run.world.gather(trained if run.world.leads else {})
+        part.load_state_dict(of_leader, strict=False)
     return model, classifier
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections import ChainMap
+from collections import ChainMap, Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -197,7 +197,7 @@ def _draft_card(run: TrainingRun, saved: dict[str, Any]) -> Card:
         classes=run.division.classes,
         open_labels=run.classifier.open_labels,
         profile=run.profile.to_dict(),
-        hyperparameters=config.to_dict(),
+        hyperparameters=config.to_dict() | {"trained_parameters": _trained_parameters(run)},
         dataset={"id": dataset.id, "digest": dataset.digest, "name": dataset.name, "splits": dict(dataset.splits)},
         shots=shots_record(request, run.division, config.seed),
         seeds={"run": config.seed} | ({} if dataset.split_seed is None else {"split": dataset.split_seed}),
@@ -205,6 +205,15 @@ def _draft_card(run: TrainingRun, saved: dict[str, Any]) -> Card:
         packages=_packages(),
         **saved,
     )
+
+
+def _trained_parameters(run: TrainingRun) -> dict[str, int]:
+    """How many numbers each role trained."""
+    counts: Counter[str] = Counter()
+    for role, _, parameter in (*run.model.parameters_by_role(), *run.classifier.parameters_by_role()):
+        if parameter.requires_grad:
+            counts[role] += parameter.numel()
+    return dict(counts)
 
 
 def _finished_card(

@@ -13,7 +13,7 @@ from core.training_requests import TrainingRequest
 from core.vocabulary import HEAD_INITS, TemporalInit, TemporalKind, TunedPart
 from models.classifier.inputs import TextInputs, choose_text_inputs
 from models.fitting.methods import METHODS, Method
-from models.fitting.recipes import RECIPES, Recipe, effective_batch
+from models.fitting.recipes import Recipe, effective_batch
 from models.fitting.shots import shot_repeats
 from models.frames.augmentation import Augment
 from models.image.precision import has_native_bf16
@@ -37,7 +37,7 @@ class Config:
     inputs: TextInputs
     temporal: TemporalKind
     temporal_init: TemporalInit
-    tune: TunedPart
+    tune: TunedPart | None  # None: the image tower is frozen
     frames: int  # T
     lr: float  # of new modules, at its peak
     batch: int  # global
@@ -48,6 +48,11 @@ class Config:
     precision: str  # fp32, or the format that autocast computes in
     gradient_checkpointing: bool
     cache_frames: bool
+
+    @property
+    def trunk_frozen(self) -> bool:
+        """Whether no parameter of the image tower's trunk moves."""
+        return self.tune != "tower"
 
     @property
     def epochs(self) -> float:
@@ -77,16 +82,17 @@ def resolve_config(
 ) -> Config:
     """clips: number of clips in the train split; drawn: number of clips that are trained on, which is smaller for
     few-shot runs. Raises: InvalidTraining."""
-    recipe = RECIPES[request.recipe].for_base(base.architecture).for_data(clips)
+    method = METHODS[request.method]
+    recipe = method.recipe(request.recipe).for_base(base.architecture).for_data(clips)
     if request.shots is not None:
         recipe = recipe.few_shot(clips)
     if request.epochs is not None:
         recipe = recipe.with_epochs(request.epochs)
     times = shot_repeats(clips, drawn) if request.shots is not None else 1
     batch = effective_batch(recipe, drawn * times, request.batch_size)
-    tune = request.tune or recipe.tune
+    tune = (request.tune or recipe.tune) if method.trains_images else None
     augmented = request.augment if request.augment is not None else tune == "tower"
-    temporal = request.temporal or _head(base, recipe)
+    temporal = "mean" if method.mean else request.temporal or _head(base, recipe)
     micro = request.micro_batch or (MICRO_CPU if device.type == "cpu" else MICRO_GPU)
     try:
         inputs = choose_text_inputs(
@@ -99,9 +105,9 @@ def resolve_config(
     except ValueError as error:
         raise InvalidTraining(f"{error}.", field="templates") from error
     return Config(
-        method=METHODS[request.method],
+        method=method,
         recipe=recipe,
-        classifier=request.classifier,
+        classifier=method.classifier or request.classifier,
         inputs=inputs,
         temporal=temporal,
         temporal_init=_init(request, recipe, temporal),

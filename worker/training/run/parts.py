@@ -15,8 +15,7 @@ from core.training_requests import TrainingRequest
 from models.classifier.lda import VIDEOS_PER_CLASS
 from models.classifier.rows import Classifier, Features, build_classifier
 from models.fitting import shots
-from models.fitting.methods import let_move
-from models.fitting.recipes import RECIPES
+from models.fitting.methods import METHODS, let_move
 from models.frames.sampling import Views
 from models.image.precision import DTYPES
 from models.profiles.profile import Profile
@@ -90,7 +89,8 @@ class TrainingRun:
 def open_run(spec: RunSpec, request: TrainingRequest, world: World, pool: DecodePool, stop: Stop) -> TrainingRun:
     """Raises: VireoError, Stopped."""
     if request.seed is None:
-        request = request.model_copy(update={"seed": RECIPES[request.recipe].seed})
+        recipe = METHODS[request.method].recipe(request.recipe)
+        request = request.model_copy(update={"seed": recipe.seed})
     seed = request.seed or 0
     world.report_phase("preparing")
     torch.manual_seed(seed)
@@ -102,7 +102,7 @@ def open_run(spec: RunSpec, request: TrainingRequest, world: World, pool: Decode
     ahead = max(8, 2 * config.micro)
     cache = spec.frames if config.cache_frames else None
     reader = ClipReader(pool, profile, config.frames, ahead=ahead)
-    text_encoder = open_text_encoder(spec, request.classifier, base, seed)
+    text_encoder = open_text_encoder(spec, config.classifier, base, seed)
     features = None
     if config.classifier == "lda":
         world.report_phase("features")
@@ -158,9 +158,11 @@ def new_classifier(
             dim=dim,
             seed=config.seed,
             features=features,
+            train_text=config.method.trains_text,
         )
     except ValueError as error:
-        raise InvalidTraining(f"{error}.", field="classifier") from error
+        field = "method" if config.method.trains_text else "classifier"
+        raise InvalidTraining(f"{error}.", field=field) from error
     return classifier.to(device)
 
 
@@ -190,7 +192,7 @@ def open_feed(run: TrainingRun) -> Feed:
 
 @torch.no_grad()
 def _trunk_bytes(model: VideoModel, config: Config, profile: Profile, device: torch.device) -> int | None:
-    if config.tune != "projection" or model.tower.mixes_time:
+    if not config.trunk_frozen or model.tower.mixes_time:
         return None
     return model.trunk(torch.zeros(1, config.frames, 3, profile.size, profile.size, device=device)).nbytes
 
