@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -123,11 +123,20 @@ def test_no_incomplete_files_are_left_behind(lite_directory: Path) -> None:
     assert {path.name for path in lite_directory.iterdir()} == {"card.json", "model.safetensors", "tokenizer.json"}
 
 
-def test_two_processes_may_assemble_at_once_and_make_the_same_card(lite_directory: Path, tmp_path: Path) -> None:
-    code = "import sys, pathlib; from models.lite.assembly import assemble; assemble(pathlib.Path(sys.argv[1]))"
-    command, env = [sys.executable, "-c", code, str(tmp_path / "lite")], os.environ | {"OMP_NUM_THREADS": "1"}
-    racers = [subprocess.Popen(command, env=env) for _ in range(2)]
-    assert [racer.wait(150) for racer in racers] == [0, 0]
+@pytest.mark.usefixtures("aligned_before")
+def test_two_workers_may_assemble_at_once_and_make_the_same_card(
+    lite_directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both have their files complete before either publishes them."""
+    publish, complete = assembly._publish, threading.Barrier(2)
+
+    def publish_together(scratch: Path, directory: Path) -> None:
+        complete.wait(60)
+        publish(scratch, directory)
+
+    monkeypatch.setattr(assembly, "_publish", publish_together)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(assembly.assemble, [tmp_path / "lite"] * 2))
     assert [path.name for path in tmp_path.iterdir()] == ["lite"]
     assert (tmp_path / "lite" / "card.json").read_bytes() == (lite_directory / "card.json").read_bytes()
     assert open_lite(tmp_path / "lite").dim == minilm.WIDTH
