@@ -79,6 +79,6 @@ def supported_heads(entry: ZooEntry) -> tuple[TemporalKind, ...]:
     if entry.architecture == "lite":
         return CNN_HEADS
     vision = (entry.config or open_clip.get_model_config(entry.architecture) or {})["vision_cfg"]
-    if "timm_model_name" in vision:  # MobileCLIP and SigLIP have neither a [class] token nor a ResNet's stages
+    if "timm_model_name" in vision:  # its pooling reads no [class] token, and it has no ResNet's stages
         return OTHER_HEADS
     return CNN_HEADS if isinstance(vision["layers"], list) else VIT_HEADS

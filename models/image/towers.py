@@ -90,7 +90,7 @@ class ResNetTower(ClipTower):
 
 
 class TimmTower(ClipTower):
-    """timm's networks in open_clip (SigLIP, MobileCLIP). The neck is everything after their last feature map."""
+    """timm's networks in open_clip (SigLIP, MobileCLIP, PE). The neck is everything after their last feature map."""
 
     neck_names = ("visual.head.", "visual.trunk.attn_pool.", "visual.trunk.fc_norm.", "visual.trunk.head.")
 

@@ -2,8 +2,8 @@
 
 Mean, std, interpolation and resize mode are those of open_clip's pretrained configuration for each tag. The rest
 follows the Text4Vis evaluation (8 frames, starts of segments, short side 256 for crops of 224: method §1, §3.1),
-because published results of base CLIP use it. None of these models was trained on video, so all of them pool by the
-mean: an untrained temporal transformer is not neutral (method §6).
+because published results of base CLIP use it. None of these models was trained with a temporal head, so all of them
+pool by the mean: an untrained temporal transformer is not neutral (method §6).
 """
 
 from __future__ import annotations
@@ -29,6 +29,10 @@ _CLIP = Profile(
 )
 _CLIP_336 = replace(_CLIP, name="clip-336", size=336, short_side=336)
 _SIGLIP = replace(_CLIP, name="siglip", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), resize="squash")
+_PE = replace(_SIGLIP, name="pe", interpolation="bilinear")
+_PE_336 = replace(_PE, name="pe-336", size=336, short_side=336)
+_CLIP_256 = replace(_CLIP, name="clip-256", size=256, short_side=256)
+_SIGLIP_256 = replace(_SIGLIP, name="siglip-256", size=256, short_side=256)
 _MOBILE = replace(
     _CLIP,
     name="mobileclip",
@@ -69,6 +73,33 @@ ENTRIES = {
         ),
         ZooEntry("laion-b16", "ViT-B-16", "laion2b_s34b_b88k", _CLIP, 599, "MIT", "OpenCLIP trained on LAION-2B"),
         ZooEntry(
+            "clip-b32-256",
+            "ViT-B-32-256",
+            "datacomp_s34b_b86k",
+            _CLIP_256,
+            605,
+            "MIT",
+            "OpenCLIP trained on DataComp, fast, at 256 pixels",
+        ),
+        ZooEntry(
+            "pe-b16",
+            "PE-Core-B-16",
+            "meta",
+            _PE,
+            1791,
+            "Apache-2.0",
+            "Perception Encoder, trained on images and videos, for up to 32 text tokens",
+        ),
+        ZooEntry(
+            "pe-l14-336",
+            "PE-Core-L-14-336",
+            "meta",
+            _PE_336,
+            2685,
+            "Apache-2.0",
+            "Perception Encoder, accurate, at 336 pixels",
+        ),
+        ZooEntry(
             "dfn-b16",
             "ViT-B-16-quickgelu",
             "dfn2b",
@@ -81,6 +112,24 @@ ENTRIES = {
             "siglip-b16", "ViT-B-16-SigLIP", "webli", _SIGLIP, 813, "Apache-2.0", "SigLIP, for up to 64 text tokens"
         ),
         ZooEntry(
+            "siglip2-b16",
+            "ViT-B-16-SigLIP2",
+            "webli",
+            _SIGLIP,
+            1501,
+            "Apache-2.0",
+            "SigLIP 2, many languages, for up to 64 text tokens",
+        ),
+        ZooEntry(
+            "siglip2-b32",
+            "ViT-B-32-SigLIP2-256",
+            "webli",
+            _SIGLIP_256,
+            1507,
+            "Apache-2.0",
+            "SigLIP 2, fast, at 256 pixels",
+        ),
+        ZooEntry(
             "mobileclip-s1",
             "MobileCLIP-S1",
             "datacompdr",
@@ -88,6 +137,15 @@ ENTRIES = {
             340,
             "Apple ML research",
             "MobileCLIP, small and fast",
+        ),
+        ZooEntry(
+            "mobileclip2-s2",
+            "MobileCLIP2-S2",
+            "dfndr2b",
+            _MOBILE,
+            397,
+            "Apple ML research, for research only",
+            "MobileCLIP 2, small",
         ),
         ZooEntry(
             "lite", "lite", "pip", _LITE, 140, "Apache-2.0", "the embedded model, from pip packages: weak, but offline"

@@ -36,7 +36,7 @@ class ClipTextEncoder:
         self._tokenizing = threading.Lock()  # Hugging Face's fast tokenizers are not re-entrant ("Already borrowed")
         self._causal = _is_causal(model)
         self.digest = digest or self._digest(architecture)
-        self.context_width: int | None = model.token_embedding.embedding_dim if self._causal else None
+        self.context_width: int | None = text_half(model).token_embedding.embedding_dim if self._causal else None
 
     @torch.no_grad()
     def encode(self, texts: list[str]) -> tuple[Tensor, list[bool]]:
@@ -65,7 +65,7 @@ class ClipTextEncoder:
         with self._tokenizing:
             tokens = self._tokenizer(texts, context_length=self._context - len(context))  # [n, context - M]
         tokens = tokens.to(context.device)
-        words = self._model.token_embedding(tokens)  # [n, context - M, w]
+        words = text_half(self._model).token_embedding(tokens)  # [n, context - M, w]
         learned = context.to(words.dtype).expand(len(words), -1, -1)  # [n, M, w]
         x = torch.cat([words[:, :1], learned, words[:, 1:]], dim=1)  # [n, context, w]
         return _read_at(self._model, x, tokens.argmax(dim=-1) + len(context))
@@ -110,23 +110,35 @@ def encode_trimmed(model: ClipModel, tokens: Tensor) -> Tensor:
     """The same as `encode_text`, without the positions after the longest text's end token. Labels use about ten of 77
     positions, and under a causal mask no position sees a later one."""
     ends = tokens.argmax(dim=-1)  # [n], the end token has the highest id
-    return _read_at(model, model.token_embedding(tokens[:, : int(ends.max()) + 1]), ends)
+    return _read_at(model, text_half(model).token_embedding(tokens[:, : int(ends.max()) + 1]), ends)
 
 
 def _read_at(model: ClipModel, x: Tensor, ends: Tensor) -> Tensor:
     """x: embedded tokens [n, ≥ length, w]; ends: position of each end token [n] → [n, d]."""
-    length = int(ends.max()) + 1
-    x = x[:, :length] + model.positional_embedding[:length]  # [n, length, w]
-    x = model.transformer(x, attn_mask=model.attn_mask[:length, :length])
-    x = model.ln_final(x)[torch.arange(len(x), device=x.device), ends]  # [n, w]
-    features: Tensor = x @ model.text_projection  # [n, d]
+    half, length = text_half(model), int(ends.max()) + 1
+    x = x[:, :length] + half.positional_embedding[:length]  # [n, length, w]
+    x = half.transformer(x, attn_mask=half.attn_mask[:length, :length])
+    x = half.ln_final(x)[torch.arange(len(x), device=x.device), ends]  # [n, w]
+    features: Tensor = x @ half.text_projection  # [n, d]
     return features
 
 
+def text_half(model: ClipModel) -> Any:
+    """The module with the text tower's parts: `CLIP` holds them itself, `CustomTextCLIP` in its field `text`."""
+    return model if isinstance(model, open_clip.CLIP) else model.text
+
+
 def _is_causal(model: ClipModel) -> bool:
-    """Whether this is CLIP's own text tower: causal, and read at the end token. Only there can later positions be left
-    out."""
-    return isinstance(model, open_clip.CLIP) and model.attn_mask is not None and model.text_pool_type == "argmax"
+    """Whether this is a text tower like CLIP's own: causal, and read at the end token. Only there can later positions
+    be left out."""
+    half = text_half(model)
+    if isinstance(half, open_clip.transformer.TextTransformer):
+        pool, plain = half.pool_type, half.cls_emb is None and isinstance(half.text_projection, nn.Parameter)
+    elif half is model:
+        pool, plain = model.text_pool_type, True
+    else:  # a tower of transformers
+        return False
+    return plain and half.attn_mask is not None and pool == "argmax"
 
 
 def _output_dim(model: ClipModel) -> int:

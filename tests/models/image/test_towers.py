@@ -29,19 +29,25 @@ def test_both_halves_make_open_clips_tower(make: Any) -> None:
     torch.testing.assert_close(clip_tower(model.visual, 32)(pixels), model.encode_image(pixels))
 
 
+MAP: dict[str, Any] = {"pool": "map", "proj": None}
+AVERAGE: dict[str, Any] = {"pool": "avg", "proj": None, "embed_dim": 512, "image_size": 256}
+
+
 @torch.no_grad()
 @pytest.mark.parametrize(
-    "options",
+    ("side", "options"),
     [
-        {"model_name": "vit_base_patch16_siglip_224", "embed_dim": 768, "pool": "map", "proj": "none"},
-        {"model_name": "fastvit_mci1", "embed_dim": 512, "pool": "avg", "proj": None, "image_size": 256},
+        (224, {"model_name": "vit_base_patch16_siglip_224", "embed_dim": 768, "pool": "map", "proj": "none"}),
+        (384, {"model_name": "vit_pe_core_tiny_patch16_384", "embed_dim": 512} | MAP),
+        (64, {"model_name": "fastvit_mci1"} | AVERAGE),
+        (64, {"model_name": "fastvit_mci2"} | AVERAGE),
     ],
-    ids=["siglip", "mobileclip"],
+    ids=["siglip", "pe", "mobileclip", "mobileclip2"],
 )
-def test_both_halves_make_timms_towers(options: dict[str, Any]) -> None:
+def test_both_halves_make_timms_towers(side: int, options: dict[str, Any]) -> None:
     visual = open_clip.timm_model.TimmModel(**options).eval()
     tower = clip_tower(visual, options["embed_dim"])
-    pixels = clips(1, 1, 224 if options["pool"] == "map" else 64)[0]
+    pixels = clips(1, 1, side)[0]
     torch.testing.assert_close(tower(pixels), visual(pixels))
     assert sum(p.numel() for _, p in tower.projection_parameters()) > 0
 

@@ -72,6 +72,33 @@ def test_a_bidirectional_tower_learns_no_context() -> None:
         texts.encode_with_context(["cats"], torch.zeros(4, 64))
 
 
+CUSTOM = {"context_length": 32, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2}
+
+
+def custom_clip(**text: Any) -> Any:
+    """A model whose text tower is a module of its own, as PE-Core's and MobileCLIP2's."""
+    torch.manual_seed(0)
+    vision = {"image_size": 32, "layers": 1, "width": 64, "head_width": 32, "patch_size": 8}
+    return open_clip.CustomTextCLIP(embed_dim=32, vision_cfg=vision, text_cfg=CUSTOM | text).eval()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("options", "read"), [({}, 8), ({"no_causal_mask": True}, 32)], ids=["causal", "whole"])
+def test_a_tower_of_its_own_is_trimmed_only_under_a_causal_mask(options: dict[str, Any], read: int) -> None:
+    model = custom_clip(**options)
+    tokens = open_clip.get_tokenizer("PE-Core-B-16")(["a cat", "riding a bicycle on a road"])  # [2, 32]
+    expected = model.encode_text(tokens)
+    encoder = ClipTextEncoder(model, "PE-Core-B-16")
+    lengths: list[int] = []
+    model.text.ln_final.register_forward_pre_hook(lambda _, inputs: lengths.append(inputs[0].shape[1]))
+    vectors, truncated = encoder.encode(["a cat", "riding a bicycle on a road"])
+    torch.testing.assert_close(vectors, expected)
+    assert lengths == [read]
+    assert truncated == [False, False]
+    assert encoder.encode([LONG])[1] == [True]
+    assert (encoder.context_width is None) == bool(options)
+
+
 def test_the_scale_changes_no_row_and_no_digest() -> None:
     model: Any = tiny_clip()
     with torch.no_grad():
