@@ -46,7 +46,7 @@ class Card(BaseModel):
     origin: Literal["trained", "imported"] = Field(description="how the version was made")
     base: str = Field(description="model that the version started from, as `name` or `name:version`")
     architecture: str = Field(description="`lite`, or open_clip's name")
-    method: str = Field(description="training method; `text4vis` for an imported version")
+    method: str = Field(description="training method; of an imported version, as its file shows")
     recipe: str | None = Field(None, description="name of the recipe; null for an imported version")
     temporal: dict[str, Any] = Field(
         description="temporal head: `kind`, and what is needed to build it (`heads`, `layers`, `positions`, "

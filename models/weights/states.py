@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ StateDict = dict[str, torch.Tensor]
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
 WRAPPERS = ("model_state_dict", "state_dict", "model")  # keys under which checkpoints hold the model's state dict
 NOT_WEIGHTS = ("input_resolution", "context_length", "vocab_size", "attn_mask")  # entries of published files
+CONFIGURATION = "yacs.config.CfgNode"  # ViFi-CLIP saves one: a dictionary. It is read as such, without yacs.
 _REFUSED_GLOBAL = re.compile(r"GLOBAL (\S+)")  # in torch's refusal: the class or function that a pickle names
 
 
@@ -146,7 +148,8 @@ def _is_safetensors(path: Path) -> bool:
 def _load_pickle(path: Path, mapped: bool) -> Any:
     with path.open("rb") as file:
         is_zip = file.read(4) == b"PK\x03\x04"  # torch maps no other format
-    return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped and is_zip)
+    with torch.serialization.safe_globals([(OrderedDict, CONFIGURATION)]):
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped and is_zip)
 
 
 def _reason(error: Exception) -> str:

@@ -181,7 +181,6 @@ def _card(request: ImportRequest, job: str, version: Version, facts: dict[str, A
         version=version.version,
         created_at=time.time(),
         origin="imported",
-        method="text4vis",
         classifier={"kind": "text", "text_inputs": "template", "templates": templates, "normalize_labels": False},
         classes=request.classes,
         open_labels=True,

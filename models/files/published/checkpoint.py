@@ -1,5 +1,5 @@
-"""Published checkpoints of Text4Vis and related projects, converted to our names and checked tensor by tensor (method
-§0, §6).
+"""Published checkpoints of Text4Vis, ViFi-CLIP and related projects, converted to our names and checked tensor by
+tensor (method §0, §6, §12).
 
     in the file                                              here
     {"model_state_dict": …}, {"state_dict": …}, or bare      without wrappers, `module.`, and one common prefix
@@ -8,6 +8,7 @@
     <any prefix>frame_position_embeddings.weight [77, d]     temporal.positions.weight
     <any prefix>transformer.resblocks.{i}.*                  temporal.blocks.{i}.*
     {"fusion_model_state_dict": …}                           the same two, saved separately
+    image_encoder.*, text_encoder.*, prompt_learner.*        ViFi-CLIP, see `vifi`
     visual.transformer.resblocks.{i}.control_point.* [w,1,3] time_blocks.{i}.weight
 
 Files are read without running code. What a file does not state is asked for or taken from the base; `note` reports it.
@@ -22,9 +23,9 @@ from typing import Any, Literal
 
 import torch
 
-from core.vocabulary import TemporalKind
+from core.vocabulary import MethodName, TemporalKind
 from models.files.layout import ADDED
-from models.files.published import shapes
+from models.files.published import shapes, vifi
 from models.files.published.heads import Head, find_head
 from models.files.published.networks import Network, find_network, fit_to_network
 from models.files.published.wrappers import check_size, saved_frames, split_published, to_plain
@@ -35,7 +36,7 @@ from models.recognition.temporal import HEAD_WIDTH, TemporalTransformer
 from models.text.clip_encoder import ClipTextEncoder
 from models.weights.errors import WeightsUnavailable
 from models.weights.hub import find_cached_weights
-from models.weights.states import StateDict, build_model, find_local_weights, load_safely
+from models.weights.states import StateDict, build_model, find_local_weights, load_safely, unwrap
 
 TEMPLATE = "a video of a person {}."  # T4V modules/text_prompt.py, paper §B.2
 TEST_SCALE = 100.0  # the constant of T4V's test scripts (method §7)
@@ -53,6 +54,7 @@ class ImportOptions:
 
 @dataclass(frozen=True, slots=True)
 class PublishedCheckpoint:
+    method: MethodName
     base: str
     architecture: str
     state: StateDict  # fp32, with the names of files/layout.py
@@ -66,8 +68,11 @@ class PublishedCheckpoint:
 def read_published(path: Path, filename: str, options: ImportOptions, data_dir: Path) -> PublishedCheckpoint:
     """filename: the publisher's name of the file; data_dir: where local checkpoints are. Raises: WeightsUnavailable."""
     loaded = load_safely(path, filename, mapped=True)
-    main, fusion = split_published(loaded)
+    is_vifi = vifi.is_vifi(unwrap(loaded))
+    main, fusion = (vifi.to_clip_names(unwrap(loaded)), {}) if is_vifi else split_published(loaded)
     check_size([*main.values(), *fusion.values()], path.stat().st_size)
+    if is_vifi:
+        main = vifi.with_token_embedding(main, options.base, data_dir)
     head, rest = find_head(main, fusion)
     network = find_network(rest, options.base, data_dir)
     notes = []
@@ -76,7 +81,8 @@ def read_published(path: Path, filename: str, options: ImportOptions, data_dir: 
         notes.append(f"The file has no logit_scale, so {TEST_SCALE:g} is used, as in the released test script.")
     clip = fit_to_network(rest, network)
     temporal = _describe_head(head, network, options.temporal)
-    frames, frames_note = _frames(options.frames or saved_frames(loaded), filename, network.profile.frames)
+    usual = vifi.FRAMES if is_vifi else network.profile.frames
+    frames, frames_note = _frames(options.frames or saved_frames(loaded), filename, usual)
     if head.kind == "transformer" and frames > head.positions:
         raise WeightsUnavailable(
             f"{frames} frames do not fit the temporal transformer, which has {head.positions} positions.",
@@ -84,15 +90,15 @@ def read_published(path: Path, filename: str, options: ImportOptions, data_dir: 
         )
     text: Literal["own", "base"] = "own" if shapes.has_text(rest) else "base"
     notes += [frames_note, _network_note(network, text, data_dir)]
+    profile = vifi.profile_of(network.profile, frames) if is_vifi else _profile(network.profile, frames)
     return PublishedCheckpoint(
+        method="vifi" if is_vifi else "text4vis",
         base=network.base,
         architecture=network.architecture,
         state={name: to_plain(name, tensor) for name, tensor in (clip | head.state).items()},
         temporal=temporal,
         text=text,
-        profile=replace(
-            network.profile, name="text4vis", templates=(TEMPLATE,), sampling="segment_start", frames=frames
-        ),
+        profile=profile,
         dim=network.dim,
         note=" ".join(filter(None, notes)) or None,
     )
@@ -107,6 +113,7 @@ def write_published(directory: Path, published: PublishedCheckpoint) -> dict[str
         model = build_model(published.architecture, plain, "The file")
         text_digest = ClipTextEncoder(model, published.architecture).digest
     return {
+        "method": published.method,
         "base": published.base,
         "architecture": published.architecture,
         "temporal": published.temporal,
@@ -118,6 +125,11 @@ def write_published(directory: Path, published: PublishedCheckpoint) -> dict[str
         "text_digest": text_digest,
         "note": published.note,
     }
+
+
+def _profile(profile: Profile, frames: int) -> Profile:
+    """How Text4Vis is validated (method §1, §3.1)."""
+    return replace(profile, name="text4vis", templates=(TEMPLATE,), sampling="segment_start", frames=frames)
 
 
 def _describe_head(head: Head, network: Network, requested: TemporalKind | None) -> dict[str, Any]:

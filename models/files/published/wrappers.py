@@ -16,8 +16,8 @@ from models.weights.errors import WeightsUnavailable
 from models.weights.states import StateDict, unwrap
 
 _FUSION = "fusion_model_state_dict"
-_FRAME_COUNTS = ("num_segments", "n_seg")  # in T4V's configuration, and of its VideoCLIP
-_NESTED = ("config", "args", "data")  # where a configuration may hold another one
+_FRAME_COUNTS = ("num_segments", "n_seg", "NUM_FRAMES")  # in T4V's configuration, of its VideoCLIP, in ViFi-CLIP's
+_NESTED = ("config", "args", "data", "DATA")  # where a configuration may hold another one
 _ROOT = re.compile(r"((?:.*?\.)?)visual\.")
 
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import av
+import numpy as np
 import open_clip
 import pytest
 import torch
@@ -23,8 +24,7 @@ FROM_OPEN_CLIP = [entry for entry in zoo.ENTRIES.values() if entry.name != "lite
 def frame(bikes: Path) -> UInt8Array:
     """A frame of a real clip, uint8 [272, 640, 3]."""
     with av.open(str(bikes)) as container:
-        shown: UInt8Array = next(container.decode(video=0)).to_ndarray(format="rgb24")
-    return shown
+        return np.asarray(next(container.decode(video=0)).to_ndarray(format="rgb24"), np.uint8)
 
 
 @pytest.mark.parametrize("entry", FROM_OPEN_CLIP, ids=lambda entry: entry.name)

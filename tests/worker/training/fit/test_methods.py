@@ -156,11 +156,9 @@ def test_exactly_what_the_method_moves_moves(
         "image_only": {"image_tower"},
         "text_only": {"text_tower"},
     }[name]
-    roles = {
-        f"{kind}.{each}": role
-        for kind, part in zip(("model", "classifier"), parts(settings(name)), strict=True)
-        for role, each, _ in part.parameters_by_role()
-    }
+    model, classifier = parts(settings(name))
+    roles = {f"model.{each}": role for role, each, _ in model.parameters_by_role()}
+    roles |= {f"classifier.{each}": role for role, each, _ in classifier.parameters_by_role()}
     assert {roles[each] for each in moved} == expected
     assert not [each for each in moved if "token_embedding" in each]
 

@@ -1,0 +1,111 @@
+"""ViFi-CLIP's published files: both towers under its own names, and how such a version is served."""
+
+from __future__ import annotations
+
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from models.files.published.checkpoint import ImportOptions, read_published
+from models.weights.errors import WeightsUnavailable
+from models.weights.states import StateDict
+from tests.models.conftest import CPU
+from tests.models.files.published.conftest import publish, read, without
+from tests.models.files.published.test_checkpoint import pixels
+from tests.models.official import tiny_model, under, video_vectors
+from tests.models.recognition.test_base import served_vectors
+
+WORDS = "token_embedding.weight"
+
+
+def vifi_clip(seed: int = 3) -> StateDict:
+    """The state dict of ViFiCLIP in trainers/vificlip.py, tuned in full."""
+    state = {name: tensor for name, tensor in tiny_model(seed).state_dict().items() if name != "attn_mask"}
+    visual = {name: tensor for name, tensor in state.items() if name.startswith("visual.")}
+    texts = without(state, WORDS, "logit_scale", *visual)
+    return (
+        {name.replace("visual.", "image_encoder.", 1): tensor for name, tensor in visual.items()}
+        | under("text_encoder.", texts)
+        | {"logit_scale": state["logit_scale"] + 0.25}
+        | {"prompt_learner.complete_text_embeddings": torch.randn(5, 77, 128)}
+    )
+
+
+class CfgNode(dict[str, Any]):
+    """yacs' configuration: a dictionary with attributes of its own."""
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        super().__init__(values)
+        self.__dict__["__immutable__"] = False
+
+
+def test_both_towers_are_the_files_and_the_token_embedding_is_the_bases(data_dir: Path) -> None:
+    base = publish(data_dir, {"model": under("module.", vifi_clip()), "epoch": 9}, base="tiny")
+    expected = tiny_model(3)
+    with torch.no_grad():
+        expected.token_embedding.weight.copy_(tiny_model(7).token_embedding.weight)
+        texts = ["a photo of a cat.", "a photo of riding a bicycle."]
+        tokens = base.text_encoder._tokenizer(texts, context_length=77)  # type: ignore[attr-defined]
+        torch.testing.assert_close(base.text_encoder.encode(texts)[0], expected.encode_text(tokens))
+    found = served_vectors(base.recognizer(CPU, torch.float32, keep=True), 2, 4)
+    torch.testing.assert_close(found, video_vectors(expected.state_dict(), pixels(base, 2, 4)), rtol=1e-4, atol=1e-4)
+    assert base.logit_scale == pytest.approx(float((expected.logit_scale.detach() + 0.25).exp()))
+    assert base.temporal_kind == "mean"
+
+
+def test_it_is_served_as_it_was_validated(data_dir: Path) -> None:
+    published = read(data_dir, {"model": vifi_clip()}, "vifi.pth", base="tiny")
+    profile = published.profile
+    assert (published.method, published.text) == ("vifi", "own")
+    assert [round(255 * value, 3) for value in profile.mean] == [123.675, 116.28, 103.53]
+    assert [round(255 * value, 3) for value in profile.std] == [58.395, 57.12, 57.375]
+    assert (profile.sampling, profile.three_crop, profile.aggregate) == ("segment_center", "vfc", "probabilities")
+    assert (profile.templates, profile.interpolation, profile.frames) == (("a photo of a {}.",), "bilinear", 16)
+    assert (profile.size, profile.short_side) == (32, 36)  # the base's
+
+
+def test_the_saved_configuration_is_read_without_its_library(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is a dictionary of a class of yacs, which need not be installed, and is not imported."""
+    module = types.ModuleType("yacs.config")
+    module.CfgNode = CfgNode  # type: ignore[attr-defined]
+    monkeypatch.setattr(CfgNode, "__module__", "yacs.config")
+    content = {"model": vifi_clip(), "config": CfgNode({"DATA": CfgNode({"NUM_FRAMES": 32})}), "max_accuracy": 81.2}
+    file = data_dir / "vifi.pth"
+    with monkeypatch.context() as installed:
+        installed.setitem(sys.modules, "yacs", types.ModuleType("yacs"))
+        installed.setitem(sys.modules, "yacs.config", module)
+        torch.save(content, file)
+    assert b"yacs" in file.read_bytes()
+    assert read_published(file, file.name, ImportOptions(base="tiny"), data_dir).profile.frames == 32
+    assert "yacs" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"prompt_learner.ctx": torch.zeros(16, 128)}, "learned prompts"),
+        ({"image_encoder.VPT": torch.zeros(16, 64)}, "learned prompts"),
+        ({"fusion.weight": torch.zeros(2)}, "fusion.weight is not a name of ViFi-CLIP"),
+        ({"text_encoder.ln_final.bias": torch.zeros(3)}, "has the shape"),
+    ],
+)
+def test_another_file_is_refused_in_words(data_dir: Path, change: StateDict, words: str) -> None:
+    with pytest.raises(WeightsUnavailable, match=words):
+        read(data_dir, {"model": vifi_clip() | change}, base="tiny")
+
+
+def test_without_the_bases_weights_it_says_where_to_put_them(data_dir: Path) -> None:
+    (data_dir / "weights" / "tiny.safetensors").unlink()
+    with pytest.raises(WeightsUnavailable, match="no token embedding") as refused:
+        read(data_dir, {"model": vifi_clip()}, base="tiny")
+    assert "weights/tiny.safetensors" in (refused.value.hint or "")
+
+
+def test_without_a_base_the_image_tower_must_be_one_of_the_zoo(data_dir: Path) -> None:
+    with pytest.raises(WeightsUnavailable, match="No model of the zoo has this image tower") as refused:
+        read(data_dir, {"model": vifi_clip()})
+    assert "Name its base" in (refused.value.hint or "")
