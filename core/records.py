@@ -33,7 +33,7 @@ class JobState(StrEnum):
         return self in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
 
 
-JobKind = Literal["classification", "embedding", "training", "evaluation", "dataset", "import"]
+JobKind = Literal["classification", "embedding", "training", "preview", "evaluation", "dataset", "import"]
 
 _EARLIER_KINDS = {"classify": "classification", "embed": "embedding"}
 
@@ -68,12 +68,13 @@ class Job(Record):
         return self.started_at - self.created_at if self.started_at is not None else 0.0
 
 
+Phase = Literal["preparing", "features", "preview", "training", "evaluating", "publishing"]
+
+
 class Progress(Record):
     """Progress of a training job, in `GET /v1/jobs/{id}` and, once per step, in the event stream."""
 
-    phase: Literal["preparing", "features", "training", "evaluating", "publishing"] = Field(
-        description="stage of the run"
-    )
+    phase: Phase = Field(description="stage of the run")
     epoch: float = Field(0.0, description="epochs done")
     epochs: float | None = Field(None, description="epochs in all")
     step: int = Field(0, description="optimiser steps done")

@@ -31,6 +31,76 @@ _SINGLE = "metrics of the single view; null if no clip could be judged"
 _VIEWS = "metrics of each kind of view: `1x1`, `4x3`, …"
 
 
+class HeadEstimate(TypedDict):
+    """A way to decide among the classes, judged on clips that it was not fitted on."""
+
+    name: Literal["zero_shot", "ncm", "ridge", "lda", "default"]
+    top1: float | None
+    error: float | None
+    interval: list[float] | None
+    note: str | None
+
+
+class CurvePoint(TypedDict):
+    shots: int
+    top1: float
+    low: float
+    high: float
+    measured: bool
+
+
+class Cost(TypedDict):
+    """Minutes of work on this machine."""
+
+    features: float
+    closed_form: float
+    gradient: float
+
+
+class Advice(TypedDict):
+    action: Literal["train", "label_more", "fix_labels", "use_as_it_is"]
+    sentence: str
+    classes: list[str]
+    clips: list[str]
+
+
+class PreviewResult(Record):
+    """The result of a job of kind `preview`: what training on the dataset would bring. Shares are from 0 to 1."""
+
+    dataset: str
+    base: str = Field(description="the model whose frozen features were used")
+    judged_clips: int = Field(description="train clips that were left out once in each round of cross-validation")
+    classes: list[str]
+    shots: int = Field(description="clips of the rarest class")
+    heads: list[HeadEstimate] = Field(
+        description="`zero_shot`: the base as it is; `ncm`, `ridge`, `lda`: heads on frozen features; `default`: what "
+        "the recipe `default` would give. Top-1 by repeated stratified cross-validation, with its standard error and "
+        "its 95 % interval; `note` says why a head is left out"
+    )
+    gain: list[float] | None = Field(
+        description="95 % interval of the difference between `default` and `zero_shot`, paired by clip"
+    )
+    curve: list[CurvePoint] = Field(
+        description="top-1 of `default` over clips per class with a 90 % band; the last points are predictions"
+    )
+    cost: Cost = Field(description="minutes of work here")
+    tower: bool = Field(description="whether there are enough clips to train the image tower itself")
+    advice: Advice
+
+
+class Headline(TypedDict):
+    """The figure to quote, before and after training. `how`: on the judged clips of a split, or, if they are fewer than
+    100, by cross-validation over the train clips."""
+
+    how: Literal["held_out", "cross_validated"]
+    clips: int
+    top1: float
+    interval: list[float]
+    before: float | None
+    told_apart: bool
+    sentence: str
+
+
 class TrainingResult(Record):
     """The result of a job of kind `training`: a new version."""
 
@@ -40,6 +110,8 @@ class TrainingResult(Record):
     views: dict[str, ViewMetrics] = Field(description=_VIEWS)
     before: dict[str, Any] | None = Field(description="the base model on the same clips")
     base_to_novel: dict[str, Any] | None = Field(description="what training cost other labels")
+    headline: Headline | None = Field(None, description="the figure to quote")
+    solver: str | None = Field(None, description="`closed_form` or `gradient`")
     classes: list[str]
     open_labels: bool = Field(description="true: questions may have any labels; false: only `classes`")
     report: str = Field(description=_REPORT)
@@ -83,6 +155,7 @@ RESULTS: tuple[type[Record], ...] = (
     Classification,
     Embeddings,
     TrainingResult,
+    PreviewResult,
     EvaluationResult,
     DatasetResult,
     ImportResult,

@@ -12,6 +12,7 @@ from core.vocabulary import (
     MethodName,
     Precision,
     RecipeName,
+    Solver,
     TemporalInit,
     TemporalKind,
     TextInputKind,
@@ -56,6 +57,12 @@ class TrainingRequest(TrainingRecord):
         "with a learned W; `vifi`: both towers; `image_only`, `text_only`: one of them.",
     )
     recipe: RecipeName = Field("default", description="Recipe that decides every field that is null.")
+    solver: Solver | None = Field(
+        None,
+        description="How the video half is fitted. `closed_form`: heads on frozen features, in seconds; `gradient`: "
+        "the training loop. Default: the recipe's; `default` fits small data in closed form, unless the request says "
+        "how the loop runs (`epochs`, `learning_rate`, `batch_size`, `tune`, `augment`, `temporal`).",
+    )
     classifier: str = Field(
         "text",
         pattern=CLASSIFIER_PATTERN,
@@ -127,6 +134,40 @@ class TrainingRequest(TrainingRecord):
         pattern=VIEWS_PATTERN,
         description="Views (clips × crops) of a second evaluation beside the single-view one.",
     )
+
+
+class PreviewBody(TrainingRecord):
+    """Body of POST /v1/datasets/{id}/preview."""
+
+    base: ModelRefText | None = Field(
+        None,
+        description="Model to start from: a model of the zoo or a version; default: the server's default model.",
+        examples=["lite"],
+    )
+    templates: Texts | None = Field(None, description="Prompt templates, each with one `{}`; default: the base's.")
+    normalize_labels: bool = Field(True, description="Whether `BrushHair` and `brush_hair` are read as separate words.")
+    frames: int | None = Field(None, ge=1, le=77, description="T, frames per clip; default: the base's.")
+    seed: int = Field(0, ge=0, lt=1 << 31, description="Seed of the folds and of the subsamples.")
+
+
+class PreviewRequest(PreviewBody):
+    """The `request` of a job of kind `preview`."""
+
+    dataset: str = Field(pattern=r"^ds_[0-9a-f]{24}$", description="Id of the dataset.")
+
+    def as_training(self) -> TrainingRequest:
+        """The training run whose first phase this preview is."""
+        return TrainingRequest(
+            name="preview",
+            solver="closed_form",
+            dataset=self.dataset,
+            base=self.base,
+            templates=self.templates,
+            text_inputs="templates" if self.templates is not None and len(self.templates) > 1 else None,
+            normalize_labels=self.normalize_labels,
+            frames=self.frames,
+            seed=self.seed,
+        )
 
 
 class EvaluationRequest(TrainingRecord):

@@ -29,6 +29,9 @@ step; learned context vectors before the name (CoOp, M = 4)."""
 TunedPart = Literal["tower", "projection"]
 """Which part of the image tower is trained: all of it, or only its last projection."""
 
+Solver = Literal["closed_form", "gradient"]
+"""How the video half is fitted: heads on frozen features in closed form, or the training loop."""
+
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 """The number format of the image tower. `auto`: bf16 if the hardware computes it natively, else fp32."""
 

@@ -101,6 +101,11 @@ class Client:
         Raises: VireoError."""
         return read_answer(self._post("/v1/training-jobs", json=_without_none(request)))
 
+    def preview(self, dataset: str, **request: Any) -> dict[str, Any]:
+        """Start a preview of training on a dataset, and return its job. `request`: the fields of POST
+        /v1/datasets/{id}/preview; None leaves one out. Raises: VireoError."""
+        return read_answer(self._post(f"/v1/datasets/{dataset}/preview", json=_without_none(request)))
+
     def evaluate(self, **request: Any) -> dict[str, Any]:
         """Start an evaluation job and return it. `request`: the fields of POST /v1/evaluations; None leaves one out.
         Raises: VireoError."""

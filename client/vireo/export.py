@@ -13,7 +13,7 @@ from typing import IO, Any
 
 from vireo.errors import InvalidCheckpoint
 
-VIREO_MODULES = ("temporal", "time_blocks", "classifier", "context")
+VIREO_MODULES = ("temporal", "time_blocks", "extension", "anchors", "classifier", "context")
 """Modules that open_clip's architectures do not have: the first part of their tensors' names."""
 
 _NOT_TEXT = ("visual", "logit_scale", "logit_bias")

@@ -18,6 +18,7 @@ QUEUES: dict[JobKind, str] = {
     "classification": keys.INFERENCE,
     "embedding": keys.INFERENCE,
     "training": keys.TRAINING,
+    "preview": keys.TRAINING,
     "evaluation": keys.TRAINING,
     "dataset": keys.DATASETS,
     "import": keys.DATASETS,

@@ -5,6 +5,7 @@ The file's tensors are fp32 and have these names:
     visual.*, transformer.*, text.*, …   open_clip's own, text tower included; for lite those of its own file
     logit_scale                          s
     temporal.*, time_blocks.*            the temporal head; convolutions over time inside the tower
+    extension.*, anchors.*               what a closed-form fit adds to videos and to labels, if the version has one
     classifier.*                         the classifier's state, at least `rows` [C, d]
     context                              [M, w], if the text encoder reads learned context vectors (CoOp)
 If the file has no text tower, the version uses another text encoder (in text/), or the base model's own (imported
@@ -15,4 +16,5 @@ from __future__ import annotations
 
 WEIGHTS, CARD, TEXT, TOKENIZER = "model.safetensors", "card.json", "text", "tokenizer.json"
 
-ADDED = ("temporal.", "time_blocks.", "classifier.", "context")  # Vireo's prefixes; no open_clip model has such names
+# Vireo's prefixes; no open_clip model has such names
+ADDED = ("temporal.", "time_blocks.", "extension.", "anchors.", "classifier.", "context")

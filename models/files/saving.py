@@ -15,6 +15,7 @@ from models.files.layout import TEXT, TOKENIZER, WEIGHTS
 from models.recognition.base import Base
 from models.recognition.temporal import TemporalTransformer
 from models.recognition.video_model import VideoModel
+from models.text.anchored_encoder import AnchoredTextEncoder
 from models.text.clip_encoder import is_clip, text_state
 from models.text.context_encoder import ContextTextEncoder
 from models.text.encoder import TextEncoder
@@ -40,6 +41,7 @@ def save_version(
     `text_digest`.
     """
     state = dict(model.tower.state_dict()) | {"logit_scale": model.logit_scale}
+    plain = model.tower.dim - (0 if model.tower.extension is None else len(model.tower.extension.bias))
     state |= {f"temporal.{name}": tensor for name, tensor in model.temporal.state_dict().items()}
     state |= {f"classifier.{name}": tensor for name, tensor in classifier.items()}
     state |= _save_encoder(encoder, directory / TEXT)
@@ -47,7 +49,7 @@ def save_version(
         "architecture": base.architecture,
         "temporal": _describe_head(model, base),
         "text": "own",
-        "dim": base.dim,
+        "dim": plain,
         "logit_scale": float(model.logit_scale.detach().exp()),
         "digest": write_weights(directory, base.architecture, state),
         "text_digest": encoder.digest,
@@ -67,6 +69,9 @@ def write_weights(directory: Path, architecture: str, state: StateDict) -> str:
 
 def _save_encoder(encoder: TextEncoder, directory: Path) -> StateDict:
     """Writes what is not stored among the version's tensors. → the tensors that are."""
+    if isinstance(encoder, AnchoredTextEncoder):
+        anchors = {"anchors.vectors": encoder.anchors, "anchors.classes": encoder.classes}
+        return _save_encoder(encoder.inner, directory) | anchors
     context = {"context": encoder.context.clone()} if isinstance(encoder, ContextTextEncoder) else {}
     if is_clip(encoder.module):
         return text_state(encoder.module) | _bias(encoder.module) | context

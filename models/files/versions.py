@@ -16,12 +16,13 @@ from models.files.architectures import CONFIG, register_architecture
 from models.files.bases import open_base
 from models.files.layout import ADDED, CARD, TEXT, TOKENIZER, WEIGHTS
 from models.image.time_blocks import attach_time_blocks
-from models.image.tower import TIME_BLOCKS, ImageTower
+from models.image.tower import EXTENSION, TIME_BLOCKS, Extension, ImageTower
 from models.image.towers import clip_tower
 from models.lite.network import LiteModel, LiteTower, lite_text_encoder
 from models.profiles.profile import Profile
 from models.recognition.base import Base
 from models.recognition.temporal import MeanPool, TemporalTransformer
+from models.text.anchored_encoder import AnchoredTextEncoder
 from models.text.clip_encoder import NOT_TEXT, ClipTextEncoder
 from models.text.context_encoder import ContextTextEncoder
 from models.text.encoder import TextEncoder
@@ -64,7 +65,13 @@ def _rebuild(
     if kind != "mean":
         attach_time_blocks(tower, kind, "identity")
     tower.time_blocks.load_state_dict(_under(TIME_BLOCKS, state))
-    temporal = _build_head(card["temporal"], int(card["dim"]))
+    if added := _under(EXTENSION, state):
+        extension = Extension(*added["weight"].shape)
+        extension.load_state_dict(added)
+        tower.extend(extension)
+        encoder = AnchoredTextEncoder(encoder, state["anchors.vectors"], state["anchors.classes"])
+        encoder.digest = str(card["text_digest"])
+    temporal = _build_head(card["temporal"], tower.dim)
     temporal.load_state_dict(_under("temporal.", state))
     open_labels = bool(card["open_labels"])
     return Base(
@@ -75,7 +82,7 @@ def _rebuild(
         temporal_kind=kind,
         text_encoder=encoder,
         profile=Profile.from_dict(card["profile"]),
-        dim=int(card["dim"]),
+        dim=tower.dim,
         logit_scale=float(state["logit_scale"].exp()),
         text_width=int(card["temporal"]["text_width"]),
         digest=str(card["digest"]),

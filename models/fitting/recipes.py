@@ -65,6 +65,7 @@ class Recipe:
     temporal: TemporalKind = "transformer"
     temporal_init: TemporalInit = "random"  # of T-Trans; `init_of` tells that of the other heads
     temporal_from: int = 0  # training clips; with fewer, the head is the mean
+    closed_form_upto: int = 0  # training clips; with more, the training loop fits the video half
     tune: TunedPart = "tower"  # which part of the image tower is trained
     batch_norms: bool = True  # whether those of a trained tower collect statistics (T4V: `model.train()`, plain DDP)
     augment: Augment = field(default_factory=lambda: Augment(randaugment=(2, 9)))  # the logs of K400 (method §16 #4)
@@ -184,6 +185,9 @@ RECIPES: dict[str, Recipe] = {
         # accuracy on other labels.
         temporal_init="identity",
         temporal_from=LARGE_DATA,
+        # Heads on frozen features do better than the loop on tens of clips, in a second instead of minutes
+        # (benchmarks/NOTES.md). Thousands of clips can change the tower itself.
+        closed_form_upto=2000,
         # Crops of at least 0.66 of the side, like the smallest of ActionCLIP's and ViFi-CLIP's (method §3.2). The 0.08
         # of the area that Text4Vis allows often shows no action, and few updates do not average that out.
         augment=Augment(area=(0.66**2, 1.0), randaugment=(2, 9)),

@@ -19,6 +19,28 @@ from models.image.batch_norms import batch_norms, collecting_paused
 NamedParameters = Iterator[tuple[str, nn.Parameter]]
 
 TIME_BLOCKS = "time_blocks."  # prefix of the names of a tower's convolutions over time
+EXTENSION = "extension."  # prefix of the names of what a closed-form fit has added
+
+
+class Extension(nn.Module):
+    """What a closed-form fit adds to the joint space: one coordinate per trained class, a linear function of what the
+    trunk gives, in float32. Rows of trained classes have the same coordinates (models/text/anchored_encoder.py)."""
+
+    def __init__(self, width: int, classes: int) -> None:
+        """It starts as zero. width: w, of the trunk's output; classes: C."""
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(width, classes))  # [w, C]
+        self.bias = nn.Parameter(torch.zeros(classes))  # [C]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: [N, …], the trunk's output → float32 [N, C]."""
+        with torch.autocast(x.device.type, enabled=False):
+            return pooled(x).float() @ self.weight + self.bias
+
+
+def pooled(x: Tensor) -> Tensor:
+    """The trunk's output as one vector per frame: [N, w], [N, patches, w] or [N, w, h, h] → [N, w]."""
+    return x if x.ndim == 2 else x.mean(dim=1) if x.ndim == 3 else x.mean(dim=(2, 3))
 
 
 class ImageTower(nn.Module, ABC):
@@ -29,11 +51,12 @@ class ImageTower(nn.Module, ABC):
     """
 
     heads: tuple[TemporalKind, ...] = ("mean", "transformer")
-    dim: int  # d
+    dim: int  # d, with the extension
 
     def __init__(self) -> None:
         super().__init__()
         self.time_blocks = nn.ModuleList()  # one per block that sees neighbouring frames; time_blocks.py adds them
+        self.extension: Extension | None = None
         self.checkpointing = False
         self.trains_batch_norms = False
         """Whether batch norms normalise by the batch in training and collect its statistics. Otherwise they always use
@@ -44,7 +67,20 @@ class ImageTower(nn.Module, ABC):
         return len(self.time_blocks) > 0
 
     def forward(self, pixels: Tensor, clip: int = 1) -> Tensor:
-        return self.neck(self.trunk(pixels, clip))  # [N, d]
+        return self.features(self.trunk(pixels, clip))  # [N, d]
+
+    def features(self, x: Tensor) -> Tensor:
+        """The trunk's output [N, …] → features [N, d], with the extension's coordinates at their end."""
+        found = self.neck(x)
+        return found if self.extension is None else torch.cat([found.float(), self.extension(x)], dim=-1)
+
+    def extend(self, extension: Extension | None) -> None:
+        """Use this extension instead of the one that the tower may have; None: none at all."""
+        if self.extension is not None:
+            self.dim -= len(self.extension.bias)
+        if extension is not None:
+            self.dim += len(extension.bias)
+        self.extension = extension
 
     @abstractmethod
     def trunk(self, pixels: Tensor, clip: int = 1) -> Tensor:
@@ -52,7 +88,7 @@ class ImageTower(nn.Module, ABC):
 
     @abstractmethod
     def neck(self, x: Tensor) -> Tensor:
-        """[N, …] → [N, d]."""
+        """The last projection, without an extension: [N, …] → [N, d]."""
 
     @abstractmethod
     def projection_parameters(self) -> NamedParameters:
@@ -70,6 +106,8 @@ class ImageTower(nn.Module, ABC):
         """Prepare for inference, in place and for good: no gradients, and some modules may be replaced."""
         self.eval().requires_grad_(False)
         self.to(device=device, dtype=dtype).to(memory_format=torch.channels_last)
+        if self.extension is not None:
+            self.extension.float()
 
     def train(self, mode: bool = True) -> ImageTower:
         super().train(mode)

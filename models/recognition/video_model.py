@@ -35,7 +35,7 @@ class VideoModel(nn.Module):
 
     def from_trunk(self, x: Tensor) -> Tensor:
         """x [B, T, …] → v [B, d]."""
-        features: Tensor = self.tower.neck(x.flatten(0, 1))  # [B·T, d]
+        features: Tensor = self.tower.features(x.flatten(0, 1))  # [B·T, d]
         features = features.view(*x.shape[:2], -1)  # [B, T, d]
         pooled: Tensor = self.temporal(features)  # [B, d]
         return pooled

@@ -31,8 +31,10 @@ EMBED_EXAMPLES: dict[str, dict[str, Any]] = {
 }
 
 _DATASET_ID = "ds_0123456789abcdef01234567"
+PREVIEW_EXAMPLES: dict[str, dict[str, Any]] = {"before training": {"base": "lite"}}
+
 TRAINING_EXAMPLES: dict[str, dict[str, Any]] = {
-    "on a laptop": {"name": "my-gym", "dataset": _DATASET_ID, "base": "lite", "epochs": 5},
+    "on a laptop": {"name": "my-gym", "dataset": _DATASET_ID, "base": "lite"},
     "few-shot, and what it costs other labels": {
         "name": "my-gym",
         "dataset": _DATASET_ID,

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal, Union
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-from core.records import JobState, Progress
+from core.records import JobState, Phase, Progress
 from core.results import RESULTS
 
 _REFERENCE = "#/components/schemas/{}"
@@ -20,9 +20,7 @@ class JobProgress(Progress):
     """Progress of a job. While it waits: `jobs_before`, and `waiting_for` where no worker is ready. While it runs: the
     data of its last `progress` event."""
 
-    phase: Literal["preparing", "features", "training", "evaluating", "publishing"] | None = Field(  # type: ignore[assignment]
-        None, description="stage of the run"
-    )
+    phase: Phase | None = Field(None, description="stage of the run")  # type: ignore[assignment]
     jobs_before: int | None = Field(None, description="number of jobs in the queue before this one")
     waiting_for: str | None = Field(None, description="why no worker starts it, in words")
 

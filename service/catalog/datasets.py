@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 from core.datasets import Dataset, dataset_key
-from core.errors import UnknownDataset
+from core.errors import Conflict, UnknownDataset
 from core.state import keys
 from core.storage import Store
 from service.bodies.schemas import DatasetPage, DatasetView, Links
@@ -28,7 +28,7 @@ class Datasets:
         self._jobs = jobs
 
     async def get(self, dataset_id: str) -> Dataset:
-        """Raises: UnknownDataset."""
+        """Raises: UnknownDataset; Conflict while it is being deleted."""
         return await asyncio.to_thread(lambda: Dataset.model_validate_json(self._text(dataset_id)))
 
     async def view(self, dataset_id: str, *, items: bool) -> DatasetView:
@@ -52,6 +52,8 @@ class Datasets:
 
     def _text(self, dataset_id: str) -> str:
         text = self._store.read_text(f"{dataset_key(dataset_id)}/{RECORD}") if _ID.fullmatch(dataset_id) else None
+        if text is None and _ID.fullmatch(dataset_id) and self._store.children(dataset_key(dataset_id)):
+            raise Conflict(f"{dataset_id} is being deleted.", hint="Upload the dataset again if you need it.")
         if text is None:
             raise UnknownDataset(
                 f"There is no dataset {dataset_id[:80]!r}.",

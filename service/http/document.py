@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
-from core.training_requests import EvaluationRequest, TrainingRequest
+from core.training_requests import EvaluationRequest, PreviewBody, TrainingRequest
 from service.bodies.job_types import EVENT_DATA, JOB_EVENT_SCHEMA
 from service.bodies.schemas import (
     AliasBody,
@@ -45,6 +45,7 @@ _COMPONENTS = (
     AliasBody,
     TrainingRequest,
     EvaluationRequest,
+    PreviewBody,
     ErrorEnvelope,
     *EVENT_DATA,
 )

@@ -56,6 +56,7 @@ POLICIES: Final[dict[JobKind, Policy]] = {
     "classification": QUESTION,
     "embedding": QUESTION,
     "training": BACKGROUND,
+    "preview": BACKGROUND,
     "evaluation": BACKGROUND,
     "dataset": BACKGROUND,
     "import": BACKGROUND,

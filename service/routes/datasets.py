@@ -14,16 +14,21 @@ from core.errors import (
     InvalidArchive,
     InvalidDataset,
     InvalidRequest,
+    InvalidTraining,
     QueueFull,
     RequestTooLarge,
     StorageUnavailable,
+    TrainingFailed,
     UnknownDataset,
+    UnknownModel,
     UnsupportedMedia,
 )
+from core.training_requests import PreviewBody, PreviewRequest
 from service.bodies import examples, reader
 from service.bodies.schemas import DatasetBody, DatasetPage, DatasetView, JobView
+from service.checks.training import check_training
 from service.dependencies import ArchiveUploadDep, CursorQuery, GatewayDep, LimitQuery, NamePath, PreferencesDep
-from service.http.openapi import documented_errors, file_body
+from service.http.openapi import documented_errors, file_body, json_body
 from service.routes.jobs import WAITED
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
@@ -83,6 +88,42 @@ async def get_dataset(
 ) -> DatasetView:
     """A dataset: its classes, its splits and the findings of its check."""
     return await gateway.datasets.view(id, items=items)
+
+
+@router.post(
+    "/{id}/preview",
+    name="preview",
+    status_code=202,
+    response_model=JobView,
+    responses=WAITED
+    | documented_errors(
+        TrainingFailed,
+        Cancelled,
+        InvalidRequest,
+        InvalidTraining,
+        InvalidDataset,
+        UnknownDataset,
+        UnknownModel,
+        Conflict,
+        RequestTooLarge,
+        UnsupportedMedia,
+        QueueFull,
+        StorageUnavailable,
+    ),
+    openapi_extra=json_body(PreviewBody, examples.PREVIEW_EXAMPLES),
+)
+async def preview_training(
+    id: NamePath, request: Request, gateway: GatewayDep, preferences: PreferencesDep
+) -> Response:
+    """Try before training: what heads on the base's frozen features get, what more clips would bring, what training
+    would cost here, and one sentence of advice. A job of kind `preview` takes seconds after the features."""
+    body = await reader.read_json_body(request, PreviewBody)
+    dataset = await gateway.datasets.get(id)
+    resolved = PreviewRequest(dataset=dataset.id, **body.model_dump())
+    check_training(resolved.as_training(), dataset, gateway.limits)
+    base = await gateway.models.resolve(body.base)
+    resolved = resolved.model_copy(update={"base": base.name})
+    return await gateway.submitter.submit("preview", resolved, preferences, request, as_requested=body)
 
 
 @router.delete("/{id}", name="delete", status_code=204, responses=_MISSING | documented_errors(Conflict))

@@ -9,16 +9,17 @@ from pydantic import BaseModel, ConfigDict
 
 from core.datasets import Dataset
 from core.settings import Settings
-from core.training_requests import EvaluationRequest, TrainingRequest
+from core.training_requests import EvaluationRequest, PreviewRequest, TrainingRequest
 
 
 class RunSpec(BaseModel):
-    """Either `training` or `evaluation` is set."""
+    """One of `training`, `preview` and `evaluation` is set."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     job: str
     training: TrainingRequest | None = None
+    preview: PreviewRequest | None = None
     evaluation: EvaluationRequest | None = None
     model: str | None  # to start from, or to evaluate: a zoo name or `name:version`; None: what `auto` means here
     version: Path | None  # the files of that version, if it is one

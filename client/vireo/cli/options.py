@@ -68,5 +68,11 @@ NormalizeLabelsOption = Annotated[
     typer.Option("--normalize-labels/--raw-labels", help="Whether the text encoder reads BrushHair as Brush Hair."),
 ]
 CacheFramesOption = Annotated[bool | None, typer.Option(help="Keep decoded frames on disk during the run.")]
+SolverOption = Annotated[
+    str | None, typer.Option(help="How the video half is fitted: closed_form or gradient. Default: the recipe's.")
+]
+PreviewOption = Annotated[
+    bool, typer.Option("--preview", help="Do not train: show what training would bring and what it would cost.")
+]
 SplitOption = Annotated[str | None, typer.Option(help="The part of the dataset: train, val, test or all.")]
 ProtocolOption = Annotated[str | None, typer.Option(help="The evaluation protocol: standard or half_class.")]

@@ -10,6 +10,13 @@ from rich.table import Table
 
 _METRICS = {"top1": "top-1", "top5": "top-5", "mean_class_accuracy": "mean class accuracy", "map": "mAP"}
 _BASE_TO_NOVEL = {"base": "trained classes", "novel": "classes left out", "harmonic_mean": "harmonic mean"}
+_HEADS = {
+    "zero_shot": "as it is (zero-shot)",
+    "ncm": "nearest class mean",
+    "ridge": "ridge regression",
+    "lda": "LDA",
+    "default": "the recipe default",
+}
 _STYLES = {"error": "red", "warning": "yellow", "info": "dim"}
 
 
@@ -38,6 +45,34 @@ def print_base_to_novel(result: Mapping[str, Any], console: Console) -> None:
     rows = [(text, name) for name, text in _BASE_TO_NOVEL.items() if any(name in values for values in shown.values())]
     title = "other labels, top-1 (a probe: the same recipe on half of the classes)"
     _print_table(title if result.get("how") == "probe" else "other labels, top-1", rows, shown, console)
+
+
+def print_preview(result: Mapping[str, Any], console: Console) -> None:
+    """Heads with their intervals, the curve over clips per class, the cost and the advice."""
+    clips = f"{result['judged_clips']} clips, {len(result['classes'])} classes"
+    table = Table(title=f"before training from {result['base']}: {clips}, cross-validated", title_justify="left")
+    for heading in ("", "top-1", "95 % interval"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    for head in result["heads"]:
+        interval = head["interval"]
+        shown = head["note"] or (" – ".join(_percent(end) for end in interval) if interval else "–")
+        table.add_row(_HEADS.get(head["name"], head["name"]), _percent(head["top1"]), shown)
+    console.print(table)
+    if result["curve"]:
+        table = Table(title="clips per class", title_justify="left")
+        for heading in ("clips", "top-1", "90 % band", ""):
+            table.add_column(heading, justify="right")
+        for point in result["curve"]:
+            band = f"{_percent(point['low'])} – {_percent(point['high'])}"
+            table.add_row(str(point["shots"]), _percent(point["top1"]), band, "" if point["measured"] else "predicted")
+        console.print(table)
+    cost = result["cost"]
+    console.print(
+        f"Minutes here: {cost['features']:.1f} for features, then {cost['closed_form']:.2f} in closed form or about "
+        f"{cost['gradient']:.0f} by the training loop.",
+        highlight=False,
+    )
+    console.print(result["advice"]["sentence"], highlight=False, markup=False)
 
 
 def _print_table(

@@ -10,7 +10,7 @@ import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from core.errors import BY_CODE
-from core.training_requests import EvaluationRequest, TrainingRequest
+from core.training_requests import EvaluationRequest, PreviewBody, TrainingRequest
 from service.bodies import examples
 from service.bodies.schemas import AliasBody, ClassifyBody, EmbedBody, KeepBody, LabelSetBody, QuestionBody
 from service.bodies.validation import validate_body
@@ -106,6 +106,7 @@ def test_the_examples_are_valid_bodies() -> None:
         (LabelSetBody, examples.LABEL_SET_EXAMPLES),
         (TrainingRequest, examples.TRAINING_EXAMPLES),
         (EvaluationRequest, examples.EVALUATION_EXAMPLES),
+        (PreviewBody, examples.PREVIEW_EXAMPLES),
         (AliasBody, examples.ALIAS_EXAMPLES),
     )
     for model, bodies_of in pairs:
@@ -168,7 +169,8 @@ def test_request_headers_are_parameters(document: dict[str, Any]) -> None:
 def test_results_progress_and_events_of_jobs_have_types(document: dict[str, Any]) -> None:
     schemas = document["components"]["schemas"]
     job = schemas["JobView"]["properties"]
-    results = {"Classification", "Embeddings", "TrainingResult", "EvaluationResult", "DatasetResult", "ImportResult"}
+    jobs = {"TrainingResult", "PreviewResult", "EvaluationResult", "DatasetResult", "ImportResult"}
+    results = {"Classification", "Embeddings"} | jobs
     assert references(job["result"]) == {f"#/components/schemas/{name}" for name in results}
     assert references(job["progress"]) == {"#/components/schemas/JobProgress"}
     for one in results:  # a result fits one of them only

@@ -8,6 +8,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from core.datasets import Finding
 from core.records import Job
 from core.state import keys
 from tests.service.doubles import AnsweringWorker, answering
@@ -208,3 +209,51 @@ def test_a_field_of_the_form_wins_over_the_query(http: httpx2.Client, site: Site
     made = http.post("/v1/datasets?name=query&split_seed=3", files=form, data={"name": "form"})
     assert made.status_code == 202, made.text
     assert (made.json()["request"]["name"], made.json()["request"]["split_seed"]) == ("form", 3)
+
+
+def test_a_preview_is_a_job_of_its_own(http: httpx2.Client, site: Site, library: Library) -> None:
+    library.dataset()
+    answer = http.post(f"/v1/datasets/{DATASET}/preview", json={"base": "lite", "seed": 3})
+    assert answer.status_code == 202, answer.text
+    job = answer.json()
+    assert (job["kind"], job["state"]) == ("preview", "queued")
+    request = request_of(site, job["id"])
+    assert (request["dataset"], request["base"], request["seed"]) == (DATASET, "lite", 3)
+    assert site.redis.zcard(keys.waiting(keys.TRAINING)) == 1
+    assert error(http.delete(f"/v1/datasets/{DATASET}"), 409, "conflict")["details"]["jobs"] == [job["id"]]
+
+
+@pytest.mark.parametrize(
+    ("counts", "status", "code"),
+    [
+        ({"boxing": (3, 1)}, 422, "invalid_training"),
+        ({"boxing": (3, 1), "running": (0, 2)}, 422, "invalid_training"),
+        ({"boxing": (1, 1), "running": (1, 1)}, 202, ""),
+    ],
+)
+def test_a_preview_needs_two_classes(
+    http: httpx2.Client, library: Library, counts: dict[str, tuple[int, int]], status: int, code: str
+) -> None:
+    library.dataset(counts=counts)
+    answer = http.post(f"/v1/datasets/{DATASET}/preview", json={})
+    assert answer.status_code == status, answer.text
+    assert not code or answer.json()["error"]["code"] == code
+
+
+def test_a_preview_of_clips_that_cannot_be_decoded_shows_the_datasets_own_report(
+    http: httpx2.Client, library: Library
+) -> None:
+    broken = Finding(code="undecodable", severity="error", message="No clip can be decoded.", count=3)
+    library.dataset(report=(broken,))
+    refused = error(http.post(f"/v1/datasets/{DATASET}/preview", json={}), 422, "invalid_dataset")
+    assert refused["details"]["report"][0]["message"] == "No clip can be decoded."
+
+
+def test_a_dataset_that_is_being_deleted_is_not_previewed(http: httpx2.Client, site: Site, library: Library) -> None:
+    """Its record is deleted before its clips."""
+    library.dataset()
+    library.store.write_text(f"datasets/{DATASET}/clips/one", "a clip")
+    (site.store / "datasets" / DATASET / "dataset.json").unlink()
+    error(http.post(f"/v1/datasets/{DATASET}/preview", json={}), 409, "conflict")
+    library.store.delete_tree(f"datasets/{DATASET}", marker="")
+    error(http.post(f"/v1/datasets/{DATASET}/preview", json={}), 404, "unknown_dataset")

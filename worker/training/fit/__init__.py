@@ -1,4 +1,4 @@
-"""The training loop of a run, its checkpoints and its learning curves.
+"""How a run is fitted: the training loop with its checkpoints and learning curves, or the closed form.
 
 It may import `run`.
 """

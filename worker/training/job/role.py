@@ -25,7 +25,7 @@ class TrainingRole:
 
     @property
     def handlers(self) -> Mapping[str, Handler]:
-        return {"training": self._runner.train, "evaluation": self._runner.evaluate}
+        return {"training": self._runner.train, "preview": self._runner.preview, "evaluation": self._runner.evaluate}
 
     def announce(self) -> None:
         self._runner.sweep()

@@ -20,7 +20,7 @@ from core.results import TrainingResult
 from core.settings import Settings
 from core.state.lifecycle import Attempt
 from core.storage import Store
-from core.training_requests import EvaluationRequest, TrainingRequest
+from core.training_requests import EvaluationRequest, PreviewRequest, TrainingRequest
 from worker.jobs.book import JobBook
 from worker.jobs.cancellation import CancelToken
 from worker.jobs.reporter import Reporter
@@ -65,6 +65,13 @@ class Runner:
         record_report(request.name, result["metrics"])
         return result
 
+    def preview(self, job: Job, token: CancelToken, reporter: Reporter) -> dict[str, Any]:
+        """Raises: VireoError, Superseded, Interrupted."""
+        request = PreviewRequest.model_validate(job.request, extra="ignore")
+        with self._scratch(reporter.attempt) as scratch, ExitStack() as inputs:
+            spec = self._spec(job, scratch, inputs, request.base, preview=request)
+            return self._run_child(spec, token, reporter, None)
+
     def evaluate(self, job: Job, token: CancelToken, reporter: Reporter) -> dict[str, Any]:
         """Raises: VireoError, Superseded, Interrupted."""
         request = EvaluationRequest.model_validate(job.request, extra="ignore")
@@ -90,7 +97,7 @@ class Runner:
                 self._checkpoints.delete(job_id)
 
     def _run_child(self, spec: RunSpec, token: CancelToken, reporter: Reporter, name: str | None) -> dict[str, Any]:
-        """name: the model that gets a new version; None for an evaluation. Raises: VireoError, Superseded,
+        """name: the model that gets a new version; None for a preview or an evaluation. Raises: VireoError, Superseded,
         Interrupted."""
 
         def store_checkpoint(path: Path) -> None:
@@ -122,11 +129,12 @@ class Runner:
         inputs: ExitStack,
         model: str | None,
         training: TrainingRequest | None = None,
+        preview: PreviewRequest | None = None,
         evaluation: EvaluationRequest | None = None,
     ) -> RunSpec:
         """What the child is told. Its dataset and its model stay on this machine until `inputs` is closed. Raises:
         UnknownDataset, UnknownModel."""
-        request = training or evaluation
+        request = training or preview or evaluation
         assert request is not None
         version = self._registry.resolve(model) if model and self._registry.knows(model) else None
         dataset, clips = self._dataset(request.dataset, inputs)
@@ -134,6 +142,7 @@ class Runner:
         spec = RunSpec(
             job=job.id,
             training=training,
+            preview=preview,
             evaluation=evaluation,
             model=str(version) if version else model,
             version=inputs.enter_context(self._registry.directory(version)) if version else None,
@@ -193,6 +202,8 @@ def _result(card: Card) -> dict[str, Any]:
         metrics=single,
         views=card.metrics["views"],
         before=card.metrics.get("before"),
+        headline=card.metrics.get("headline"),
+        solver=card.hyperparameters.get("solver"),
         base_to_novel=card.base_to_novel,
         classes=list(card.classes),
         open_labels=card.open_labels,

@@ -89,7 +89,7 @@ class TrunkRecorder:
     def __call__(self, pixels: Tensor, clip: int) -> Tensor:
         x = self.tower.trunk(pixels, clip)  # [N, …]
         self.outputs.append(x.cpu())
-        return self.tower.neck(x)  # [N, d]
+        return self.tower.features(x)  # [N, d]
 
     def kept(self, indices: list[int], frames: int) -> KeptTrunk:
         """indices: of the clips that were encoded; frames: T."""
@@ -106,7 +106,7 @@ def after_trunk(recognizer: Recognizer) -> FromTrunk:
 
     @torch.inference_mode()
     def rest(x: Tensor) -> Tensor:
-        features = tower_of(recognizer).neck(x.to(recognizer.device).flatten(0, 1)).float()  # [B·T, d]
+        features = tower_of(recognizer).features(x.to(recognizer.device).flatten(0, 1)).float()  # [B·T, d]
         return recognizer.pool(features.view(*x.shape[:2], -1))  # [B, T, d] → [B, d]
 
     return rest

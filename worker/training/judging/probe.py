@@ -19,6 +19,8 @@ from models.fitting.recipes import effective_batch
 from models.judging import protocols
 from models.recognition.recognizer import Recognizer
 from models.recognition.video_model import VideoModel
+from models.text.encoder import TextEncoder
+from worker.training.fit.closed_form import Frozen, fit_closed_form
 from worker.training.fit.loop import fit_encoder
 from worker.training.fit.updates import State
 from worker.training.judging.baseline import Baseline
@@ -34,19 +36,24 @@ FEWEST_CLASSES = 4  # two on each side: a single class has nothing to be confuse
 
 
 def probe_other_labels(
-    run: TrainingRun, gallery: Gallery, baseline: Baseline, feed: TrunkFeed
+    run: TrainingRun, gallery: Gallery, baseline: Baseline, feed: TrunkFeed, frozen: Frozen | None = None
 ) -> BaseToNovelRecord | None:
-    """gallery: the clips of the report. None if the dataset does not allow it, because fewer than four classes have
-    both clips to train on and clips in the gallery. The leading process trains; all of them score. Raises: VireoError,
-    Stopped."""
+    """gallery: the clips of the report; frozen: of the train clips, if the run was fitted in closed form. None if the
+    dataset does not allow it, because fewer than four classes have both clips to train on and clips in the gallery. The
+    leading process trains; all of them score. Raises: VireoError, Stopped."""
     division = run.division
     judged = {item.label for item in division.judged}
     counts = Counter(item.label for item in division.train if item.label in judged)
     if len(counts) < FEWEST_CLASSES or baseline.judged is None or not run.classifier.open_labels:
         return None
     split, before = protocols.frequent_half(counts), baseline.judged
-    model, classifier = _train_on(run, feed, split.base)
-    served = _as_served(run, model, classifier)
+    if frozen is None:
+        model, classifier = _train_on(run, feed, split.base)
+        served = _as_served(run, model, classifier, run.text_encoder)
+    else:
+        classes = [division.classes.index(name) for name in split.base]
+        fitted = fit_closed_form(run, frozen.of(classes), split.base, None)
+        served = _as_served(run, fitted.model, fitted.classifier, fitted.encoder)
     if gallery.trunk is None:
         indices, vectors = gallery.vectors(served)  # [n, 1, d]
     else:
@@ -63,14 +70,15 @@ def probe_other_labels(
     return base_to_novel_record(side(split.base), side(split.novel), split.base, split.novel, how="probe")
 
 
-def _as_served(run: TrainingRun, model: VideoModel, classifier: Classifier) -> Recognizer:
+def _as_served(run: TrainingRun, model: VideoModel, classifier: Classifier, encoder: TextEncoder) -> Recognizer:
     """The probe's model, as a version with its weights would be served."""
     trained = replace(
         run.base,
         tower=model.tower,
         temporal=model.temporal,
         temporal_kind=model.kind,
-        text_encoder=classifier.served_encoder(run.text_encoder),
+        text_encoder=classifier.served_encoder(encoder),
+        dim=model.tower.dim,
         profile=run.profile,
         logit_scale=float(model.logit_scale.detach().exp()),
         open_labels=True,

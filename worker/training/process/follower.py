@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from math import ceil
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +15,6 @@ from worker.training.fit.checkpoints import save_checkpoint
 from worker.training.fit.curves import ValPoint
 from worker.training.fit.loop import StepReport, epochs_ended
 from worker.training.fit.updates import State
-from worker.training.judging.baseline import Baseline
 from worker.training.judging.gallery import Gallery, score_trained
 from worker.training.run.parts import TrainingRun
 
@@ -25,11 +25,11 @@ VAL_CHECKS = 10  # of the val split in a run, at most
 
 
 class Follower:
-    def __init__(self, run: TrainingRun, val: Gallery, state: State, baseline: Baseline) -> None:
+    def __init__(self, run: TrainingRun, val: Gallery, state: State, kept: dict[str, Any]) -> None:
         """`state` is the one that the loop changes. Every process has a follower: all of them score the val split, and
-        the leading one reports."""
+        the leading one reports. `kept`: what every checkpoint holds besides."""
         self._run, self._val, self._state = run, val, state
-        self._baseline = baseline.to_dict()
+        self._kept = kept
         self._reported = self._saved = self._rest = 0.0
         self._saved_step: int | None = None
         self._check_every = max(1, ceil(run.config.epochs / VAL_CHECKS))  # epochs
@@ -70,7 +70,7 @@ class Follower:
         if step == self._saved_step:
             return
         path = run.spec.scratch / f"checkpoint-{step}.pt"
-        save_checkpoint(path, run.model, run.classifier, self._state, self._baseline, run.base.digest)
+        save_checkpoint(path, run.model, run.classifier, self._state, self._kept, run.base.digest)
         send_message("checkpoint", path=str(path), step=step, epoch=step / run.order.per_epoch)
         self._saved, self._saved_step = time.monotonic(), step
         self._rest = (self._saved - began) / CHECKPOINT_SHARE

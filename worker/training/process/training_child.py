@@ -56,7 +56,7 @@ def main() -> int:
 
 def _start(spec: RunSpec, path: Path, stop: Stop) -> None:
     from worker.training.process.evaluation import run_evaluation
-    from worker.training.process.session import run_training
+    from worker.training.process.session import run_preview, run_training
     from worker.training.run.world import join_world, leave_world, process_count
 
     if spec.training and "RANK" not in os.environ and (count := process_count(spec.settings)) > 1:
@@ -67,6 +67,8 @@ def _start(spec: RunSpec, path: Path, stop: Stop) -> None:
         stop.on_request(pool.close)
         if spec.training:
             run_training(spec, spec.training, world, pool, stop)
+        elif spec.preview:
+            run_preview(spec, spec.preview, world, pool, stop)
         elif spec.evaluation:
             run_evaluation(spec, spec.evaluation, world, pool, stop)
     leave_world(world)

@@ -19,12 +19,14 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.ticker import MaxNLocator
 
+from core.results import CurvePoint
 from models.frames.arrays import FloatArray, IntArray
 from worker.training.fit.curves import Curves, TrainPoint, ValPoint
 
 DPI = 150
 PANEL = (1050, 930)  # pixels, width × height of one matrix
 WIDE = (2100, 1860)  # of a matrix of many classes: each of 400 classes has about 4 pixels
+GAIN = (1200, 700)  # pixels, width × height
 CURVES = (1200, 1050)  # pixels, width × height
 ANNOTATED = 20  # up to this many classes a cell has room for its count
 NAMED = 40  # this many class names fit beside an axis; of more classes every n-th is named
@@ -95,6 +97,29 @@ def curves_png(curves: Curves) -> bytes:
         axes.set_ylabel(title, **_PLAIN)
         axes.grid(color="#dddddd", linewidth=0.6)
         axes.spines[["top", "right"]].set_visible(False)
+    return _png(figure)
+
+
+def gain_png(curve: Sequence[CurvePoint]) -> bytes:
+    """Top-1 over clips per class with its band; predicted points are hollow. Size: GAIN."""
+    figure = _figure(*GAIN)
+    axes = figure.subplots()
+    shots = [point["shots"] for point in curve]
+    low, high = ([100 * point[end] for point in curve] for end in ("low", "high"))
+    axes.fill_between(shots, low, high, color=_GREEN, alpha=0.2, linewidth=0)
+    axes.plot(shots, [100 * point["top1"] for point in curve], color=_GREEN)
+    for measured, face in ((True, _GREEN), (False, "white")):
+        of_kind = [point for point in curve if point["measured"] is measured]
+        at = [point["shots"] for point in of_kind], [100 * point["top1"] for point in of_kind]
+        axes.plot(*at, "o", color=_GREEN, markerfacecolor=face)
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(shots, [str(count) for count in shots])
+    axes.minorticks_off()
+    axes.set_ylim(-2, 102)
+    axes.set_xlabel("clips per class", **_PLAIN)
+    axes.set_ylabel("top-1, %", **_PLAIN)
+    axes.grid(color="#dddddd", linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
     return _png(figure)
 
 

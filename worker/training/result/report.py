@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from core.registry import REPORT, REPORT_PAGE
+from core.results import Headline, PreviewResult
 from models.frames.arrays import FloatArray
 from models.judging.protocols import HalfClass
 from worker.training.fit.curves import Curves
@@ -34,6 +35,8 @@ def build_report(
     before: Comparison | None = None,
     base_to_novel: BaseToNovelRecord | None = None,
     half_class: HalfClass | None = None,
+    preview: PreviewResult | None = None,
+    headline: Headline | None = None,
     skipped: Sequence[tuple[str, str]] = (),
 ) -> Report:
     """created_at: seconds since 1970. classifiers: kind of classifier → W [C, d]. skipped: clip, error code."""
@@ -51,13 +54,15 @@ def build_report(
         "before": before,
         "base_to_novel": base_to_novel,
         "half_class": half_class,
+        "preview": None if preview is None else preview.model_dump(mode="json"),
+        "headline": headline,
         "skipped": [{"clip": clip, "reason": reason} for clip, reason in skipped],
     }
 
 
 def write_report(report: Report, directory: Path) -> None:
-    """Write report.json, report.html, confusion.png, and correlation.png and curves.png if there is something to
-    draw."""
+    """Write report.json, report.html, confusion.png, and correlation.png, curves.png and gain.png if there is something
+    to draw."""
     pictures = _pictures(report)
     directory.mkdir(parents=True, exist_ok=True)
     for name, png in pictures.items():
@@ -74,6 +79,8 @@ def _pictures(report: Report) -> dict[str, bytes]:
         pictures["correlation"] = plots.correlation_png(maps, report["classes"])
     if report["curves"]["train"] or report["curves"]["val"]:
         pictures["curves"] = plots.curves_png(report["curves"])
+    if report["preview"] and report["preview"]["curve"]:
+        pictures["gain"] = plots.gain_png(report["preview"]["curve"])
     return pictures
 
 

@@ -14,6 +14,8 @@ before     the model that training started from, on the same clips: its metrics;
 base_to_novel    what training cost other labels: top-1 among base and among novel classes and their harmonic mean,
            before and after
 half_class ten seeded halves of the classes: top-1 and top-5 of each; mean and population deviation
+preview    what was known before training (`PreviewResult` of docs/api.md): heads, curve, cost, advice
+headline   the figure to quote, with its interval, and whether before and after can be told apart
 classifier_correlation   name → cosines between the rows of W [C][C]
 curves     train: step, epoch, loss, lr;   val: epoch, loss, top1
 skipped    clips that could not be read, and why; no number counts them
@@ -21,8 +23,9 @@ skipped    clips that could not be read, and why; no number counts them
 
 from __future__ import annotations
 
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict
 
+from core.results import Headline
 from models.judging.protocols import HalfClass
 from worker.training.fit.curves import Curves
 from worker.training.judging.comparison import BaseToNovelRecord, Comparison
@@ -63,4 +66,6 @@ class Report(Evaluation):
     before: Comparison | None
     base_to_novel: BaseToNovelRecord | None
     half_class: HalfClass | None
+    preview: dict[str, Any] | None
+    headline: Headline | None
     skipped: list[Skipped]

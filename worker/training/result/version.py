@@ -14,11 +14,12 @@ from typing import Any
 from torch import Tensor
 
 from core.registry import CARD, Card
-from core.results import ViewMetrics
+from core.results import PreviewResult, ViewMetrics
 from models.files.saving import save_version
 from models.frames.sampling import Views
 from models.recognition.recognizer import Recognizer
 from worker.children.messages import send_message
+from worker.training.fit.closed_form import Frozen
 from worker.training.fit.updates import State
 from worker.training.judging.baseline import Baseline
 from worker.training.judging.comparison import BaseToNovelRecord, base_to_novel_record, compare_scores
@@ -26,6 +27,7 @@ from worker.training.judging.gallery import Galleries, score_served
 from worker.training.judging.measures import SINGLE, Evaluation, evaluate_views, view_metrics
 from worker.training.judging.probe import probe_other_labels
 from worker.training.judging.scored import Scored
+from worker.training.result.headline import headline
 from worker.training.result.predictions import write_predictions
 from worker.training.result.report import build_report, write_report
 from worker.training.result.report_types import DatasetFacts, ModelFacts, Report
@@ -59,44 +61,58 @@ class Judged:
     base_to_novel: BaseToNovelRecord | None
 
 
-def write_version(run: TrainingRun, galleries: Galleries, state: State, baseline: Baseline, feed: Feed) -> None:
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What training leaves. run: with the trained model; solution: of the closed form, for the card; frozen: what the
+    closed form was fitted to."""
+
+    run: TrainingRun
+    state: State
+    baseline: Baseline
+    feed: Feed
+    preview: PreviewResult | None
+    frozen: Frozen | None = None
+    solution: dict[str, Any] | None = None
+
+
+def write_version(run: TrainingRun, galleries: Galleries, trained: Trained) -> None:
     """Write weights, card and report to `spec.output`, and send the result. What is judged is what was written: the
     version is opened from its files and does what an inference worker would do with it. Every process of the run judges
     its share of the clips; the leading one writes. Raises: VireoError, Stopped."""
     run.world.report_phase("evaluating")
-    draft = _write_draft(run) if run.world.leads else None
+    draft = _write_draft(run, trained.solution) if run.world.leads else None
     run.world.gather(None)  # the files are complete
-    judged = _judge(run, galleries, baseline, feed)
+    judged = _judge(run, galleries, trained)
     skipped = run.world.gather(run.reader.skipped | run.train_reader.skipped)
     if draft is None:
         return
     evaluation = evaluate_views(judged.scored, run.division.classes)
     run.world.report_phase("publishing")
-    card = _finished_card(run, draft, _wait_for_number(run), judged, evaluation["views"], baseline)
-    write_report(_report(run, card, state, baseline, evaluation, judged, skipped), run.spec.output)
+    card = _finished_card(run, draft, _wait_for_number(run), judged, evaluation["views"], trained)
+    write_report(_report(run, card, trained, evaluation, judged, skipped), run.spec.output)
     write_predictions(judged.scored, run.division.classes, run.spec.output)
     _write_card(run, card)
     send_message("result", metrics=evaluation["views"].get(SINGLE))
 
 
-def _judge(run: TrainingRun, galleries: Galleries, baseline: Baseline, feed: Feed) -> Judged:
+def _judge(run: TrainingRun, galleries: Galleries, trained: Trained) -> Judged:
     """Raises: VireoError, Stopped."""
     served, division = open_written_version(run.spec, run.device), run.division
     rows = served_rows(served, division.classes, normalise=run.request.normalize_labels)
     assert rows is not None  # a version knows its own classes
     names = dict.fromkeys((SINGLE, run.request.views))
     scored = {name: score_served(served, galleries.judged, rows, Views.parse(name)) for name in names}
-    base_to_novel = _base_to_novel(run, galleries, baseline, feed, served, scored[SINGLE])
+    base_to_novel = _base_to_novel(run, galleries, trained, served, scored[SINGLE])
     return Judged(served.precision, rows, scored, base_to_novel)
 
 
 def _base_to_novel(
-    run: TrainingRun, galleries: Galleries, baseline: Baseline, feed: Feed, served: Recognizer, base_after: Scored
+    run: TrainingRun, galleries: Galleries, trained: Trained, served: Recognizer, base_after: Scored
 ) -> BaseToNovelRecord | None:
     """Measured on the classes left out of training; if there are none, by a probe."""
-    division = run.division
-    if not division.novel and isinstance(feed, TrunkFeed):
-        return probe_other_labels(run, galleries.judged, baseline, feed)
+    division, baseline = run.division, trained.baseline
+    if not division.novel and isinstance(trained.feed, TrunkFeed):
+        return probe_other_labels(run, galleries.judged, baseline, trained.feed, trained.frozen)
     if baseline.unseen is None or baseline.judged is None or not run.classifier.open_labels:
         return None
     rows = served_rows(served, division.novel, normalise=run.request.normalize_labels)
@@ -105,7 +121,7 @@ def _base_to_novel(
     return base_to_novel_record(base, novel, division.classes, division.novel)
 
 
-def _write_draft(run: TrainingRun) -> Card:
+def _write_draft(run: TrainingRun, solution: dict[str, Any] | None) -> Card:
     """Write the version without its results."""
     saved = save_version(
         run.spec.output,
@@ -114,7 +130,7 @@ def _write_draft(run: TrainingRun) -> Card:
         encoder=run.classifier.served_encoder(run.text_encoder),
         classifier=run.classifier.state(),
     )
-    draft = _draft_card(run, saved)
+    draft = _draft_card(run, saved, solution)
     _write_card(run, draft)
     return draft
 
@@ -135,14 +151,13 @@ def _wait_for_number(run: TrainingRun) -> int:
 def _report(
     run: TrainingRun,
     card: Card,
-    state: State,
-    baseline: Baseline,
+    trained: Trained,
     evaluation: Evaluation,
     judged: Judged,
     skipped: Sequence[Mapping[Path, str]],
 ) -> Report:
     """skipped: by the readers of each process."""
-    dataset = run.spec.dataset
+    dataset, state, baseline = run.spec.dataset, trained.state, trained.baseline
     return build_report(
         evaluation,
         model=ModelFacts(
@@ -162,6 +177,8 @@ def _report(
         curves={"train": state.curve, "val": state.checks},
         before=None if baseline.judged is None else compare_scores(baseline.judged, judged.scored[SINGLE]),
         base_to_novel=judged.base_to_novel,
+        preview=trained.preview,
+        headline=card.metrics["headline"],
         skipped=run.spec.clip_paths(dict(ChainMap(*map(dict, skipped)))),
     )
 
@@ -177,7 +194,7 @@ def _classifiers(run: TrainingRun, rows: Tensor) -> dict[str, Any]:
     return found
 
 
-def _draft_card(run: TrainingRun, saved: dict[str, Any]) -> Card:
+def _draft_card(run: TrainingRun, saved: dict[str, Any], solution: dict[str, Any] | None) -> Card:
     """All that is needed to open the version; the results and the number are not known yet."""
     request, config, dataset = run.request, run.config, run.spec.dataset
     return Card(
@@ -197,7 +214,7 @@ def _draft_card(run: TrainingRun, saved: dict[str, Any]) -> Card:
         classes=run.division.classes,
         open_labels=run.classifier.open_labels,
         profile=run.profile.to_dict(),
-        hyperparameters=config.to_dict() | {"trained_parameters": _trained_parameters(run)},
+        hyperparameters=config.to_dict() | {"trained_parameters": _trained_parameters(run)} | (solution or {}),
         dataset={"id": dataset.id, "digest": dataset.digest, "name": dataset.name, "splits": dict(dataset.splits)},
         shots=shots_record(request, run.division, config.seed),
         seeds={"run": config.seed} | ({} if dataset.split_seed is None else {"split": dataset.split_seed}),
@@ -217,9 +234,11 @@ def _trained_parameters(run: TrainingRun) -> dict[str, int]:
 
 
 def _finished_card(
-    run: TrainingRun, draft: Card, number: int, judged: Judged, views: dict[str, ViewMetrics], baseline: Baseline
+    run: TrainingRun, draft: Card, number: int, judged: Judged, views: dict[str, ViewMetrics], trained: Trained
 ) -> Card:
     metrics: dict[str, Any] = {"split": run.division.judged_split, "precision": judged.precision, "views": views}
+    baseline = trained.baseline
+    metrics["headline"] = headline(judged.scored[SINGLE], baseline.judged, trained.preview, run.division.judged_split)
     if baseline.judged is not None and len(baseline.judged.ids):
         metrics["before"] = view_metrics(baseline.judged)
     found = None if judged.base_to_novel is None else dict(judged.base_to_novel)

@@ -10,7 +10,7 @@ import torch
 
 from core.errors import InvalidTraining
 from core.training_requests import TrainingRequest
-from core.vocabulary import HEAD_INITS, TemporalInit, TemporalKind, TunedPart
+from core.vocabulary import HEAD_INITS, Solver, TemporalInit, TemporalKind, TunedPart
 from models.classifier.inputs import TextInputs, choose_text_inputs
 from models.fitting.methods import METHODS, Method
 from models.fitting.recipes import Recipe, effective_batch
@@ -25,6 +25,8 @@ RESOLVED = (
     *("name", "batch", "seed", "tune", "frames", "augment", "precision"),
     *("text_inputs", "templates", "ensemble", "temporal", "temporal_init"),
 )
+# Fields of a request that say how the training loop runs.
+LOOP_FIELDS = ("epochs", "learning_rate", "batch_size", "tune", "augment", "temporal", "temporal_init")
 MICRO_CPU = 2  # clips in one forward pass; a stop request is checked between two passes
 MICRO_GPU = 32  # if the GPU's memory does not hold that, the error says what to lower
 
@@ -37,6 +39,7 @@ class Config:
     inputs: TextInputs
     temporal: TemporalKind
     temporal_init: TemporalInit
+    solver: Solver
     tune: TunedPart | None  # None: the image tower is frozen
     frames: int  # T
     lr: float  # of new modules, at its peak
@@ -60,10 +63,13 @@ class Config:
 
     def to_dict(self) -> dict[str, Any]:
         """The card's `hyperparameters`."""
+        if self.solver == "closed_form":  # the rest of the recipe is about the loop
+            return {"solver": self.solver, "frames": self.frames, "precision": self.precision, "tune": self.tune}
         recipe = self.recipe.to_dict()
         for name in RESOLVED:
             recipe.pop(name)
         return recipe | {
+            "solver": self.solver,
             "lr": self.lr,
             "global_batch": self.batch,
             "micro_batch": self.micro,
@@ -90,9 +96,12 @@ def resolve_config(
         recipe = recipe.with_epochs(request.epochs)
     times = shot_repeats(clips, drawn) if request.shots is not None else 1
     batch = effective_batch(recipe, drawn * times, request.batch_size)
-    tune = (request.tune or recipe.tune) if method.trains_images else None
-    augmented = request.augment if request.augment is not None else tune == "tower"
     temporal = "mean" if method.mean else request.temporal or _head(base, recipe)
+    solver = _solver(request, recipe, temporal, drawn)
+    tune = (request.tune or recipe.tune) if method.trains_images else None
+    if solver == "closed_form":
+        tune = "projection"  # the trunk is frozen
+    augmented = request.augment if request.augment is not None else tune == "tower"
     micro = request.micro_batch or (MICRO_CPU if device.type == "cpu" else MICRO_GPU)
     try:
         inputs = choose_text_inputs(
@@ -111,6 +120,7 @@ def resolve_config(
         inputs=inputs,
         temporal=temporal,
         temporal_init=_init(request, recipe, temporal),
+        solver=solver,
         tune=tune,
         frames=request.frames or recipe.frames or base.profile.frames,
         lr=request.learning_rate or recipe.lr,
@@ -123,6 +133,22 @@ def resolve_config(
         gradient_checkpointing=request.gradient_checkpointing,
         cache_frames=request.cache_frames,
     )
+
+
+def _solver(request: TrainingRequest, recipe: Recipe, temporal: TemporalKind, clips: int) -> Solver:
+    """Raises: InvalidTraining."""
+    context = (request.text_inputs or recipe.text_inputs) == "context"
+    plain = request.method == "text4vis" and request.classifier.startswith("text")
+    possible = plain and not context and temporal == "mean"
+    if request.solver == "closed_form" and not possible:
+        raise InvalidTraining(
+            "The closed form is for the method text4vis, for rows that are made of text, and for the mean over time.",
+            hint="Leave method, classifier, text_inputs and temporal out, or use solver=gradient.",
+            field="solver",
+        )
+    about_the_loop = any(getattr(request, name) is not None for name in LOOP_FIELDS)
+    small = clips <= recipe.closed_form_upto and not about_the_loop
+    return request.solver or ("closed_form" if possible and small else "gradient")
 
 
 def _augment(recipe: Recipe, classes: Sequence[str]) -> Augment:

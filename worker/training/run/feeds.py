@@ -101,6 +101,14 @@ class TrunkFeed:
                 own[place] = label
         return TrunkFeed(self._x, own, places)
 
+    def kept(self, together: int) -> Iterator[tuple[Tensor, Tensor, list[int]]]:
+        """Every clip that could be decoded, in groups: x [B, T, …], labels int64 [B], and their places among all."""
+        found = [(clip, place) for clip, place in enumerate(self._places) if place is not None]
+        for start in range(0, len(found), together):
+            group = found[start : start + together]
+            at = torch.tensor([place for _, place in group], device=self._x.device)
+            yield self._x[at], self._labels[at], [clip for clip, _ in group]
+
     def stream(self, plan: Iterable[Sequence[Pick]]) -> Iterator[MicroBatch]:
         for picks in plan:
             found = [(self._places[pick.clip], pick.weight) for pick in picks]
@@ -109,26 +117,38 @@ class TrunkFeed:
             yield MicroBatch(self._x[at], self._labels[at], weights.to(self._x.device))
 
 
-@torch.no_grad()
 def precompute_trunk(
     model: VideoModel, reader: ClipReader, samples: Sequence[Sample], profile: Profile, device: torch.device, micro: int
 ) -> TrunkFeed:
     """Run the trunk over every clip once. micro: clips in one forward pass. Raises: TrainingFailed if no clip can be
     decoded."""
-    groups = [samples[at : at + micro] for at in range(0, len(samples), micro)]
     outputs: list[Tensor] = []
-    labels: list[int] = []
+    labels: list[Tensor] = []
     places: list[int | None] = [None] * len(samples)
-    for start, batch in zip(range(0, len(samples), micro), reader.batches(groups), strict=True):
-        if not len(batch.positions):
-            continue
-        for place, label in zip(batch.positions.tolist(), batch.labels.tolist(), strict=True):
-            places[start + place] = len(labels)
-            labels.append(label)
-        outputs.append(model.trunk(_pixels(batch.frames, profile, device)))  # [B, T, …]
+    known = 0
+    for x, own, where in trunk_outputs(model, reader, samples, profile, device, micro):
+        outputs.append(x)  # [B, T, …]
+        labels.append(own)
+        for place in where:
+            places[place] = known
+            known += 1
     if not outputs:
         raise no_clip_decoded(len(samples))
-    return TrunkFeed(torch.cat(outputs), torch.tensor(labels, device=device), places)
+    return TrunkFeed(torch.cat(outputs), torch.cat(labels), places)
+
+
+@torch.no_grad()
+def trunk_outputs(
+    model: VideoModel, reader: ClipReader, samples: Sequence[Sample], profile: Profile, device: torch.device, micro: int
+) -> Iterator[tuple[Tensor, Tensor, list[int]]]:
+    """What the trunk makes of each clip that can be decoded, in groups of at most `micro`: x [B, T, …], labels int64
+    [B], and the clips' places among the samples."""
+    groups = [samples[at : at + micro] for at in range(0, len(samples), micro)]
+    for start, batch in zip(range(0, len(samples), micro), reader.batches(groups), strict=True):
+        if len(batch.positions):
+            where = [start + place for place in batch.positions.tolist()]
+            x = model.trunk(_pixels(batch.frames, profile, device))  # [B, T, …]
+            yield x, torch.from_numpy(batch.labels).to(device), where
 
 
 def _pixels(frames: UInt8Array, profile: Profile, device: torch.device) -> Tensor:

@@ -43,10 +43,15 @@ def train(
     normalize_labels: options.NormalizeLabelsOption = None,
     cache_frames: options.CacheFramesOption = None,
     views: options.ViewsOption = None,
+    solver: options.SolverOption = None,
+    preview: options.PreviewOption = False,
     as_json: AsJson = False,
     url: Url = None,
 ) -> None:
     """Train a model on your own videos."""
+    if preview:
+        _preview(source, as_json, url, base=base, templates=template or None, frames=frames, seed=seed)
+        return
     request = {
         "name": name or _default_name(source),
         "base": base,
@@ -72,11 +77,24 @@ def train(
         "normalize_labels": normalize_labels,
         "cache_frames": cache_frames,
         "views": views,
+        "solver": solver,
     }
     with connected(url) as client:
         dataset = ensure_dataset(client, source, quiet=as_json)
         job = client.train(dataset=dataset, **request)
         _finish(client, job["id"], as_json)
+
+
+def _preview(source: str, as_json: bool, url: str | None, **request: Any) -> None:
+    """What training would bring, as a table."""
+    with connected(url) as client:
+        dataset = ensure_dataset(client, source, quiet=as_json)
+        job = client.preview(dataset, **request)
+        result = _watch(client, job["id"], as_json)
+        if as_json:
+            print_json(result)
+        else:
+            tables.print_preview(result, out)
 
 
 def resume(
@@ -192,6 +210,8 @@ def _finish(client: Client, job_id: str, as_json: bool) -> None:
     if as_json:
         print_json(result)
         return
+    if headline := result.get("headline"):
+        out.print(headline["sentence"], highlight=False)
     views = {name: each for name, each in (result.get("views") or {}).items() if name != "1x1"}
     tables.print_metrics(result["model"], {"before": result.get("before"), "after": result["metrics"]} | views, out)
     if result.get("base_to_novel"):

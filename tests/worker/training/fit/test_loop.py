@@ -63,6 +63,7 @@ def config(**changes: object) -> Config:
         inputs=TextInputs(),
         temporal="transformer",
         temporal_init="identity",
+        solver="gradient",
         tune="tower",
         frames=FRAMES,
         lr=1e-3,

@@ -11,7 +11,6 @@ import pytest
 
 from tests.worker.training.fit.test_loop import parts
 from worker.training.fit.updates import State
-from worker.training.judging.baseline import Baseline
 from worker.training.process.follower import Follower
 
 
@@ -27,7 +26,7 @@ def test_no_two_checkpoints_have_the_same_file(tmp_path: Path, capsys: pytest.Ca
         order=SimpleNamespace(per_epoch=2),
     )
     state = State()
-    follower = Follower(cast(Any, run), cast(Any, ()), state, Baseline())
+    follower = Follower(cast(Any, run), cast(Any, ()), state, {})
     for step in (0, 2, 2, 3):
         state.step = step
         follower.save()
