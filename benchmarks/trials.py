@@ -93,7 +93,7 @@ def top1(
     model = base.video_model(config.temporal, config.temporal_init)
     let_move(model, config.method, config.tune)
     order = Order(len(clips), config.repeats, config.batch, config.micro, config.seed)
-    feed, objective = LookedFeed(clips), config.method.objective()
+    feed, objective = LookedFeed(clips), config.objective
     fit_encoder(config, model, classifier, objective, feed, order, State(), CPU, Stop(), lambda *_: None)
     return right(held_out, model, classifier.rows())
 

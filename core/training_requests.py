@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSc
 from core.questions import VIEWS_PATTERN, Text, Texts
 from core.vocabulary import (
     Aggregate,
+    Fusion,
     MethodName,
     Precision,
     RecipeName,
@@ -86,6 +87,11 @@ class TrainingRequest(TrainingRecord):
         description="How a new temporal head starts. `identity`: the head computes the mean at first; `shift`, for "
         "`token_conv`: a quarter of the channels is shifted by one frame, a quarter by one back (TSM). Default: the "
         "recipe's, `shift` for `token_conv`.",
+    )
+    fusion: Fusion | None = Field(
+        None,
+        description="Where frames become a video, for ViFi-CLIP's methods. `embedding` (default): the mean of their "
+        "vectors; `decision`: the mean of their logits; `image`: each frame is trained as an image of its own.",
     )
     tune: TunedPart | None = Field(
         None, description="Trained part of the image tower. `tower`: all of it; `projection`: only its last projection."

@@ -32,20 +32,38 @@ TunedPart = Literal["tower", "projection"]
 Solver = Literal["closed_form", "gradient"]
 """How the video half is fitted: heads on frozen features in closed form, or the training loop."""
 
+Fusion = Literal["embedding", "decision", "image"]
+"""Where frames become a video (ViFi-CLIP, Table 5). `embedding`: their vectors are averaged; `decision`: their logits
+are averaged; `image`: each frame is trained as an image of its own, and their logits are averaged when it is served."""
+
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 """The number format of the image tower. `auto`: bf16 if the hardware computes it natively, else fp32."""
 
 Aggregate = Literal["features", "probabilities", "logits"]
 """What is averaged over the views of a video (method §9)."""
 
-RecipeName = Literal["default", "text4vis", "text4vis-2023"]
+RecipeName = Literal[
+    "default",
+    "text4vis",
+    "text4vis-2023",
+    "vifi-zero-shot",
+    "vifi-supervised",
+    "vifi-base-to-novel",
+    "vifi-few-shot",
+]
 """A training recipe of `models.fitting.recipes`."""
 
 MethodName = Literal["text4vis", "vision_only", "vifi", "image_only", "text_only"]
 """A training method of `models.fitting.methods`."""
 
 _TEXT4VIS: Final[tuple[RecipeName, ...]] = ("default", "text4vis", "text4vis-2023")
-_VIFI: Final[tuple[RecipeName, ...]] = ("default",)
+_VIFI: Final[tuple[RecipeName, ...]] = (
+    "default",
+    "vifi-zero-shot",
+    "vifi-supervised",
+    "vifi-base-to-novel",
+    "vifi-few-shot",
+)
 
 METHOD_RECIPES: Final[dict[MethodName, tuple[RecipeName, ...]]] = {
     "text4vis": _TEXT4VIS,
@@ -59,8 +77,8 @@ METHOD_RECIPES: Final[dict[MethodName, tuple[RecipeName, ...]]] = {
 METHOD_FIELDS: Final[dict[MethodName, frozenset[str]]] = {
     "text4vis": frozenset({"classifier", "text_inputs", "templates", "temporal", "temporal_init", "tune"}),
     "vision_only": frozenset({"temporal", "temporal_init", "tune"}),
-    "vifi": frozenset({"text_inputs", "templates", "tune"}),
-    "image_only": frozenset({"text_inputs", "templates", "tune"}),
-    "text_only": frozenset({"text_inputs", "templates"}),
+    "vifi": frozenset({"text_inputs", "templates", "tune", "fusion"}),
+    "image_only": frozenset({"text_inputs", "templates", "tune", "fusion"}),
+    "text_only": frozenset({"text_inputs", "templates", "fusion"}),
 }
 """The fields of a training request that only some methods read, for each method those that it reads."""

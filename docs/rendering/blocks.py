@@ -14,7 +14,7 @@ from rendering.fields import fields_table
 from rendering.methods import methods_table
 from rendering.metrics import label_values_table, metrics_table
 from rendering.queues import queues_table
-from rendering.recipes import recipes_table
+from rendering.recipes import recipes_table, vifi_recipes_table
 from rendering.rooms import import_rules, rooms_table
 from rendering.routes import routes_table
 from rendering.settings import settings_table
@@ -46,6 +46,7 @@ BLOCKS = (
     Block("docs/training.md", "training-request", partial(fields_table, TrainingRequest)),
     Block("docs/training.md", "methods", methods_table),
     Block("docs/training.md", "recipes", recipes_table),
+    Block("docs/training.md", "vifi-recipes", vifi_recipes_table),
     Block("docs/training.md", "heads", heads_table),
     Block("docs/training.md", "card", partial(fields_table, Card, defaults=False)),
     Block("docs/metrics.md", "metrics", metrics_table),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from core.vocabulary import METHOD_RECIPES
+from models.fitting.methods import METHODS
 from models.fitting.recipes import RECIPES, Recipe
 from rendering.markdown import code, table
 
@@ -137,6 +139,75 @@ def recipes_table() -> str:
         different = len(set(cells)) > 1
         rows.append((heading, *cells, why if different else ""))
     return table(("", *(code(recipe.name) for recipe in columns), "why"), rows)
+
+
+# The same for ViFi-CLIP's recipes: what they differ in, and why our own differs.
+VIFI_ROWS: tuple[tuple[str, Callable[[Recipe], object], str], ...] = (
+    (
+        "learning rate",
+        lambda r: f"{r.lr:g}; `lite`: {r.for_base('lite').lr:g}" if r.name == "default" else f"{r.lr:g}",
+        "",
+    ),
+    ("epochs", lambda r: f"{r.epochs:g}", ""),
+    ("global batch", lambda r: r.batch, "a smaller batch gives more updates, and W of all classes needs no large one"),
+    (
+        "minimum steps per epoch",
+        lambda r: r.min_updates,
+        "a small dataset needs more updates",
+    ),
+    ("last batch, if smaller", lambda r: "left out" if r.drop_last else "used", "it is a large share of little data"),
+    ("frames", lambda r: r.frames or "the base model's", "the base model was validated with its own number"),
+    (
+        "warm-up epochs; the cosine begins",
+        lambda r: f"{r.warmup_epochs:g}; {'with the run' if r.whole_cosine else 'after it'}",
+        "half of ten epochs is too long where an epoch has eight steps; and the rate should have no jump",
+    ),
+    ("final value of the cosine schedule", lambda r: f"{r.min_lr_ratio:g} of the rate", ""),
+    ("weight decay", lambda r: f"{r.weight_decay:g} of {'all' if r.decay_all else 'matrices'}", "as for `text4vis`"),
+    (
+        "maximum gradient norm; maximum exp(s)",
+        lambda r: f"{r.grad_clip or 'none'}; {f'{r.max_scale:g}' if r.max_scale else 'none'}",
+        "as for `text4vis`",
+    ),
+    ("template", lambda r: f"`{r.templates[0]}`" if r.templates else "the base model's first", "as for `text4vis`"),
+    (
+        "preprocessing of the version",
+        lambda r: "ImageNet's statistics, centre of segments" if r.preprocessing == "vifi" else "the base model's",
+        "the weights of CLIP expect CLIP's statistics",
+    ),
+    (
+        "crop and colours",
+        lambda r: "multi-scale, colour jitter" if r.augment.scales else f"area {r.augment.area[0]:.2g} to 1",
+        "colours often tell the classes of one's own footage apart",
+    ),
+    (
+        "augmentation of `text_only`",
+        lambda r: "on" if r.augment_frozen else "off",
+        "a frozen image tower can look at each clip once",
+    ),
+    (
+        "mixup and cutmix",
+        lambda r: f"α {r.mixing.mixup:g}, {r.mixing.cutmix:g}" if r.mixing else "off",
+        "the paper does not mention them; off until it is measured that they help",
+    ),
+    ("label smoothing", lambda r: f"{r.smoothing:g}", "as mixing"),
+    ("statistics of batch norms", lambda r: "trained" if r.batch_norms else "the base model's", "as for `text4vis`"),
+    ("precision", lambda r: r.precision, "as for `text4vis`"),
+    ("views of a second evaluation", lambda r: r.views, ""),
+    ("epochs with `shots`", lambda r: f"{r.few_shot_epochs:g}", "the paper's length for K shots"),
+    ("epochs with `shots`, of large data", lambda r: f"{r.few_shot_epochs_large:g}", ""),
+    ("seed", lambda r: r.seed, "any seed will do"),
+)
+
+
+def vifi_recipes_table() -> str:
+    ours, *theirs = (METHODS["vifi"].recipe(name) for name in METHOD_RECIPES["vifi"])
+    columns = [*theirs, ours]
+    rows = []
+    for heading, value, why in VIFI_ROWS:
+        cells = [str(value(recipe)) for recipe in columns]
+        rows.append((heading, *cells, why if cells[0] != cells[-1] else ""))
+    return table(("", *(code(recipe.name) for recipe in columns), "why ours differs"), rows)
 
 
 def _plural(count: int, noun: str) -> str:

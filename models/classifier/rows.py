@@ -234,13 +234,15 @@ def orthogonal(classes: int, dim: int, generator: torch.Generator) -> Tensor:
     return rows
 
 
-def logits(video: Tensor, rows: Tensor, log_scale: Tensor) -> Tensor:
-    """video: [B, d], un-normalised; rows: unit, [C, d]; log_scale: s → exp(s) · cos, float32 [B, C] (method §7).
+def logits(video: Tensor, rows: Tensor, log_scale: Tensor, *, unit: bool = True) -> Tensor:
+    """video: [… , d], un-normalised; rows: unit, [C, d]; log_scale: s → exp(s) · cos, float32 [… , C] (method §7).
+    unit: whether the vectors are normalised; means of unit vectors must not be.
 
     Under autocast too everything is float32: at exp(s) = 100 a product in bf16 is wrong by up to 0.2.
     """
     with torch.autocast(video.device.type, enabled=False):
-        return log_scale.float().exp() * (normalize(video.float(), dim=-1) @ rows.float().T)  # [B, d] · [d, C]
+        vectors = normalize(video.float(), dim=-1) if unit else video.float()
+        return log_scale.float().exp() * (vectors @ rows.float().T)  # [… , d] · [d, C]
 
 
 def _drawn_template(seed: int, step: int, count: int) -> int:

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from core.vocabulary import TemporalKind
+from core.vocabulary import Fusion, TemporalKind
 from models.files.architectures import CONFIG, register_architecture
 from models.files.bases import open_base
 from models.files.layout import ADDED, CARD, TEXT, TOKENIZER, WEIGHTS
@@ -21,7 +21,7 @@ from models.image.towers import clip_tower
 from models.lite.network import LiteModel, LiteTower, lite_text_encoder
 from models.profiles.profile import Profile
 from models.recognition.base import Base
-from models.recognition.temporal import MeanPool, TemporalTransformer
+from models.recognition.temporal import TemporalTransformer, mean_head
 from models.text.anchored_encoder import AnchoredTextEncoder
 from models.text.clip_encoder import NOT_TEXT, ClipTextEncoder
 from models.text.context_encoder import ContextTextEncoder
@@ -71,7 +71,8 @@ def _rebuild(
         tower.extend(extension)
         encoder = AnchoredTextEncoder(encoder, state["anchors.vectors"], state["anchors.classes"])
         encoder.digest = str(card["text_digest"])
-    temporal = _build_head(card["temporal"], tower.dim)
+    profile = Profile.from_dict(card["profile"])
+    temporal = _build_head(card["temporal"], tower.dim, profile.fusion)
     temporal.load_state_dict(_under("temporal.", state))
     open_labels = bool(card["open_labels"])
     return Base(
@@ -81,7 +82,7 @@ def _rebuild(
         temporal=temporal,
         temporal_kind=kind,
         text_encoder=encoder,
-        profile=Profile.from_dict(card["profile"]),
+        profile=profile,
         dim=tower.dim,
         logit_scale=float(state["logit_scale"].exp()),
         text_width=int(card["temporal"]["text_width"]),
@@ -138,10 +139,10 @@ def _base_encoder(card: Mapping[str, Any], data_dir: Path, progress: LoadProgres
     return encoder
 
 
-def _build_head(described: Mapping[str, Any], dim: int) -> nn.Module:
+def _build_head(described: Mapping[str, Any], dim: int, fusion: Fusion) -> nn.Module:
     """The temporal head that the card describes, without its weights."""
     if described["kind"] != "transformer":
-        return MeanPool()
+        return mean_head(fusion)
     layers, positions = int(described["layers"]), int(described["positions"])
     return TemporalTransformer(dim, int(described["heads"]), layers=layers, positions=positions)
 

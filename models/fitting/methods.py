@@ -1,4 +1,4 @@
-"""Training methods. A method is data: which parameters move, what is minimised, and what its own `default` recipe is.
+"""Training methods. A method is data: which parameters move, what is minimised, and what its recipes are.
 
 Nothing else asks which method a run has. Which recipes and which fields of a request fit a method stands in
 `core.vocabulary`, because the gateway has to know it as well.
@@ -6,12 +6,13 @@ Nothing else asks which method a run has. Which recipes and which fields of a re
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from core.vocabulary import MethodName, RecipeName, TunedPart
+from core.vocabulary import Fusion, MethodName, RecipeName, TunedPart
 from models.fitting.objectives import CrossEntropy, Objective
 from models.fitting.recipes import RECIPES, Recipe
-from models.fitting.vifi_recipes import VIFI_DEFAULT
+from models.fitting.vifi_recipes import ALONE_RECIPES, VIFI_RECIPES
 from models.recognition.video_model import VideoModel
 from models.weights.roles import Role
 
@@ -21,7 +22,7 @@ class Method:
     name: MethodName
     about: str
     moves: frozenset[Role]
-    default: Recipe  # what the recipe `default` means for it
+    recipes: Mapping[RecipeName, Recipe]  # what their names mean for it
     classifier: str | None = None  # of W; None: the request's
     mean: bool = False  # whether its temporal head is always the mean
 
@@ -34,13 +35,11 @@ class Method:
         return "image_tower" in self.moves
 
     def recipe(self, name: RecipeName) -> Recipe:
-        return self.default if name == "default" else RECIPES[name]
+        return self.recipes[name]
 
-    def objective(self) -> Objective:
-        return CrossEntropy()
+    def objective(self, fusion: Fusion = "embedding", smoothing: float = 0.0) -> Objective:
+        return CrossEntropy(fusion, smoothing)
 
-
-_OURS = RECIPES["default"]
 
 METHODS: dict[MethodName, Method] = {
     method.name: method
@@ -49,20 +48,20 @@ METHODS: dict[MethodName, Method] = {
             "text4vis",
             "Text4Vis: the video half learns to meet a frozen W.",
             frozenset({"image_tower", "head", "prompts", "scale"}),
-            _OURS,
+            RECIPES,
         ),
         Method(
             "vision_only",
             "The baseline without text: as `text4vis`, with a learned W.",
             frozenset({"image_tower", "head", "scale"}),
-            _OURS,
+            RECIPES,
             classifier="learned",
         ),
         Method(
             "vifi",
             "ViFi-CLIP: both towers and the scale are trained; W is computed anew in every step.",
             frozenset({"image_tower", "text_tower", "prompts", "scale"}),
-            VIFI_DEFAULT,
+            VIFI_RECIPES,
             classifier="text",
             mean=True,
         ),
@@ -70,7 +69,7 @@ METHODS: dict[MethodName, Method] = {
             "image_only",
             "ViFi-CLIP's image-FT: only the image tower is trained; the scale is frozen.",
             frozenset({"image_tower", "prompts"}),
-            VIFI_DEFAULT,
+            ALONE_RECIPES,
             classifier="text",
             mean=True,
         ),
@@ -78,7 +77,7 @@ METHODS: dict[MethodName, Method] = {
             "text_only",
             "ViFi-CLIP's text-FT: only the text tower is trained; the scale is frozen.",
             frozenset({"text_tower", "prompts"}),
-            VIFI_DEFAULT,
+            ALONE_RECIPES,
             classifier="text",
             mean=True,
         ),

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from core.vocabulary import Fusion
 from models.classifier.rows import logits
 
 
@@ -18,20 +19,46 @@ class Targets:
 
     labels: Tensor
     weights: Tensor
+    others: Tensor | None = None  # int64 [B], of the clips that they are mixed with
+    shares: Tensor | None = None  # float32 [B], of each clip itself
 
 
 class Objective(Protocol):
+    @property
+    def reads_frames(self) -> bool:
+        """Whether it reads the vectors of frames [B, T, d] instead of those of videos."""
+
     def __call__(self, video: Tensor, targets: Targets, rows: Tensor, log_scale: Tensor) -> Tensor:
-        """video: [B, d], un-normalised; rows: unit, [C, d]; log_scale: s → the weighted sum of the clips' losses, in
-        float32 whatever autocast says."""
+        """video: [B, d], un-normalised, or [B, T, d]; rows: unit, [C, d]; log_scale: s → the weighted sum of the clips'
+        losses, in float32 whatever autocast says."""
 
 
 @dataclass(frozen=True, slots=True)
 class CrossEntropy:
-    """Plain cross-entropy over all classes (method §7). The clips of a batch do not matter to each other."""
+    """Cross-entropy over all classes (method §7). Clips of a batch do not matter to each other, unless they are mixed.
+
+    fusion: `embedding` reads un-normalised vectors, `decision` means of unit vectors, whose products are the means of
+    the frames' logits, `image` the vectors of frames. smoothing: off-value s/C, on-value 1 - s + s/C (method §12).
+    """
+
+    fusion: Fusion = "embedding"
+    smoothing: float = 0.0
+
+    @property
+    def reads_frames(self) -> bool:
+        return self.fusion == "image"
 
     def __call__(self, video: Tensor, targets: Targets, rows: Tensor, log_scale: Tensor) -> Tensor:
         with torch.autocast(video.device.type, enabled=False):
-            scores = logits(video, rows, log_scale)  # [B, C]
-            loss: Tensor = (cross_entropy(scores, targets.labels, reduction="none") * targets.weights).sum()
-        return loss
+            scores = logits(video, rows, log_scale, unit=self.fusion != "decision")  # [B, C] or [B, T, C]
+            losses = self._losses(scores, targets.labels)  # [B]
+            if targets.others is not None and targets.shares is not None:
+                losses = torch.lerp(self._losses(scores, targets.others), losses, targets.shares)
+            return (losses * targets.weights).sum()
+
+    def _losses(self, scores: Tensor, labels: Tensor) -> Tensor:
+        """scores: [B, C], or [B, T, C] → [B], the means over frames."""
+        per_frame = scores.flatten(1, -2) if scores.dim() == 3 else scores.unsqueeze(1)  # [B, T, C]
+        repeated = labels.unsqueeze(1).expand(per_frame.shape[:2])  # [B, T]
+        found = cross_entropy(per_frame.transpose(1, 2), repeated, reduction="none", label_smoothing=self.smoothing)
+        return found.mean(dim=1)  # [B, T] → [B]

@@ -11,8 +11,15 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from core.vocabulary import RecipeName, TemporalInit, TemporalKind, TextInputKind, TunedPart
+from models.fitting.mixing import Mixing
 from models.frames.augmentation import Augment
+from models.profiles.profile import Profile
 from models.weights.roles import Role
+
+Preprocessing = Literal["base", "vifi"]
+
+IMAGENET_MEAN = (123.675 / 255, 116.28 / 255, 103.53 / 255)  # VFC build.py 34-35
+IMAGENET_STD = (58.395 / 255, 57.12 / 255, 57.375 / 255)
 
 # Training clips from which on a run counts as large. The logs show RandAugment off for ActivityNet's 10 k clips and on
 # for Kinetics' 240 k (method §16 #4); this is their geometric mean.
@@ -49,8 +56,10 @@ class Recipe:
     epochs: float = 30
     warmup_epochs: float = 5  # linear, from 0
     min_lr_ratio: float = 0.0  # at the end of the cosine; the log reaches 1e-12
+    whole_cosine: bool = False  # the cosine begins with the run, as timm's does, and not after the warm-up
     lr_every: int = 10  # the rate changes on the first, then on every 10th iteration (train.py 337-339)
     batch: int = 256  # global, the same on any machine; gradients are accumulated (method §16 #9)
+    drop_last: bool = False  # whether an epoch leaves out its last batch if that is smaller
     min_updates: int = 1  # per epoch; `effective_batch` reduces the batch to reach it
     grad_clip: float | None = None  # largest norm
     max_scale: float | None = None  # largest exp(s); None: no clamp (method §7)
@@ -70,6 +79,12 @@ class Recipe:
     batch_norms: bool = True  # whether those of a trained tower collect statistics (T4V: `model.train()`, plain DDP)
     augment: Augment = field(default_factory=lambda: Augment(randaugment=(2, 9)))  # the logs of K400 (method §16 #4)
     randaugment_from: int = LARGE_DATA  # training clips (method §16 #4)
+    augment_frozen: bool = False  # also where the trunk is frozen, so that each clip is encoded in every epoch
+    mixing: Mixing | None = None  # mixup and cutmix, where clips are augmented
+    smoothing: float = 0.0  # of labels
+    preprocessing: Preprocessing = "base"  # of the version's profile: the base's, or ViFi-CLIP's (method §3.2)
+    views: str = "1x1"  # of a second evaluation, if the request names none
+    repeat_shots: bool = True  # whether an epoch of K shots is as long as one over all clips (method §10)
     few_shot_epochs: float = 10  # paper §B.1, over repeated shots (method §10, §16 #5)
     few_shot_epochs_large: float = 2  # paper §B.1, for datasets as large as Kinetics
 
@@ -101,6 +116,23 @@ class Recipe:
         text = slow if self.text_ratio is None else self.text_ratio
         image = 1.0 if tune == "projection" else slow
         return {"image_tower": image, "text_tower": text, "scale": slow, "head": 1.0, "prompts": 1.0}
+
+    def profile(self, base: Profile) -> Profile:
+        """How the version is trained and served. `vifi`: method §3.2 with ImageNet's statistics (§16 #14); the mean of
+        probabilities over views (§9)."""
+        if self.preprocessing == "base":
+            return base
+        return replace(
+            base,
+            mean=IMAGENET_MEAN,
+            std=IMAGENET_STD,
+            short_side=int(256 / 224 * base.size),
+            interpolation="bilinear",
+            resize="short_side",
+            three_crop="vfc",
+            sampling="segment_center",
+            aggregate="probabilities",
+        )
 
     def init_of(self, temporal: TemporalKind) -> TemporalInit:
         """How a new temporal head of this kind starts. TokenT1D starts as TSM's shift in every recipe (method §6); our
@@ -142,7 +174,7 @@ def effective_batch(recipe: Recipe, clips: int, batch: int | None = None) -> int
     return batch or max(1, min(recipe.batch, clips // recipe.min_updates))
 
 
-RECIPES: dict[str, Recipe] = {
+RECIPES: dict[RecipeName, Recipe] = {
     "text4vis": Recipe(name="text4vis"),
     "text4vis-2023": Recipe(
         name="text4vis-2023",

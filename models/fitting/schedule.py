@@ -9,8 +9,11 @@ from __future__ import annotations
 import math
 
 
-def lr_at(epoch: float, *, base: float, warmup: float, total: float, min_ratio: float = 0.0) -> float:
+def lr_at(
+    epoch: float, *, base: float, warmup: float, total: float, min_ratio: float = 0.0, whole_cosine: bool = False
+) -> float:
     """epoch: fractional, from 0; warmup, total: epochs; the floor is base · min_ratio, also after the end.
+    whole_cosine: the cosine begins with the run, and the warm-up covers its first part (timm's, which ViFi-CLIP uses).
 
     Raises: ValueError if the warm-up takes the whole run, because the rate would never reach `base`.
     """
@@ -18,7 +21,8 @@ def lr_at(epoch: float, *, base: float, warmup: float, total: float, min_ratio: 
         raise ValueError(f"warm-up must be shorter than training, not {warmup} of {total} epochs")
     if epoch < warmup:
         return base * epoch / warmup
-    done = min((epoch - warmup) / (total - warmup), 1.0)  # share of the cosine
+    begin = 0.0 if whole_cosine else warmup
+    done = min((epoch - begin) / (total - begin), 1.0)  # share of the cosine
     return base * (min_ratio + (1 - min_ratio) * (1 + math.cos(math.pi * done)) / 2)
 
 

@@ -8,23 +8,31 @@ one bilinear resample: the geometry is the same, and the pixels are filtered onc
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
 from models.frames.arrays import UInt8Array
+from models.frames.colour_jitter import ColourJitter
 from models.frames.crops import resized_size
 from models.frames.randaugment import rand_augment
 from models.profiles.profile import Profile
 
 _ATTEMPTS = 10  # T4V transforms.py 328-373; the fallback follows
-_FRAMES, _CROP, _OPERATIONS = 1, 2, 3  # one random stream each, so that a draw in one does not shift the others
+_FRAMES, _CROP, _OPERATIONS, _COLOURS = (
+    1,
+    2,
+    3,
+    4,
+)  # one random stream each, so that a draw in one does not shift the others
 
 
 @dataclass(frozen=True, slots=True)
 class Augment:
-    """The defaults are Text4Vis' training column (method §3.1). The short side before the crop is the profile's.
+    """The defaults are Text4Vis' training column (method §3.1), `VIFI` is ViFi-CLIP's (§3.2). The short side before the
+    crop is the profile's.
 
     Raises: ValueError.
     """
@@ -34,6 +42,8 @@ class Augment:
     flip: float = 0.5  # probability of the horizontal flip
     grayscale: float = 0.2
     randaugment: tuple[int, int] | None = None  # (N, M), drawn anew for each frame; (2, 9) in K400 runs only
+    scales: tuple[float, ...] | None = None  # of a multi-scale crop, instead of `area` and `aspect`: §3.2
+    jitter: ColourJitter | None = None  # drawn anew for each frame
 
     def __post_init__(self) -> None:
         if not 0 < self.area[0] <= self.area[1] <= 1 or not 0 < self.aspect[0] <= self.aspect[1]:
@@ -42,6 +52,16 @@ class Augment:
             raise ValueError(f"flip and grayscale are probabilities: not {self.flip}, {self.grayscale}")
         if self.randaugment is not None and not (self.randaugment[0] >= 0 and 0 <= self.randaugment[1] <= 30):
             raise ValueError(f"RandAugment takes N ≥ 0 operations of magnitude 0 … 30, not {self.randaugment}")
+        if self.scales is not None and not (self.scales and all(0 < scale <= 1 for scale in self.scales)):
+            raise ValueError(f"scales of a multi-scale crop are above 0 and at most 1: not {self.scales}")
+
+    @property
+    def by_frame(self) -> bool:
+        """Whether frames of a clip are changed differently."""
+        return self.randaugment is not None or self.jitter is not None
+
+
+VIFI = Augment(scales=(1.0, 0.875, 0.75, 0.66), jitter=ColourJitter())
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +88,12 @@ class Draw:
         if self.augment.randaugment is not None:
             operations = np.random.default_rng((self.seed, _OPERATIONS, slot))
             image = rand_augment(image, *self.augment.randaugment, operations)
-        return self.crop(profile, *image.size).apply(image)
+        plan = self.crop(profile, *image.size)
+        jitter = self.augment.jitter
+        if jitter is None:
+            return plan.apply(image)
+        colours = np.random.default_rng((self.seed, _COLOURS, slot))
+        return plan.apply(image, lambda crop: jitter.apply(crop, colours))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +106,11 @@ class CropPlan:
     flip: bool
     grayscale: bool
 
-    def apply(self, image: Image.Image) -> UInt8Array:
-        """image: RGB → uint8 [S, S, 3]."""
+    def apply(self, image: Image.Image, recolour: Callable[[Image.Image], Image.Image] | None = None) -> UInt8Array:
+        """image: RGB; recolour: what is done to the crop before it may become grey → uint8 [S, S, 3]."""
         crop = image.resize((self.size, self.size), Image.Resampling.BILINEAR, box=self.box)
+        if recolour is not None:
+            crop = recolour(crop)
         if self.grayscale:
             crop = crop.convert("L").convert("RGB")
         pixels = np.asarray(crop)  # [S, S, 3]
@@ -93,7 +120,7 @@ class CropPlan:
 def draw_crop_plan(augment: Augment, profile: Profile, width: int, height: int, rng: np.random.Generator) -> CropPlan:
     """A plan for the frames of one clip, which all have size width × height. Raises: ValueError for an empty frame."""
     w, h = resized_size(width, height, profile)
-    x, y, box_w, box_h = _random_sized(augment, w, h, rng)
+    x, y, box_w, box_h = (_random_sized if augment.scales is None else _multi_scale)(augment, w, h, rng)
     box = (x * width / w, y * height / h, min((x + box_w) * width / w, width), min((y + box_h) * height / h, height))
     flip, grayscale = rng.random(2)
     return CropPlan(box, profile.size, bool(flip < augment.flip), bool(grayscale < augment.grayscale))
@@ -111,6 +138,18 @@ def _random_sized(augment: Augment, w: int, h: int, rng: np.random.Generator) ->
             return _place(w, h, box_w, box_h, rng)
     side = min(w, h)  # T4V's fallback resizes the short side to S and cuts S×S anywhere, so it takes the largest square
     return _place(w, h, side, side, rng)
+
+
+def _multi_scale(augment: Augment, w: int, h: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
+    """Width and height are shares of the short side that are at most one step apart; the place is one of the corners or
+    the centre (VFC pipeline.py 785-905)."""
+    scales = augment.scales or (1.0,)
+    sides = [int(min(w, h) * scale) for scale in scales]
+    pairs = [(one, other) for i, one in enumerate(sides) for j, other in enumerate(sides) if abs(i - j) <= 1]
+    box_w, box_h = pairs[int(rng.integers(len(pairs)))]
+    step_x, step_y = (w - box_w) // 4, (h - box_h) // 4
+    x, y = ((0, 0), (4, 0), (0, 4), (4, 4), (2, 2))[int(rng.integers(5))]
+    return x * step_x, y * step_y, box_w, box_h
 
 
 def _place(w: int, h: int, box_w: int, box_h: int, rng: np.random.Generator) -> tuple[int, int, int, int]:

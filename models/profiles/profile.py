@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
-from core.vocabulary import Aggregate
+from core.vocabulary import Aggregate, Fusion
 from models.profiles.prompts import check_templates
 from models.weights.digests import digest
 
@@ -15,6 +15,10 @@ Interpolation = Literal["bicubic", "bilinear"]
 Resize = Literal["short_side", "squash"]
 ThreeCrop = Literal["t4v", "vfc"]
 Sampling = Literal["segment_start", "segment_center"]
+
+
+_LATER = frozenset({"fusion"})
+"""Fields that earlier cards do not have: their versions are served as the default says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,7 @@ class Profile:
     sampling: Sampling = "segment_start"  # T4V / VFC "segment_center", method §1
     frames: int = 8  # T, frames of one clip
     aggregate: Aggregate = "features"  # what is averaged over views, method §9
+    fusion: Fusion = "embedding"  # where frames become a video
 
     def __post_init__(self) -> None:
         _check_choices(self)
@@ -57,18 +62,20 @@ class Profile:
         known = {field.name for field in fields(cls)}
         if unknown := sorted(set(data) - known):
             raise ValueError(f"unknown profile fields: {', '.join(unknown)}")
-        if missing := sorted(known - set(data)):
+        if missing := sorted(known - set(data) - _LATER):
             raise ValueError(f"missing profile fields: {', '.join(missing)}")
         plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
         return cls(**plain)
 
     def digest(self) -> str:
         """Covers every field except the name, which changes no answer."""
-        return _digest_fields(self, without={"name"})
+        unused = {"name"} | ({"fusion"} if self.fusion == "embedding" else set())  # as before there was a choice
+        return _digest_fields(self, without=unused)
 
     def vision_digest(self) -> str:
-        """Covers every field that changes a video's vectors: all but name, templates and aggregation."""
-        return _digest_fields(self, without={"name", "templates", "aggregate"})
+        """Covers every field that changes a video's vectors: all but name, templates, aggregation and
+        fusion, because vectors are cached by frame."""
+        return _digest_fields(self, without={"name", "templates", "aggregate", "fusion"})
 
 
 def _digest_fields(profile: Profile, without: set[str]) -> str:
@@ -84,6 +91,7 @@ def _check_choices(profile: Profile) -> None:
         "three_crop": ThreeCrop,
         "sampling": Sampling,
         "aggregate": Aggregate,
+        "fusion": Fusion,
         "crop": Literal["center"],
     }
     for field, allowed in choices.items():

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from core.vocabulary import TemporalInit, TemporalKind
+from core.vocabulary import Fusion, TemporalInit, TemporalKind
 from models.image.time_blocks import attach_time_blocks
 from models.image.tower import ImageTower
 from models.profiles.profile import Profile
@@ -66,16 +66,18 @@ class Base:
             fixed_rows=self.fixed_rows,
         )
 
-    def video_model(self, kind: TemporalKind, init: TemporalInit | None = None) -> VideoModel:
+    def video_model(
+        self, kind: TemporalKind, init: TemporalInit | None = None, fusion: Fusion = "embedding"
+    ) -> VideoModel:
         """A copy to train, with the temporal head `kind`. If the base has that head already, its weights are kept.
         init: how a new head starts; None: as the paper's code starts it. Raises: ValueError if the tower does not
         support the head."""
         tower = copy.deepcopy(self.tower)
-        if kind == self.temporal_kind:
+        if kind == self.temporal_kind and fusion == self.profile.fusion:
             temporal = copy.deepcopy(self.temporal)
         else:
             attach_time_blocks(tower, kind, init or "shift")
-            temporal = build_head(kind, dim=self.dim, text_width=self.text_width, init=init or "random")
+            temporal = build_head(kind, dim=self.dim, text_width=self.text_width, init=init or "random", fusion=fusion)
         model = VideoModel(tower, temporal, kind, self.logit_scale)
         return model.float().requires_grad_(True)
 

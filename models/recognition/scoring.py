@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn.functional import normalize
 
-from core.vocabulary import Aggregate
+from core.vocabulary import Aggregate, Fusion
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +20,20 @@ class Scores:
     similarities: torch.Tensor  # float32 [C], cosines; their mean over views if views are scored apart
 
 
-def score(views: torch.Tensor, classifier: torch.Tensor, logit_scale: float, aggregate: Aggregate) -> Scores:
-    """views: [V, d], un-normalised; classifier: [C, d], unit rows; logits = logit_scale · cos (method §7)."""
+def score(
+    views: torch.Tensor,
+    classifier: torch.Tensor,
+    logit_scale: float,
+    aggregate: Aggregate,
+    fusion: Fusion = "embedding",
+) -> Scores:
+    """views: [V, d], un-normalised; classifier: [C, d], unit rows; logits = logit_scale · cos (method §7). Unless
+    frames are fused as embeddings, a view is the mean of its frames' unit vectors, and its products are means of
+    cosines."""
     if aggregate == "features":
         views = views.mean(dim=0, keepdim=True)  # [V, d] → [1, d]
-    cosines = normalize(views.float(), dim=-1) @ classifier.float().T  # [V, d] · [d, C] → [V, C]
+    vectors = normalize(views.float(), dim=-1) if fusion == "embedding" else views.float()  # [V, d]
+    cosines = vectors @ classifier.float().T  # [V, d] · [d, C] → [V, C]
     logits = logit_scale * cosines  # [V, C]
     if aggregate == "probabilities":
         probabilities = logits.softmax(dim=-1).mean(dim=0)  # [C]

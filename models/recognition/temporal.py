@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 
-from core.vocabulary import TemporalInit, TemporalKind
+from core.vocabulary import Fusion, TemporalInit, TemporalKind
 
 LAYERS = 6
 POSITIONS = 77  # rows of the position table; Text4Vis reuses the length of CLIP's text context
@@ -21,6 +22,17 @@ class MeanPool(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         return features.mean(dim=1)  # [B, d]
+
+
+class UnitMean(nn.Module):
+    """Un-normalised features [B, T, d] → the mean of their unit vectors [B, d].
+
+    Its products with unit rows are the means of the frames' cosines, so averaging logits over frames (fusion levels
+    `decision` and `image`) needs no more than one vector per video. It must not be normalised afterwards.
+    """
+
+    def forward(self, features: Tensor) -> Tensor:
+        return normalize(features.float(), dim=-1).mean(dim=1)  # [B, d]
 
 
 class QuickGELU(nn.Module):
@@ -92,12 +104,19 @@ class TemporalTransformer(nn.Module):
                 parameter.zero_()
 
 
-def build_head(kind: TemporalKind, *, dim: int, text_width: int, init: TemporalInit = "random") -> nn.Module:
+def mean_head(fusion: Fusion) -> nn.Module:
+    """The head without parameters."""
+    return MeanPool() if fusion == "embedding" else UnitMean()
+
+
+def build_head(
+    kind: TemporalKind, *, dim: int, text_width: int, init: TemporalInit = "random", fusion: Fusion = "embedding"
+) -> nn.Module:
     """The module that pools features [B, T, d] → [B, d]. text_width: of the base model's text tower, which determines
     the number of attention heads. Raises: ValueError if that number does not divide `dim`."""
     if kind == "transformer":
         return TemporalTransformer(dim, max(1, text_width // HEAD_WIDTH), init=init)
-    return MeanPool()
+    return mean_head(fusion)
 
 
 @torch.no_grad()

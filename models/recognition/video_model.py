@@ -35,10 +35,13 @@ class VideoModel(nn.Module):
 
     def from_trunk(self, x: Tensor) -> Tensor:
         """x [B, T, …] → v [B, d]."""
-        features: Tensor = self.tower.features(x.flatten(0, 1))  # [B·T, d]
-        features = features.view(*x.shape[:2], -1)  # [B, T, d]
-        pooled: Tensor = self.temporal(features)  # [B, d]
+        pooled: Tensor = self.temporal(self.frames_from_trunk(x))  # [B, d]
         return pooled
+
+    def frames_from_trunk(self, x: Tensor) -> Tensor:
+        """x [B, T, …] → vectors of frames [B, T, d], un-normalised."""
+        features: Tensor = self.tower.features(x.flatten(0, 1))  # [B·T, d]
+        return features.view(*x.shape[:2], -1)  # [B, T, d]
 
     def parameters_by_role(self) -> RoleParameters:
         """The tower and s come from the base model. Temporal head and convolutions over time are new (method §6)."""

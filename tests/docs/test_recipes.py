@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from core.vocabulary import METHOD_RECIPES
+from models.fitting.methods import METHODS
 from models.fitting.recipes import RECIPES, Recipe
-from rendering.recipes import ROWS, recipes_table
+from rendering.recipes import ROWS, VIFI_ROWS, recipes_table
 
 DEFAULT = RECIPES["default"]
 
@@ -19,6 +21,18 @@ def test_every_difference_between_recipes_is_in_the_table(other: Recipe) -> None
         if value != getattr(DEFAULT, name):
             changed = replace(DEFAULT, **{name: value})
             assert [heading for heading, show, _ in ROWS if show(changed) != show(DEFAULT)], name
+
+
+VIFI = [METHODS["vifi"].recipe(name) for name in METHOD_RECIPES["vifi"]]
+
+
+@pytest.mark.parametrize("other", VIFI, ids=lambda recipe: recipe.name)
+def test_every_difference_between_vifi_s_recipes_is_in_the_table(other: Recipe) -> None:
+    ours = VIFI[0]
+    for name, value in ((name, getattr(other, name)) for name in other.to_dict() if name not in ("name", "ensemble")):
+        if value != getattr(ours, name):
+            changed = replace(ours, **{name: value})
+            assert [heading for heading, show, _ in VIFI_ROWS if show(changed) != show(ours)], name
 
 
 def test_every_difference_has_a_reason() -> None:

@@ -215,7 +215,8 @@ def _predict(
     recognizer = loaded.recognizer
     pooled = _pool(loaded, vectors)  # [V, d]
     aggregate = question.aggregate or recognizer.profile.aggregate
-    scores = score(pooled, classifier.matrix, recognizer.logit_scale, aggregate)
+    fusion = recognizer.profile.fusion
+    scores = score(pooled, classifier.matrix, recognizer.logit_scale, aggregate, fusion)
     order = torch.argsort(scores.probabilities, descending=True, stable=True).tolist()  # [C]
     probabilities, similarities = scores.probabilities.tolist(), scores.similarities.tolist()
     return [

@@ -102,9 +102,10 @@ def decode_clip(video: VideoSource, request: DecodeRequest, out: UInt8Array) -> 
 
 
 def _decode_drawn(video: VideoSource, request: DecodeRequest, draw: Draw, out: UInt8Array) -> DecodeReport:
-    """RandAugment changes every frame of the clip differently, even a repeated one, so it runs after `process`. It gets
-    frames with the profile's short side, as in its authors' code and T4V's. Without it, frames are cropped at once."""
-    profile, late = request.profile, draw.augment.randaugment is not None
+    """RandAugment and colour jitter change every frame of the clip differently, even a repeated one, so they run after
+    `process`. They get frames with the profile's short side, as in RandAugment's and T4V's code. Without them, frames
+    are cropped at once."""
+    profile, late = request.profile, draw.augment.by_frame
     decoded = decode_frames(
         video,
         request,

@@ -28,7 +28,9 @@ MethodOption = Annotated[
         "vision_only (without text)."
     ),
 ]
-RecipeOption = Annotated[str | None, typer.Option(help="The recipe: default, text4vis or text4vis-2023.")]
+RecipeOption = Annotated[
+    str | None, typer.Option(help="The recipe: default, text4vis, text4vis-2023, or one of ViFi-CLIP (vifi-…).")
+]
 ClassifierOption = Annotated[
     str | None, typer.Option(help="text (keeps taking any labels), text:<encoder>, lda, orthogonal, random or learned.")
 ]
@@ -39,6 +41,7 @@ TemplateOption = Annotated[
     list[str] | None, typer.Option(help="A prompt template with one {}. The option may be repeated.")
 ]
 TemporalOption = Annotated[str | None, typer.Option(help="Temporal head: mean, transformer, token_conv or conv.")]
+FusionOption = Annotated[str | None, typer.Option(help="Where frames become a video: embedding, decision or image.")]
 TuneOption = Annotated[
     str | None, typer.Option(help="What is trained: tower (the image tower), or projection (only its last layer).")
 ]

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from core.vocabulary import TemporalKind
+from core.vocabulary import RecipeName, TemporalKind
 from models.classifier.inputs import TextInputs
 from models.classifier.rows import Classifier, build_classifier
 from models.fitting.optimizer import build_optimizer, clamp_scale, parameter_groups, set_lr
@@ -123,7 +123,7 @@ def test_nothing_to_train_is_said() -> None:
     [("default", 90.0, 120.0, 100.0), ("default", 117.0, 120.0, 117.0), ("text4vis", 90.0, 120.0, 120.0)],
 )
 def test_the_scale_is_held_below_the_bound_or_where_it_started(
-    recipe: str, start: float, now: float, expected: float
+    recipe: RecipeName, start: float, now: float, expected: float
 ) -> None:
     model, _ = parts("mean")
     with torch.no_grad():

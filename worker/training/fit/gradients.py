@@ -51,8 +51,15 @@ class StepGradients:
 
     def loss(self, batch: MicroBatch, rows: Tensor) -> Tensor:
         """The weighted sum of the clips' losses. rows: unit, [C, d]."""
-        video = self.model.from_trunk(batch.x) if self.from_trunk else self.model(batch.x)  # [B, d]
-        return self.objective(video, Targets(batch.targets, batch.weights), rows, self.model.logit_scale)
+        targets = Targets(batch.targets, batch.weights, batch.others, batch.shares)
+        return self.objective(self.video(batch), targets, rows, self.model.logit_scale)
+
+    def video(self, batch: MicroBatch) -> Tensor:
+        """→ what the objective reads of the clips: [B, d], or [B, T, d]."""
+        if self.objective.reads_frames:
+            return self.model.frames_from_trunk(batch.x if self.from_trunk else self.model.trunk(batch.x))
+        video: Tensor = self.model.from_trunk(batch.x) if self.from_trunk else self.model(batch.x)
+        return video
 
     def _autocast(self) -> AbstractContextManager[Any]:
         return autocasting(self.device, self.compute)

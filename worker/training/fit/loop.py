@@ -117,6 +117,7 @@ def _rate(config: Config, order: Order, step: int) -> float:
         warmup=recipe.warmup_epochs,
         total=recipe.epochs,
         min_ratio=recipe.min_lr_ratio,
+        whole_cosine=recipe.whole_cosine,
     )
 
 

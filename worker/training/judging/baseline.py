@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
 
 from models.recognition.recognizer import Recognizer
-from worker.training.judging.gallery import Galleries, Gallery, score_served
+from worker.training.judging.gallery import Galleries, Gallery, open_galleries, score_served
 from worker.training.judging.scored import Scored
 from worker.training.run.base_model import as_served, served_rows
 from worker.training.run.parts import TrainingRun
@@ -37,6 +37,7 @@ def measure_baseline(run: TrainingRun, galleries: Galleries) -> Baseline:
     division, normalise = run.division, run.request.normalize_labels
     run.world.report_phase("evaluating")
     served = as_served(run.base, run.spec, run.device)
+    galleries = galleries if run.sees_as_base else open_galleries(run, as_base=True)
     judged = unseen = None
     rows = served_rows(served, division.classes, normalise=normalise)
     if rows is not None and division.judged:
@@ -52,12 +53,12 @@ def keep_val_trunk(run: TrainingRun, galleries: Galleries) -> None:
     Stopped."""
     if galleries.val.trunk is None and run.keeps_trunk(len(galleries.val)):
         run.world.report_phase("features")
-        galleries.val.vectors_and_trunk(as_served(run.base, run.spec, run.device))
+        galleries.val.vectors_and_trunk(as_served(replace(run.base, profile=run.profile), run.spec, run.device))
 
 
 def _score_judged(run: TrainingRun, served: Recognizer, judged: Gallery, rows: Tensor) -> Scored:
     """Scores of the judged clips. They are often the val clips as well, and the probe's."""
-    if not run.keeps_trunk(len(judged)):
+    if not (run.keeps_trunk(len(judged)) and run.sees_as_base):
         return score_served(served, judged, rows)
     indices, vectors = judged.vectors_and_trunk(served)  # [n, 1, d]
-    return judged.score(indices, vectors, rows, served.logit_scale, served.profile.aggregate)
+    return judged.score(indices, vectors, rows, served.logit_scale, served.profile.aggregate, served.profile.fusion)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from core.datasets import Item
-from core.vocabulary import Aggregate
+from core.vocabulary import Aggregate, Fusion
 from models.frames.arrays import UInt8Array
 from models.frames.sampling import Views
 from models.recognition.recognizer import Recognizer
@@ -92,13 +92,14 @@ class Gallery:
         rows: Tensor,
         scale: float,
         aggregate: Aggregate,
+        fusion: Fusion,
         labels: Sequence[int] | None = None,
     ) -> Scored:
         """vectors: [n, V, d]; rows: unit [C, d]; scale: exp(s); labels: of the clips among these rows, if they are not
         the gallery's own."""
         rows = rows.detach().float().cpu()
         own = [self.samples[index].label for index in indices] if labels is None else labels
-        found = [score(views, rows, scale, aggregate).probabilities.numpy() for views in vectors]  # each [C]
+        found = [score(views, rows, scale, aggregate, fusion).probabilities.numpy() for views in vectors]  # each [C]
         return Scored(
             [self.items[index].path for index in indices],
             np.array(own, np.int64),
@@ -134,20 +135,20 @@ class Galleries:
     unseen: Gallery  # of the classes left out of training
 
 
-def open_galleries(run: TrainingRun) -> Galleries:
-    """Nothing is decoded yet."""
+def open_galleries(run: TrainingRun, *, as_base: bool = False) -> Galleries:
+    """Nothing is decoded yet. as_base: for clips as the base model reads them, which are looked at once."""
     profile, world, scratch = run.profile, run.world, run.spec.scratch
 
     def gallery(name: str, items: tuple[Item, ...], classes: tuple[str, ...], *, keep: bool = True) -> Gallery:
         clip = profile.frames, profile.size, profile.size, 3
         return Gallery(
-            reader=run.reader,
+            reader=run.base_reader if as_base else run.reader,
             items=items,
             samples=samples_of(items, classes, run.spec.clips),
             most=run.spec.settings.batch_frames,
             stop=run.stop,
             world=world,
-            frames=FrameFile(scratch / f"{name}-{world.rank}.frames", clip) if keep else None,
+            frames=FrameFile(scratch / f"{name}-{world.rank}.frames", clip) if keep and not as_base else None,
         )
 
     division = run.division
@@ -171,7 +172,9 @@ def score_served(
     """The scores that requests get from a recogniser. rows: unit [C, d]; aggregate: None for the recogniser's own.
     Raises: Stopped."""
     indices, vectors = gallery.vectors(recognizer, views)  # [n, V, d]
-    return gallery.score(indices, vectors, rows, recognizer.logit_scale, aggregate or recognizer.profile.aggregate)
+    profile = recognizer.profile
+    aggregate = aggregate or profile.aggregate
+    return gallery.score(indices, vectors, rows, recognizer.logit_scale, aggregate, profile.fusion)
 
 
 def score_trained(run: TrainingRun, gallery: Gallery) -> Scored:
@@ -183,7 +186,7 @@ def score_trained(run: TrainingRun, gallery: Gallery) -> Scored:
             indices, vectors = gallery.quick_vectors(encoder, together)  # [n, 1, d]
         else:
             indices, vectors = gallery.trunk_vectors(_rest_of(run), together)  # [n, 1, d]
-    return gallery.score(indices, vectors, run.classifier.rows(), run.scale, run.profile.aggregate)
+    return gallery.score(indices, vectors, run.classifier.rows(), run.scale, run.profile.aggregate, run.profile.fusion)
 
 
 def _rest_of(run: TrainingRun) -> FromTrunk:

@@ -63,8 +63,10 @@ def probe_other_labels(
         rows = text_rows(served.encode_texts, names, served.profile.templates, normalise=run.request.normalize_labels)
         inside = [at for at, index in enumerate(indices) if division.judged[index].label in names]
         labels = [names.index(division.judged[indices[at]].label) for at in inside]
-        chosen = [indices[at] for at in inside]
-        after = gallery.score(chosen, vectors[inside], rows, served.logit_scale, served.profile.aggregate, labels)
+        chosen, profile = [indices[at] for at in inside], served.profile
+        after = gallery.score(
+            chosen, vectors[inside], rows, served.logit_scale, profile.aggregate, profile.fusion, labels
+        )
         return _restricted(before, division.classes, names), after
 
     return base_to_novel_record(side(split.base), side(split.novel), split.base, split.novel, how="probe")
@@ -98,7 +100,7 @@ def _train_on(run: TrainingRun, feed: TrunkFeed, classes: tuple[str, ...]) -> tu
     batch = effective_batch(config.recipe, len(clips) * config.repeats, run.request.batch_size)
     if run.world.leads:
         order = replace(run.order, clips=len(clips), batch=batch, micro=batch, rank=0, world=1)
-        objective = config.method.objective()
+        objective = config.objective
         fit_encoder(config, model, classifier, objective, subset, order, State(), run.device, run.stop, lambda *_: None)
     for part in (model, classifier):
         trained = {name: tensor.detach().cpu() for name, tensor in part.named_parameters() if tensor.requires_grad}

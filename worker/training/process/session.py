@@ -110,7 +110,7 @@ def _start(run: TrainingRun, galleries: Galleries) -> tuple[State, Baseline, Pre
 
 
 def _fit(run: TrainingRun, feed: Feed, state: State, follower: Follower) -> None:
-    objective, order = run.config.method.objective(), run.order_of(feed)
+    objective, order = run.config.objective, run.order_of(feed)
     try:
         fit_encoder(
             run.config,

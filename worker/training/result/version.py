@@ -100,7 +100,7 @@ def _judge(run: TrainingRun, galleries: Galleries, trained: Trained) -> Judged:
     served, division = open_written_version(run.spec, run.device), run.division
     rows = served_rows(served, division.classes, normalise=run.request.normalize_labels)
     assert rows is not None  # a version knows its own classes
-    names = dict.fromkeys((SINGLE, run.request.views))
+    names = dict.fromkeys((SINGLE, run.config.views))
     scored = {name: score_served(served, galleries.judged, rows, Views.parse(name)) for name in names}
     base_to_novel = _base_to_novel(run, galleries, trained, served, scored[SINGLE])
     return Judged(served.precision, rows, scored, base_to_novel)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
 
 from core.errors import InvalidTraining
 from core.training_requests import TrainingRequest
-from core.vocabulary import HEAD_INITS, Solver, TemporalInit, TemporalKind, TunedPart
+from core.vocabulary import HEAD_INITS, Fusion, Solver, TemporalInit, TemporalKind, TunedPart
 from models.classifier.inputs import TextInputs, choose_text_inputs
 from models.fitting.methods import METHODS, Method
+from models.fitting.mixing import Mixing
+from models.fitting.objectives import Objective
 from models.fitting.recipes import Recipe, effective_batch
 from models.fitting.shots import shot_repeats
 from models.frames.augmentation import Augment
@@ -22,7 +24,7 @@ from models.recognition.base import Base
 
 # Fields of a recipe that the card records as resolved, not as the recipe has them.
 RESOLVED = (
-    *("name", "batch", "seed", "tune", "frames", "augment", "precision"),
+    *("name", "batch", "seed", "tune", "frames", "augment", "mixing", "precision", "views"),
     *("text_inputs", "templates", "ensemble", "temporal", "temporal_init"),
 )
 # Fields of a request that say how the training loop runs.
@@ -48,9 +50,19 @@ class Config:
     repeats: int  # of every clip in an epoch; above 1 only for few-shot runs
     seed: int
     augment: Augment | None
+    fusion: Fusion
+    views: str  # of a second evaluation; "1x1" for none
     precision: str  # fp32, or the format that autocast computes in
     gradient_checkpointing: bool
     cache_frames: bool
+
+    @property
+    def objective(self) -> Objective:
+        return self.method.objective(self.fusion, self.recipe.smoothing)
+
+    @property
+    def mixing(self) -> Mixing | None:
+        return None if self.augment is None else self.recipe.mixing
 
     @property
     def trunk_frozen(self) -> bool:
@@ -76,6 +88,8 @@ class Config:
             "repeats": self.repeats,
             "tune": self.tune,
             "frames": self.frames,
+            "fusion": self.fusion,
+            "mixing": None if self.mixing is None else asdict(self.mixing),
             "precision": self.precision,
             "augment": None if self.augment is None else _augment_record(self.augment),
             "gradient_checkpointing": self.gradient_checkpointing,
@@ -94,14 +108,14 @@ def resolve_config(
         recipe = recipe.few_shot(clips)
     if request.epochs is not None:
         recipe = recipe.with_epochs(request.epochs)
-    times = shot_repeats(clips, drawn) if request.shots is not None else 1
+    times = shot_repeats(clips, drawn) if request.shots is not None and recipe.repeat_shots else 1
     batch = effective_batch(recipe, drawn * times, request.batch_size)
     temporal = "mean" if method.mean else request.temporal or _head(base, recipe)
     solver = _solver(request, recipe, temporal, drawn)
     tune = (request.tune or recipe.tune) if method.trains_images else None
     if solver == "closed_form":
         tune = "projection"  # the trunk is frozen
-    augmented = request.augment if request.augment is not None else tune == "tower"
+    augmented = request.augment if request.augment is not None else tune == "tower" or recipe.augment_frozen
     micro = request.micro_batch or (MICRO_CPU if device.type == "cpu" else MICRO_GPU)
     try:
         inputs = choose_text_inputs(
@@ -129,6 +143,8 @@ def resolve_config(
         repeats=times,
         seed=request.seed or 0,
         augment=_augment(recipe, classes) if augmented else None,
+        fusion=request.fusion or "embedding",
+        views=recipe.views if request.views == "1x1" else request.views,
         precision=_precision(request.precision, recipe, device),
         gradient_checkpointing=request.gradient_checkpointing,
         cache_frames=request.cache_frames,
@@ -180,4 +196,4 @@ def _precision(requested: str, recipe: Recipe, device: torch.device) -> str:
 
 
 def _augment_record(augment: Augment) -> dict[str, Any]:
-    return {name: getattr(augment, name) for name in Augment.__slots__}
+    return asdict(augment)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from core.errors import TrainingFailed
-from models.frames.arrays import UInt8Array
+from models.frames.arrays import IntArray, UInt8Array
 from models.image.pixels import normalised
 from models.profiles.profile import Profile
 from models.recognition.video_model import VideoModel
-from worker.decoding.dataset_clips import ClipReader, Sample
+from worker.decoding.dataset_clips import Batch, ClipReader, Sample
 from worker.training.run.order import Pick
 
 MAX_TRUNK_BYTES = 2 << 30  # of precomputed trunk outputs; above it they are computed in every epoch
@@ -26,6 +26,8 @@ class MicroBatch:
     x: Tensor  # pixels [B, T, 3, S, S], or the trunk's outputs for them [B, T, …]
     targets: Tensor  # int64 [B]
     weights: Tensor  # float32 [B]; 0 for a clip that must not count
+    others: Tensor | None = None  # int64 [B], targets of the clips that they are mixed with
+    shares: Tensor | None = None  # float32 [B], of each clip itself
 
 
 class Feed(Protocol):
@@ -57,8 +59,10 @@ class FrameFeed:
         def groups() -> Iterator[list[Sample]]:
             for picks in plan:
                 pending.append(picks)
+                wanted = [(pick.clip, pick.seed) for pick in picks]
                 yield [
-                    Sample(self._samples[pick.clip].path, self._samples[pick.clip].label, pick.seed) for pick in picks
+                    Sample(self._samples[clip].path, self._samples[clip].label, seed)
+                    for clip, seed in wanted + _partners(picks)
                 ]
 
         for batch in self._reader.batches(groups()):
@@ -66,11 +70,23 @@ class FrameFeed:
             if not len(batch.frames):  # still a step: the other processes wait for this one's gradients
                 yield self._empty()
                 continue
-            weights = [picks[int(place)].weight for place in batch.positions]
-            yield MicroBatch(
-                _pixels(batch.frames, self._profile, self._device),  # [B, T, 3, S, S]
-                torch.from_numpy(batch.labels).to(self._device),
+            pixels = _pixels(batch.frames, self._profile, self._device)  # [B, T, 3, S, S], and those of partners
+            own = [(row, int(place)) for row, place in enumerate(batch.positions) if place < len(picks)]
+            if not own:
+                yield self._empty()
+                continue
+            rows = [row for row, _ in own]
+            weights = [picks[place].weight for _, place in own]
+            made = MicroBatch(
+                pixels[: len(rows)],  # partners come after them
+                torch.from_numpy(batch.labels[rows]).to(self._device),
                 torch.tensor(weights, device=self._device),
+            )
+            chosen = [picks[place] for _, place in own]
+            yield (
+                mixed(made, chosen, _row_of(batch, picks), pixels, batch.labels)
+                if any(pick.mix for pick in chosen)
+                else made
             )
 
     def _empty(self) -> MicroBatch:
@@ -80,6 +96,42 @@ class FrameFeed:
         return MicroBatch(
             x, torch.zeros(1, dtype=torch.int64, device=self._device), torch.zeros(1, device=self._device)
         )
+
+
+def mixed(
+    batch: MicroBatch,
+    picks: Sequence[Pick],
+    row_of: Mapping[tuple[int, int], int],
+    pixels: Tensor,
+    labels: IntArray,
+) -> MicroBatch:
+    """Mix each clip with its partner. One whose partner could not be decoded stays as it is.
+
+    picks: those of the batch; row_of: clip and seed → row of `pixels` [n, T, 3, S, S] and `labels` [n].
+    """
+    x, others, shares = batch.x.clone(), batch.targets.clone(), torch.ones_like(batch.weights)
+    for place, pick in enumerate(picks):
+        row = None if pick.partner is None else row_of.get(pick.partner)
+        if row is None or pick.mix is None:
+            continue
+        if pick.mix.box is None:
+            x[place] = pick.mix.share * x[place] + (1 - pick.mix.share) * pixels[row]
+        else:
+            left, top, right, bottom = pick.mix.box
+            x[place, ..., top:bottom, left:right] = pixels[row, ..., top:bottom, left:right]
+        others[place], shares[place] = int(labels[row]), pick.mix.share
+    return replace(batch, x=x, others=others, shares=shares)
+
+
+def _partners(picks: Sequence[Pick]) -> list[tuple[int, int]]:
+    """Clip and seed of the partners that are not among the picks themselves."""
+    own = {(pick.clip, pick.seed) for pick in picks}
+    return [pick.partner for pick in picks if pick.partner is not None and pick.partner not in own]
+
+
+def _row_of(batch: Batch, picks: Sequence[Pick]) -> dict[tuple[int, int], int]:
+    wanted = [(pick.clip, pick.seed) for pick in picks] + _partners(picks)
+    return {wanted[int(place)]: row for row, place in enumerate(batch.positions)}
 
 
 class TrunkFeed:

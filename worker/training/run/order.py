@@ -5,11 +5,12 @@ processes, therefore goes through the same clips with the same crops.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 
 import numpy as np
 
+from models.fitting.mixing import Mix, Mixing, draw_mix, partner_of
 from models.frames.arrays import IntArray
 
 
@@ -18,6 +19,8 @@ class Pick:
     clip: int  # index of the train clip
     seed: int  # of its augmentation
     weight: float  # 1, or 0 for a filler that makes a process's share as long as the others'
+    partner: tuple[int, int] | None = None  # clip and seed of the clip that it is mixed with
+    mix: Mix | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +36,16 @@ class Order:
     seed: int
     rank: int = 0
     world: int = 1
+    drop_last: bool = False
+    mixing: Mixing | None = None
+    side: int = 0  # S, pixels; for `mixing`
 
     @property
     def per_epoch(self) -> int:
-        """Optimiser steps per epoch. The last batch of an epoch is used even if it is smaller (method §8)."""
+        """Optimiser steps per epoch. The last batch of an epoch is used even if it is smaller (method §8), unless
+        `drop_last`."""
+        if self.drop_last:
+            return max(1, self.clips * self.repeats // self.batch)
         return ceil(self.clips * self.repeats / self.batch)
 
     def epoch(self, number: int) -> IntArray:
@@ -58,13 +67,34 @@ class Order:
             if number != known:
                 clips, known = self.epoch(number), number
             start = iteration * self.batch
-            places = range(start, start + self.size(step))
-            picks = [
-                Pick(int(clips[place]), self._seed(number, place), 1.0) for place in places[self.rank :: self.world]
-            ]
-            missing = ceil(len(places) / self.world) - len(picks)
-            picks += [Pick(int(clips[start]), 0, 0.0)] * missing
+            size = self.size(step)
+            whole = [Pick(int(clips[place]), self._seed(number, place), 1.0) for place in range(start, start + size)]
+            if self.mixing is not None:
+                whole = self._mixed(whole, draw_mix(self.mixing, self.seed, step, self.side))
+            picks = self._share(whole)
+            picks += [Pick(int(clips[start]), 0, 0.0)] * (self._longest_share(size) - len(picks))
             yield [picks[at : at + self.micro] for at in range(0, len(picks), self.micro)]
+
+    def _share(self, whole: list[Pick]) -> list[Pick]:
+        """This process's picks of a batch. Partners stay together, so that a clip is decoded once."""
+        pairs = [whole[at : at + self._together] for at in range(0, len(whole), self._together)]
+        return [pick for pair in pairs[self.rank :: self.world] for pick in pair]
+
+    def _longest_share(self, size: int) -> int:
+        pairs = ceil(size / self._together)
+        return min(size, self._together * ceil(pairs / self.world))
+
+    @property
+    def _together(self) -> int:
+        return 1 if self.mixing is None else 2
+
+    @staticmethod
+    def _mixed(whole: list[Pick], mix: Mix) -> list[Pick]:
+        partners = [whole[partner_of(at, len(whole))] for at in range(len(whole))]
+        return [
+            replace(pick, partner=(other.clip, other.seed), mix=mix)
+            for pick, other in zip(whole, partners, strict=True)
+        ]
 
     def _seed(self, epoch: int, place: int) -> int:
         return int(np.random.SeedSequence((self.seed, epoch, place)).generate_state(1)[0])

@@ -50,6 +50,7 @@ class TrainingRun:
     config: Config
     profile: Profile  # of the version
     reader: ClipReader  # reads clips as evaluation does
+    base_reader: ClipReader  # reads clips as the base model is served
     train_reader: ClipReader  # reads clips as training does: augmented, cached
     text_encoder: TextEncoder  # the one that W is made with
     classifier: Classifier  # W
@@ -60,6 +61,11 @@ class TrainingRun:
     @property
     def device(self) -> torch.device:
         return self.world.device
+
+    @property
+    def sees_as_base(self) -> bool:
+        """Whether the version reads clips as the base model does."""
+        return self.profile.vision_digest() == replace(self.base.profile, frames=self.config.frames).vision_digest()
 
     @property
     def scale(self) -> float:
@@ -98,7 +104,8 @@ def open_run(spec: RunSpec, request: TrainingRequest, world: World, pool: Decode
     division = divide_dataset(request, spec.dataset, seed)
     clips = division.available, len(division.train)
     config = resolve_config(request, base, division.classes, *clips, world.device)
-    profile = replace(base.profile, name=request.name, frames=config.frames, templates=config.inputs.served)
+    profile = replace(config.recipe.profile(base.profile), name=request.name, fusion=config.fusion)
+    profile = replace(profile, frames=config.frames, templates=config.inputs.served)
     ahead = max(8, 2 * config.micro)
     cache = spec.frames if config.cache_frames else None
     reader = ClipReader(pool, profile, config.frames, ahead=ahead)
@@ -121,6 +128,7 @@ def open_run(spec: RunSpec, request: TrainingRequest, world: World, pool: Decode
         config=config,
         profile=profile,
         reader=reader,
+        base_reader=ClipReader(pool, replace(base.profile, frames=config.frames), config.frames, ahead=ahead),
         train_reader=ClipReader(pool, profile, config.frames, augment=config.augment, cache=cache, ahead=ahead),
         text_encoder=text_encoder,
         classifier=classifier,
@@ -133,6 +141,9 @@ def open_run(spec: RunSpec, request: TrainingRequest, world: World, pool: Decode
             seed=seed,
             rank=world.rank,
             world=world.size,
+            drop_last=config.recipe.drop_last,
+            mixing=config.mixing,
+            side=profile.size,
         ),
         trunk_bytes=_trunk_bytes(model, config, profile, world.device),
     )
@@ -170,7 +181,7 @@ def new_model(base: Base, config: Config, device: torch.device) -> VideoModel:
     """The model as it is before the first step. Raises: InvalidTraining."""
     torch.manual_seed(config.seed)
     try:
-        model = base.video_model(config.temporal, config.temporal_init)
+        model = base.video_model(config.temporal, config.temporal_init, config.fusion)
     except ValueError as error:
         raise InvalidTraining(f"{error}.", field="temporal") from error
     let_move(model, config.method, config.tune)

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from core.vocabulary import RecipeName
 from models.classifier.rows import Classifier
 from models.files.saving import save_version
 from models.fitting.recipes import RECIPES
@@ -28,7 +29,7 @@ from worker.training.run.stop import Stop, Stopped
 MEAN = "tower.visual.bn1.running_mean"
 
 
-def settings(recipe: str = "text4vis", **changes: object) -> Config:
+def settings(recipe: RecipeName = "text4vis", **changes: object) -> Config:
     short = replace(RECIPES[recipe], epochs=1.0, warmup_epochs=0.0)
     return config(recipe=short, temporal="mean", **changes)
 
@@ -61,7 +62,7 @@ def fit(
         ("default", "tower", False),
     ],
 )
-def test_the_recipe_says_whether_statistics_are_trained(recipe: str, tune: str, trained: bool) -> None:
+def test_the_recipe_says_whether_statistics_are_trained(recipe: RecipeName, tune: str, trained: bool) -> None:
     chosen = settings(recipe, tune=tune)
     model, classifier = resnet(chosen)
     before = statistics(model)

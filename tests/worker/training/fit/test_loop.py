@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -27,7 +28,7 @@ from worker.training.fit.gradients import StepGradients
 from worker.training.fit.loop import StepReport, fit_encoder
 from worker.training.fit.updates import MOST_SKIPPED, State
 from worker.training.run.config import Config
-from worker.training.run.feeds import MicroBatch
+from worker.training.run.feeds import MicroBatch, mixed
 from worker.training.run.order import Order, Pick
 from worker.training.run.stop import Stop, Stopped
 
@@ -46,13 +47,19 @@ class SeededPixels:
 
     def stream(self, plan: Iterable[Sequence[Pick]]) -> Iterator[MicroBatch]:
         for picks in plan:
-            clips = [self._clip(pick) for pick in picks]
             targets = torch.tensor([pick.clip % 2 for pick in picks])
-            yield MicroBatch(torch.stack(clips), targets, torch.tensor([pick.weight for pick in picks]))
+            weights = torch.tensor([pick.weight for pick in picks])
+            batch = MicroBatch(torch.stack([self._clip(pick.clip, pick.seed) for pick in picks]), targets, weights)
+            partners = [pick.partner for pick in picks if pick.partner]
+            if partners:
+                row_of = {partner: row for row, partner in enumerate(partners)}
+                pixels = torch.stack([self._clip(*partner) for partner in partners])
+                batch = mixed(batch, picks, row_of, pixels, np.array([clip % 2 for clip, _ in partners]))
+            yield batch
 
-    def _clip(self, pick: Pick) -> Tensor:
-        generator = torch.Generator().manual_seed(1000 * pick.clip + pick.seed % 997)
-        return torch.randn(FRAMES, 3, self.size, self.size, generator=generator) + (pick.clip % 2)
+    def _clip(self, clip: int, seed: int) -> Tensor:
+        generator = torch.Generator().manual_seed(1000 * clip + seed % 997)
+        return torch.randn(FRAMES, 3, self.size, self.size, generator=generator) + (clip % 2)
 
 
 def config(**changes: object) -> Config:
@@ -72,6 +79,8 @@ def config(**changes: object) -> Config:
         repeats=1,
         seed=0,
         augment=None,
+        fusion="embedding",
+        views="1x1",
         precision="fp32",
         gradient_checkpointing=False,
         cache_frames=False,
@@ -90,7 +99,8 @@ def parts(temporal: TemporalKind = "transformer", kind: str = "text") -> tuple[V
 
 
 def order(settings: Config, rank: int = 0, world: int = 1) -> Order:
-    return Order(CLIPS, settings.repeats, settings.batch, settings.micro, settings.seed, rank, world)
+    numbers = CLIPS, settings.repeats, settings.batch, settings.micro, settings.seed
+    return Order(*numbers, rank, world, mixing=settings.mixing, side=32)
 
 
 def run(settings: Config, model: VideoModel, classifier: Classifier, state: State | None = None) -> State:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
+from core.vocabulary import RecipeName
 from models.classifier.inputs import TextInputs
 from models.classifier.rows import Classifier, build_classifier
 from models.fitting.recipes import RECIPES
@@ -34,7 +35,7 @@ TEMPLATES = ("a video of {}.", "{}", "a photo of {}.")
 
 # Method §8, by hand: rates at the peak of tower and new modules, betas, decay of matrices and of the rest, steps
 # between two changes of the rate, largest gradient norm, largest exp(s).
-TABLE: dict[str, tuple[float, float, tuple[float, float], float, float, int, float | None, float | None]] = {
+TABLE: dict[RecipeName, tuple[float, float, tuple[float, float], float, float, int, float | None, float | None]] = {
     "text4vis": (5e-6, 5e-5, (0.9, 0.98), 0.2, 0.2, 10, None, None),
     "text4vis-2023": (5e-6, 5e-5, (0.9, 0.999), 0.2, 0.2, 10, None, None),
     "default": (5e-6, 5e-5, (0.9, 0.98), 0.2, 0.0, 1, 1.0, 100.0),
@@ -69,7 +70,7 @@ def parts(scale: float) -> tuple[VideoModel, Classifier]:
     return model, classifier
 
 
-def settings_of(name: str) -> Config:
+def settings_of(name: RecipeName) -> Config:
     recipe = RECIPES[name].with_epochs(EPOCHS)
     return config(recipe=recipe, lr=recipe.lr, batch=BATCH, micro=3, seed=5)
 
@@ -114,7 +115,7 @@ def expected_rate(peak: float, step: int, every: int) -> float:
 
 
 @pytest.mark.parametrize("name", TABLE)
-def test_rates_decay_betas_and_clipping_of_sixty_steps(name: str) -> None:
+def test_rates_decay_betas_and_clipping_of_sixty_steps(name: RecipeName) -> None:
     tower, new, betas, matrices, rest, every, clip, bound = TABLE[name]
     model, classifier = parts(99.9999 if bound else 101.0)
     # every step makes exp(s) larger
@@ -141,7 +142,7 @@ def test_rates_decay_betas_and_clipping_of_sixty_steps(name: str) -> None:
         assert min(scales) > 100.9
 
 
-def trained(name: str, model: VideoModel, classifier: Classifier, into: list[Seen]) -> list[float]:
+def trained(name: RecipeName, model: VideoModel, classifier: Classifier, into: list[Seen]) -> list[float]:
     """60 steps of the loop; returns exp(s) after each of them."""
     settings, stop, state = settings_of(name), Stop(), State()
     scales: list[float] = []
@@ -157,7 +158,7 @@ def trained(name: str, model: VideoModel, classifier: Classifier, into: list[See
 
 
 @pytest.mark.parametrize("name", TABLE)
-def test_the_weights_after_sixty_steps_are_those_of_an_independent_loop(name: str) -> None:
+def test_the_weights_after_sixty_steps_are_those_of_an_independent_loop(name: RecipeName) -> None:
     """The key biases of an attention have no gradient but rounding, which Adam makes as large as any other. So the mean
     distance of a parameter is compared with the mean length of its way."""
     model, classifier = parts(SCALE)
@@ -170,7 +171,7 @@ def test_the_weights_after_sixty_steps_are_those_of_an_independent_loop(name: st
         assert float(distance) < 0.03 * float(way), parameter
 
 
-def independent(name: str) -> dict[str, Tensor]:
+def independent(name: RecipeName) -> dict[str, Tensor]:
     """AdamW (Loshchilov and Hutter 2019, Algorithm 2) by hand over the mean loss of each global batch."""
     tower, new, (beta1, beta2), matrices, rest, every, clip, bound = TABLE[name]
     settings = settings_of(name)

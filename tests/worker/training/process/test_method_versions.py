@@ -25,7 +25,9 @@ CASES: list[dict[str, Any]] = [
     {"method": "vifi"},
     {"method": "vifi", "text_inputs": "context"},
     {"method": "vifi", "text_inputs": "templates", "templates": ["a video of {}.", "{}"], "base": "tiny-rn"},
-    {"method": "image_only"},
+    {"method": "vifi", "recipe": "vifi-zero-shot", "frames": 4, "micro_batch": 3, "epochs": 2, "batch_size": 5},
+    {"method": "image_only", "fusion": "decision"},
+    {"method": "image_only", "fusion": "image"},
     {"method": "text_only"},
 ]
 TEXT = ("vifi", "text_only")  # methods that train the text tower
@@ -42,7 +44,8 @@ def test_a_method_leads_to_a_version(
     card, version = train(home, dataset, tmp_path, pool, learning_rate=1e-3, **options)
     start, method = opened(home, card.base), options["method"]
     served = version.recognizer(CPU, torch.float32)
-    assert (card.method, card.recipe) == (method, "default")
+    assert (card.method, card.recipe) == (method, options.get("recipe", "default"))
+    assert card.profile["fusion"] == card.hyperparameters["fusion"] == options.get("fusion", "embedding")
     assert card.open_labels is (method != "vision_only")
     assert differs(version.tower, start.tower) is (method != "text_only")
     assert (card.text_digest != start.text_encoder.digest) is (method in TEXT or "text_inputs" in options)
