@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSc
 from core.questions import VIEWS_PATTERN, Text, Texts
 from core.vocabulary import (
     Aggregate,
+    Contrast,
     Fusion,
     MethodName,
     Precision,
@@ -55,7 +56,8 @@ class TrainingRequest(TrainingRecord):
     method: MethodName = Field(
         "text4vis",
         description="Training method. `text4vis`: the video half learns to meet a frozen W; `vision_only`: the same "
-        "with a learned W; `vifi`: both towers; `image_only`, `text_only`: one of them.",
+        "with a learned W; `vifi`: both towers; `image_only`, `text_only`: one of them; `contrastive`: "
+        "clips and texts of a batch are told apart.",
     )
     recipe: RecipeName = Field("default", description="Recipe that decides every field that is null.")
     solver: Solver | None = Field(
@@ -92,6 +94,14 @@ class TrainingRequest(TrainingRecord):
         None,
         description="Where frames become a video, for ViFi-CLIP's methods. `embedding` (default): the mean of their "
         "vectors; `decision`: the mean of their logits; `image`: each frame is trained as an image of its own.",
+    )
+    contrast: Contrast | None = Field(
+        None,
+        description="Loss of the method `contrastive`. `kl` (default): clips of a class share their target; `ce`: each "
+        "clip matches its own text only.",
+    )
+    online_text: bool | None = Field(
+        None, description="Whether the method `contrastive` trains the text tower as well. Default: true."
     )
     tune: TunedPart | None = Field(
         None, description="Trained part of the image tower. `tower`: all of it; `projection`: only its last projection."

@@ -36,6 +36,10 @@ Fusion = Literal["embedding", "decision", "image"]
 """Where frames become a video (ViFi-CLIP, Table 5). `embedding`: their vectors are averaged; `decision`: their logits
 are averaged; `image`: each frame is trained as an image of its own, and their logits are averaged when it is served."""
 
+Contrast = Literal["kl", "ce"]
+"""The loss of contrastive training. `kl`: divergence from targets that clips of the same class share; `ce`:
+cross-entropy, in which each clip matches its own text only."""
+
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 """The number format of the image tower. `auto`: bf16 if the hardware computes it natively, else fp32."""
 
@@ -53,7 +57,7 @@ RecipeName = Literal[
 ]
 """A training recipe of `models.fitting.recipes`."""
 
-MethodName = Literal["text4vis", "vision_only", "vifi", "image_only", "text_only"]
+MethodName = Literal["text4vis", "vision_only", "vifi", "image_only", "text_only", "contrastive"]
 """A training method of `models.fitting.methods`."""
 
 _TEXT4VIS: Final[tuple[RecipeName, ...]] = ("default", "text4vis", "text4vis-2023")
@@ -71,6 +75,7 @@ METHOD_RECIPES: Final[dict[MethodName, tuple[RecipeName, ...]]] = {
     "vifi": _VIFI,
     "image_only": _VIFI,
     "text_only": _VIFI,
+    "contrastive": _TEXT4VIS,
 }
 """The recipes that each method can have."""
 
@@ -80,5 +85,8 @@ METHOD_FIELDS: Final[dict[MethodName, frozenset[str]]] = {
     "vifi": frozenset({"text_inputs", "templates", "tune", "fusion"}),
     "image_only": frozenset({"text_inputs", "templates", "tune", "fusion"}),
     "text_only": frozenset({"text_inputs", "templates", "fusion"}),
+    "contrastive": frozenset(
+        {"text_inputs", "templates", "temporal", "temporal_init", "tune", "contrast", "online_text"}
+    ),
 }
 """The fields of a training request that only some methods read, for each method those that it reads."""

@@ -7,10 +7,10 @@ Nothing else asks which method a run has. Which recipes and which fields of a re
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from core.vocabulary import Fusion, MethodName, RecipeName, TunedPart
-from models.fitting.objectives import CrossEntropy, Objective
+from core.vocabulary import Contrast, Fusion, MethodName, RecipeName, TunedPart
+from models.fitting.objectives import Contrastive, CrossEntropy, Objective
 from models.fitting.recipes import RECIPES, Recipe
 from models.fitting.vifi_recipes import ALONE_RECIPES, VIFI_RECIPES
 from models.recognition.video_model import VideoModel
@@ -25,6 +25,7 @@ class Method:
     recipes: Mapping[RecipeName, Recipe]  # what their names mean for it
     classifier: str | None = None  # of W; None: the request's
     mean: bool = False  # whether its temporal head is always the mean
+    contrastive: bool = False  # whether clips are contrasted within the batch, instead of compared with all classes
 
     @property
     def trains_text(self) -> bool:
@@ -37,9 +38,18 @@ class Method:
     def recipe(self, name: RecipeName) -> Recipe:
         return self.recipes[name]
 
-    def objective(self, fusion: Fusion = "embedding", smoothing: float = 0.0) -> Objective:
-        return CrossEntropy(fusion, smoothing)
+    def offline(self) -> Method:
+        """The same with a frozen text tower."""
+        return replace(self, moves=self.moves - {"text_tower"})
 
+    def objective(
+        self, fusion: Fusion = "embedding", smoothing: float = 0.0, contrast: Contrast | None = None
+    ) -> Objective:
+        return Contrastive(contrast or "kl") if self.contrastive else CrossEntropy(fusion, smoothing)
+
+
+# A batch that is smaller than the others has fewer texts to be told apart from (method §13: `drop_last=True`).
+_CONTRASTIVE = {name: replace(recipe, drop_last=True) for name, recipe in RECIPES.items()}
 
 METHODS: dict[MethodName, Method] = {
     method.name: method
@@ -80,6 +90,14 @@ METHODS: dict[MethodName, Method] = {
             ALONE_RECIPES,
             classifier="text",
             mean=True,
+        ),
+        Method(
+            "contrastive",
+            "The baseline of Text4Vis' Table 9: clips and texts of a batch are told apart, over all processes.",
+            frozenset({"image_tower", "text_tower", "head", "prompts", "scale"}),
+            _CONTRASTIVE,
+            classifier="text",
+            contrastive=True,
         ),
     )
 }

@@ -24,8 +24,8 @@ NameOption = Annotated[str | None, typer.Option(help="Name of the new model. Def
 MethodOption = Annotated[
     str | None,
     typer.Option(
-        help="What is trained: text4vis (the video half, the default), vifi (both towers), image_only, text_only or "
-        "vision_only (without text)."
+        help="What is trained: text4vis (the video half, the default), vifi (both towers), image_only, text_only, "
+        "contrastive, or vision_only (without text)."
     ),
 ]
 RecipeOption = Annotated[
@@ -42,6 +42,11 @@ TemplateOption = Annotated[
 ]
 TemporalOption = Annotated[str | None, typer.Option(help="Temporal head: mean, transformer, token_conv or conv.")]
 FusionOption = Annotated[str | None, typer.Option(help="Where frames become a video: embedding, decision or image.")]
+ContrastOption = Annotated[str | None, typer.Option(help="Loss of the method contrastive: kl or ce.")]
+OnlineTextOption = Annotated[
+    bool | None,
+    typer.Option("--online-text/--offline-text", help="Whether the method contrastive trains the text tower too."),
+]
 TuneOption = Annotated[
     str | None, typer.Option(help="What is trained: tower (the image tower), or projection (only its last layer).")
 ]

@@ -36,6 +36,22 @@ def sum_gradients(parameters: Iterable[nn.Parameter], world: int) -> None:
             gradient.copy_(total.view_as(gradient))
 
 
+def gather_rows(own: Tensor, rank: int, world: int) -> tuple[Tensor, int]:
+    """own: [n, …], n may differ between processes → the rows of all processes [N, …] without gradient, in the order of
+    their ranks, and the place of the first row of this one."""
+    if world == 1:
+        return own.detach(), 0
+    counts = [torch.zeros(1, dtype=torch.int64, device=own.device) for _ in range(world)]
+    torch.distributed.all_gather(counts, torch.tensor([len(own)], device=own.device))
+    lengths = [int(count) for count in counts]
+    padded = own.new_zeros(max(lengths), *own.shape[1:])
+    padded[: len(own)] = own.detach()
+    parts = [torch.empty_like(padded) for _ in range(world)]
+    torch.distributed.all_gather(parts, padded)
+    everything = torch.cat([part[:length] for part, length in zip(parts, lengths, strict=True)])  # [N, …]
+    return everything, sum(lengths[:rank])
+
+
 def sum_numbers(found: Tensor, world: int) -> list[float]:
     """The sums over all processes of a few numbers [n]."""
     if world > 1:

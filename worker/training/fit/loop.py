@@ -69,7 +69,8 @@ def fit_encoder(
     updates = Updates(config, model, classifier, state, device, steps)
     share_start((model, classifier), order.world)
     model.train()
-    gradients = StepGradients(model, classifier, objective, feed.from_trunk, device, DTYPES[config.precision])
+    compute = DTYPES[config.precision]
+    gradients = StepGradients(model, classifier, objective, feed.from_trunk, device, compute, order.rank, order.world)
     statistics = BatchStatistics(model)
     clock, decoded = _Clock(steps), _Decoded(order, steps)
     plan = order.steps(state.step, steps)

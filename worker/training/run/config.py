@@ -10,7 +10,7 @@ import torch
 
 from core.errors import InvalidTraining
 from core.training_requests import TrainingRequest
-from core.vocabulary import HEAD_INITS, Fusion, Solver, TemporalInit, TemporalKind, TunedPart
+from core.vocabulary import HEAD_INITS, Contrast, Fusion, Solver, TemporalInit, TemporalKind, TunedPart
 from models.classifier.inputs import TextInputs, choose_text_inputs
 from models.fitting.methods import METHODS, Method
 from models.fitting.mixing import Mixing
@@ -51,6 +51,7 @@ class Config:
     seed: int
     augment: Augment | None
     fusion: Fusion
+    contrast: Contrast | None
     views: str  # of a second evaluation; "1x1" for none
     precision: str  # fp32, or the format that autocast computes in
     gradient_checkpointing: bool
@@ -58,7 +59,7 @@ class Config:
 
     @property
     def objective(self) -> Objective:
-        return self.method.objective(self.fusion, self.recipe.smoothing)
+        return self.method.objective(self.fusion, self.recipe.smoothing, self.contrast)
 
     @property
     def mixing(self) -> Mixing | None:
@@ -89,6 +90,7 @@ class Config:
             "tune": self.tune,
             "frames": self.frames,
             "fusion": self.fusion,
+            "contrast": self.contrast,
             "mixing": None if self.mixing is None else asdict(self.mixing),
             "precision": self.precision,
             "augment": None if self.augment is None else _augment_record(self.augment),
@@ -103,6 +105,8 @@ def resolve_config(
     """clips: number of clips in the train split; drawn: number of clips that are trained on, which is smaller for
     few-shot runs. Raises: InvalidTraining."""
     method = METHODS[request.method]
+    if request.online_text is False:
+        method = method.offline()
     recipe = method.recipe(request.recipe).for_base(base.architecture).for_data(clips)
     if request.shots is not None:
         recipe = recipe.few_shot(clips)
@@ -144,6 +148,7 @@ def resolve_config(
         seed=request.seed or 0,
         augment=_augment(recipe, classes) if augmented else None,
         fusion=request.fusion or "embedding",
+        contrast=(request.contrast or "kl") if method.contrastive else None,
         views=recipe.views if request.views == "1x1" else request.views,
         precision=_precision(request.precision, recipe, device),
         gradient_checkpointing=request.gradient_checkpointing,

@@ -80,6 +80,7 @@ def config(**changes: object) -> Config:
         seed=0,
         augment=None,
         fusion="embedding",
+        contrast=None,
         views="1x1",
         precision="fp32",
         gradient_checkpointing=False,

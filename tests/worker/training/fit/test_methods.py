@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -13,10 +13,12 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.multiprocessing.spawn import spawn
 
-from core.vocabulary import MethodName
+from core.vocabulary import Fusion, MethodName
 from models.classifier.inputs import TextInputs
 from models.classifier.rows import Classifier
 from models.fitting.methods import METHODS
+from models.fitting.mixing import Mixing
+from models.frames.augmentation import Augment
 from models.recognition.video_model import VideoModel
 from tests.models.conftest import tiny_base
 from tests.worker.training.fit.test_loop import CPU, SeededPixels, config, order
@@ -32,15 +34,22 @@ from worker.training.run.stop import Stop, Stopped
 LABELS = ("a cat", "a dog", "two birds")
 NAMES: tuple[MethodName, ...] = get_args(MethodName)
 STEPS = 8  # four epochs of two
+# So that mixing, smoothing and the other levels of fusion are among the runs
+VARIED: dict[MethodName, dict[str, Any]] = {"vifi": {"mixing": Mixing(), "smoothing": 0.1}}
+FUSIONS: dict[MethodName, Fusion] = {"image_only": "decision", "text_only": "image"}
 
 
 def settings(name: MethodName, **changes: object) -> Config:
     """Batches of five: two processes share them unequally."""
     method = METHODS[name]
     recipe = replace(method.recipe("default"), epochs=4.0, warmup_epochs=0.5)
+    recipe = replace(recipe, **VARIED.get(name, {}))
     plain = config(
         method=method,
+        contrast="kl" if method.contrastive else None,
         recipe=recipe,
+        fusion=FUSIONS.get(name, "embedding"),
+        augment=Augment(),  # `SeededPixels` changes no pixels, but mixes clips
         classifier=method.classifier or "text",
         temporal="mean" if method.mean else "transformer",
         inputs=TextInputs("templates", ("a video of {}.", "{}")),
@@ -65,7 +74,7 @@ def fit(settings: Config, made: Parts, state: State, rank: int = 0, world: int =
     def after(done: StepReport, _: State) -> None:
         stop.requested = done.step == until != STEPS
 
-    share, loss = order(settings, rank, world), settings.method.objective()
+    share, loss = order(settings, rank, world), settings.objective
     fit_encoder(settings, *made, loss, SeededPixels(), share, state, CPU, stop, after)
 
 
@@ -155,6 +164,7 @@ def test_exactly_what_the_method_moves_moves(
         "vifi": {"image_tower", "text_tower", "scale"},
         "image_only": {"image_tower"},
         "text_only": {"text_tower"},
+        "contrastive": {"image_tower", "text_tower", "head", "scale"},
     }[name]
     model, classifier = parts(settings(name))
     roles = {f"model.{each}": role for role, each, _ in model.parameters_by_role()}
@@ -180,7 +190,7 @@ def test_w_is_encoded_once_per_step_whatever_the_accumulation(monkeypatch: pytes
 @pytest.mark.parametrize("name", ["vifi", "text_only"])
 def test_the_text_tower_has_the_gradient_of_the_whole_batch(name: MethodName) -> None:
     """Against one graph without accumulation: the mean cross-entropy over all classes (method §12)."""
-    plain = settings(name, recipe=replace(settings(name).recipe, grad_clip=None))
+    plain = settings(name, fusion="embedding", recipe=replace(settings(name).recipe, mixing=None, smoothing=0.0))
     made = parts(plain)
     model, classifier = made
     (picks,) = next(order(plain).steps(0, 1))
@@ -190,9 +200,13 @@ def test_the_text_tower_has_the_gradient_of_the_whole_batch(name: MethodName) ->
     moving = [parameter for _, _, parameter in classifier.parameters_by_role() if parameter.requires_grad]
     expected = torch.autograd.grad(torch.nn.functional.cross_entropy(scores, batch.targets), moving, allow_unused=True)
 
-    gradients = StepGradients(model, classifier, plain.method.objective(), False, CPU, torch.float32)
+    gradients = StepGradients(model, classifier, plain.objective, False, CPU, torch.float32)
     groups = next(order(replace(plain, micro=2)).steps(0, 1))
-    gradients.accumulate(0, SeededPixels().stream(groups), len(picks), torch.autograd.backward)
+
+    def backward(loss: Tensor) -> None:
+        torch.autograd.backward([loss])
+
+    gradients.accumulate(0, SeededPixels().stream(groups), len(picks), backward)
     for parameter, gradient in zip(moving, expected, strict=True):
         assert gradient is not None
         assert parameter.grad is not None

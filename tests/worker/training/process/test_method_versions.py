@@ -29,8 +29,10 @@ CASES: list[dict[str, Any]] = [
     {"method": "image_only", "fusion": "decision"},
     {"method": "image_only", "fusion": "image"},
     {"method": "text_only"},
+    {"method": "contrastive", "temporal": "transformer", "temporal_init": "identity"},
+    {"method": "contrastive", "online_text": False, "contrast": "ce", "base": "tiny-rn", "micro_batch": 4},
 ]
-TEXT = ("vifi", "text_only")  # methods that train the text tower
+TEXT = ("vifi", "text_only", "contrastive")  # methods that train the text tower
 
 
 def opened(home: Path, name: str) -> Base:
@@ -44,12 +46,13 @@ def test_a_method_leads_to_a_version(
     card, version = train(home, dataset, tmp_path, pool, learning_rate=1e-3, **options)
     start, method = opened(home, card.base), options["method"]
     served = version.recognizer(CPU, torch.float32)
+    trains_text = method in TEXT and options.get("online_text") is not False
     assert (card.method, card.recipe) == (method, options.get("recipe", "default"))
     assert card.profile["fusion"] == card.hyperparameters["fusion"] == options.get("fusion", "embedding")
     assert card.open_labels is (method != "vision_only")
     assert differs(version.tower, start.tower) is (method != "text_only")
-    assert (card.text_digest != start.text_encoder.digest) is (method in TEXT or "text_inputs" in options)
-    assert differs(version.text_encoder.module, start.text_encoder.module) is (method in TEXT)
+    assert (card.text_digest != start.text_encoder.digest) is (trains_text or options.get("text_inputs") == "context")
+    assert differs(version.text_encoder.module, start.text_encoder.module) is trains_text
     scale_moved = card.logit_scale != pytest.approx(start.logit_scale, rel=1e-6)
     assert scale_moved is (method not in ("image_only", "text_only"))
     stored = load_file(tmp_path / "output" / "model.safetensors")["classifier.rows"]
@@ -64,7 +67,7 @@ def test_a_method_leads_to_a_version(
         assert plain is not None
         assert torch.allclose(same, plain, atol=1e-6) is (card.text_digest == start.text_encoder.digest)
     moved = card.hyperparameters["trained_parameters"]
-    assert ("text_tower" in moved) is (method in TEXT)
+    assert ("text_tower" in moved) is trains_text
     assert ("image_tower" in moved) is (method != "text_only")
 
 
