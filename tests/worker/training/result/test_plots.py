@@ -11,6 +11,7 @@ from PIL import Image
 from worker.training.fit.curves import Curves
 from worker.training.result.plots import (
     CURVES,
+    NAMED,
     PANEL,
     WIDE,
     confusion_png,
@@ -57,6 +58,22 @@ def test_each_row_is_coloured_by_its_own_share() -> None:
     assert greens(pixels(confusion_png(balanced, names(2)))) == pytest.approx(
         greens(pixels(confusion_png(unequal, names(2)))), rel=0.02
     )
+
+
+def test_colours_are_shares_of_rows_whatever_the_number_of_clips_of_a_class() -> None:
+    """Among so many classes no counts are written, so the pictures differ by their colours only."""
+    shares = np.eye(30, dtype=np.int64) + np.eye(30, k=1, dtype=np.int64)
+    uneven = shares * np.arange(1, 31)[:, None]
+    assert confusion_png(uneven, names(30)) == confusion_png(shares, names(30)) != confusion_png(shares.T, names(30))
+
+
+def test_of_many_classes_every_nth_is_named() -> None:
+    count = 2 * NAMED + 1  # so every third
+    plain = confusion_png(np.eye(count, dtype=np.int64), names(count))
+    for place, shown in ((1, False), (2, False), (3, True)):
+        other = names(count)
+        other[place] = "WWWWWWWW"
+        assert (confusion_png(np.eye(count, dtype=np.int64), other) != plain) == shown
 
 
 def test_a_class_without_clips_is_a_white_row() -> None:
