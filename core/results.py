@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import Field
 from typing_extensions import TypedDict
 
+from core.comparison.paired import Comparison
 from core.datasets import Finding
 from core.records import Classification, Embeddings, Record
 
@@ -101,6 +102,16 @@ class Headline(TypedDict):
     sentence: str
 
 
+class Promotion(TypedDict):
+    """Whether the new version got the alias that the request names, why, and what it was compared with."""
+
+    alias: str
+    promoted: bool
+    reason: str
+    standing: int | None
+    comparisons: list[Comparison]
+
+
 class TrainingResult(Record):
     """The result of a job of kind `training`: a new version."""
 
@@ -111,6 +122,7 @@ class TrainingResult(Record):
     before: dict[str, Any] | None = Field(description="the base model on the same clips")
     base_to_novel: dict[str, Any] | None = Field(description="what training cost other labels")
     headline: Headline | None = Field(None, description="the figure to quote")
+    promotion: Promotion | None = Field(None, description="of the alias that the request names in `promote`")
     solver: str | None = Field(None, description="`closed_form` or `gradient`")
     classes: list[str]
     open_labels: bool = Field(description="true: questions may have any labels; false: only `classes`")

@@ -150,6 +150,13 @@ class TrainingRequest(TrainingRecord):
         pattern=VIEWS_PATTERN,
         description="Views (clips × crops) of a second evaluation beside the single-view one.",
     )
+    promote: ModelName | None = Field(
+        None,
+        description="Alias of `name` to move to the new version, but only if it is better than the base and than the "
+        "version that the alias points to, beyond a paired bootstrap interval on the judged clips. Otherwise it stays "
+        "where it is, and `promotion` in the result says why.",
+        examples=["production"],
+    )
 
 
 class PreviewBody(TrainingRecord):

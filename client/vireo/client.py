@@ -158,6 +158,10 @@ class Client:
         answer = self._send(lambda: self._http.put(f"/v1/models/{name}/aliases/{alias}", json={"version": version}))
         return read_answer(answer)
 
+    def compare(self, name: str, alias: str, candidate: str) -> dict[str, Any]:
+        """Whether the version `candidate` is better than the one that the alias points to. Raises: VireoError."""
+        return read_answer(self._post(f"/v1/models/{name}/aliases/{alias}/compare", json={"model": candidate}))
+
     def job(self, job_id: str) -> dict[str, Any]:
         """A job's state, request, progress and result. Raises: VireoError."""
         return read_answer(self._get(f"/v1/jobs/{job_id}"))

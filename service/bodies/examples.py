@@ -31,6 +31,8 @@ EMBED_EXAMPLES: dict[str, dict[str, Any]] = {
 }
 
 _DATASET_ID = "ds_0123456789abcdef01234567"
+COMPARE_EXAMPLES: dict[str, dict[str, Any]] = {"a candidate": {"model": "my-gym:4"}}
+
 PREVIEW_EXAMPLES: dict[str, dict[str, Any]] = {"before training": {"base": "lite"}}
 
 TRAINING_EXAMPLES: dict[str, dict[str, Any]] = {

@@ -128,6 +128,15 @@ class AliasBody(Body):
     version: int = Field(ge=1, le=MOST_VERSIONS, description="Version that the alias points to.", examples=[3])
 
 
+class CompareBody(Body):
+    """Body of POST /v1/models/{name}/aliases/{alias}/compare."""
+
+    model: ModelRefText = Field(
+        description="The candidate: a version that was judged on the same clips as the version of the alias.",
+        examples=["my-gym:4"],
+    )
+
+
 class ErrorBody(BaseModel):
     code: str = Field(description="stable, for programs")
     message: str = Field(description="for people")

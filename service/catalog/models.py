@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from redis.asyncio import Redis
 from redis.asyncio.lock import Lock
 
+from core.comparison.paired import Comparison, compare_hits, read_hits
 from core.errors import Conflict, InvalidRequest, NotFound, UnknownModel
 from core.records import Job, WorkerInfo
 from core.registry import CARD, PREDICTIONS, REPORT, REPORT_PAGE, WEIGHTS, Card, Registry, Version
@@ -55,6 +56,7 @@ class Models:
     def __init__(self, redis: Redis, store: Store, live_workers: Workers, jobs: Jobs) -> None:
         self._redis = redis
         self._jobs = jobs
+        self._store = store
         self._registry = Registry(store)
         self._workers = live_workers
 
@@ -184,6 +186,24 @@ class Models:
             raise await self._no_alias(name, alias)
         links = Links(self=f"/v1/models/{name}/aliases/{alias}")
         return AliasView(model=name, alias=alias, version=number, links=links)
+
+    async def compare(self, name: str, alias: str, candidate: str) -> Comparison:
+        """The candidate against the version of the alias, on the clips of their reports. Raises: UnknownModel,
+        NotFound, Conflict if they were judged on different clips."""
+        standing = Version(name, (await self.alias(name, alias)).version)
+        return await asyncio.to_thread(self._compare, self._registry.resolve(candidate), standing)
+
+    def _compare(self, candidate: Version, standing: Version) -> Comparison:
+        cards = self._registry.card(candidate), self._registry.card(standing)
+        datasets = [(card.dataset or {}).get("digest", number) for number, card in enumerate(cards)]
+        answers = [self._store.read_text(f"{version.key}/{PREDICTIONS}") or "" for version in (candidate, standing)]
+        found = compare_hits(str(candidate), read_hits(answers[0]), str(standing), read_hits(answers[1]))
+        if found is None or datasets[0] != datasets[1]:
+            raise Conflict(
+                f"{candidate} and {standing} were not judged on the same clips.",
+                hint="Train with promote, which judges both on the clips of the new dataset.",
+            )
+        return found
 
     async def drop_alias(self, name: str, alias: str, conditions: Conditions = ANY) -> None:
         """Raises: UnknownModel, NotFound, PreconditionFailed."""

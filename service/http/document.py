@@ -14,6 +14,7 @@ from service.bodies.job_types import EVENT_DATA, JOB_EVENT_SCHEMA
 from service.bodies.schemas import (
     AliasBody,
     ClassifyBody,
+    CompareBody,
     EmbedBody,
     ErrorEnvelope,
     KeepBody,
@@ -43,6 +44,7 @@ _COMPONENTS = (
     EmbedBody,
     LabelSetBody,
     AliasBody,
+    CompareBody,
     TrainingRequest,
     EvaluationRequest,
     PreviewBody,

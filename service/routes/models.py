@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
+from core.comparison.paired import Comparison
 from core.errors import (
     Cancelled,
     Conflict,
@@ -23,7 +24,7 @@ from core.errors import (
 from core.registry import REPORT_PAGE
 from core.training_requests import MODEL_NAME_PATTERN, ImportRequest
 from service.bodies import examples, reader
-from service.bodies.schemas import AliasBody, AliasView, ImportBody, JobView, ModelDetail, ModelPage
+from service.bodies.schemas import AliasBody, AliasView, CompareBody, ImportBody, JobView, ModelDetail, ModelPage
 from service.dependencies import (
     CheckpointUploadDep,
     CursorQuery,
@@ -179,6 +180,18 @@ async def set_alias(
     detail = await gateway.models.set_alias(name, alias, body.version, conditions)
     response.headers["ETag"] = version_tag(body.version)
     return detail
+
+
+@router.post(
+    "/{name}/aliases/{alias}/compare",
+    name="compare",
+    responses=_NO_FILE | documented_errors(InvalidRequest, Conflict, RequestTooLarge, UnsupportedMedia),
+    openapi_extra=json_body(CompareBody, examples.COMPARE_EXAMPLES),
+)
+async def compare_versions(name: NamePath, alias: NamePath, request: Request, gateway: GatewayDep) -> Comparison:
+    """Whether a version is better than the one of the alias, by a paired bootstrap over the judged clips."""
+    body = await reader.read_json_body(request, CompareBody)
+    return await gateway.models.compare(name, alias, body.model)
 
 
 @router.delete(

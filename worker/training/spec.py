@@ -23,6 +23,7 @@ class RunSpec(BaseModel):
     evaluation: EvaluationRequest | None = None
     model: str | None  # to start from, or to evaluate: a zoo name or `name:version`; None: what `auto` means here
     version: Path | None  # the files of that version, if it is one
+    standing: tuple[int, Path] | None = None  # the version that `promote` would replace: number, files
     dataset: Dataset
     clips: Path  # directory of the dataset's clips, each named by its sha256
     checkpoint: Path | None  # to continue from

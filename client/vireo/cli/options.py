@@ -79,6 +79,9 @@ CacheFramesOption = Annotated[bool | None, typer.Option(help="Keep decoded frame
 SolverOption = Annotated[
     str | None, typer.Option(help="How the video half is fitted: closed_form or gradient. Default: the recipe's.")
 ]
+PromoteOption = Annotated[
+    str | None, typer.Option(help="The alias to move to the new version if it is better, for example production.")
+]
 PreviewOption = Annotated[
     bool, typer.Option("--preview", help="Do not train: show what training would bring and what it would cost.")
 ]

@@ -25,5 +25,5 @@ def test_each_kind_has_a_queue_and_each_queue_a_task() -> None:
     assert set(QUEUES) == set(get_args(JobKind))
     assert set(QUEUES.values()) == set(TASKS)
     assert {kind for kind, queue in QUEUES.items() if queue == keys.INFERENCE} == {"classification", "embedding"}
-    assert {kind for kind, queue in QUEUES.items() if queue == keys.TRAINING} == {"training", "evaluation"}
+    assert {kind for kind, queue in QUEUES.items() if queue == keys.TRAINING} == {"training", "preview", "evaluation"}
     assert len(set(TASKS.values())) == len(TASKS)

@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from core.errors import BY_CODE
 from core.training_requests import EvaluationRequest, PreviewBody, TrainingRequest
 from service.bodies import examples
-from service.bodies.schemas import AliasBody, ClassifyBody, EmbedBody, KeepBody, LabelSetBody, QuestionBody
+from service.bodies.schemas import AliasBody, ClassifyBody, CompareBody, EmbedBody, KeepBody, LabelSetBody, QuestionBody
 from service.bodies.validation import validate_body
 from tests.service.sites import Site, error
 
@@ -107,6 +107,7 @@ def test_the_examples_are_valid_bodies() -> None:
         (TrainingRequest, examples.TRAINING_EXAMPLES),
         (EvaluationRequest, examples.EVALUATION_EXAMPLES),
         (PreviewBody, examples.PREVIEW_EXAMPLES),
+        (CompareBody, examples.COMPARE_EXAMPLES),
         (AliasBody, examples.ALIAS_EXAMPLES),
     )
     for model, bodies_of in pairs:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -332,3 +333,28 @@ def test_only_an_inference_worker_makes_the_server_ready(http: httpx2.Client, si
         assert http.get("/readyz").status_code == 503
     with answering(redis_url):
         assert http.get("/readyz").status_code == 200
+
+
+def predictions(*right: bool) -> str:
+    lines = (
+        {"clip": f"{number}", "view": "1x1", "true": "a", "given": "a" if hit else "b", "score": 1.0}
+        for number, hit in enumerate(right)
+    )
+    return "\n".join(map(json.dumps, lines))
+
+
+def test_a_version_is_compared_with_that_of_an_alias(http: httpx2.Client, library: Library) -> None:
+    for version, (right, digest) in enumerate([(30, "d"), (50, "d"), (50, "other")], start=1):
+        library.version("my-gym", version, dataset={"id": "ds", "digest": digest})
+        answers = predictions(*[number < right for number in range(60)])
+        library.store.write_text(f"registry/my-gym/{version}/predictions.jsonl", answers)
+    http.put("/v1/models/my-gym/aliases/production", json={"version": 1})
+    compare = "/v1/models/my-gym/aliases/production/compare"
+    found = http.post(compare, json={"model": "my-gym:2"})
+    assert found.status_code == 200, found.text
+    assert (found.json()["verdict"], found.json()["clips"]) == ("better", 60)
+    assert http.post(compare, json={"model": "my-gym:1"}).json()["verdict"] == "cannot_be_told_apart"
+    error(http.post(compare, json={"model": "my-gym:3"}), 409, "conflict")  # judged on another dataset
+    error(http.post(compare, json={"model": "my-gym:9"}), 404, "unknown_model")
+    error(http.post(compare, json={}), 422, "invalid_request")
+    error(http.post("/v1/models/my-gym/aliases/none/compare", json={"model": "my-gym:2"}), 404, "not_found")

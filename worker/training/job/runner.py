@@ -50,6 +50,7 @@ class Runner:
             return _result(card)
         with self._scratch(reporter.attempt) as scratch, ExitStack() as inputs:
             spec = self._spec(job, scratch, inputs, request.base, training=request)
+            spec = spec.model_copy(update={"standing": self._standing(request, inputs)})
             try:
                 self._run_child(spec, token, reporter, request.name)
             except VireoError:
@@ -59,11 +60,25 @@ class Runner:
             version = Version(request.name, self._claim_version(reporter.attempt, request.name))
             with self._on_the_stores_disk(spec.output) as staged:
                 self._registry.publish(staged, version)
+            self._promote(self._registry.card(version))
         shutil.rmtree(spec.frames, ignore_errors=True)
         self._checkpoints.delete(job.id)
         result = _result(self._registry.card(version))
         record_report(request.name, result["metrics"])
         return result
+
+    def _standing(self, request: TrainingRequest, inputs: ExitStack) -> tuple[int, Path] | None:
+        """The version that the alias to promote points to."""
+        number = self._registry.aliases(request.name).get(request.promote) if request.promote else None
+        if number is None:
+            return None
+        return number, inputs.enter_context(self._registry.directory(Version(request.name, number)))
+
+    def _promote(self, card: Card) -> None:
+        """Move the alias to a version that was found better, unless somebody has moved it meanwhile."""
+        found = card.metrics.get("promotion")
+        if found and found["promoted"] and self._registry.aliases(card.name).get(found["alias"]) == found["standing"]:
+            self._registry.set_alias(card.name, found["alias"], card.version)
 
     def preview(self, job: Job, token: CancelToken, reporter: Reporter) -> dict[str, Any]:
         """Raises: VireoError, Superseded, Interrupted."""
@@ -203,6 +218,7 @@ def _result(card: Card) -> dict[str, Any]:
         views=card.metrics["views"],
         before=card.metrics.get("before"),
         headline=card.metrics.get("headline"),
+        promotion=card.metrics.get("promotion"),
         solver=card.hyperparameters.get("solver"),
         base_to_novel=card.base_to_novel,
         classes=list(card.classes),

@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from core.registry import CARD, Card
-from core.results import PreviewResult, ViewMetrics
+from core.results import PreviewResult, Promotion, ViewMetrics
 from models.files.saving import save_version
 from models.frames.sampling import Views
 from models.recognition.recognizer import Recognizer
@@ -29,6 +29,7 @@ from worker.training.judging.probe import probe_other_labels
 from worker.training.judging.scored import Scored
 from worker.training.result.headline import headline
 from worker.training.result.predictions import write_predictions
+from worker.training.result.promotion import judge_promotion
 from worker.training.result.report import build_report, write_report
 from worker.training.result.report_types import DatasetFacts, ModelFacts, Report
 from worker.training.run.base_model import open_written_version, served_rows, text_rows
@@ -59,6 +60,7 @@ class Judged:
     rows: Tensor  # W, unit rows [C, d], as served
     scored: Mapping[str, Scored]  # by view
     base_to_novel: BaseToNovelRecord | None
+    promotion: Promotion | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,7 @@ def write_version(run: TrainingRun, galleries: Galleries, trained: Trained) -> N
     run.world.report_phase("publishing")
     card = _finished_card(run, draft, _wait_for_number(run), judged, evaluation["views"], trained)
     write_report(_report(run, card, trained, evaluation, judged, skipped), run.spec.output)
-    write_predictions(judged.scored, run.division.classes, run.spec.output)
+    write_predictions(judged.scored, run.division.classes, run.spec.output, trained.baseline.judged)
     _write_card(run, card)
     send_message("result", metrics=evaluation["views"].get(SINGLE))
 
@@ -103,7 +105,8 @@ def _judge(run: TrainingRun, galleries: Galleries, trained: Trained) -> Judged:
     names = dict.fromkeys((SINGLE, run.config.views))
     scored = {name: score_served(served, galleries.judged, rows, Views.parse(name)) for name in names}
     base_to_novel = _base_to_novel(run, galleries, trained, served, scored[SINGLE])
-    return Judged(served.precision, rows, scored, base_to_novel)
+    promotion = judge_promotion(run, galleries.judged, trained.baseline.judged, scored[SINGLE])
+    return Judged(served.precision, rows, scored, base_to_novel, promotion)
 
 
 def _base_to_novel(
@@ -241,6 +244,8 @@ def _finished_card(
     metrics["headline"] = headline(judged.scored[SINGLE], baseline.judged, trained.preview, run.division.judged_split)
     if baseline.judged is not None and len(baseline.judged.ids):
         metrics["before"] = view_metrics(baseline.judged)
+    if judged.promotion is not None:
+        metrics["promotion"] = judged.promotion
     found = None if judged.base_to_novel is None else dict(judged.base_to_novel)
     update = {"version": number, "created_at": time.time(), "metrics": metrics, "base_to_novel": found}
     return draft.model_copy(update=update)

@@ -58,6 +58,20 @@ def open_written_version(spec: RunSpec, device: torch.device) -> Recognizer:
         )
 
 
+def open_standing_version(spec: RunSpec, device: torch.device) -> Recognizer:
+    """The version in `spec.standing`, as an inference worker of this machine opens it. Raises: ModelUnavailable."""
+    assert spec.standing is not None
+    settings = spec.settings
+    with _weights_wanted():
+        return load_version(
+            spec.standing[1],
+            data_dir=settings.data_dir,
+            device=str(device),
+            precision=settings.precision,
+            progress=lambda *_: None,
+        )
+
+
 def as_served(base: Base, spec: RunSpec, device: torch.device, *, keep: bool = True) -> Recognizer:
     """`base` as an inference worker of this machine serves it. keep: as in `Base.recognizer`. Raises:
     ModelUnavailable."""

@@ -169,6 +169,7 @@ class TrunkFeed:
             yield MicroBatch(self._x[at], self._labels[at], weights.to(self._x.device))
 
 
+@torch.no_grad()
 def precompute_trunk(
     model: VideoModel, reader: ClipReader, samples: Sequence[Sample], profile: Profile, device: torch.device, micro: int
 ) -> TrunkFeed:
@@ -189,12 +190,11 @@ def precompute_trunk(
     return TrunkFeed(torch.cat(outputs), torch.cat(labels), places)
 
 
-@torch.no_grad()
 def trunk_outputs(
     model: VideoModel, reader: ClipReader, samples: Sequence[Sample], profile: Profile, device: torch.device, micro: int
 ) -> Iterator[tuple[Tensor, Tensor, list[int]]]:
     """What the trunk makes of each clip that can be decoded, in groups of at most `micro`: x [B, T, …], labels int64
-    [B], and the clips' places among the samples."""
+    [B], and the clips' places among the samples. The caller turns gradients off."""
     groups = [samples[at : at + micro] for at in range(0, len(samples), micro)]
     for start, batch in zip(range(0, len(samples), micro), reader.batches(groups), strict=True):
         if len(batch.positions):

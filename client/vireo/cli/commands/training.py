@@ -47,6 +47,7 @@ def train(
     cache_frames: options.CacheFramesOption = None,
     views: options.ViewsOption = None,
     solver: options.SolverOption = None,
+    promote: options.PromoteOption = None,
     preview: options.PreviewOption = False,
     as_json: AsJson = False,
     url: Url = None,
@@ -84,6 +85,7 @@ def train(
         "cache_frames": cache_frames,
         "views": views,
         "solver": solver,
+        "promote": promote,
     }
     with connected(url) as client:
         dataset = ensure_dataset(client, source, quiet=as_json)
@@ -218,6 +220,9 @@ def _finish(client: Client, job_id: str, as_json: bool) -> None:
         return
     if headline := result.get("headline"):
         out.print(headline["sentence"], highlight=False)
+    if promotion := result.get("promotion"):
+        moved = "now points to it" if promotion["promoted"] else "stays where it is"
+        out.print(f"{promotion['alias']} {moved}: {promotion['reason']}", highlight=False, soft_wrap=True)
     views = {name: each for name, each in (result.get("views") or {}).items() if name != "1x1"}
     tables.print_metrics(result["model"], {"before": result.get("before"), "after": result["metrics"]} | views, out)
     if result.get("base_to_novel"):

@@ -42,6 +42,11 @@ def main() -> None:
             if spec.training.name == "dies-publishing" and not spec.checkpoint:
                 return
             card = card_of(spec.job, spec.training.name, int(spec.number.read_text()))
+            if alias := spec.training.promote:
+                standing = spec.standing and spec.standing[0]
+                assert spec.standing is None or (spec.standing[1] / CARD).is_file()
+                found = {"alias": alias, "promoted": alias != "hopeless", "reason": "", "standing": standing}
+                card = card.model_copy(update={"metrics": card.metrics | {"promotion": found | {"comparisons": []}}})
             (spec.output / CARD).write_text(card.model_dump_json())
             send_message("result", metrics=None)
 

@@ -231,3 +231,15 @@ def test_the_frames_of_a_job_that_has_ended_are_swept(bench: Bench) -> None:
     bench.book.succeed(attempt, {})
     bench.runner.sweep()
     assert not frames.exists()
+
+
+def test_the_alias_moves_to_a_version_that_was_found_better(bench: Bench) -> None:
+    first = bench.attempt(bench.job("publishes", promote="production"))
+    assert first["promotion"]["standing"] is None
+    assert bench.registry.aliases("publishes") == {"production": 1}
+    second = bench.attempt(bench.job("publishes", promote="production"))
+    assert second["promotion"]["standing"] == 1
+    assert bench.registry.aliases("publishes") == {"production": 2}
+    third = bench.attempt(bench.job("publishes", promote="hopeless"))
+    assert not third["promotion"]["promoted"]
+    assert bench.registry.aliases("publishes") == {"production": 2}
