@@ -44,6 +44,8 @@ class RunMetrics:
 
     def _observe_step(self, model: str, data: Mapping[str, Any]) -> None:
         """A message may cover several quick steps; each then counts with an equal share of the time."""
+        if "samples_per_s" not in data:  # the closed form has no steps to time
+            return
         step, now = int(data["step"]), time.monotonic()
         if data["loss"] is not None:
             TRAIN_LOSS.labels(model).set(data["loss"])

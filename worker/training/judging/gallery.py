@@ -68,7 +68,7 @@ class Gallery:
         recorder = TrunkRecorder(tower_of(recognizer))
         recorded = replace(recognizer, image_tower=recorder)
         indices, own = encode_videos(self._decoded(SINGLE_VIEW), recorded, SINGLE_VIEW, self.most, self.stop)
-        self.trunk = recorder.kept(indices, recognizer.profile.frames)
+        self.trunk = recorder.kept(indices)
         return self._gathered(indices, own)
 
     def quick_vectors(self, encoder: VideoEncoder, together: int) -> Vectors:

@@ -91,9 +91,10 @@ class TrunkRecorder:
         self.outputs.append(x.cpu())
         return self.tower.features(x)  # [N, d]
 
-    def kept(self, indices: list[int], frames: int) -> KeptTrunk:
-        """indices: of the clips that were encoded; frames: T."""
+    def kept(self, indices: list[int]) -> KeptTrunk:
+        """indices: of the clips that were encoded, which all have as many frames."""
         x = torch.cat(self.outputs) if self.outputs else torch.empty(0)
+        frames = len(x) // max(1, len(indices))  # T
         return KeptTrunk(indices, x.view(len(indices), frames, *x.shape[1:]))
 
 

@@ -85,7 +85,7 @@ def _fit_closed_form(
     preview: PreviewResult,
     judged: Judged | None,
 ) -> Trained:
-    run.world.report_phase("training", epochs=1.0, steps=1)
+    run.world.report_phase("training", epoch=0.0, epochs=1.0, step=0, steps=1)
     fitted = fit_closed_form(run, frozen, run.division.classes, judged)
     run = replace(run, model=fitted.model, classifier=fitted.classifier, text_encoder=fitted.encoder)
     state = State(step=1)

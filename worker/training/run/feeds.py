@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -143,6 +143,14 @@ class TrunkFeed:
         """x: [n, T, …]; labels: int64 [n]; places: index of each train clip in x, None for a clip that cannot be
         decoded."""
         self._x, self._labels, self._places = x, labels, places
+
+    @property
+    def nbytes(self) -> int:
+        return self._x.nbytes
+
+    def to_dict(self) -> dict[str, Any]:
+        """Tensors and lists, which `torch.load` reads without running code."""
+        return {"x": self._x.cpu(), "labels": self._labels.cpu(), "places": list(self._places)}
 
     def subset(self, clips: Sequence[int], labels: Sequence[int]) -> TrunkFeed:
         """Some of the train clips, under other labels. The outputs themselves are not copied."""

@@ -31,6 +31,7 @@ from worker.training.run.config import Config, resolve_config
 from worker.training.run.division import ClipDivision, divide_dataset, samples_of
 from worker.training.run.encoding import encode_videos, encoder_of
 from worker.training.run.feeds import MAX_TRUNK_BYTES, Feed, FrameFeed, no_clip_decoded, precompute_trunk
+from worker.training.run.kept_features import features_path, keep_features, open_features
 from worker.training.run.order import Order
 from worker.training.run.stop import Stop
 from worker.training.run.world import World
@@ -197,7 +198,15 @@ def open_feed(run: TrainingRun) -> Feed:
     samples = samples_of(run.division.train, run.division.classes, run.spec.clips)
     if run.config.augment is None and run.keeps_trunk(len(samples)):
         run.world.report_phase("features")
-        return precompute_trunk(run.model, run.reader, samples, run.profile, run.device, run.config.micro)
+        if run.config.solver != "closed_form":
+            return precompute_trunk(run.model, run.reader, samples, run.profile, run.device, run.config.micro)
+        path = features_path(run.spec.settings.training_dir, run.base.digest, run.profile, samples)
+        if kept := open_features(path, run.device):
+            return kept
+        feed = precompute_trunk(run.model, run.reader, samples, run.profile, run.device, run.config.micro)
+        if run.world.leads and not run.reader.skipped:  # a report lists what was skipped
+            keep_features(path, feed)
+        return feed
     return FrameFeed(run.train_reader, samples, run.profile, run.device)
 
 

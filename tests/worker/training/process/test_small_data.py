@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from safetensors.torch import load_file
 
 from core.datasets import Dataset
 from core.errors import InvalidTraining, TrainingFailed
+from core.records import Progress
 from core.registry import Card
 from core.training_requests import PreviewRequest, TrainingRequest
 from models.classifier.ensemble import build_rows
@@ -20,8 +22,12 @@ from models.recognition.base import Base
 from tests.models.conftest import CPU
 from tests.worker.training.process.ranks import run_in_processes
 from tests.worker.training.process.runs import LABELS, spec_of, train
-from worker.decoding.pool import DecodePool
+from worker.children.messages import parse_message
+from worker.decoding.pool import DecodePool, DecodeTask
+from worker.training.job.run_metrics import RunMetrics
 from worker.training.process.session import run_preview
+from worker.training.run.feeds import TrunkFeed
+from worker.training.run.kept_features import keep_features, open_features
 from worker.training.run.stop import Stop
 from worker.training.run.world import World
 
@@ -166,7 +172,7 @@ def test_clips_that_cannot_be_decoded_end_the_run_in_words(
     (home / "nothing").mkdir(exist_ok=True)
     for item in dataset.items:
         (home / "nothing" / item.sha256).write_bytes(b"no video")
-    request = PreviewRequest(dataset=dataset.id, base="tiny")
+    request = PreviewRequest(dataset=dataset.id, base="tiny", frames=4)  # no other test keeps features of four frames
     spec = spec_of(home, dataset, tmp_path, preview=request).model_copy(update={"clips": home / "nothing"})
     with pytest.raises(TrainingFailed, match="could be decoded") as raised:
         run_preview(spec, request, World(0, 1, CPU), pool, Stop())
@@ -189,3 +195,52 @@ def test_the_closed_form_is_refused_for_rows_that_are_not_text(
 ) -> None:
     with pytest.raises(InvalidTraining, match="closed form"):
         train(home, dataset, tmp_path, pool, **SMALL, classifier="learned", solver="closed_form")
+
+
+def test_the_training_after_a_preview_uses_its_features(
+    home: Path, dataset: Dataset, tmp_path: Path, pool: DecodePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = PreviewRequest(dataset=dataset.id, base="tiny", frames=5)
+    run_preview(spec_of(home, dataset, tmp_path / "a", preview=request), request, World(0, 1, CPU), pool, Stop())
+    decoded: list[str] = []
+    submit = pool.submit
+
+    def counted(path: Path, **options: Any) -> DecodeTask:
+        decoded.append(path.name)
+        return submit(path, **options)
+
+    monkeypatch.setattr(pool, "submit", counted)
+    train(home, dataset, tmp_path / "b", pool, **SMALL, frames=5)
+    assert not set(decoded) & {item.sha256 for item in dataset.of("train")}
+    assert set(decoded) == {item.sha256 for item in dataset.of("val")}
+
+
+def test_kept_features_that_are_damaged_or_old_are_not_used(tmp_path: Path) -> None:
+    feed = TrunkFeed(torch.ones(2, 3, 4), torch.tensor([0, 1]), [0, None, 1])
+    old, path = tmp_path / "features-old.pt", tmp_path / "features-new.pt"
+    old.write_bytes(b"x")
+    os.utime(old, (0, 0))
+    keep_features(path, feed)
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+    kept = open_features(path, CPU)
+    assert kept is not None
+    assert kept.to_dict()["places"] == [0, None, 1]
+    path.write_bytes(path.read_bytes()[:50])
+    assert open_features(path, CPU) is None
+
+
+def test_the_parent_understands_all_that_the_child_reports(
+    home: Path, dataset: Dataset, tmp_path: Path, pool: DecodePool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(home, dataset, tmp_path, pool, **SMALL)
+    metrics = RunMetrics("small")
+    phases = []
+    for line in capsys.readouterr().out.splitlines():
+        message = parse_message(line)
+        assert message is not None
+        metrics.observe(message)
+        if message["name"] == "progress":
+            phases.append(Progress.model_validate(message["data"]).phase)
+    metrics.end()
+    seen = ["preparing", "evaluating", "features", "preview", "training", "evaluating", "publishing"]
+    assert list(dict.fromkeys(phases)) == list(dict.fromkeys(seen))
