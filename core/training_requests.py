@@ -170,7 +170,7 @@ class PreviewBody(TrainingRecord):
     templates: Texts | None = Field(None, description="Prompt templates, each with one `{}`; default: the base's.")
     normalize_labels: bool = Field(True, description="Whether `BrushHair` and `brush_hair` are read as separate words.")
     frames: int | None = Field(None, ge=1, le=77, description="T, frames per clip; default: the base's.")
-    seed: int = Field(0, ge=0, lt=1 << 31, description="Seed of the folds and of the subsamples.")
+    seed: int = Field(0, strict=True, ge=0, lt=1 << 31, description="Seed of the folds and of the subsamples.")
 
 
 class PreviewRequest(PreviewBody):

@@ -253,6 +253,16 @@ def _training(case: Any, body: dict[str, Any]) -> None:
         body.pop("templates", None)
 
 
+def _preview(case: Any, body: dict[str, Any]) -> None:
+    if body.get("base") is not None:
+        body["base"] = "tiny"
+    _settle_templates(body)
+
+
+def _compare(case: Any, body: dict[str, Any]) -> None:
+    body["model"] = DATA["model"]
+
+
 def _import(case: Any, body: dict[str, Any]) -> None:
     body["name"] = _new_model(body["name"])
 
@@ -278,6 +288,8 @@ _BODIES: dict[tuple[str, str], Callable[[Any, dict[str, Any]], None]] = {
     ("POST", "/v1/videos/{id}/classify"): _question,
     ("POST", "/v1/embeddings"): _embed,
     ("POST", "/v1/training-jobs"): _training,
+    ("POST", "/v1/datasets/{id}/preview"): _preview,
+    ("POST", "/v1/models/{name}/aliases/{alias}/compare"): _compare,
     ("POST", "/v1/models"): _import,
     ("POST", "/v1/evaluations"): _evaluation,
     ("PUT", "/v1/label-sets/{name}"): _label_set,

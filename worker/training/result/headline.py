@@ -19,7 +19,11 @@ def headline(after: Scored, before: Scored | None, preview: PreviewResult | None
     changed = None if before is None else compare_scores(before, after)
     told_apart = changed is not None and changed["chance"] < CHANCE
     few = len(after.ids) < FEW_CLIPS
-    if few and preview is not None and (found := _cross_validated(preview, len(after.ids), split)):
+    if (
+        few
+        and preview is not None
+        and (found := _cross_validated(preview, len(after.ids), split, told_apart if changed is not None else None))
+    ):
         return found
     if not len(after.ids):
         return None
@@ -38,13 +42,15 @@ def headline(after: Scored, before: Scored | None, preview: PreviewResult | None
     }
 
 
-def _cross_validated(preview: PreviewResult, judged: int, split: str) -> Headline | None:
+def _cross_validated(preview: PreviewResult, judged: int, split: str, told_apart: bool | None) -> Headline | None:
+    """told_apart: by the sign test on the judged clips; None: there is none, so the paired cross-validation decides."""
     heads = {head["name"]: head for head in preview.heads}
     now, was = heads["default"], heads["zero_shot"]
     if now["top1"] is None or now["interval"] is None or was["top1"] is None:
         return None
     low, high = now["interval"]
-    told_apart = preview.gain is not None and not preview.gain[0] <= 0 <= preview.gain[1]
+    if told_apart is None:
+        told_apart = preview.gain is not None and not preview.gain[0] <= 0 <= preview.gain[1]
     return {
         "how": "cross_validated",
         "clips": preview.judged_clips,
