@@ -220,6 +220,7 @@ class WorkerInfo(Record):
     error: dict[str, Any] | None = None
     model: ModelRef | None = None
     models: list[str] = Field(default_factory=list, description="names of the models that it can serve")
+    promptable: list[str] = Field(default_factory=list, description="of these, the models that can carry prompts")
     device: str | None = None
     precision: str | None = None
     store: str | None = Field(None, description="id of the artifact store that it uses; null until it is known")

@@ -56,6 +56,11 @@ class Card(BaseModel):
     classes: tuple[str, ...] = Field(description="classes of the training, in the order of W's rows")
     open_labels: bool = Field(description="true: questions may have any labels; false: only `classes`")
     text: Literal["own", "base"] = Field("own", description="whether the text tower is in the file or is the base's")
+    prompts: dict[str, Any] | None = Field(
+        None,
+        description="for a version that consists of prompts: `base`, the model that they are for, with its `digest` "
+        "and `text_digest`, and the shapes of the prompts (`image`, `text`); else null",
+    )
     profile: dict[str, Any] = Field(
         description="how the version was validated and is served: normalisation, crop, sampling, frames, templates"
     )
@@ -171,6 +176,11 @@ class Registry:
         if text is None:
             raise self._missing(version)
         return Card.model_validate_json(text)
+
+    def prompts_for(self, ref: str) -> list[Version]:
+        """The versions that consist of prompts for the version `ref`."""
+        everything = (Version(name, number) for name in self.names() for number in self.versions(name))
+        return [each for each in everything if (self.card(each).prompts or {}).get("base") == ref]
 
     @contextmanager
     def directory(self, version: Version) -> Iterator[Path]:

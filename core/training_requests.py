@@ -57,7 +57,7 @@ class TrainingRequest(TrainingRecord):
         "text4vis",
         description="Training method. `text4vis`: the video half learns to meet a frozen W; `vision_only`: the same "
         "with a learned W; `vifi`: both towers; `image_only`, `text_only`: one of them; `contrastive`: "
-        "clips and texts of a batch are told apart.",
+        "clips and texts of a batch are told apart; `vl_prompt`: prompts in both towers, the base stays as it is.",
     )
     recipe: RecipeName = Field("default", description="Recipe that decides every field that is null.")
     solver: Solver | None = Field(

@@ -54,10 +54,12 @@ RecipeName = Literal[
     "vifi-supervised",
     "vifi-base-to-novel",
     "vifi-few-shot",
+    "vifi-prompt-base-to-novel",
+    "vifi-prompt-few-shot",
 ]
 """A training recipe of `models.fitting.recipes`."""
 
-MethodName = Literal["text4vis", "vision_only", "vifi", "image_only", "text_only", "contrastive"]
+MethodName = Literal["text4vis", "vision_only", "vifi", "image_only", "text_only", "contrastive", "vl_prompt"]
 """A training method of `models.fitting.methods`."""
 
 _TEXT4VIS: Final[tuple[RecipeName, ...]] = ("default", "text4vis", "text4vis-2023")
@@ -76,6 +78,7 @@ METHOD_RECIPES: Final[dict[MethodName, tuple[RecipeName, ...]]] = {
     "image_only": _VIFI,
     "text_only": _VIFI,
     "contrastive": _TEXT4VIS,
+    "vl_prompt": ("default", "vifi-prompt-base-to-novel", "vifi-prompt-few-shot"),
 }
 """The recipes that each method can have."""
 
@@ -88,5 +91,12 @@ METHOD_FIELDS: Final[dict[MethodName, frozenset[str]]] = {
     "contrastive": frozenset(
         {"text_inputs", "templates", "temporal", "temporal_init", "tune", "contrast", "online_text"}
     ),
+    "vl_prompt": frozenset(),
 }
 """The fields of a training request that only some methods read, for each method those that it reads."""
+
+TEXT_METHODS: Final[frozenset[MethodName]] = frozenset({"vifi", "text_only", "contrastive", "vl_prompt"})
+"""Methods that change the base's text tower. It must be a plain one, without learned vectors of its own."""
+
+PROMPT_METHODS: Final[frozenset[MethodName]] = frozenset({"vl_prompt"})
+"""Methods that learn prompts. The base must have a vision transformer and CLIP's own text tower."""

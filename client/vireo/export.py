@@ -38,6 +38,10 @@ def strip(weights: Path, target: Path) -> Stripped:
         header = _read_header(source)
         start = source.tell()
         modules = {name: name.partition(".")[0] for name in header}
+        if "prompts" in modules.values():
+            raise InvalidCheckpoint(
+                "This version consists of prompts only, which no other program knows.", hint="Export its base instead."
+            )
         written = {name: entry for name, entry in header.items() if modules[name] not in VIREO_MODULES}
         _write_header(sink, written)
         for entry in written.values():

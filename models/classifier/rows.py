@@ -105,17 +105,25 @@ class ContextRows(Classifier):
     frozen = False
     encodes_texts = True
 
-    def __init__(self, kind: str, encoder: TextEncoder, prompts: list[str], generator: torch.Generator) -> None:
-        """The encoder's weights stop requiring gradients. Raises: ValueError if it cannot learn a context."""
+    def __init__(
+        self,
+        kind: str,
+        encoder: TextEncoder,
+        prompts: list[str],
+        generator: torch.Generator,
+        shape: tuple[int, ...] = (CONTEXT_VECTORS,),
+    ) -> None:
+        """The encoder's weights stop requiring gradients. shape: [M], or [D, M] for vectors before each of D blocks.
+        Raises: ValueError if it cannot learn a context."""
         if encoder.context_width is None:
             raise ValueError("this text encoder takes no learned context: choose other text inputs")
-        _, truncated = encoder.encode([f"{'a ' * CONTEXT_VECTORS}{prompt}" for prompt in prompts])
+        _, truncated = encoder.encode([f"{'a ' * shape[-1]}{prompt}" for prompt in prompts])
         super().__init__(kind, open_labels=True, truncated=truncated)
         encoder.module.requires_grad_(False)
         # one bound method instead of the encoder: if that were a module, it would become a submodule of this one
         self._encode, self._prompts = encoder.encode_with_context, prompts
-        start = INIT_STD * torch.randn(CONTEXT_VECTORS, encoder.context_width, generator=generator)
-        self.context = nn.Parameter(start)  # [M, w]
+        start = INIT_STD * torch.randn(*shape, encoder.context_width, generator=generator)
+        self.context = nn.Parameter(start)  # [M, w] or [D, M, w]
 
     def rows(self, step: int | None = None) -> Tensor:  # noqa: ARG002 -- the same in every step
         return normalize(self._encode(self._prompts, self.context).float(), dim=-1)  # [C, d]
@@ -198,18 +206,19 @@ def build_classifier(
     seed: int,
     features: Features | None = None,
     train_text: bool = False,
+    prompts: tuple[int, int] | None = None,
 ) -> Classifier:
     """A classifier, made on the CPU.
 
     labels: the classes, in the order of the rows; encoder: reads the texts of a text kind (for `text:<encoder>` it is
     that encoder; for text inputs "context" it must be on the classifier's device); features: for `lda`;
-    train_text: whether a copy of the encoder is trained, for the kind `text`.
+    train_text: whether a copy of the encoder is trained, for the kind `text`; prompts: [D, M], deep prompts to learn.
     Raises: ValueError with a sentence on what does not fit.
     """
     generator = torch.Generator().manual_seed(seed)
     classes = len(labels)
     if kind == "text" or kind.startswith(PREFIX):
-        return _text_classifier(kind, labels, encoder, inputs, dim, generator, train_text)
+        return _text_classifier(kind, labels, encoder, inputs, dim, generator, train_text, prompts)
     if kind == "learned":
         return LearnedRows(classes, dim, generator)
     if kind == "lda":
@@ -258,6 +267,7 @@ def _text_classifier(
     dim: int,
     generator: torch.Generator,
     train_text: bool,
+    prompts: tuple[int, int] | None,
 ) -> Classifier:
     if encoder.dim != dim:
         raise ValueError(f"the text encoder gives vectors of width {encoder.dim}, but the videos' have width {dim}")
@@ -265,7 +275,8 @@ def _text_classifier(
     if train_text:
         return _trained_tower(kind, encoder, texts, inputs, generator)
     if inputs.mode == "context":
-        return ContextRows(kind, encoder, [prompt for (prompt,) in texts], generator)
+        shape = prompts or (CONTEXT_VECTORS,)
+        return ContextRows(kind, encoder, [prompt for (prompt,) in texts], generator, shape)
     vectors, truncated = encode_by_label(encoder.encode, texts)  # for each label [K, d]
     table = torch.stack(vectors, dim=1)  # [K, C, d]
     return FrozenRows(kind, table, open_labels=True, truncated=truncated, seed=generator.initial_seed())

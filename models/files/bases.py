@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import torch
 
 from models.files.architectures import register_architecture
+from models.image.time_blocks import can_be_prompted
 from models.image.towers import clip_tower
 from models.lite import assembly
 from models.lite.network import LiteTower, lite_text_encoder
@@ -82,6 +84,16 @@ def open_lite(directory: Path, progress: LoadProgress = lambda *_: None) -> Base
         text_width=encoder.dim,
         digest=card["digest"],
     )
+
+
+def promptable_names(data_dir: Path) -> list[str]:
+    """The models of the zoo that can carry prompts. A local checkpoint with an invalid card is not one of them."""
+    found = []
+    for name in zoo.model_names(data_dir):
+        with suppress(zoo.BadCard):
+            if can_be_prompted(zoo.find_entry(name, data_dir)):
+                found.append(name)
+    return found
 
 
 def resolve_auto(data_dir: Path, weights_file: Path | None = None) -> tuple[str, str]:

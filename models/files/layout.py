@@ -8,6 +8,8 @@ The file's tensors are fp32 and have these names:
     extension.*, anchors.*               what a closed-form fit adds to videos and to labels, if the version has one
     classifier.*                         the classifier's state, at least `rows` [C, d]
     context                              [M, w], if the text encoder reads learned context vectors (CoOp)
+    prompts.image, prompts.text          [D, n, w]: all that a version of prompts holds, beside classifier.rows; the
+                                         rest is that of the base that the card's `prompts` names by digest
 If the file has no text tower, the version uses another text encoder (in text/), or the base model's own (imported
 checkpoints without text weights: `"text": "base"` in the card).
 """

@@ -8,7 +8,7 @@ import torch
 
 from core.vocabulary import Precision
 from models.files.bases import open_base
-from models.files.versions import open_version
+from models.files.versions import FindBase, open_version
 from models.image.precision import choose_device, choose_dtype
 from models.recognition.base import Base
 from models.recognition.recognizer import Recognizer
@@ -33,11 +33,17 @@ def load_model(
 
 
 def load_version(
-    directory: Path, *, data_dir: Path, device: str = "auto", precision: Precision = "auto", progress: LoadProgress
+    directory: Path,
+    *,
+    data_dir: Path,
+    device: str = "auto",
+    precision: Precision = "auto",
+    progress: LoadProgress,
+    find_base: FindBase | None = None,
 ) -> Recognizer:
-    """The fine-tuned version in `directory`. Raises: WeightsUnavailable."""
+    """The fine-tuned version in `directory`. find_base: as in `open_version`. Raises: WeightsUnavailable."""
     chosen = _choose(device, precision)
-    base = open_version(directory, data_dir=data_dir, progress=progress)
+    base = open_version(directory, data_dir=data_dir, progress=progress, find_base=find_base)
     return base.recognizer(*chosen, keep=False)
 
 

@@ -56,15 +56,47 @@ def save_version(
     }
 
 
+def save_prompts(
+    directory: Path, model: VideoModel, base: Base, *, encoder: TextEncoder, classifier: Mapping[str, Tensor]
+) -> dict[str, Any]:
+    """Write only what was learned: the prompts of both towers. The rest is the base's, which the card names by name and
+    digest. Arguments and result: as `save_version`, and `prompts`."""
+    assert model.tower.prompts is not None
+    assert isinstance(encoder, ContextTextEncoder)
+    learned = {"prompts.image": model.tower.prompts, "prompts.text": encoder.context}
+    state = {name: _to_saved(tensor) for name, tensor in learned.items()}
+    _write(directory, state | {"classifier.rows": _to_saved(classifier["rows"])})
+    return {
+        "architecture": base.architecture,
+        "temporal": _describe_head(model, base),
+        "text": "base",
+        "dim": base.dim,
+        "logit_scale": base.logit_scale,
+        "digest": digest("prompts", base.digest, base.text_encoder.digest, weights_digest(state)),
+        "text_digest": encoder.digest,
+        "prompts": {
+            "base": base.name,
+            "digest": base.digest,
+            "text_digest": base.text_encoder.digest,
+            "image": list(model.tower.prompts.shape),
+            "text": list(encoder.context.shape),
+        },
+    }
+
+
 def write_weights(directory: Path, architecture: str, state: StateDict) -> str:
     """Write a version's tensors as fp32, and the configuration of its architecture if open_clip does not list it.
     → the digest of both."""
     state = {name: _to_saved(tensor) for name, tensor in state.items()}
-    save_file(state, directory / WEIGHTS)
-    (directory / WEIGHTS).chmod(0o644)  # save_file lets only its own user read it; the gateway may be another user
+    _write(directory, state)
     if config := registered_config(architecture):
         (directory / CONFIG).write_text(json.dumps(config), encoding="utf-8")
     return digest("version", architecture, weights_digest(state))
+
+
+def _write(directory: Path, state: StateDict) -> None:
+    save_file(state, directory / WEIGHTS)
+    (directory / WEIGHTS).chmod(0o644)  # save_file lets only its own user read it; the gateway may be another user
 
 
 def _save_encoder(encoder: TextEncoder, directory: Path) -> StateDict:

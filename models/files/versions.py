@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -32,20 +33,50 @@ from models.weights.errors import WeightsUnavailable
 from models.weights.progress import LoadProgress
 from models.weights.states import StateDict, build_model
 
+FindBase = Callable[[str], Base]
+"""Opens the model or version of that name."""
 
-def open_version(directory: Path, *, data_dir: Path, progress: LoadProgress) -> Base:
+
+def open_version(directory: Path, *, data_dir: Path, progress: LoadProgress, find_base: FindBase | None = None) -> Base:
     """The version in `directory`, in fp32 on the CPU. data_dir: where the base model's weights are, in case its text
-    tower is needed. Raises: WeightsUnavailable."""
+    tower is needed; find_base: for a version of prompts; default: models of the zoo. Raises: WeightsUnavailable."""
     try:
         card: dict[str, Any] = json.loads((directory / CARD).read_text(encoding="utf-8"))
         name = f"{card['name']}:{card['version']}"
         progress(f"loading {name}", 0.0)
-        base = _rebuild(directory, name, card, load_file(directory / WEIGHTS), data_dir, progress)
+        state = load_file(directory / WEIGHTS)
+        if card.get("prompts"):
+            find = find_base or (lambda base: open_base(base, data_dir=data_dir, progress=progress))
+            base = _with_prompts(name, card, state, find)
+        else:
+            base = _rebuild(directory, name, card, state, data_dir, progress)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]
         raise WeightsUnavailable(f"The version in {directory.name} cannot be read ({reason}).") from error
     progress(f"{name} is loaded", 1.0)
     return base
+
+
+def _with_prompts(name: str, card: Mapping[str, Any], state: StateDict, find_base: FindBase) -> Base:
+    """The base that the card names, with the prompts in both of its towers. Raises: WeightsUnavailable."""
+    wanted = card["prompts"]
+    base = find_base(str(wanted["base"]))
+    if (base.digest, base.text_encoder.digest) != (wanted["digest"], wanted["text_digest"]):
+        raise WeightsUnavailable(
+            f"{name} consists of prompts for {wanted['base']}, whose weights are others here.",
+            f"Give this worker the weights of {wanted['base']} that the version was trained with.",
+        )
+    base.tower.add_prompts(state["prompts.image"])
+    return replace(
+        base,
+        name=name,
+        text_encoder=ContextTextEncoder(base.text_encoder, state["prompts.text"]),
+        profile=Profile.from_dict(card["profile"]),
+        digest=str(card["digest"]),
+        classes=tuple(card["classes"]),
+        open_labels=True,
+        fixed_rows=None,
+    )
 
 
 def _rebuild(

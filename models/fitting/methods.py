@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from core.vocabulary import Contrast, Fusion, MethodName, RecipeName, TunedPart
 from models.fitting.objectives import Contrastive, CrossEntropy, Objective
 from models.fitting.recipes import RECIPES, Recipe
-from models.fitting.vifi_recipes import ALONE_RECIPES, VIFI_RECIPES
+from models.fitting.vifi_recipes import ALONE_RECIPES, PROMPT_RECIPES, VIFI_RECIPES
 from models.recognition.video_model import VideoModel
 from models.weights.roles import Role
 
@@ -25,6 +25,7 @@ class Method:
     recipes: Mapping[RecipeName, Recipe]  # what their names mean for it
     classifier: str | None = None  # of W; None: the request's
     mean: bool = False  # whether its temporal head is always the mean
+    prompted: bool = False  # whether it learns prompts in both towers, and keeps the base's head and fusion
     contrastive: bool = False  # whether clips are contrasted within the batch, instead of compared with all classes
 
     @property
@@ -98,6 +99,14 @@ METHODS: dict[MethodName, Method] = {
             _CONTRASTIVE,
             classifier="text",
             contrastive=True,
+        ),
+        Method(
+            "vl_prompt",
+            "ViFi-CLIP's second step: prompts are learned in both towers, and every weight of the base stays.",
+            frozenset({"prompts"}),
+            PROMPT_RECIPES,
+            classifier="text",
+            prompted=True,
         ),
     )
 }

@@ -80,6 +80,8 @@ class Recipe:
     augment: Augment = field(default_factory=lambda: Augment(randaugment=(2, 9)))  # the logs of K400 (method §16 #4)
     randaugment_from: int = LARGE_DATA  # training clips (method §16 #4)
     augment_frozen: bool = False  # also where the trunk is frozen, so that each clip is encoded in every epoch
+    prompt_tokens: int = 0  # learned in each tower, by methods that learn prompts
+    prompt_depth: int = 0  # blocks that have tokens of their own, the first included; fewer if a tower has fewer
     mixing: Mixing | None = None  # mixup and cutmix, where clips are augmented
     smoothing: float = 0.0  # of labels
     preprocessing: Preprocessing = "base"  # of the version's profile: the base's, or ViFi-CLIP's (method §3.2)

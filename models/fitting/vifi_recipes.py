@@ -111,6 +111,26 @@ VIFI_DEFAULT = replace(
     few_shot_epochs_large=10,
 )
 
+PROMPT_BASE_TO_NOVEL = replace(
+    BASE_TO_NOVEL, name="vifi-prompt-base-to-novel", lr=4e-2, templates=None, prompt_tokens=16, prompt_depth=9
+)
+PROMPT_FEW_SHOT = replace(
+    FEW_SHOT, name="vifi-prompt-few-shot", lr=8e-3, templates=None, prompt_tokens=10, prompt_depth=12
+)
+PROMPT_DEFAULT = replace(
+    VIFI_DEFAULT,
+    # The rate, the tokens and the depth of the few-shot configuration: little data is what prompts are for. Its 50
+    # epochs are for K shots; 20 are about as many updates for the few hundred clips of most datasets.
+    lr=8e-3,
+    epochs=20,
+    warmup_epochs=2,
+    prompt_tokens=10,
+    prompt_depth=12,
+)
+PROMPT_RECIPES: dict[RecipeName, Recipe] = {
+    recipe.name: recipe for recipe in (PROMPT_DEFAULT, PROMPT_BASE_TO_NOVEL, PROMPT_FEW_SHOT)
+}
+
 VIFI_RECIPES: dict[RecipeName, Recipe] = {
     recipe.name: recipe for recipe in (VIFI_DEFAULT, ZERO_SHOT, SUPERVISED, BASE_TO_NOVEL, FEW_SHOT)
 }

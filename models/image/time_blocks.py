@@ -74,6 +74,11 @@ def attach_time_blocks(tower: ImageTower, kind: TemporalKind, init: TemporalInit
     tower.time_blocks = nn.ModuleList(TimeConv(width, start) for width in tower.time_widths())
 
 
+def can_be_prompted(entry: ZooEntry) -> bool:
+    """Whether a model of the zoo can carry prompts in both towers: its image tower is CLIP's vision transformer."""
+    return supported_heads(entry) == VIT_HEADS
+
+
 def supported_heads(entry: ZooEntry) -> tuple[TemporalKind, ...]:
     """The temporal heads that a model of the zoo supports, determined without its weights."""
     if entry.architecture == "lite":

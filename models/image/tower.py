@@ -57,6 +57,8 @@ class ImageTower(nn.Module, ABC):
         super().__init__()
         self.time_blocks = nn.ModuleList()  # one per block that sees neighbouring frames; time_blocks.py adds them
         self.extension: Extension | None = None
+        self.prompts: nn.Parameter | None
+        self.register_parameter("prompts", None)  # [D, n, w]: n learned tokens before each of the first D blocks
         self.checkpointing = False
         self.trains_batch_norms = False
         """Whether batch norms normalise by the batch in training and collect its statistics. Otherwise they always use
@@ -93,6 +95,18 @@ class ImageTower(nn.Module, ABC):
     @abstractmethod
     def projection_parameters(self) -> NamedParameters:
         """The neck's parameters, with the tower's names."""
+
+    @property
+    def prompt_places(self) -> tuple[int, int] | None:
+        """Number of blocks and width of their tokens; None if this tower has no tokens beside which prompts can be."""
+        return None
+
+    def add_prompts(self, prompts: Tensor) -> None:
+        """prompts: [D, n, w]. Raises: ValueError if they do not fit."""
+        places = self.prompt_places
+        if places is None or prompts.ndim != 3 or len(prompts) > places[0] or prompts.shape[2] != places[1]:
+            raise ValueError(f"prompts {tuple(prompts.shape)} do not fit an image tower with {places or 'no'} tokens")
+        self.prompts = nn.Parameter(prompts)
 
     def time_widths(self) -> list[int]:
         """Channels at each place of a convolution over time, in the order of `time_blocks`."""

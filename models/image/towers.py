@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import open_clip
+import torch
 from torch import Tensor
 
 from core.vocabulary import TemporalKind
@@ -40,15 +41,29 @@ class VitTower(ClipTower):
     def trunk(self, pixels: Tensor, clip: int = 1) -> Tensor:
         """→ [N, w]."""
         x = self.visual._embeds(pixels)  # [N, 1 + patches, w]
-        blocks = self.visual.transformer.resblocks
-        if self.mixes_time:
-            for block, conv in zip(blocks, self.time_blocks, strict=True):
-                x = self._step(_token_block, block, conv, x, clip)
-        else:
-            for block in blocks:
+        tokens = x.shape[1]
+        for place, block in enumerate(self.visual.transformer.resblocks):
+            x = self._prompted(x, place, tokens)  # [N, 1 + patches + n, w]
+            if self.mixes_time:
+                x = self._step(_token_block, block, self.time_blocks[place], x, clip)
+            else:
                 x = self._step(block, x)
-        pooled: Tensor = self.visual._pool(x)[0]  # [N, w]
+        pooled: Tensor = self.visual._pool(x[:, :tokens])[0]  # [N, w]
         return pooled
+
+    @property
+    def prompt_places(self) -> tuple[int, int]:
+        return len(self.visual.transformer.resblocks), self.visual.transformer.width
+
+    def _prompted(self, x: Tensor, place: int, tokens: int) -> Tensor:
+        """The tokens before a block, with its prompts after them (method §12). Prompts have no position; those of the
+        first block pass the norm before it like all tokens, later ones replace what became of those before."""
+        if self.prompts is None or place >= len(self.prompts):
+            return x
+        prompts = self.prompts[place].to(x.dtype)  # [n, w]
+        if place == 0:
+            prompts = self.visual.ln_pre(prompts)
+        return torch.cat([x[:, :tokens], prompts.expand(len(x), -1, -1)], dim=1)
 
     def neck(self, x: Tensor) -> Tensor:
         features: Tensor = x @ self.visual.proj  # [N, d]

@@ -17,6 +17,7 @@ from models.profiles.profile import Profile
 from models.recognition.recognizer import Recognizer
 from models.recognition.temporal import build_head
 from models.recognition.video_model import VideoModel
+from models.text.clip_encoder import ClipTextEncoder
 from models.text.encoder import TextEncoder
 
 
@@ -40,6 +41,11 @@ class Base:
     def __post_init__(self) -> None:
         for module in (self.tower, self.temporal):  # training uses a copy
             module.eval().requires_grad_(False)
+
+    @property
+    def prompt_layers(self) -> int | None:
+        """Blocks of the text tower; None if it is no plain one of CLIP's."""
+        return self.text_encoder.layers if isinstance(self.text_encoder, ClipTextEncoder) else None
 
     def recognizer(self, device: torch.device, dtype: torch.dtype, *, keep: bool = True) -> Recognizer:
         """What answers requests. The text encoder moves to `device`. With `keep`, image tower and temporal head are

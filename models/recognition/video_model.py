@@ -47,7 +47,7 @@ class VideoModel(nn.Module):
         """The tower and s come from the base model. Temporal head and convolutions over time are new (method §6)."""
         for name, parameter in self.tower.named_parameters():
             if not name.startswith(TIME_BLOCKS):
-                yield "image_tower", f"tower.{name}", parameter
+                yield "prompts" if name == "prompts" else "image_tower", f"tower.{name}", parameter
         yield "scale", "logit_scale", self.logit_scale
         for name, parameter in self.temporal.named_parameters(prefix="temporal"):
             yield "head", name, parameter

@@ -62,13 +62,20 @@ class ClipTextEncoder:
     def encode_with_context(self, texts: list[str], context: Tensor) -> Tensor:
         if self.context_width is None:
             raise TypeError("this model's text tower cannot learn a context")
+        layers = context if context.ndim == 3 else context.unsqueeze(0)  # [D, M, w]
+        context = layers[0]  # [M, w]
         with self._tokenizing:
             tokens = self._tokenizer(texts, context_length=self._context - len(context))  # [n, context - M]
         tokens = tokens.to(context.device)
         words = text_half(self._model).token_embedding(tokens)  # [n, context - M, w]
         learned = context.to(words.dtype).expand(len(words), -1, -1)  # [n, M, w]
         x = torch.cat([words[:, :1], learned, words[:, 1:]], dim=1)  # [n, context, w]
-        return _read_at(self._model, x, tokens.argmax(dim=-1) + len(context))
+        return _read_at(self._model, x, tokens.argmax(dim=-1) + len(context), layers[1:])
+
+    @property
+    def layers(self) -> int:
+        """Blocks of the text tower."""
+        return len(text_half(self._model).transformer.resblocks)
 
     def _digest(self, architecture: str) -> str:
         weights = weights_digest(text_state(self.module))
@@ -113,11 +120,20 @@ def encode_trimmed(model: ClipModel, tokens: Tensor) -> Tensor:
     return _read_at(model, text_half(model).token_embedding(tokens[:, : int(ends.max()) + 1]), ends)
 
 
-def _read_at(model: ClipModel, x: Tensor, ends: Tensor) -> Tensor:
-    """x: embedded tokens [n, ≥ length, w]; ends: position of each end token [n] → [n, d]."""
+def _read_at(model: ClipModel, x: Tensor, ends: Tensor, deep: Tensor | None = None) -> Tensor:
+    """x: embedded tokens [n, ≥ length, w]; ends: position of each end token [n]; deep: vectors [D - 1, M, w] that
+    replace the M positions after the start token before each of the blocks from the second on → [n, d]."""
     half, length = text_half(model), int(ends.max()) + 1
     x = x[:, :length] + half.positional_embedding[:length]  # [n, length, w]
-    x = half.transformer(x, attn_mask=half.attn_mask[:length, :length])
+    mask = half.attn_mask[:length, :length]
+    if deep is None or not len(deep):
+        x = half.transformer(x, attn_mask=mask)
+    else:
+        for place, block in enumerate(half.transformer.resblocks):
+            if 0 < place <= len(deep):
+                learned = deep[place - 1].to(x.dtype).expand(len(x), -1, -1)  # [n, M, w]
+                x = torch.cat([x[:, :1], learned, x[:, 1 + deep.shape[1] :]], dim=1)
+            x = block(x, attn_mask=mask)
     x = half.ln_final(x)[torch.arange(len(x), device=x.device), ends]  # [n, w]
     features: Tensor = x @ half.text_projection  # [n, d]
     return features

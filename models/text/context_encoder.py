@@ -13,13 +13,13 @@ from models.weights.digests import digest
 
 
 class ContextTextEncoder:
-    """A TextEncoder. context: [M, context_width of `encoder`]."""
+    """A TextEncoder. context: [M, context_width of `encoder`], or [D, M, …] for vectors before each of D blocks."""
 
     context_width: int | None = None  # no second context can be learned
 
     def __init__(self, encoder: TextEncoder, context: Tensor) -> None:
         """Raises: ValueError if the vectors do not fit the encoder."""
-        if context.ndim != 2 or context.shape[1] != encoder.context_width:
+        if context.ndim not in (2, 3) or context.shape[-1] != encoder.context_width:
             raise ValueError(f"context {tuple(context.shape)} is not [M, {encoder.context_width}]")
         self._encoder = encoder
         self.context = context.detach().float().cpu()  # [M, w]
@@ -36,7 +36,7 @@ class ContextTextEncoder:
         """→ float32 [n, d], un-normalised; and for each text whether it was truncated, given the room that the context
         takes."""
         # in every vocabulary, one word "a" takes the same room as one vector
-        _, truncated = self._encoder.encode([f"{'a ' * len(self.context)}{text}" for text in texts])
+        _, truncated = self._encoder.encode([f"{'a ' * self.context.shape[-2]}{text}" for text in texts])
         parameter = next(self.module.parameters(), self.context)
         return self._encoder.encode_with_context(texts, self.context.to(parameter.device)), truncated
 

@@ -16,13 +16,14 @@ from redis.asyncio import Redis
 from redis.asyncio.lock import Lock
 
 from core.comparison.paired import Comparison, compare_hits, read_hits
-from core.errors import Conflict, InvalidRequest, NotFound, UnknownModel
+from core.errors import Conflict, InvalidRequest, InvalidTraining, NotFound, UnknownModel
 from core.records import Job, WorkerInfo
 from core.registry import CARD, PREDICTIONS, REPORT, REPORT_PAGE, WEIGHTS, Card, Registry, Version
 from core.state import keys
 from core.state.queues import TASKS
 from core.storage import Store
 from core.training_requests import MODEL_NAME_PATTERN
+from core.vocabulary import PROMPT_METHODS, TEXT_METHODS, MethodName
 from service.bodies.schemas import AliasView, Links, ModelDetail, ModelPage, ModelView
 from service.bodies.validation import similar_names
 from service.catalog.needs import check_unneeded
@@ -247,11 +248,68 @@ class Models:
         number = version.version if colon else None
 
         def delete() -> None:
-            for each in [version.version] if colon else self._registry.versions(name):
+            for each in [version.version] if colon else reversed(self._registry.versions(name)):
                 self._registry.delete(Version(name, each))
 
         await check_unneeded(self._jobs, TASKS, ref, lambda job: _uses(job, name, number))
+        await asyncio.to_thread(self._check_unprompted, name, number)
         await asyncio.to_thread(delete)
+
+    def _check_unprompted(self, name: str, number: int | None) -> None:
+        """Raises: Conflict if a version that would stay consists of prompts for one that is to be deleted."""
+        for each in self._registry.versions(name) if number is None else [number]:
+            users = self._registry.prompts_for(f"{name}:{each}")
+            if staying := [str(user) for user in users if number is not None or user.name != name]:
+                raise Conflict(
+                    f"{name}:{each} cannot be deleted: {', '.join(staying[:5])} consists of prompts for it.",
+                    hint=f"Delete {staying[0]} first.",
+                )
+
+    async def check_carries(self, method: MethodName, online_text: bool | None, base: ResolvedModel) -> None:
+        """Raises: InvalidTraining if the base cannot carry the method, as far as its card and the live workers tell."""
+        card = base.card
+        if card is not None and card.prompts is not None:
+            raise InvalidTraining(
+                f"{base.name} consists of prompts for {card.prompts['base']}, so it cannot be trained.",
+                hint=f"Start from {card.prompts['base']}.",
+                field="base",
+            )
+        if method not in TEXT_METHODS or (method == "contrastive" and online_text is False):
+            return
+        if card is not None and (
+            card.classifier.get("text_inputs") == "context" or card.hyperparameters.get("solver") == "closed_form"
+        ):
+            raise InvalidTraining(
+                f"{base.name} cannot carry the method {method}: its text half has learned vectors of its own.",
+                hint=f"Start from {card.base}, or use the method text4vis.",
+                field="method",
+            )
+        if method in PROMPT_METHODS:
+            await self._check_promptable(method, base)
+
+    async def _check_promptable(self, method: MethodName, base: ResolvedModel) -> None:
+        """Raises: InvalidTraining."""
+        live = await self._workers.live()
+        able = {name for worker in live for name in worker.promptable}
+        default = workers.default_model(live)
+        name = base.name or (default.name if default else None)
+        root = await asyncio.to_thread(self._root, name) if name else None
+        if able and root in workers.served_names(live) and root not in able:
+            raise InvalidTraining(
+                f"{name} cannot carry the method {method}: it needs a vision transformer and CLIP's text tower.",
+                hint=f"These models can, and versions that were trained from them: {', '.join(sorted(able))}.",
+                field="method",
+                nearest=sorted(able)[:3],
+            )
+
+    def _root(self, name: str) -> str:
+        """The model of the zoo that a version was made of in the end; as far as its ancestors still exist."""
+        while _VERSION.fullmatch(name):
+            try:
+                name = self._registry.resolve_card(name).base
+            except UnknownModel:
+                break
+        return name
 
     async def file(self, name: str, number: int, file: str) -> LocalFile:
         """A file of a version, on this machine. The caller closes it. Raises: UnknownModel, NotFound."""

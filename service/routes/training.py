@@ -64,6 +64,7 @@ async def create_training_job(request: Request, gateway: GatewayDep, preferences
     check_training(body, await gateway.datasets.get(body.dataset), gateway.limits)
     await gateway.models.check_new_name(body.name)
     base = await gateway.models.resolve(body.base)
+    await gateway.models.check_carries(body.method, body.online_text, base)
     resolved = body.model_copy(update={"base": base.name})
     return await gateway.submitter.submit("training", resolved, preferences, request, as_requested=body)
 

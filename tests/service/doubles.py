@@ -97,6 +97,7 @@ class AnsweringWorker:
             error=error.to_dict() if error else None,
             model=LITE if state == "ready" and self.queue == keys.INFERENCE else None,
             models=["clip-b16", "clip-l14", "lite"] if self.queue == keys.INFERENCE else [],
+            promptable=["clip-b16", "clip-l14"] if self.queue == keys.INFERENCE else [],
             device="cpu",
             precision="fp32",
             store=store,

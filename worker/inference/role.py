@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 
 from core.errors import VireoError
 from core.settings import Settings
+from models.files.bases import promptable_names
 from models.profiles import zoo
 from worker.inference.guard import Guard
 from worker.inference.handlers import answer_classify, answer_embed
@@ -102,6 +103,7 @@ class InferenceRole:
             error=None,
             model=loaded.ref,
             models=names,
+            promptable=promptable_names(self._settings.data_dir),
             device=str(loaded.recognizer.device),
             precision=loaded.recognizer.precision,
         )

@@ -22,10 +22,14 @@ from core.prometheus import MODEL_INFO
 from core.records import ModelRef
 from core.registry import WEIGHTS, Registry
 from core.settings import Settings
+from models.files.bases import open_base
 from models.files.loader import load_model, load_version
+from models.files.versions import open_version
 from models.profiles import zoo
+from models.recognition.base import Base
 from models.recognition.recognizer import Recognizer
 from models.weights.errors import WeightsUnavailable
+from models.weights.progress import LoadProgress
 from models.weights.states import find_local_weights
 from worker.inference.batching.device import is_out_of_memory, out_of_memory
 from worker.inference.batching.towers import Towers
@@ -179,7 +183,14 @@ class Shelf:
         data_dir, device, precision = self._settings.data_dir, self._settings.device, self._settings.precision
         if name not in zoo.model_names(data_dir):
             with self._registry.directory(self._registry.resolve(name)) as files:
-                return load_version(files, data_dir=data_dir, device=device, precision=precision, progress=progress)
+                return load_version(
+                    files,
+                    data_dir=data_dir,
+                    device=device,
+                    precision=precision,
+                    progress=progress,
+                    find_base=lambda base: self._open_base(base, progress),
+                )
         return load_model(
             name,
             data_dir=data_dir,
@@ -188,6 +199,14 @@ class Shelf:
             precision=precision,
             progress=progress,
         )
+
+    def _open_base(self, name: str, progress: LoadProgress) -> Base:
+        """What a version of prompts refers to. Raises: WeightsUnavailable, UnknownModel."""
+        data_dir = self._settings.data_dir
+        if name in zoo.model_names(data_dir):
+            return open_base(name, data_dir=data_dir, weights_file=self._weights_for(name), progress=progress)
+        with self._registry.directory(self._registry.resolve(name)) as files:
+            return open_version(files, data_dir=data_dir, progress=progress)
 
     def _estimate(self, name: str) -> int:
         """Bytes of a model that was never loaded here: about those of its weights file. Raises: UnknownModel."""

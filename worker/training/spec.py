@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from core.datasets import Dataset
 from core.settings import Settings
@@ -24,6 +24,9 @@ class RunSpec(BaseModel):
     model: str | None  # to start from, or to evaluate: a zoo name or `name:version`; None: what `auto` means here
     version: Path | None  # the files of that version, if it is one
     standing: tuple[int, Path] | None = None  # the version that `promote` would replace: number, files
+    bridges: dict[str, Path] = Field(
+        default_factory=dict
+    )  # the files of the versions that those of them that consist of prompts are for
     dataset: Dataset
     clips: Path  # directory of the dataset's clips, each named by its sha256
     checkpoint: Path | None  # to continue from

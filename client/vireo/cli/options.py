@@ -25,7 +25,7 @@ MethodOption = Annotated[
     str | None,
     typer.Option(
         help="What is trained: text4vis (the video half, the default), vifi (both towers), image_only, text_only, "
-        "contrastive, or vision_only (without text)."
+        "contrastive, vl_prompt (prompts only), or vision_only (without text)."
     ),
 ]
 RecipeOption = Annotated[

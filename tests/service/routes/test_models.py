@@ -358,3 +358,17 @@ def test_a_version_is_compared_with_that_of_an_alias(http: httpx2.Client, librar
     error(http.post(compare, json={"model": "my-gym:9"}), 404, "unknown_model")
     error(http.post(compare, json={}), 422, "invalid_request")
     error(http.post("/v1/models/my-gym/aliases/none/compare", json={"model": "my-gym:2"}), 404, "not_found")
+
+
+def test_a_version_that_prompts_are_for_is_not_deleted_before_them(
+    http: httpx2.Client, library: Library, worker: AnsweringWorker
+) -> None:
+    library.version("gym", 1)
+    library.version("gym", 2, base="gym:1", prompts={"base": "gym:1", "digest": "d1"})
+    library.version("other", 1, base="gym:1", prompts={"base": "gym:1", "digest": "d1"})
+    found = error(http.delete("/v1/models/gym/versions/1"), 409, "conflict")
+    assert "gym:2, other:1" in found["message"]
+    assert "other:1" in error(http.delete("/v1/models/gym"), 409, "conflict")["message"]
+    assert http.delete("/v1/models/other").status_code == 204
+    assert http.get("/v1/models/gym").json()["versions"] == [1, 2], "nothing was deleted by halves"
+    assert http.delete("/v1/models/gym").status_code == 204

@@ -100,6 +100,24 @@ def test_messages_name_the_cause(http: httpx2.Client, library: Library, worker: 
     error(http.post("/v1/training-jobs", content=b"name=x"), 415, "unsupported_media_type")
 
 
+def test_a_base_that_cannot_carry_the_method_is_refused_with_those_that_can(
+    http: httpx2.Client, library: Library, worker: AnsweringWorker
+) -> None:
+    library.dataset()
+    library.version("gym", 1)  # of lite
+    library.version("learned", 1, base="clip-b16", classifier={"kind": "text", "text_inputs": "context"})
+    library.version("prompted", 1, base="clip-b16", prompts={"base": "clip-b16", "digest": "d"})
+    for base in ("lite", "gym", "gym:1"):
+        found = error(train(http, base=base, method="vl_prompt"), 422, "invalid_training")
+        assert (found["details"]["field"], "clip-b16, clip-l14" in found["hint"]) == ("method", True)
+    assert train(http, base="clip-b16", method="vl_prompt").status_code == 202
+    for method, status in (("vifi", 422), ("vl_prompt", 422), ("text4vis", 202)):
+        assert train(http, base="learned", method=method).status_code == status
+    assert train(http, base="learned", method="contrastive", online_text=False).status_code == 202
+    found = error(train(http, base="prompted"), 422, "invalid_training")
+    assert (found["details"]["field"], found["hint"]) == ("base", "Start from clip-b16.")
+
+
 def test_a_dataset_with_errors_is_not_trained_on(http: httpx2.Client, library: Library) -> None:
     finding = Finding(severity="error", code="thin_class", message="Only one class has clips.")
     library.dataset(report=(finding,))

@@ -50,7 +50,7 @@ class Runner:
             return _result(card)
         with self._scratch(reporter.attempt) as scratch, ExitStack() as inputs:
             spec = self._spec(job, scratch, inputs, request.base, training=request)
-            spec = spec.model_copy(update={"standing": self._standing(request, inputs)})
+            spec = spec.model_copy(update=self._standing(request, inputs, spec.bridges))
             try:
                 self._run_child(spec, token, reporter, request.name)
             except VireoError:
@@ -67,12 +67,14 @@ class Runner:
         record_report(request.name, result["metrics"])
         return result
 
-    def _standing(self, request: TrainingRequest, inputs: ExitStack) -> tuple[int, Path] | None:
-        """The version that the alias to promote points to."""
+    def _standing(self, request: TrainingRequest, inputs: ExitStack, bridges: dict[str, Path]) -> dict[str, Any]:
+        """The spec's fields about the version that the alias to promote points to. bridges: those known before."""
         number = self._registry.aliases(request.name).get(request.promote) if request.promote else None
         if number is None:
-            return None
-        return number, inputs.enter_context(self._registry.directory(Version(request.name, number)))
+            return {"standing": None}
+        version = Version(request.name, number)
+        standing = number, inputs.enter_context(self._registry.directory(version))
+        return {"standing": standing, "bridges": bridges | self._bridges(version, inputs)}
 
     def _promote(self, card: Card) -> None:
         """Move the alias to a version that was found better, unless somebody has moved it meanwhile."""
@@ -161,6 +163,7 @@ class Runner:
             evaluation=evaluation,
             model=str(version) if version else model,
             version=inputs.enter_context(self._registry.directory(version)) if version else None,
+            bridges=self._bridges(version, inputs) if version else {},
             dataset=dataset,
             clips=clips,
             checkpoint=checkpoint if self._checkpoints.fetch(job.id, checkpoint) else None,
@@ -170,6 +173,14 @@ class Runner:
         )
         spec.output.mkdir()
         return spec
+
+    def _bridges(self, version: Version, inputs: ExitStack) -> dict[str, Path]:
+        """By name the files of the version that a version of prompts is for, if it is. Raises: UnknownModel."""
+        prompts = self._registry.card(version).prompts
+        if prompts is None or not self._registry.knows(prompts["base"]):
+            return {}
+        name = str(prompts["base"])
+        return {name: inputs.enter_context(self._registry.directory(self._registry.resolve(name)))}
 
     def _dataset(self, dataset_id: str, inputs: ExitStack) -> tuple[Dataset, Path]:
         try:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from core.registry import CARD, Card
 from core.results import PreviewResult, Promotion, ViewMetrics
-from models.files.saving import save_version
+from models.files.saving import save_prompts, save_version
 from models.frames.sampling import Views
 from models.recognition.recognizer import Recognizer
 from worker.children.messages import send_message
@@ -126,7 +126,8 @@ def _base_to_novel(
 
 def _write_draft(run: TrainingRun, solution: dict[str, Any] | None) -> Card:
     """Write the version without its results."""
-    saved = save_version(
+    save = save_prompts if run.config.method.prompted else save_version
+    saved = save(
         run.spec.output,
         run.model,
         run.base,

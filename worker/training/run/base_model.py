@@ -29,14 +29,27 @@ def open_base_model(spec: RunSpec) -> Base:
     settings = spec.settings
     with _weights_wanted():
         if spec.version is not None:
-            return open_version(spec.version, data_dir=settings.data_dir, progress=_progress)
-        name = spec.model or settings.model
-        if name == "auto":
-            name, _ = resolve_auto(settings.data_dir, settings.weights)
-        if name not in zoo.model_names(settings.data_dir):
-            raise UnknownModel(f"There is no model {name!r}.", nearest=zoo.nearest_names(name, settings.data_dir))
-        weights = settings.weights if name == settings.model else None
-        return open_base(name, data_dir=settings.data_dir, weights_file=weights, progress=_progress)
+            return open_version(
+                spec.version, data_dir=settings.data_dir, progress=_progress, find_base=lambda name: _bridge(spec, name)
+            )
+        return _open_zoo_model(spec, spec.model or settings.model)
+
+
+def _bridge(spec: RunSpec, name: str) -> Base:
+    """What the prompts of a version of the spec are for."""
+    if name in spec.bridges:
+        return open_version(spec.bridges[name], data_dir=spec.settings.data_dir, progress=_progress)
+    return _open_zoo_model(spec, name)
+
+
+def _open_zoo_model(spec: RunSpec, name: str) -> Base:
+    settings = spec.settings
+    if name == "auto":
+        name, _ = resolve_auto(settings.data_dir, settings.weights)
+    if name not in zoo.model_names(settings.data_dir):
+        raise UnknownModel(f"There is no model {name!r}.", nearest=zoo.nearest_names(name, settings.data_dir))
+    weights = settings.weights if name == settings.model else None
+    return open_base(name, data_dir=settings.data_dir, weights_file=weights, progress=_progress)
 
 
 def open_text_encoder(spec: RunSpec, classifier: str, base: Base, seed: int) -> TextEncoder:
@@ -55,6 +68,7 @@ def open_written_version(spec: RunSpec, device: torch.device) -> Recognizer:
             device=str(device),
             precision=settings.precision,
             progress=lambda *_: None,  # it has no number yet
+            find_base=lambda _: open_base_model(spec),
         )
 
 
@@ -69,6 +83,7 @@ def open_standing_version(spec: RunSpec, device: torch.device) -> Recognizer:
             device=str(device),
             precision=settings.precision,
             progress=lambda *_: None,
+            find_base=lambda name: _bridge(spec, name),
         )
 
 

@@ -19,6 +19,8 @@ from models.fitting.recipes import Recipe, effective_batch
 from models.fitting.shots import shot_repeats
 from models.frames.augmentation import Augment
 from models.image.precision import has_native_bf16
+from models.image.time_blocks import can_be_prompted
+from models.profiles import zoo
 from models.profiles.prompts import normalise_label
 from models.recognition.base import Base
 
@@ -67,8 +69,8 @@ class Config:
 
     @property
     def trunk_frozen(self) -> bool:
-        """Whether no parameter of the image tower's trunk moves."""
-        return self.tune != "tower"
+        """Whether no parameter moves that what the image tower's trunk gives depends on."""
+        return self.tune != "tower" and not self.method.prompted
 
     @property
     def epochs(self) -> float:
@@ -114,16 +116,19 @@ def resolve_config(
         recipe = recipe.with_epochs(request.epochs)
     times = shot_repeats(clips, drawn) if request.shots is not None and recipe.repeat_shots else 1
     batch = effective_batch(recipe, drawn * times, request.batch_size)
+    check_base(base, method)
     temporal = "mean" if method.mean else request.temporal or _head(base, recipe)
     solver = _solver(request, recipe, temporal, drawn)
     tune = (request.tune or recipe.tune) if method.trains_images else None
     if solver == "closed_form":
         tune = "projection"  # the trunk is frozen
-    augmented = request.augment if request.augment is not None else tune == "tower" or recipe.augment_frozen
+    augmented = (
+        request.augment if request.augment is not None else tune == "tower" or method.prompted or recipe.augment_frozen
+    )
     micro = request.micro_batch or (MICRO_CPU if device.type == "cpu" else MICRO_GPU)
     try:
         inputs = choose_text_inputs(
-            request.text_inputs or recipe.text_inputs,
+            "context" if method.prompted else request.text_inputs or recipe.text_inputs,
             requested=request.templates,
             usual=recipe.templates or base.profile.templates,
             ensemble=recipe.ensemble or base.profile.templates,
@@ -147,13 +152,30 @@ def resolve_config(
         repeats=times,
         seed=request.seed or 0,
         augment=_augment(recipe, classes) if augmented else None,
-        fusion=request.fusion or "embedding",
+        fusion=request.fusion or (base.profile.fusion if method.prompted else "embedding"),
         contrast=(request.contrast or "kl") if method.contrastive else None,
         views=recipe.views if request.views == "1x1" else request.views,
         precision=_precision(request.precision, recipe, device),
         gradient_checkpointing=request.gradient_checkpointing,
         cache_frames=request.cache_frames,
     )
+
+
+def check_base(base: Base, method: Method) -> None:
+    """Raises: InvalidTraining if the base cannot carry the method."""
+    if base.tower.prompts is not None:
+        raise InvalidTraining(
+            f"{base.name} consists of prompts for another model, so it cannot be trained.",
+            hint="Start from the model that its card names under `prompts`.",
+            field="base",
+        )
+    if method.prompted and not (base.tower.prompt_places and base.text_encoder.context_width and base.prompt_layers):
+        able = [name for name, entry in zoo.ENTRIES.items() if can_be_prompted(entry)]
+        raise InvalidTraining(
+            f"{base.name} cannot carry the method {method.name}: it needs a vision transformer and CLIP's text tower.",
+            hint=f"These models can, and versions that were trained from them: {', '.join(able)}.",
+            field="method",
+        )
 
 
 def _solver(request: TrainingRequest, recipe: Recipe, temporal: TemporalKind, clips: int) -> Solver:

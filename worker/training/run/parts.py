@@ -13,7 +13,7 @@ import torch
 from core.errors import InvalidTraining
 from core.training_requests import TrainingRequest
 from models.classifier.lda import VIDEOS_PER_CLASS
-from models.classifier.rows import Classifier, Features, build_classifier
+from models.classifier.rows import INIT_STD, Classifier, Features, build_classifier
 from models.fitting import shots
 from models.fitting.methods import METHODS, let_move
 from models.frames.sampling import Views
@@ -22,6 +22,7 @@ from models.profiles.profile import Profile
 from models.recognition.base import Base
 from models.recognition.video_encoder import VideoEncoder
 from models.recognition.video_model import VideoModel
+from models.text.clip_encoder import ClipTextEncoder
 from models.text.encoder import TextEncoder
 from worker.children.messages import send_message
 from worker.decoding.dataset_clips import ClipReader
@@ -171,11 +172,18 @@ def new_classifier(
             seed=config.seed,
             features=features,
             train_text=config.method.trains_text,
+            prompts=_text_prompts(config, text_encoder),
         )
     except ValueError as error:
         field = "method" if config.method.trains_text else "classifier"
         raise InvalidTraining(f"{error}.", field=field) from error
     return classifier.to(device)
+
+
+def _text_prompts(config: Config, encoder: TextEncoder) -> tuple[int, int] | None:
+    if not config.method.prompted or not isinstance(encoder, ClipTextEncoder):
+        return None
+    return min(config.recipe.prompt_depth, encoder.layers), config.recipe.prompt_tokens
 
 
 def new_model(base: Base, config: Config, device: torch.device) -> VideoModel:
@@ -185,11 +193,22 @@ def new_model(base: Base, config: Config, device: torch.device) -> VideoModel:
         model = base.video_model(config.temporal, config.temporal_init, config.fusion)
     except ValueError as error:
         raise InvalidTraining(f"{error}.", field="temporal") from error
+    if config.method.prompted:
+        _add_prompts(model, config)
     let_move(model, config.method, config.tune)
     model.tower.trains_batch_norms = config.recipe.batch_norms and config.tune == "tower"
     model.tower.set_grad_checkpointing(config.gradient_checkpointing)
     model.to(memory_format=torch.channels_last)
     return model.to(device)
+
+
+def _add_prompts(model: VideoModel, config: Config) -> None:
+    """In the image tower; those of the text tower belong to W."""
+    assert model.tower.prompt_places is not None  # `check_base`
+    blocks, width = model.tower.prompt_places
+    shape = min(config.recipe.prompt_depth, blocks), config.recipe.prompt_tokens, width
+    generator = torch.Generator().manual_seed(config.seed)
+    model.tower.add_prompts(INIT_STD * torch.randn(*shape, generator=generator))
 
 
 def open_feed(run: TrainingRun) -> Feed:

@@ -51,8 +51,8 @@ def settings(name: MethodName, **changes: object) -> Config:
         fusion=FUSIONS.get(name, "embedding"),
         augment=Augment(),  # `SeededPixels` changes no pixels, but mixes clips
         classifier=method.classifier or "text",
-        temporal="mean" if method.mean else "transformer",
-        inputs=TextInputs("templates", ("a video of {}.", "{}")),
+        temporal="mean" if method.mean or method.prompted else "transformer",
+        inputs=TextInputs("context") if method.prompted else TextInputs("templates", ("a video of {}.", "{}")),
         tune="tower" if method.trains_images else None,
         lr=1e-3,
     )
@@ -165,6 +165,7 @@ def test_exactly_what_the_method_moves_moves(
         "image_only": {"image_tower"},
         "text_only": {"text_tower"},
         "contrastive": {"image_tower", "text_tower", "head", "scale"},
+        "vl_prompt": {"prompts"},
     }[name]
     model, classifier = parts(settings(name))
     roles = {f"model.{each}": role for role, each, _ in model.parameters_by_role()}
