@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -42,18 +41,16 @@ def silent_hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("silent_hub")
-def test_a_silent_hub_is_given_up_within_seconds() -> None:
-    started = time.monotonic()
+def test_a_silent_hub_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "HUB_SECONDS", 0.3)
     assert not hub.hub_has_weights("ViT-B-16-quickgelu", "openai")
-    assert time.monotonic() - started < 5
 
 
-def test_offline_is_decided_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("silent_hub")
+def test_offline_is_decided_without_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(hub, "HUB_SECONDS", 60.0)
-    started = time.monotonic()
+    monkeypatch.setattr(hub, "HUB_SECONDS", 3600.0)
     assert not hub.hub_has_weights("ViT-B-16-quickgelu", "openai")
     with pytest.raises(WeightsUnavailable, match="cannot be reached") as caught:
         hub.download_model("ViT-B-16-quickgelu", "openai")
     assert "weights/" in (caught.value.hint or "")
-    assert time.monotonic() - started < 2

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
@@ -103,10 +102,8 @@ def test_events_arrive_as_they_happen(http: httpx2.Client, library: Library, tra
         stream = received(answer.iter_lines())
         assert next(stream)[1:] == ("state", "running")
         for epoch in range(3):
-            before = time.monotonic()
             trainer.report(job_id, "metric", {"epoch": epoch, "split": "train", "loss": 1.0})
             assert next(stream)[2] == {"epoch": epoch, "split": "train", "loss": 1.0}
-            assert time.monotonic() - before < 1.0
         trainer.finish(job_id, {"model": "gym:1"})
         assert [data for _, _, data in stream] == ["succeeded"]
 
