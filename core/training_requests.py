@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 
 from core.questions import VIEWS_PATTERN, Text, Texts
 from core.vocabulary import (
@@ -159,6 +159,16 @@ class TrainingRequest(TrainingRecord):
     )
 
 
+def _not_a_word(value: object) -> object:
+    if isinstance(value, bool | str):
+        raise ValueError("input should be a number")  # noqa: TRY004 -- pydantic reports it as the field's error
+    return value
+
+
+WholeNumber = Annotated[int, BeforeValidator(_not_a_word)]
+"""JSON's integers: 1 and 1.0, but neither true nor "1"."""
+
+
 class PreviewBody(TrainingRecord):
     """Body of POST /v1/datasets/{id}/preview."""
 
@@ -168,9 +178,11 @@ class PreviewBody(TrainingRecord):
         examples=["lite"],
     )
     templates: Texts | None = Field(None, description="Prompt templates, each with one `{}`; default: the base's.")
-    normalize_labels: bool = Field(True, description="Whether `BrushHair` and `brush_hair` are read as separate words.")
-    frames: int | None = Field(None, ge=1, le=77, description="T, frames per clip; default: the base's.")
-    seed: int = Field(0, strict=True, ge=0, lt=1 << 31, description="Seed of the folds and of the subsamples.")
+    normalize_labels: bool = Field(
+        True, strict=True, description="Whether `BrushHair` and `brush_hair` are read as separate words."
+    )
+    frames: WholeNumber | None = Field(None, ge=1, le=77, description="T, frames per clip; default: the base's.")
+    seed: WholeNumber = Field(0, ge=0, lt=1 << 31, description="Seed of the folds and of the subsamples.")
 
 
 class PreviewRequest(PreviewBody):
