@@ -181,7 +181,7 @@ class PreviewBody(TrainingRecord):
     normalize_labels: bool = Field(
         True, strict=True, description="Whether `BrushHair` and `brush_hair` are read as separate words."
     )
-    frames: Annotated[WholeNumber, Field(ge=1, le=77)] | None = Field(
+    frames: Annotated[int, Field(ge=1, le=77), BeforeValidator(_not_a_word)] | None = Field(
         None, description="T, frames per clip; default: the base's."
     )
     seed: WholeNumber = Field(0, ge=0, lt=1 << 31, description="Seed of the folds and of the subsamples.")

@@ -26,6 +26,7 @@ class Method:
     classifier: str | None = None  # of W; None: the request's
     mean: bool = False  # whether its temporal head is always the mean
     prompted: bool = False  # whether it learns prompts in both towers, and keeps the base's head and fusion
+    closed_form: bool = False  # whether it can be fitted in closed form on frozen features
     contrastive: bool = False  # whether clips are contrasted within the batch, instead of compared with all classes
 
     @property
@@ -60,6 +61,7 @@ METHODS: dict[MethodName, Method] = {
             "Text4Vis: the video half learns to meet a frozen W.",
             frozenset({"image_tower", "head", "prompts", "scale"}),
             RECIPES,
+            closed_form=True,
         ),
         Method(
             "vision_only",

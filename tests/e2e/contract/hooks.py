@@ -21,6 +21,8 @@ from hypothesis import strategies as st
 from schemathesis.core.parameters import ParameterLocation
 from schemathesis.transport.serialization import Binary
 
+from core.vocabulary import METHOD_FIELDS, METHOD_RECIPES
+
 DATA: dict[str, Any] = json.loads(Path(os.environ["VIREO_CONTRACT_DATA"]).read_text(encoding="utf-8"))
 CLIP = base64.b64decode(DATA["clip"])
 
@@ -245,6 +247,11 @@ def _training(case: Any, body: dict[str, Any]) -> None:
     """A dataset that is there, and no options that exclude each other."""
     body |= {"name": _new_model(body["name"]), "dataset": DATA["dataset"], "base": "tiny"}
     for name in ("temporal_init", "text_inputs", "novel"):  # for some heads, some classifiers, some datasets
+        body.pop(name, None)
+    method = body.get("method", "text4vis")
+    if body.get("recipe", "default") not in METHOD_RECIPES[method]:
+        body["recipe"] = METHOD_RECIPES[method][_draw(case) % len(METHOD_RECIPES[method])]
+    for name in frozenset().union(*METHOD_FIELDS.values()) - METHOD_FIELDS[method]:
         body.pop(name, None)
     if body.get("shots") is not None:
         body["shots"] = 1

@@ -118,7 +118,7 @@ def resolve_config(
     batch = effective_batch(recipe, drawn * times, request.batch_size)
     check_base(base, method)
     temporal = "mean" if method.mean else request.temporal or _head(base, recipe)
-    solver = _solver(request, recipe, temporal, drawn)
+    solver = _solver(request, method, recipe, temporal, drawn)
     tune = (request.tune or recipe.tune) if method.trains_images else None
     if solver == "closed_form":
         tune = "projection"  # the trunk is frozen
@@ -178,10 +178,10 @@ def check_base(base: Base, method: Method) -> None:
         )
 
 
-def _solver(request: TrainingRequest, recipe: Recipe, temporal: TemporalKind, clips: int) -> Solver:
+def _solver(request: TrainingRequest, method: Method, recipe: Recipe, temporal: TemporalKind, clips: int) -> Solver:
     """Raises: InvalidTraining."""
     context = (request.text_inputs or recipe.text_inputs) == "context"
-    plain = request.method == "text4vis" and request.classifier.startswith("text")
+    plain = method.closed_form and request.classifier.startswith("text")
     possible = plain and not context and temporal == "mean"
     if request.solver == "closed_form" and not possible:
         raise InvalidTraining(
