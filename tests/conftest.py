@@ -18,6 +18,7 @@ from tests.redis_server import serving_redis
 from tests.s3 import S3, serving_s3
 
 REPOSITORY = Path(__file__).parents[1]
+LONG = ("tests/e2e/", "tests/worker/training/", "tests/worker/", "tests/models/")  # by the time of a file
 
 settings.register_profile("busy machine", deadline=None)  # how long an example takes is no property of the code
 settings.load_profile("busy machine")
@@ -25,8 +26,9 @@ settings.load_profile("busy machine")
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The end-to-end tests start first, because they take longest: the processes of the run then end together."""
-    items.sort(key=lambda item: "tests/e2e/" not in item.nodeid)  # stable: the random order stays inside both halves
+    """The files that take longest start first: the processes of the run then end together. The sort is stable, so the
+    order inside each group stays random."""
+    items.sort(key=lambda item: next((at for at, room in enumerate(LONG) if room in item.nodeid), len(LONG)))
 
 
 @pytest.hookimpl(optionalhook=True)

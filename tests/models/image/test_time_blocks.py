@@ -125,7 +125,8 @@ def test_a_head_that_makes_no_sense_is_refused_and_the_others_named(make: Any, k
 
 @pytest.mark.parametrize("name", ENTRIES)
 def test_the_heads_of_the_zoo_are_known_without_weights(name: str) -> None:
-    extra = {"clip-rn50": "conv", "lite": "conv", "siglip-b16": None, "mobileclip-s1": None}.get(name, "token_conv")
+    by_kind = {"clip-rn50": "conv", "lite": "conv", "siglip": None, "mobileclip": None, "pe-": None}
+    extra = next((head for kind, head in by_kind.items() if name.startswith(kind)), "token_conv")
     assert supported_heads(ENTRIES[name]) == ("mean", "transformer", *([extra] if extra else []))
 
 

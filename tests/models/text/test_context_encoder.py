@@ -58,7 +58,7 @@ def test_there_is_one_context() -> None:
         )
 
 
-@pytest.mark.parametrize("shape", [(4, 7), (64,), (1, 4, 64)])
+@pytest.mark.parametrize("shape", [(4, 7), (64,), (1, 4, 7), (1, 1, 4, 64)])
 def test_vectors_of_another_width_are_refused(shape: tuple[int, ...]) -> None:
     texts, _ = sides()
     with pytest.raises(ValueError, match="is not"):
