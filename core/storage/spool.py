@@ -46,7 +46,7 @@ class Spool:
         self._copies = directory / _COPIES
         self._limit = limit
         self._copies.mkdir(parents=True, exist_ok=True)
-        self._delete_earlier_layout()
+        self._delete_leftovers()
 
     @contextmanager
     def copy(
@@ -87,6 +87,7 @@ class Spool:
     def _fill(self, directory: Path, name: str, about: dict[str, Any], download: Callable[[Path], None]) -> None:
         """The caller holds the lock."""
         part = directory / "part"
+        shutil.rmtree(part, ignore_errors=True)  # of a process that was killed while it filled it
         try:
             (directory / "about.json").write_text(json.dumps(about))
             self._make_room(except_for=directory)
@@ -133,10 +134,10 @@ class Spool:
         directory.rename(doomed)
         shutil.rmtree(doomed, ignore_errors=True)
 
-    def _delete_earlier_layout(self) -> None:
-        """Earlier versions of Vireo kept copies here for ever."""
+    def _delete_leftovers(self) -> None:
+        """Of processes that were killed, and of earlier versions of Vireo, which kept copies here for ever."""
         for path in self.directory.iterdir():
-            if path.name == "trees":
+            if path.name == "trees" or (path.is_dir() and path.suffix == ".part"):  # a deletion that was killed
                 shutil.rmtree(path, ignore_errors=True)
             elif path.is_file() and path.suffix != ".part":
                 path.unlink(missing_ok=True)

@@ -16,6 +16,7 @@ import pytest
 
 from core.errors import StorageUnavailable
 from core.storage import Store, Upkeep
+from core.storage.spool import Spool
 
 ROOT = Path(__file__).parents[3]
 SIZE = 1000
@@ -253,6 +254,32 @@ def test_a_copy_that_failed_leaves_nothing(
             pass
     assert list((tmp_path / "host-1" / "copies").iterdir()) == []
     use(store, "blobs/a")
+
+
+KILLED = """
+import os, pathlib, signal, sys
+from core.storage.spool import Spool
+
+def download(path):
+    path.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+with Spool(pathlib.Path(sys.argv[1]), 1000).copy("blobs/a", "a", "1", lambda: 5, download):
+    pass
+"""
+
+
+def _whole(path: Path) -> None:
+    path.write_text("whole")
+
+
+def test_a_process_that_is_killed_while_it_copies_is_in_nobodys_way(tmp_path: Path) -> None:
+    (tmp_path / "0123.part").mkdir(parents=True)  # as a kill in the middle of a deletion leaves it
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], cwd=ROOT, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    with Spool(tmp_path, 1000).copy("blobs/a", "a", "1", lambda: 5, _whole) as path:
+        assert path.read_text() == "whole"
+    assert list(tmp_path.glob("*.part")) == []
 
 
 def test_an_error_of_the_reader_is_the_readers_own(open_store: Callable[..., Store]) -> None:
