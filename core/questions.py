@@ -114,6 +114,16 @@ class ClassifyRequest(BaseModel):
         return AskedVideo(self.sha256, self.url)
 
 
+class ExplainRequest(BaseModel):
+    """The `request` of a job of kind `explanation`: about a stored video, in one view."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sha256: str
+    question: Question
+    label: str | None = Field(None, description="Name of the label to explain; None: the one with the highest score.")
+
+
 class EmbedRequest(BaseModel):
     """The `request` of a job of kind `embedding`: texts, or one video (one vector, averaged over its views)."""
 

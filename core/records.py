@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from core.questions import Label
+from core.vocabulary import FrameReads
 
 
 class Record(BaseModel):
@@ -33,7 +34,9 @@ class JobState(StrEnum):
         return self in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
 
 
-JobKind = Literal["classification", "embedding", "training", "preview", "evaluation", "dataset", "import"]
+JobKind = Literal[
+    "classification", "embedding", "explanation", "training", "preview", "evaluation", "dataset", "import"
+]
 
 _EARLIER_KINDS = {"classify": "classification", "embed": "embedding"}
 
@@ -167,6 +170,46 @@ class Classification(Record):
     )
     timings_ms: Timings = Field(description="milliseconds per stage, as the worker measured them")
     cache: CacheUse = Field(description="whether the video's features and the classifier's rows came from a cache")
+
+
+class FrameContribution(Record):
+    time: float = Field(description="seconds from the start of the video")
+    contribution: float = Field(description="the frame's part of the similarity; it may be negative")
+
+
+class AttentionSheet(Record):
+    """A picture of the frames that the model looked at, each with the attention of the image tower over it."""
+
+    url: str = Field(description="path of the PNG; it stays as long as the job")
+    width: int = Field(description="pixels")
+    height: int = Field(description="pixels")
+    frames: list[int] = Field(description="the frames that it shows, as places in `frames`; of many frames only some")
+
+
+class Explanation(Record):
+    """Why a label got its score: what each frame adds to the similarity, and where the image tower looks."""
+
+    id: str = Field(description="job id")
+    model: str = Field(description="the model that answered; a fine-tuned one as `name:version`")
+    model_info: ModelRef = Field(description="`name`, `digest` of the weights, `reason` of an automatic choice, `note`")
+    video: VideoRef = Field(description="`id` for further questions, and what the container says")
+    label: str = Field(description="the label that is explained")
+    score: float = Field(description="softmax over the labels of the question, 0 to 1")
+    similarity: float = Field(description="cosine of video and label, -1 to 1: the sum of the contributions")
+    frames: list[FrameContribution] = Field(
+        description="`time` and `contribution` of each frame of the view, in order; a short video repeats frames"
+    )
+    reads: FrameReads = Field(
+        description="what the contribution of a frame has seen: the `frame` alone, also its `neighbours` (convolutions "
+        "over time), or the whole `clip` (a temporal transformer, whose outputs are averaged)"
+    )
+    sheet: AttentionSheet | None = Field(description="null for an image tower without attention over places")
+    sheet_note: str | None = Field(description="why there is no sheet, in words")
+    predictions: list[Prediction] = Field(description="all labels, the highest score first, as a classification's")
+    warnings: list[str] = Field(default_factory=list, description="as in a classification")
+    timings_ms: Timings = Field(
+        description="milliseconds per stage; `encode` with the attention, `score` with the drawing"
+    )
 
 
 class Embedding(Record):

@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 
 from core.comparison.paired import Comparison
 from core.datasets import Finding
-from core.records import Classification, Embeddings, Record
+from core.records import Classification, Embeddings, Explanation, Record
 
 
 class ViewMetrics(TypedDict):
@@ -166,6 +166,7 @@ class ImportResult(Record):
 RESULTS: tuple[type[Record], ...] = (
     Classification,
     Embeddings,
+    Explanation,
     TrainingResult,
     PreviewResult,
     EvaluationResult,

@@ -40,6 +40,10 @@ Contrast = Literal["kl", "ce"]
 """The loss of contrastive training. `kl`: divergence from targets that clips of the same class share; `ce`:
 cross-entropy, in which each clip matches its own text only."""
 
+FrameReads = Literal["frame", "neighbours", "clip"]
+"""What the share of one frame in a video vector has seen: the frame alone, also its neighbours (convolutions over time
+inside the tower), or the whole clip (a temporal transformer)."""
+
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 """The number format of the image tower. `auto`: bf16 if the hardware computes it natively, else fp32."""
 

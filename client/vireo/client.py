@@ -61,6 +61,32 @@ class Client:
             return self._wait(self._post("/v1/classify", json=fields | {"video_id": str(video)}))
         return self._wait(self._upload("/v1/classify", "video", Path(video), fields, progress))
 
+    def explain(
+        self,
+        video: str | Path,
+        labels: Sequence[str] = (),
+        *,
+        label: str | None = None,
+        sheet: str | Path | None = None,
+        progress: TransferProgress | None = None,
+        **options: Any,
+    ) -> dict[str, Any]:
+        """Why a label gets its score: what each frame adds, and where the image tower looks.
+
+        `video`: as for `classify`; a file or URL is classified first, which stores it for a while. `label`: the one to
+        explain; None for the one with the highest score. `sheet`: where to write the attention sheet, a PNG; nothing is
+        written if the model has none (`answer["sheet"]` is None). `options`: the other fields of POST
+        /v1/videos/{id}/explain. Raises: VireoError.
+        """
+        stored = str(video)
+        if not stored.startswith("vid_"):
+            stored = self.classify(video, labels, progress=progress, **options)["video"]["id"]
+        fields = ({"labels": list(labels)} if labels else {}) | _without_none(options | {"label": label})
+        answer = self._wait(self._post(f"/v1/videos/{stored}/explain", json=fields))
+        if sheet is not None and answer["sheet"]:
+            self._download(answer["sheet"]["url"], Path(sheet))
+        return answer
+
     def upload_dataset(
         self, path: str | Path, *, name: str | None = None, progress: TransferProgress | None = None, **options: Any
     ) -> dict[str, Any]:
@@ -257,7 +283,7 @@ class Client:
         with CountingFile(path, progress) as file:
             return self._post(route, data=data, files={field: (path.name, file, "application/octet-stream")})
 
-    def _download(self, path: str, target: Path, progress: TransferProgress | None) -> None:
+    def _download(self, path: str, target: Path, progress: TransferProgress | None = None) -> None:
         with connection_errors(self.url), self._http.stream("GET", path) as answer, target.open("wb") as file:
             if answer.is_error:
                 answer.read()

@@ -1,6 +1,6 @@
 """Large requests and results of jobs. They are files in the store, and the record in Redis has their keys.
 
-    jobs/<job id>/request.json, result-<attempt>.json
+    jobs/<job id>/request.json, result-<attempt>.json, attention.png
 
 A record in Redis cannot be evicted, so its size is bounded. Whoever reads a job through `Payloads.load` sees the same,
 wherever its request and its result are. `keys.PAYLOADS` lists the jobs with files: the gateway deletes the files after
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 from core.errors import StorageUnavailable
 from core.records import Job
@@ -22,6 +22,11 @@ from core.storage import Store
 OWN: Final = GO_ON + "redis.call('ZADD', KEYS[1], '+inf', ARGV[1])"
 
 PayloadName = Literal["request", "result"]
+
+PictureName = Literal["attention.png"]
+"""A picture that belongs to a result. Attempts at one job draw the same, so it has one name."""
+
+PICTURES: Final[tuple[PictureName, ...]] = get_args(PictureName)
 
 CLAIM_SECONDS: Final = 3600.0
 """Files whose job has no record are deleted after this time. Until then the record may still be written."""
@@ -63,6 +68,12 @@ class Payloads:
         key = f"{payloads_key(job_id)}/{'-'.join(filter(None, [name, attempt]))}.json"
         self._store.write_text(key, text)
         return Payload(f"{name}_key", key)
+
+    def write_picture(self, job_id: str, name: PictureName, content: bytes) -> None:
+        """Raises: StorageUnavailable."""
+        with self._store.stage() as staged:
+            staged.write(content)
+            self._store.publish(staged, f"{payloads_key(job_id)}/{name}")
 
     def load(self, job: Job) -> Job:
         """The job with its request and its result. Raises: StorageUnavailable where they cannot be read."""

@@ -17,6 +17,7 @@ from core.state import keys
 QUEUES: dict[JobKind, str] = {
     "classification": keys.INFERENCE,
     "embedding": keys.INFERENCE,
+    "explanation": keys.INFERENCE,
     "training": keys.TRAINING,
     "preview": keys.TRAINING,
     "evaluation": keys.TRAINING,

@@ -10,7 +10,6 @@ from typing import Any, cast
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import nn
 
 from core.vocabulary import Fusion, TemporalKind
 from models.files.architectures import CONFIG, register_architecture
@@ -22,7 +21,7 @@ from models.image.towers import clip_tower
 from models.lite.network import LiteModel, LiteTower, lite_text_encoder
 from models.profiles.profile import Profile
 from models.recognition.base import Base
-from models.recognition.temporal import TemporalTransformer, mean_head
+from models.recognition.temporal import TemporalHead, TemporalTransformer, mean_head
 from models.text.anchored_encoder import AnchoredTextEncoder
 from models.text.clip_encoder import NOT_TEXT, ClipTextEncoder
 from models.text.context_encoder import ContextTextEncoder
@@ -170,7 +169,7 @@ def _base_encoder(card: Mapping[str, Any], data_dir: Path, progress: LoadProgres
     return encoder
 
 
-def _build_head(described: Mapping[str, Any], dim: int, fusion: Fusion) -> nn.Module:
+def _build_head(described: Mapping[str, Any], dim: int, fusion: Fusion) -> TemporalHead:
     """The temporal head that the card describes, without its weights."""
     if described["kind"] != "transformer":
         return mean_head(fusion)

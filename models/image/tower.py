@@ -101,6 +101,22 @@ class ImageTower(nn.Module, ABC):
         """Number of blocks and width of their tokens; None if this tower has no tokens beside which prompts can be."""
         return None
 
+    @property
+    def attends(self) -> bool:
+        """Whether a frame's vector comes from one row of attention over the places of the frame."""
+        return False
+
+    def attention(self, pixels: Tensor, clip: int = 1) -> Tensor:
+        """[N, 3, S, S] → float32 [N, h, h]: how much of each place goes into the frame's vector (attention.py). Raises:
+        TypeError for a tower that does not attend."""
+        if not self.attends:
+            raise TypeError(f"{type(self).__name__} does not attend to places")
+        return self._attention(pixels, clip)
+
+    def _attention(self, pixels: Tensor, clip: int) -> Tensor:
+        """As `attention`, of a tower that attends."""
+        raise NotImplementedError
+
     def add_prompts(self, prompts: Tensor) -> None:
         """prompts: [D, n, w]. Raises: ValueError if they do not fit."""
         places = self.prompt_places

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import open_clip
 import torch
-from torch import Tensor
+from timm.layers.attention_pool import AttentionPoolLatent
+from torch import Tensor, nn
 
 from core.vocabulary import TemporalKind
+from models.image.attention import class_token_row, latent_row, pooling_row
 from models.image.time_blocks import CNN_HEADS, OTHER_HEADS, VIT_HEADS, TimeConv, on_class_token
 from models.image.tower import ImageTower, NamedParameters
 
@@ -37,23 +39,49 @@ class VitTower(ClipTower):
     def __init__(self, visual: Any) -> None:
         has_class_token = visual.pool_type == "tok" and visual.attn_pool is None
         super().__init__(visual, visual.output_dim, VIT_HEADS if has_class_token else OTHER_HEADS)
+        self._has_class_token = has_class_token
 
     def trunk(self, pixels: Tensor, clip: int = 1) -> Tensor:
         """→ [N, w]."""
-        x = self.visual._embeds(pixels)  # [N, 1 + patches, w]
-        tokens = x.shape[1]
-        for place, block in enumerate(self.visual.transformer.resblocks):
-            x = self._prompted(x, place, tokens)  # [N, 1 + patches + n, w]
-            if self.mixes_time:
-                x = self._step(_token_block, block, self.time_blocks[place], x, clip)
-            else:
-                x = self._step(block, x)
+        x, tokens = self._before_last(pixels, clip)
+        x = self._block(self._blocks - 1, x, clip)
         pooled: Tensor = self.visual._pool(x[:, :tokens])[0]  # [N, w]
         return pooled
 
     @property
+    def attends(self) -> bool:
+        last = self.visual.transformer.resblocks[-1]
+        return self._has_class_token and isinstance(last.attn, nn.MultiheadAttention)
+
+    def _attention(self, pixels: Tensor, clip: int) -> Tensor:
+        x, tokens = self._before_last(pixels, clip)
+        if self.mixes_time:
+            x = on_class_token(cast(TimeConv, self.time_blocks[-1]), x, clip)
+        last = self.visual.transformer.resblocks[-1]
+        row = class_token_row(last.attn, last.ln_1(x))  # [N, 1 + patches + n]
+        return row[:, 1:tokens].reshape(len(x), *self.visual.grid_size)  # [N, h, h]
+
+    def _before_last(self, pixels: Tensor, clip: int) -> tuple[Tensor, int]:
+        """The tokens that the last block reads, [N, 1 + patches + n, w], and their number without prompts."""
+        x = self.visual._embeds(pixels)  # [N, 1 + patches, w]
+        tokens = x.shape[1]
+        for place in range(self._blocks - 1):
+            x = self._block(place, self._prompted(x, place, tokens), clip)
+        return self._prompted(x, self._blocks - 1, tokens), tokens
+
+    def _block(self, place: int, x: Tensor, clip: int) -> Tensor:
+        block = self.visual.transformer.resblocks[place]
+        if self.mixes_time:
+            return self._step(_token_block, block, self.time_blocks[place], x, clip)
+        return self._step(block, x)
+
+    @property
+    def _blocks(self) -> int:
+        return len(self.visual.transformer.resblocks)
+
+    @property
     def prompt_places(self) -> tuple[int, int]:
-        return len(self.visual.transformer.resblocks), self.visual.transformer.width
+        return self._blocks, self.visual.transformer.width
 
     def _prompted(self, x: Tensor, place: int, tokens: int) -> Tensor:
         """The tokens before a block, with its prompts after them (method §12). Prompts have no position; those of the
@@ -70,7 +98,7 @@ class VitTower(ClipTower):
         return features
 
     def time_widths(self) -> list[int]:
-        return [self.visual.transformer.width] * len(self.visual.transformer.resblocks)
+        return [self.visual.transformer.width] * self._blocks
 
 
 class ResNetTower(ClipTower):
@@ -96,6 +124,14 @@ class ResNetTower(ClipTower):
         features: Tensor = self.visual.attnpool(x)  # [N, d]
         return features
 
+    @property
+    def attends(self) -> bool:
+        return True
+
+    def _attention(self, pixels: Tensor, clip: int) -> Tensor:
+        x = self.trunk(pixels, clip)  # [N, w, h, h]
+        return pooling_row(self.visual.attnpool, x)[:, 1:].reshape(len(x), *x.shape[2:])  # [N, h, h]
+
     def time_widths(self) -> list[int]:
         return [block.conv1.in_channels for block in self._late()]
 
@@ -120,6 +156,16 @@ class TimmTower(ClipTower):
     def neck(self, x: Tensor) -> Tensor:
         features: Tensor = self.visual.head(self.visual.trunk.forward_head(x))  # [N, d]
         return features
+
+    @property
+    def attends(self) -> bool:
+        pool = getattr(self.visual.trunk, "attn_pool", None)
+        return isinstance(pool, AttentionPoolLatent) and pool.latent_len == 1
+
+    def _attention(self, pixels: Tensor, clip: int) -> Tensor:
+        trunk = self.visual.trunk
+        row = latent_row(trunk.attn_pool, self.trunk(pixels, clip))  # [N, prefix + patches]
+        return row[:, trunk.num_prefix_tokens :].reshape(len(pixels), *trunk.patch_embed.grid_size)  # [N, h, h]
 
     def set_grad_checkpointing(self, on: bool) -> None:
         self.visual.trunk.set_grad_checkpointing(on)

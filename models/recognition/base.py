@@ -15,7 +15,7 @@ from models.image.time_blocks import attach_time_blocks
 from models.image.tower import ImageTower
 from models.profiles.profile import Profile
 from models.recognition.recognizer import Recognizer
-from models.recognition.temporal import build_head
+from models.recognition.temporal import TemporalHead, build_head
 from models.recognition.video_model import VideoModel
 from models.text.clip_encoder import ClipTextEncoder
 from models.text.encoder import TextEncoder
@@ -26,7 +26,7 @@ class Base:
     name: str
     architecture: str  # `lite`, or open_clip's name
     tower: ImageTower
-    temporal: nn.Module  # [B, T, d] → [B, d]
+    temporal: TemporalHead
     temporal_kind: TemporalKind
     text_encoder: TextEncoder
     profile: Profile
@@ -66,6 +66,9 @@ class Base:
             device=device,
             dtype=dtype,
             head=head,
+            by_frame=head.by_frame,
+            reads="clip" if head.reads_clip else "neighbours" if tower.mixes_time else "frame",
+            attention=tower.attention if tower.attends else None,
             nbytes=sum(tensor.nbytes for tensor in _tensors(tower, head, self.text_encoder.module)),
             mixes_time=tower.mixes_time,
             classes=self.classes,

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 
 import torch
 
+from core.vocabulary import FrameReads
+from models.frames.arrays import UInt8Array
 from models.image.precision import precision_name
-from models.recognition.video_encoder import VideoEncoder
+from models.recognition.video_encoder import HeadCall, ImageCall, VideoEncoder
 
 TextCall = Callable[[list[str]], tuple[torch.Tensor, list[bool]]]
 """texts → features [n, d] in the joint space, un-normalised, and for each text whether its end was cut off."""
@@ -30,10 +32,27 @@ class Recognizer(VideoEncoder):
     nbytes: int  # of parameters and buffers
     classes: tuple[str, ...] = ()  # that a fine-tuned version was trained on
     fixed_rows: torch.Tensor | None = None  # unit rows [C, d]: only `classes` can be asked
+    by_frame: HeadCall  # frame features [V, T, d] → the vectors whose mean is `head`'s, [V, T, d]
+    reads: FrameReads
+    attention: ImageCall | None  # pixels → float32 [N, h, h]; None for a tower that does not attend to places
 
     @property
     def precision(self) -> str:
         return precision_name(self.dtype)
+
+    @torch.inference_mode()
+    def vectors_by_frame(self, features: torch.Tensor) -> torch.Tensor:
+        """The frames' shares of the video vectors: features float32 [V, T, d] → [V, T, d] on the CPU, whose mean over T
+        is what `pool` returns. Raises: ValueError, as `pool`."""
+        return self.by_frame(features.to(self.device)).cpu()  # [V, T, d]
+
+    @torch.inference_mode()
+    def attend(self, frames: UInt8Array, clip: int = 1) -> torch.Tensor:
+        """frames as for `encode_frames` → attention maps float32 [N, h, h] on the CPU (models/image/attention.py).
+        Raises: TypeError if the tower does not attend."""
+        if self.attention is None:
+            raise TypeError(f"{self.name} does not attend to places")
+        return self.attention(self.pixels(frames, clip), clip).cpu()  # [N, h, h]
 
     @torch.inference_mode()
     def encode_texts(self, texts: list[str]) -> tuple[torch.Tensor, list[bool]]:

@@ -6,6 +6,8 @@ their head is the mean.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
@@ -17,22 +19,35 @@ POSITIONS = 77  # rows of the position table; Text4Vis reuses the length of CLIP
 HEAD_WIDTH = 64  # of one attention head in every CLIP by OpenAI: heads = width of the text tower // 64, 8 for RN50 too
 
 
-class MeanPool(nn.Module):
-    """Un-normalised features [B, T, d] → their mean [B, d]."""
+class TemporalHead(nn.Module, ABC):
+    """Un-normalised features [B, T, d] → video vectors [B, d]: the mean over T of one vector per frame."""
+
+    reads_clip = False  # whether the vector of a frame depends on the other frames
+
+    @abstractmethod
+    def by_frame(self, features: Tensor) -> Tensor:
+        """[B, T, d] → the vectors whose mean is the video's, [B, T, d]."""
 
     def forward(self, features: Tensor) -> Tensor:
-        return features.mean(dim=1)  # [B, d]
+        return self.by_frame(features).mean(dim=1)  # [B, d]
 
 
-class UnitMean(nn.Module):
-    """Un-normalised features [B, T, d] → the mean of their unit vectors [B, d].
+class MeanPool(TemporalHead):
+    """The mean of the features."""
+
+    def by_frame(self, features: Tensor) -> Tensor:
+        return features
+
+
+class UnitMean(TemporalHead):
+    """The mean of the features' unit vectors.
 
     Its products with unit rows are the means of the frames' cosines, so averaging logits over frames (fusion levels
     `decision` and `image`) needs no more than one vector per video. It must not be normalised afterwards.
     """
 
-    def forward(self, features: Tensor) -> Tensor:
-        return normalize(features.float(), dim=-1).mean(dim=1)  # [B, d]
+    def by_frame(self, features: Tensor) -> Tensor:
+        return normalize(features.float(), dim=-1)  # [B, T, d]
 
 
 class QuickGELU(nn.Module):
@@ -63,7 +78,7 @@ class TransformerBlock(nn.Module):
         return out
 
 
-class TemporalTransformer(nn.Module):
+class TemporalTransformer(TemporalHead):
     """T-Trans: position table, six blocks, no final norm; then the input is added and the mean over T is taken.
 
     `random`: N(0, 0.02) for every Linear and Embedding, zero biases. The packed in-projection of the attention is a
@@ -71,6 +86,8 @@ class TemporalTransformer(nn.Module):
     (its cosine to the mean is about 0.68). `identity` (ours): zero output projections and positions, so that it starts
     as twice the mean. Parameters at d = 512: 18.95 M.
     """
+
+    reads_clip = True
 
     def __init__(
         self, dim: int, heads: int, *, layers: int = LAYERS, positions: int = POSITIONS, init: TemporalInit = "random"
@@ -86,15 +103,15 @@ class TemporalTransformer(nn.Module):
         if init == "identity":
             self._start_as_mean()
 
-    def forward(self, features: Tensor) -> Tensor:
-        """[B, T, d] → [B, d]. Raises: ValueError for more frames than the table has positions."""
+    def by_frame(self, features: Tensor) -> Tensor:
+        """Raises: ValueError for more frames than the table has positions."""
         length, limit = features.shape[1], self.positions.num_embeddings
         if length > limit:
             raise ValueError(f"the temporal transformer reads at most {limit} frames, not {length}")
         x = features + self.positions.weight[:length]  # [B, T, d]
         for block in self.blocks:
             x = block(x)
-        return (x + features).mean(dim=1)  # [B, d]
+        return x + features  # [B, T, d]
 
     @torch.no_grad()
     def _start_as_mean(self) -> None:
@@ -104,14 +121,14 @@ class TemporalTransformer(nn.Module):
                 parameter.zero_()
 
 
-def mean_head(fusion: Fusion) -> nn.Module:
+def mean_head(fusion: Fusion) -> TemporalHead:
     """The head without parameters."""
     return MeanPool() if fusion == "embedding" else UnitMean()
 
 
 def build_head(
     kind: TemporalKind, *, dim: int, text_width: int, init: TemporalInit = "random", fusion: Fusion = "embedding"
-) -> nn.Module:
+) -> TemporalHead:
     """The module that pools features [B, T, d] → [B, d]. text_width: of the base model's text tower, which determines
     the number of attention heads. Raises: ValueError if that number does not divide `dim`."""
     if kind == "transformer":

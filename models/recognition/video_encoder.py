@@ -44,10 +44,13 @@ class VideoEncoder:
         """frames: uint8 [N, S, S, 3], sRGB, clip after clip → features: float32 [N, d] on the CPU, un-normalised
         (method §18: average before normalising). `clip`: number of frames in one clip; it matters if the tower mixes
         time. Raises: ValueError if N is not a multiple of `clip`."""
+        return self.image_tower(self.pixels(frames, clip), clip).float().cpu()  # [N, d]
+
+    def pixels(self, frames: UInt8Array, clip: int) -> torch.Tensor:
+        """The tower's input, [N, 3, S, S]. Raises: ValueError, as `encode_frames`."""
         if len(frames) % clip:
             raise ValueError(f"{len(frames)} frames are not whole clips of {clip}")
-        pixels = normalised(torch.from_numpy(frames), self.profile, self.device)  # [N, 3, S, S]
-        return self.image_tower(pixels.to(self.dtype), clip).float().cpu()  # [N, d]
+        return normalised(torch.from_numpy(frames), self.profile, self.device).to(self.dtype)
 
     def encode_clips(self, frames: UInt8Array, forward: FrameCall | None = None) -> torch.Tensor:
         """frames: uint8 [V, T, S, S, 3] → frame features: float32 [V, T, d] on the CPU. `forward` replaces

@@ -9,13 +9,14 @@ from torch import Tensor, nn
 
 from core.vocabulary import TemporalKind
 from models.image.tower import TIME_BLOCKS, ImageTower
+from models.recognition.temporal import TemporalHead
 from models.weights.roles import RoleParameters
 
 
 class VideoModel(nn.Module):
     """Clips → video vectors. It knows neither W nor the loss."""
 
-    def __init__(self, tower: ImageTower, temporal: nn.Module, kind: TemporalKind, logit_scale: float) -> None:
+    def __init__(self, tower: ImageTower, temporal: TemporalHead, kind: TemporalKind, logit_scale: float) -> None:
         """logit_scale: exp(s); the parameter of that name is s."""
         super().__init__()
         self.tower = tower

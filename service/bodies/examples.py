@@ -20,6 +20,10 @@ QUESTION_EXAMPLES: dict[str, dict[str, Any]] = {
     "labels": {"labels": _LABELS},
     "a label set": {"label_set": "sports", "top_k": 1},
 }
+EXPLAIN_EXAMPLES: dict[str, dict[str, Any]] = {
+    "the winning label": {"labels": _LABELS},
+    "another label": {"labels": _LABELS, "label": "a cat"},
+}
 KEEP_EXAMPLES: dict[str, dict[str, Any]] = {"a URL": {"video_url": "https://example.org/clip.mp4"}}
 LABEL_SET_EXAMPLES: dict[str, dict[str, Any]] = {
     "names": {"labels": _LABELS, "description": "What happens in our clips."},

@@ -62,6 +62,29 @@ class ClassifyBody(VideoSource, QuestionBody):
     """Body of POST /v1/classify."""
 
 
+class ExplainBody(Body):
+    """Body of POST /v1/videos/{id}/explain: a question in one view, and the label to explain."""
+
+    model: Reference | None = Field(
+        None, description="Model name; default: the server's default model.", examples=["lite"]
+    )
+    labels: LabelsInput | None = Field(
+        None, description="What to look for: names, or names with prompts.", examples=[_LABELS_EXAMPLE]
+    )
+    label_set: Reference | None = Field(None, description="Name of a stored label set: `name`, or `name:version`.")
+    label: Text | None = Field(
+        None, description="The label to explain, by name; default: the one with the highest score.", examples=["cat"]
+    )
+    templates: Texts | None = Field(None, description="Prompt templates, as in a question.")
+    normalize_labels: bool | None = Field(None, description="As in a question.")
+    frames: int | None = Field(
+        None, ge=1, le=MOST_FRAMES, description="Frames, spread over the whole video; default: the model's."
+    )
+
+    def question(self) -> QuestionBody:
+        return QuestionBody(**self.model_dump(exclude={"label"}))
+
+
 class KeepBody(VideoSource):
     """Body of POST /v1/videos."""
 

@@ -30,8 +30,8 @@ for index = 4, #ARGV do
   local job = ARGV[1] .. id
   local finished = redis.call('ZSCORE', KEYS[1], id)
   local kind = redis.call('HGET', job, 'kind')
-  -- the last two are the names that earlier versions wrote
-  local answer = kind == 'classification' or kind == 'embedding' or kind == 'classify' or kind == 'embed'
+  local answer = kind == 'classification' or kind == 'embedding' or kind == 'explanation'
+    or kind == 'classify' or kind == 'embed'  -- the names that earlier versions wrote
   local ttl = answer and ARGV[3] or ARGV[2]
   if finished and tonumber(finished) <= now - ttl then
     local held = redis.call('HGET', job, 'idempotency')

@@ -55,6 +55,7 @@ BACKGROUND: Final = Policy(answers_with_result=False, waits_by_default=False, ca
 POLICIES: Final[dict[JobKind, Policy]] = {
     "classification": QUESTION,
     "embedding": QUESTION,
+    "explanation": QUESTION,
     "training": BACKGROUND,
     "preview": BACKGROUND,
     "evaluation": BACKGROUND,

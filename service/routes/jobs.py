@@ -7,12 +7,14 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import StreamingResponse
 
-from core.errors import Conflict, InvalidRequest, Overloaded, StorageUnavailable, UnknownJob
+from core.errors import Conflict, InvalidRequest, NotFound, Overloaded, StorageUnavailable, UnknownJob
 from core.records import AcceptedJobKind, Job, JobState
+from core.state.payloads import PICTURES, payloads_key
 from service.bodies.job_types import JOB_EVENT
 from service.bodies.schemas import JobPage, JobView
 from service.dependencies import CursorQuery, GatewayDep, LimitQuery, NamePath
 from service.gateway import Gateway
+from service.http.downloads import FILE_RESPONSES, RANGE_HEADER, LocalFile, file_response
 from service.http.openapi import Responses, another_response, documented_errors
 from service.jobs.events import EVENT_ID_PATTERN, resume_after
 from service.jobs.repository import Filters
@@ -78,6 +80,28 @@ async def follow_job(
     """A job's events as they happen: all of them, or those after `Last-Event-ID`. A comment is sent every 15 s."""
     await gateway.jobs.record(id)
     return await event_stream(gateway, id, last_event_id, after)
+
+
+@router.get(
+    "/{id}/files/{file}",
+    name="file",
+    response_class=Response,
+    responses=documented_errors(UnknownJob, NotFound, StorageUnavailable) | FILE_RESPONSES,
+    dependencies=RANGE_HEADER,
+)
+async def get_job_file(id: NamePath, file: NamePath, gateway: GatewayDep) -> Response:
+    """A picture of the job's result: `attention.png` of an explanation. It stays as long as the job."""
+    await gateway.jobs.record(id)
+    missing = NotFound(
+        f"The job {id[:80]!r} has no file {file[:80]!r}.",
+        hint="An explanation has attention.png once it has succeeded, if its model attends to places.",
+    )
+    if file not in PICTURES:
+        raise missing
+    try:
+        return file_response(await LocalFile.open(gateway.store.local_file(f"{payloads_key(id)}/{file}")))
+    except FileNotFoundError:
+        raise missing from None
 
 
 @router.post(

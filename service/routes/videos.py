@@ -6,10 +6,11 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from core.errors import InvalidRequest, RequestTooLarge, StorageUnavailable, UnknownVideo, UnsupportedMedia
-from core.questions import ClassifyRequest
-from core.records import Classification, StoredVideo, video_id
+from core.questions import ClassifyRequest, ExplainRequest
+from core.records import Classification, Explanation, StoredVideo, video_id
 from service.bodies import examples, reader
-from service.bodies.schemas import KeepBody, Links, QuestionBody, VideoPage, VideoView
+from service.bodies.schemas import ExplainBody, KeepBody, Links, QuestionBody, VideoPage, VideoView
+from service.bodies.validation import similar_names
 from service.checks.resolution import resolve_question
 from service.dependencies import (
     AdmissionDep,
@@ -20,7 +21,7 @@ from service.dependencies import (
     PreferencesDep,
     VideoUploadDep,
 )
-from service.http.openapi import another_response, documented_errors, json_or_form_body
+from service.http.openapi import another_response, documented_errors, json_body, json_or_form_body
 from service.routes.classify import QUESTION_ERRORS, QUESTION_RESPONSES, VIDEO_ERRORS
 
 router = APIRouter(prefix="/v1/videos", tags=["videos"])
@@ -94,6 +95,41 @@ async def classify_video(
         request,
         as_requested=ClassifyRequest(sha256=sha256, question=resolved.as_requested),
     )
+
+
+@router.post(
+    "/{id}/explain",
+    name="explain",
+    response_model=Explanation,
+    responses=QUESTION_RESPONSES | documented_errors(*QUESTION_ERRORS),
+    openapi_extra=json_body(ExplainBody, examples.EXPLAIN_EXAMPLES),
+)
+async def explain_video(
+    id: NamePath, request: Request, gateway: GatewayDep, preferences: PreferencesDep, admission: AdmissionDep
+) -> Response:
+    """Why a label gets its score: what each frame adds, and a picture of where the image tower looks."""
+    body = await reader.read_json_body(request, ExplainBody)
+    resolved = await resolve_question(body.question(), gateway, admission)
+    _check_label(body.label, [label.name for label in resolved.question.labels])
+    sha256 = await gateway.videos.use(id)
+    return await gateway.submitter.submit(
+        "explanation",
+        ExplainRequest(sha256=sha256, question=resolved.question, label=body.label),
+        preferences,
+        request,
+        as_requested=ExplainRequest(sha256=sha256, question=resolved.as_requested, label=body.label),
+    )
+
+
+def _check_label(label: str | None, labels: list[str]) -> None:
+    """Raises: InvalidRequest for a label that the question does not ask about."""
+    if label is not None and label not in labels:
+        raise InvalidRequest(
+            f"label {label[:80]!r} is not among the labels of the question.",
+            hint="Give one of them as it is written there.",
+            field="label",
+            nearest=similar_names(label, labels, 80),
+        )
 
 
 async def _no_preview(_: QuestionBody) -> None:

@@ -22,6 +22,7 @@ from core.records import (
     Classification,
     Embedding,
     Embeddings,
+    Explanation,
     Job,
     ModelRef,
     Prediction,
@@ -64,8 +65,29 @@ def embeddings(job: Job) -> dict[str, Any]:
     return Embeddings(id=job.id, model="lite", dim=1, data=data).model_dump(mode="json")
 
 
+def explanation(job: Job) -> dict[str, Any]:
+    asked = classification(job)
+    label = job.request["label"] or asked["predictions"][0]["label"]
+    answer = Explanation.model_validate(
+        asked
+        | {
+            "label": label,
+            "score": asked["predictions"][0]["score"],
+            "similarity": 0.1,
+            "frames": [{"time": 0.5, "contribution": 0.1}],
+            "reads": "frame",
+            "sheet": {"url": f"/v1/jobs/{job.id}/files/attention.png", "width": 161, "height": 348, "frames": [0]},
+            "sheet_note": None,
+        }
+    )
+    return answer.model_dump(mode="json")
+
+
+_ANSWERS = {"classification": classification, "embedding": embeddings, "explanation": explanation}
+
+
 def answer_all(job: Job) -> dict[str, Any]:
-    return classification(job) if job.kind == "classification" else embeddings(job)
+    return _ANSWERS[job.kind](job)
 
 
 class AnsweringWorker:

@@ -44,13 +44,13 @@ def answer_classify(runtime: Runtime, job: Job, token: CancelToken) -> dict[str,
     request = ClassifyRequest.model_validate(job.request, extra="ignore")
     watch = Stopwatch(job.waited)
     loaded = runtime.shelf.get(request.question.model, token)
-    sha256 = _stored(runtime, request.video, token, watch)
+    sha256 = stored_video(runtime, request.video, token, watch)
     vectors, video_outcome = _vectors(runtime, loaded, sha256, request.question, token, watch)
     token.check()
     with watch.stage("text"):
-        classifier, text_outcome = _classifier(runtime, loaded, request.question, token)
+        classifier, text_outcome = label_rows(runtime, loaded, request.question, token)
     with watch.stage("score"):
-        predictions = _predict(loaded, vectors, classifier, request.question)
+        predictions = predict(loaded, vectors, classifier, request.question)
     best = predictions[0].score
     abstained = request.question.threshold is not None and best < request.question.threshold
     _observe(predictions, abstained)
@@ -63,7 +63,7 @@ def answer_classify(runtime: Runtime, job: Job, token: CancelToken) -> dict[str,
         views=request.question.views,
         predictions=predictions[: request.question.top_k],
         abstained=abstained,
-        warnings=[*vectors.warnings, *_truncations(loaded, classifier, request.question)],
+        warnings=[*vectors.warnings, *truncations(loaded, classifier, request.question)],
         timings_ms=watch.timings(),
         cache=CacheUse(video="hit" if video_outcome else "miss", classifier=text_outcome),
     )
@@ -87,7 +87,7 @@ def answer_embed(runtime: Runtime, job: Job, token: CancelToken) -> dict[str, An
             for text, vector in zip(request.texts, _as_lists(rows.vectors, request.normalize), strict=True)
         ]
     if request.video:
-        sha256 = _stored(runtime, request.video, token, watch)
+        sha256 = stored_video(runtime, request.video, token, watch)
         options = Options(frames=request.frames, views=request.views)
         vectors, _ = _vectors(runtime, loaded, sha256, options, token, watch)
         pooled = _pool(loaded, vectors).mean(dim=0, keepdim=True)  # [V, d] → [1, d]
@@ -98,7 +98,7 @@ def answer_embed(runtime: Runtime, job: Job, token: CancelToken) -> dict[str, An
     return answer.model_dump(mode="json")
 
 
-def _stored(runtime: Runtime, video: AskedVideo, token: CancelToken, watch: Stopwatch) -> str:
+def stored_video(runtime: Runtime, video: AskedVideo, token: CancelToken, watch: Stopwatch) -> str:
     """The sha256 of the video, which is in the store unless it has expired."""
     if video.url is None:
         assert video.sha256 is not None  # a request has one of them
@@ -116,14 +116,14 @@ def _vectors(
     key = video_key(sha256, loaded.recognizer, views, frames)
 
     def make(own: CancelToken) -> VideoVectors:
-        return _encode_video(runtime, loaded, sha256, views, frames, own, watch)
+        return _decode_and_encode(runtime, loaded, sha256, views, frames, own, watch)
 
     vectors, cached = runtime.videos.get_or_make(key, token, make)
     runtime.book.set_facts(sha256, vectors.facts)
     return vectors, cached
 
 
-def _encode_video(
+def _decode_and_encode(
     runtime: Runtime,
     loaded: Loaded,
     sha256: str,
@@ -133,7 +133,12 @@ def _encode_video(
     watch: Stopwatch,
 ) -> VideoVectors:
     with watch.stage("decode"):
-        clip = _decode(runtime, loaded, sha256, views, frames, token)
+        clip = decode_video(runtime, loaded, sha256, views, frames, token)
+    return encode_video(loaded, clip, token, watch)
+
+
+def encode_video(loaded: Loaded, clip: DecodedClip, token: CancelToken, watch: Stopwatch) -> VideoVectors:
+    """The frame features of a decoded video."""
 
     def forward(frames: Frames, clip_length: int) -> torch.Tensor:
         return loaded.towers.frames.encode(frames, token, clip_length)
@@ -155,7 +160,7 @@ def _encode_video(
     return VideoVectors(features, tuple(sampled), facts, tuple(clip.report.warnings))
 
 
-def _decode(
+def decode_video(
     runtime: Runtime, loaded: Loaded, sha256: str, views: Views, frames: int, token: CancelToken
 ) -> DecodedClip:
     with ExitStack() as held:  # the file stays on this machine until it is decoded
@@ -175,7 +180,7 @@ def _decode(
             raise
 
 
-def _classifier(
+def label_rows(
     runtime: Runtime, loaded: Loaded, question: Question, token: CancelToken
 ) -> tuple[ClassifierMatrix, Any]:
     if loaded.recognizer.fixed_rows is not None:
@@ -208,7 +213,7 @@ def _closed_classifier(loaded: Loaded, rows: torch.Tensor, question: Question) -
     return ClassifierMatrix(rows[[classes.index(label.name) for label in question.labels]], ())  # [C, d]
 
 
-def _predict(
+def predict(
     loaded: Loaded, vectors: VideoVectors, classifier: ClassifierMatrix, question: Question
 ) -> list[Prediction]:
     """All labels, best first; equal scores keep the order of the request."""
@@ -242,7 +247,7 @@ def _observe(predictions: list[Prediction], abstained: bool) -> None:
         ABSTAINED.inc()
 
 
-def _truncations(loaded: Loaded, classifier: ClassifierMatrix, question: Question) -> list[str]:
+def truncations(loaded: Loaded, classifier: ClassifierMatrix, question: Question) -> list[str]:
     return [
         f"labels[{index}] ({question.labels[index].name[:40]!r}…) is longer than the text encoder of "
         f"{loaded.ref.name} reads; only its beginning counts."

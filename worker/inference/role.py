@@ -11,6 +11,7 @@ from core.errors import VireoError
 from core.settings import Settings
 from models.files.bases import promptable_names
 from models.profiles import zoo
+from worker.inference.explanation.answer import answer_explain
 from worker.inference.guard import Guard
 from worker.inference.handlers import answer_classify, answer_embed
 from worker.inference.runtime import Runtime
@@ -42,6 +43,9 @@ class InferenceRole:
         return {
             "classification": lambda job, token, _: guard.run(token, lambda: answer_classify(runtime, job, token)),
             "embedding": lambda job, token, _: guard.run(token, lambda: answer_embed(runtime, job, token)),
+            "explanation": lambda job, token, reporter: guard.run(
+                token, lambda: answer_explain(runtime, job, token, reporter.picture)
+            ),
         }
 
     def announce(self) -> None:

@@ -275,7 +275,10 @@ class Shelf:
     def _start_serving(self, recognizer: Recognizer, name: str) -> Loaded:
         ref = ModelRef(name=name, digest=recognizer.digest, note=LITE_NOTE if name == "lite" else None)
         towers = Towers(
-            self._retried(name, recognizer.encode_frames), self._retried(name, recognizer.encode_texts), self._settings
+            self._retried(name, recognizer.encode_frames),
+            self._retried(name, recognizer.encode_texts),
+            self._settings,
+            self._retried(name, recognizer.attend) if recognizer.attention else None,
         )
         MODEL_INFO.labels(*self._labels(name, recognizer)).set(1)
         log.info("%s is loaded on %s (%s)", ref.name, recognizer.device, recognizer.precision)

@@ -14,7 +14,7 @@ from core.prometheus import JOBS_FINISHED, REQUEUED
 from core.records import Job, JobState
 from core.state import keys, lifecycle, steps
 from core.state.lifecycle import LEASE_SECONDS, Attempt, Standing
-from core.state.payloads import OWN, Payloads
+from core.state.payloads import OWN, Payloads, PictureName
 
 
 class Superseded(Exception):
@@ -76,6 +76,12 @@ class JobBook:
         self._own_payloads(keys=[keys.PAYLOADS], args=[attempt.job_id])
         written = self._payloads.write(attempt.job_id, "result", text, attempt.holder)
         return self._end(attempt, JobState.SUCCEEDED, written.field, written.text)
+
+    def keep_picture(self, attempt: Attempt, name: PictureName, content: bytes) -> None:
+        """Put a picture of the result beside the job; it is deleted with it. Raises: StorageUnavailable."""
+        assert self._payloads  # a book that ends jobs has them
+        self._own_payloads(keys=[keys.PAYLOADS], args=[attempt.job_id])
+        self._payloads.write_picture(attempt.job_id, name, content)
 
     def fail(self, attempt: Attempt, error: VireoError) -> bool:
         state = JobState.CANCELLED if isinstance(error, Cancelled) else JobState.FAILED

@@ -9,6 +9,7 @@ from typing import Any
 
 from core.records import Progress
 from core.state.lifecycle import Attempt, Standing
+from core.state.payloads import PictureName
 from worker.jobs.book import JobBook, Superseded
 from worker.jobs.cancellation import CancelToken
 
@@ -28,6 +29,10 @@ class Reporter:
     def event(self, name: str, data: Any, *, checkpoint_saved: bool = False) -> None:
         """`checkpoint_saved`: the work done so far survives a worker's death. Raises: Superseded."""
         self._report(name, data, None, checkpoint_saved=checkpoint_saved)
+
+    def picture(self, name: PictureName, content: bytes) -> None:
+        """Keep a picture of the result for as long as the job is kept. Raises: StorageUnavailable."""
+        self._book.keep_picture(self.attempt, name, content)
 
     def _report(self, name: str, data: Any, progress: dict[str, Any] | None, *, checkpoint_saved: bool = False) -> None:
         standing = self._book.report(self.attempt, name, data, progress, checkpoint_saved=checkpoint_saved)

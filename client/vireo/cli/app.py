@@ -9,7 +9,7 @@ from pathlib import Path
 
 import typer
 
-from vireo.cli.commands import classify, jobs, models, training, version
+from vireo.cli.commands import classify, explain, jobs, models, training, version
 from vireo.cli.console import err
 
 SERVER_COMMANDS = "vireo.commands"
@@ -27,6 +27,7 @@ def build_cli() -> typer.Typer:
     for command in entry_points(group=SERVER_COMMANDS):
         _add_server_command(cli, command)
     cli.command("classify")(classify.classify)
+    cli.command("explain")(explain.explain)
     cli.command("train")(training.train)
     cli.command("eval")(training.evaluate)
     cli.command("resume")(training.resume)

@@ -29,6 +29,7 @@ class Furniture:
     training: str
     evaluation: str
     video: str
+    explanation: str
     clip: str
     """The bytes of a short video, in base64."""
 
@@ -55,11 +56,14 @@ def furnish(stack: Stack, folder: Path) -> Furniture:
         asked = {"name": MODEL, "dataset": dataset, "base": "tiny", "epochs": 1, "temporal": "mean"}
         training = _finished(http, http.post("/v1/training-jobs", json=asked))["id"]
         question = {"model": MODEL, "dataset": dataset}
+        video = _ok(http.post("/v1/videos", files={"video": clip}))["id"]
+        scored = {"model": "tiny", "labels": list(CLASSES)}
         made = Furniture(
             dataset=dataset,
             training=training,
             evaluation=_finished(http, http.post("/v1/evaluations", json=question))["id"],
-            video=_ok(http.post("/v1/videos", files={"video": clip}))["id"],
+            video=video,
+            explanation=_ok(http.post(f"/v1/videos/{video}/explain", json=scored))["id"],
             clip=base64.b64encode(clip).decode(),
         )
         # bytes behind the end of a container change nothing but the id

@@ -40,7 +40,7 @@ _NAMES: dict[str, dict[str, str]] = {
     "/v1/training-jobs/{": {"id": DATA["training"]},
     "/v1/evaluations/{": {"id": DATA["evaluation"], "file": "report.json"},
     "/v1/models/{": {"name": DATA["model"], "n": "1", "alias": "production", "file": "card.json"},
-    "/v1/jobs/{": {"id": DATA["training"]},
+    "/v1/jobs/{": {"id": DATA["explanation"], "file": "attention.png"},
 }
 _SPARE: dict[str, list[str]] = {operation: ["none-is-left", *names] for operation, names in DATA["spare"].items()}
 _numbers = itertools.count(1)
@@ -222,6 +222,16 @@ def _classify(case: Any, body: dict[str, Any]) -> None:
     _question(case, body)
 
 
+def _explain(case: Any, body: dict[str, Any]) -> None:
+    """A question, and one of its labels."""
+    _question(case, body)
+    if body.get("label") is not None:
+        if body.pop("label_set", None) is not None:
+            body["labels"] = _labels(None, form=False)
+        first = body["labels"][0]
+        body["label"] = first if isinstance(first, str) else first["name"]
+
+
 def _embed(case: Any, body: dict[str, Any]) -> None:
     """Texts or a video."""
     if body.get("texts") is None:
@@ -293,6 +303,7 @@ _BODIES: dict[tuple[str, str], Callable[[Any, dict[str, Any]], None]] = {
     ("POST", "/v1/classify"): _classify,
     ("POST", "/v1/videos"): _keep,
     ("POST", "/v1/videos/{id}/classify"): _question,
+    ("POST", "/v1/videos/{id}/explain"): _explain,
     ("POST", "/v1/embeddings"): _embed,
     ("POST", "/v1/training-jobs"): _training,
     ("POST", "/v1/datasets/{id}/preview"): _preview,

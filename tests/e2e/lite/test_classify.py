@@ -42,6 +42,17 @@ def test_the_readme_question_gets_its_right_answer_first(http: httpx2.Client, bi
     assert (answer["video"]["width"], answer["video"]["height"], answer["video"]["codec"]) == (640, 272, "h264")
 
 
+def test_an_explanation_of_lite_is_exact_and_says_why_there_is_no_sheet(http: httpx2.Client, bikes: Path) -> None:
+    asked = classify(http, bikes, THREE)
+    answer = http.post(f"/v1/videos/{asked['video']['id']}/explain", json={"labels": THREE}).json()
+    assert answer["predictions"] == asked["predictions"]
+    assert answer["label"] == "riding a bicycle"
+    assert sum(each["contribution"] for each in answer["frames"]) == pytest.approx(answer["similarity"], abs=1e-5)
+    assert [each["time"] for each in answer["frames"]] == asked["frames"]
+    assert answer["sheet"] is None
+    assert "averages over the places" in answer["sheet_note"]
+
+
 def test_cyclists_among_thirty_everyday_labels(http: httpx2.Client, bikes: Path) -> None:
     answer = classify(http, bikes, EVERYDAY, top_k="2")
     assert "riding a bicycle" in [row["label"] for row in answer["predictions"]]

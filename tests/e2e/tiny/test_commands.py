@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from tests.clips import SPECS, render
 from tests.e2e.stack import BIN, Stack
@@ -99,6 +100,20 @@ def test_a_version_is_named_asked_and_exported(
     assert (directory / "weights.safetensors").stat().st_size > 1000
     kinds = {job["kind"] for job in json.loads(vireo("jobs", "--json").stdout)}
     assert {"training", "dataset", "classification"} <= kinds
+
+
+def test_a_score_is_explained_and_its_sheet_saved(
+    vireo: Vireo, trained: subprocess.CompletedProcess[str], folder: Path, directory: Path
+) -> None:
+    clip = str(folder / "colour bars" / "0.mp4")
+    answer = json.loads(vireo("explain", clip, "--model", "my-scenes:1", "--sheet", "where.png", "--json").stdout)
+    assert answer["similarity"] == pytest.approx(sum(each["contribution"] for each in answer["frames"]), abs=1e-5)
+    with Image.open(directory / "where.png") as sheet:
+        assert sheet.size == (answer["sheet"]["width"], answer["sheet"]["height"])
+    shown = vireo("explain", answer["video"]["id"], "--labels", "a", "b", "--label", "b", "--sheet", "b.png")
+    assert shown.stdout.startswith("b · ")
+    assert "The attention sheet is in b.png." in shown.stdout
+    assert "not among the labels" in vireo("explain", clip, "--labels", "a", "b", "--label", "c", status=1).stderr
 
 
 def test_a_published_checkpoint_becomes_a_version_that_answers(vireo: Vireo, folder: Path, directory: Path) -> None:

@@ -12,7 +12,16 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from core.errors import BY_CODE
 from core.training_requests import EvaluationRequest, PreviewBody, TrainingRequest
 from service.bodies import examples
-from service.bodies.schemas import AliasBody, ClassifyBody, CompareBody, EmbedBody, KeepBody, LabelSetBody, QuestionBody
+from service.bodies.schemas import (
+    AliasBody,
+    ClassifyBody,
+    CompareBody,
+    EmbedBody,
+    ExplainBody,
+    KeepBody,
+    LabelSetBody,
+    QuestionBody,
+)
 from service.bodies.validation import validate_body
 from tests.service.sites import Site, error
 
@@ -21,6 +30,7 @@ ROUTES = {
     "/v1/videos": {"get", "post"},
     "/v1/videos/{id}": {"get", "delete"},
     "/v1/videos/{id}/classify": {"post"},
+    "/v1/videos/{id}/explain": {"post"},
     "/v1/embeddings": {"post"},
     "/v1/label-sets": {"get"},
     "/v1/label-sets/{name}": {"get", "put", "delete"},
@@ -30,6 +40,7 @@ ROUTES = {
     "/v1/jobs/{id}": {"get"},
     "/v1/jobs/{id}/cancel": {"post"},
     "/v1/jobs/{id}/events": {"get"},
+    "/v1/jobs/{id}/files/{file}": {"get"},
     "/v1/datasets": {"get", "post"},
     "/v1/datasets/{id}": {"get", "delete"},
     "/v1/training-jobs": {"get", "post"},
@@ -103,6 +114,7 @@ def test_the_examples_are_valid_bodies() -> None:
         (QuestionBody, examples.QUESTION_EXAMPLES),
         (KeepBody, examples.KEEP_EXAMPLES),
         (EmbedBody, examples.EMBED_EXAMPLES),
+        (ExplainBody, examples.EXPLAIN_EXAMPLES),
         (LabelSetBody, examples.LABEL_SET_EXAMPLES),
         (TrainingRequest, examples.TRAINING_EXAMPLES),
         (EvaluationRequest, examples.EVALUATION_EXAMPLES),
@@ -161,7 +173,7 @@ def test_request_headers_are_parameters(document: dict[str, Any]) -> None:
     for path in ("/v1/jobs/{id}/events", "/v1/training-jobs/{id}/events"):
         assert "Last-Event-ID" in header_names(paths[path]["get"])
     files = [operation for name, operation in operations(document) if name.endswith(("/report", "/files/{file}"))]
-    assert len(files) == 4
+    assert len(files) == 5
     for operation in files:
         assert "Range" in header_names(operation)
         assert {"206", "416"} <= set(operation["responses"])
@@ -171,7 +183,7 @@ def test_results_progress_and_events_of_jobs_have_types(document: dict[str, Any]
     schemas = document["components"]["schemas"]
     job = schemas["JobView"]["properties"]
     jobs = {"TrainingResult", "PreviewResult", "EvaluationResult", "DatasetResult", "ImportResult"}
-    results = {"Classification", "Embeddings"} | jobs
+    results = {"Classification", "Embeddings", "Explanation"} | jobs
     assert references(job["result"]) == {f"#/components/schemas/{name}" for name in results}
     assert references(job["progress"]) == {"#/components/schemas/JobProgress"}
     for one in results:  # a result fits one of them only

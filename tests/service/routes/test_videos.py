@@ -9,9 +9,10 @@ import httpx2
 
 from core.records import VideoFacts
 from core.state import keys
+from core.state.payloads import OWN, Payloads
 from core.state.video_records import SET_FACTS, facts_args
 from tests.service.doubles import AnsweringWorker
-from tests.service.sites import BASE64, FILE, SHA, VIDEO, Site, error, wait_until
+from tests.service.sites import BASE64, FILE, SHA, VIDEO, Site, error, sweep, wait_until
 
 ID = f"vid_{SHA}"
 
@@ -169,3 +170,49 @@ def test_videos_of_an_earlier_version_are_listed_after_a_sweep(http: httpx2.Clie
     site.run(site.gateway.videos.sweep())
     assert listed(http) == ids[::-1]
     assert site.redis.zcard(keys.VIDEOS_CREATED) == 2
+
+
+def test_explain_a_stored_video(http: httpx2.Client, worker: AnsweringWorker, site: Site) -> None:
+    http.post("/v1/videos", files=FILE)
+    answer = http.post(f"/v1/videos/{ID}/explain", json={"labels": ["a", "b"], "label": "b", "frames": 4})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["label"] == "b"
+    asked = worker.job(answer.json()["id"]).request
+    assert (asked["label"], asked["question"]["frames"], asked["question"]["views"]) == ("b", 4, "1x1")
+    assert http.post(f"/v1/videos/{ID}/explain", json={"labels": ["a", "b"]}).json()["label"] == "a"
+    http.put("/v1/label-sets/pets", json={"labels": ["cat", "dog"]})
+    assert http.post(f"/v1/videos/{ID}/explain", json={"label_set": "pets", "label": "dog"}).json()["label"] == "dog"
+    shown = http.get(f"/v1/jobs/{answer.json()['id']}").json()
+    assert (shown["kind"], shown["result"]["label"], shown["request"]) == ("explanation", "b", None)
+
+
+def test_what_cannot_be_explained(http: httpx2.Client, worker: AnsweringWorker, site: Site) -> None:
+    http.post("/v1/videos", files=FILE)
+    refused = error(
+        http.post(f"/v1/videos/{ID}/explain", json={"labels": ["boxing", "a cat"], "label": "boxin"}),
+        422,
+        "invalid_request",
+    )
+    assert refused["details"]["nearest"] == ["boxing"]
+    for body in ({}, {"labels": ["a"], "views": "4x3"}, {"labels": ["a"], "frames": 0}, {"labels": ["a", "A"]}):
+        assert http.post(f"/v1/videos/{ID}/explain", json=body).status_code == 422
+    error(http.post(f"/v1/videos/vid_{'0' * 64}/explain", json={"labels": ["a"]}), 404, "unknown_video")
+    error(http.post(f"/v1/videos/{ID}/explain", data={"labels": "a"}), 415, "unsupported_media_type")
+
+
+def test_the_sheet_is_served_until_its_job_is_deleted(http: httpx2.Client, worker: AnsweringWorker, site: Site) -> None:
+    http.post("/v1/videos", files=FILE)
+    answer = http.post(f"/v1/videos/{ID}/explain", json={"labels": ["a"]}).json()
+    url = answer["sheet"]["url"]
+    error(http.get(url), 404, "not_found")  # the double draws none
+    site.redis.register_script(OWN)(keys=[keys.PAYLOADS], args=[answer["id"]])
+    Payloads(site.gateway.store, 1000).write_picture(answer["id"], "attention.png", b"\x89PNG")
+    sheet = http.get(url)
+    assert (sheet.status_code, sheet.headers["content-type"], sheet.content) == (200, "image/png", b"\x89PNG")
+    assert "default-src 'none'" in sheet.headers["content-security-policy"]
+    error(http.get(url.replace("attention.png", "request.json")), 404, "not_found")
+    error(http.get(url.replace(answer["id"], f"job_{'0' * 24}")), 404, "unknown_job")
+    site.redis.zadd(keys.FINISHED, {answer["id"]: time.time() - 2 * 3600})
+    sweep(site, answer_ttl=3600)
+    error(http.get(url), 404, "unknown_job")
+    assert not site.gateway.store.exists(f"jobs/{answer['id']}/attention.png")

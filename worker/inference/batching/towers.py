@@ -103,11 +103,16 @@ class TextEncoder:
 class Towers:
     """Both towers of one recogniser; they are closed together."""
 
-    def __init__(self, encode_frames: FrameCall, encode_texts: TextCall, settings: Settings) -> None:
-        """The two methods of `Recognizer`, or what stands for them."""
+    def __init__(
+        self, encode_frames: FrameCall, encode_texts: TextCall, settings: Settings, attend: FrameCall | None = None
+    ) -> None:
+        """The methods of `Recognizer`, or what stands for them."""
         self.frames = _frame_batcher(encode_frames, settings)
+        self.attention = _frame_batcher(attend, settings) if attend else None
         self.texts = TextEncoder(encode_texts, settings)
 
     def close(self, timeout: float = 30.0) -> None:
         self.frames.close(timeout)
+        if self.attention:
+            self.attention.close(timeout)
         self.texts.close(timeout)
