@@ -62,6 +62,16 @@ CLASSIFY_MARGIN = Histogram(
     buckets=(0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 1.0),
 )
 ABSTAINED = Counter("vireo_abstain_total", "Answers whose best score was below the requested threshold.")
+SHADOW_QUESTIONS = Counter(
+    "vireo_shadow_questions_total",
+    "Questions to an alias that its shadow was to score as well.",
+    ["model", "alias", "outcome"],
+)
+SHADOW_MARGIN = Counter(
+    "vireo_shadow_margin_total",
+    "Sum of the margins of questions that both have scored: of the version that answered, and of its shadow.",
+    ["model", "alias", "version"],
+)
 
 # Training: the worker updates these metrics from the messages of its child process, because the child has no port and
 # may be killed. The label `model` is the name of a model without its version, so there is one series per model trained

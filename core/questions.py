@@ -86,6 +86,18 @@ class AskedVideo:
     url: str | None = None
 
 
+class ShadowQuestion(BaseModel):
+    """Asks a shadow as well, once the question is answered. It does not change the answer."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    name: str
+    alias: str
+    version: int = Field(description="the version that answers")
+    shadow: int = Field(description="the version that scores the question as well")
+    normalize_labels: bool = Field(description="how the shadow reads the labels")
+
+
 def _is_none(value: object) -> bool:
     return value is None
 
@@ -102,6 +114,7 @@ class ClassifyRequest(BaseModel):
     sha256: str | None = Field(None, exclude_if=_is_none)
     url: str | None = Field(None, exclude_if=_is_none)
     question: Question
+    shadow: ShadowQuestion | None = Field(None, exclude_if=_is_none)
 
     @model_validator(mode="after")
     def _has_one_video(self) -> Self:

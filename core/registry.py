@@ -1,7 +1,7 @@
 """The registry: fine-tuned models by name and version, in the store. There is no index that could disagree with it.
 
     registry/<name>/<version>/model.safetensors, card.json, report.json, report.html, predictions.jsonl, *.png
-    registry/<name>/aliases/production      {"version": 3}
+    registry/<name>/aliases/production      {"version": 3, "shadow": {"version": 4, "share": 0.1}}
     registry/<name>/aliases.json            {"production": 3}: written by earlier versions of Vireo, and only read
 
 A version is written elsewhere and published by one rename. In a remote store its card is written last, and a version
@@ -101,6 +101,23 @@ class Card(BaseModel):
         return bool(self.classifier.get("normalize_labels"))
 
 
+class Shadow(BaseModel):
+    """A version that is tried out: it scores a share of the questions to an alias, but never answers them."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    version: int = Field(description="the version that is tried out")
+    share: float = Field(description="share of the questions that it scores as well, above 0 to 1")
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """What an alias means: the version that answers, and its shadow if it has one."""
+
+    version: int
+    shadow: Shadow | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Version:
     name: str
@@ -129,7 +146,7 @@ class Registry:
         self._store = store
         self._clock = clock
         self._memory = NAMES_SECONDS if store.remote else 0.0
-        self._numbers: dict[str, tuple[float, int]] = {}
+        self._known: dict[str, tuple[float, Alias]] = {}
         """What `name` and `name@alias` mean, and until when this is believed."""
 
     def names(self) -> list[str]:
@@ -143,9 +160,23 @@ class Registry:
 
     def aliases(self, name: str) -> dict[str, int]:
         """The aliases of a model and the versions that they point to, by name."""
-        named = {alias: self._read_alias(name, alias) for alias in self._store.children(f"registry/{name}/aliases")}
-        found = self._earlier_aliases(name) | named
-        return {alias: number for alias, number in sorted(found.items()) if number is not None}
+        return {alias: found.version for alias, found in self._aliases(name).items()}
+
+    def alias(self, name: str, alias: str) -> Alias | None:
+        """What the alias means. None if there is none."""
+        text = self._store.read_text(_alias_key(name, alias))
+        if text is None:
+            number = self._earlier_aliases(name).get(alias)
+        else:
+            record = json.loads(text)
+            number = record["version"]
+            if number is not None and record.get("shadow"):
+                return Alias(number, Shadow.model_validate(record["shadow"]))
+        return None if number is None else Alias(number)
+
+    def shadow_of(self, ref: str) -> Shadow | None:
+        """The shadow of the alias that `ref` names. None for another reference. Raises: UnknownModel."""
+        return self._meaning(ref).shadow if "@" in ref else None
 
     def knows(self, ref: str) -> bool:
         """Whether the name in `ref` has any version."""
@@ -157,7 +188,7 @@ class Registry:
         version = self._locate(ref)
         if self._store.exists(f"{version.key}/{CARD}"):
             return version
-        if self._numbers.pop(ref, None):  # what was remembered has been deleted
+        if self._known.pop(ref, None):  # what was remembered has been deleted
             return self.resolve(ref)
         raise self._missing(version)
 
@@ -166,7 +197,7 @@ class Registry:
         try:
             return self.card(self._locate(ref))
         except UnknownModel:
-            if self._numbers.pop(ref, None):
+            if self._known.pop(ref, None):
                 return self.resolve_card(ref)
             raise
 
@@ -218,29 +249,45 @@ class Registry:
                     f"Another job has published {version}.",
                     hint="Try again: the job gets another number. Two installations should not share one store.",
                 ) from error
-        self._numbers.pop(version.name, None)
+        self._known.pop(version.name, None)
 
     def set_alias(self, name: str, alias: str, version: int) -> None:
-        """Point an alias at a version. Atomic: readers see the old or the new one. Raises: UnknownModel."""
+        """Point an alias at a version. Atomic: readers see the old or the new one. Its shadow stays, unless it is this
+        version. Raises: UnknownModel."""
         self.resolve(f"{name}:{version}")
-        self._write_alias(name, alias, version)
+        before = self.alias(name, alias)
+        shadow = before.shadow if before and before.shadow and before.shadow.version != version else None
+        self._write_alias(name, alias, Alias(version, shadow))
+
+    def set_shadow(self, name: str, alias: str, shadow: Shadow | None) -> None:
+        """Give an alias a shadow, or take it away. Raises: UnknownModel, NotFound if there is no such
+        version or alias."""
+        if shadow is not None:
+            self.resolve(f"{name}:{shadow.version}")
+        found = self.alias(name, alias)
+        if found is None:
+            raise NotFound(f"{name} has no alias {alias[:80]!r}.")
+        self._write_alias(name, alias, Alias(found.version, shadow))
 
     def drop_alias(self, name: str, alias: str) -> None:
         if alias in self._earlier_aliases(name):
             self._write_alias(name, alias, None)  # the earlier file is left alone: others may read it at this moment
         else:
             self._store.delete(_alias_key(name, alias))
-        self._numbers.pop(f"{name}@{alias}", None)
+        self._known.pop(f"{name}@{alias}", None)
 
     def delete(self, version: Version) -> None:
-        """Delete a version and its aliases; with the last version, all aliases. Raises: UnknownModel."""
+        """Delete a version, its aliases, and what it is the shadow of; with the last version, all aliases. Raises:
+        UnknownModel."""
         if version.version not in self.versions(version.name):
             raise self._missing(version)
         self._store.delete_tree(version.key, marker=CARD)
-        self._numbers.pop(version.name, None)
-        for alias, number in self.aliases(version.name).items():
-            if number == version.version:
+        self._known.pop(version.name, None)
+        for alias, found in self._aliases(version.name).items():
+            if found.version == version.version:
                 self.drop_alias(version.name, alias)
+            elif found.shadow and found.shadow.version == version.version:
+                self.set_shadow(version.name, alias, None)
         if not self.versions(version.name):
             for alias in self._store.children(f"registry/{version.name}/aliases"):
                 self._store.delete(_alias_key(version.name, alias))
@@ -253,16 +300,21 @@ class Registry:
             raise UnknownModel(
                 f"{ref[:80]!r} is not a valid model name.", hint="Write name, name:version or name@alias."
             )
-        name, number, alias = match.groups()
+        name, number, _ = match.groups()
         if number is not None:
             return Version(name, int(number))
-        until, known = self._numbers.get(ref, (0.0, 0))
+        return Version(name, self._meaning(ref).version)
+
+    def _meaning(self, ref: str) -> Alias:
+        """What `name` or `name@alias` means. Raises: UnknownModel."""
+        name, _, alias = ref.partition("@")
+        until, known = self._known.get(ref, (0.0, Alias(0)))
         if self._clock() >= until:
-            known = self._newest(name) if alias is None else self._aliased(name, alias)
-            if len(self._numbers) >= _MOST_NAMES:
-                self._numbers.clear()
-            self._numbers[ref] = (self._clock() + self._memory, known)
-        return Version(name, known)
+            known = self._aliased(name, alias) if alias else Alias(self._newest(name))
+            if len(self._known) >= _MOST_NAMES:
+                self._known.clear()
+            self._known[ref] = (self._clock() + self._memory, known)
+        return known
 
     def _newest(self, name: str) -> int:
         versions = self.versions(name)
@@ -270,10 +322,9 @@ class Registry:
             raise _no_model(name)
         return versions[-1]
 
-    def _aliased(self, name: str, alias: str) -> int:
-        number = self._read_alias(name, alias)
-        if number is not None:
-            return number
+    def _aliased(self, name: str, alias: str) -> Alias:
+        if found := self.alias(name, alias):
+            return found
         if not self.versions(name):
             raise _no_model(name)
         raise UnknownModel(
@@ -288,14 +339,16 @@ class Registry:
             f"{version.name} has no version {version.version}.", hint=f"It has: {', '.join(map(str, versions))}."
         )
 
-    def _read_alias(self, name: str, alias: str) -> int | None:
-        text = self._store.read_text(_alias_key(name, alias))
-        number: int | None = self._earlier_aliases(name).get(alias) if text is None else json.loads(text)["version"]
-        return number
+    def _aliases(self, name: str) -> dict[str, Alias]:
+        names = {*self._earlier_aliases(name), *self._store.children(f"registry/{name}/aliases")}
+        return {alias: found for alias in sorted(names) if (found := self.alias(name, alias))}
 
-    def _write_alias(self, name: str, alias: str, version: int | None) -> None:
-        self._store.write_text(_alias_key(name, alias), json.dumps({"version": version}))
-        self._numbers.pop(f"{name}@{alias}", None)
+    def _write_alias(self, name: str, alias: str, meaning: Alias | None) -> None:
+        record: dict[str, Any] = {"version": meaning and meaning.version}
+        if meaning and meaning.shadow:
+            record["shadow"] = meaning.shadow.model_dump()
+        self._store.write_text(_alias_key(name, alias), json.dumps(record))
+        self._known.pop(f"{name}@{alias}", None)
 
     def _earlier_aliases(self, name: str) -> dict[str, int]:
         text = self._store.read_text(f"registry/{name}/aliases.json")

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from redis.asyncio import BlockingConnectionPool, Redis
 
 from core.questions import QuestionLimits
+from core.registry import Registry
 from core.settings import Settings
 from core.state.payloads import Payloads
 from core.storage import Store, Upkeep
+from service.catalog.aliases import Aliases
 from service.catalog.datasets import Datasets
 from service.catalog.label_sets import LabelSets
 from service.catalog.models import Models
@@ -43,6 +45,7 @@ class Gateway:
     submitter: Submitter
     datasets: Datasets
     models: Models
+    aliases: Aliases
     label_sets: LabelSets
     videos: Videos
     sources: VideoSources
@@ -98,6 +101,8 @@ def _assemble(settings: Settings, redis: Redis, store: Store, sender: Sender, wa
     payloads = Payloads(store, settings.job_inline_bytes)
     jobs = Jobs(redis, sender, workers, payloads, settings.queue_limit, settings.max_job_request_bytes)
     videos = Videos(redis, store, settings.video_ttl)
+    registry = Registry(store)
+    aliases = Aliases(redis, store, registry)
     return Gateway(
         settings=settings,
         redis=redis,
@@ -107,7 +112,8 @@ def _assemble(settings: Settings, redis: Redis, store: Store, sender: Sender, wa
         events=Events(settings.jobs_redis, redis, stopping),
         submitter=Submitter(jobs, waiter, store, stopping, settings.sync_deadline, videos.drop),
         datasets=Datasets(store, jobs),
-        models=Models(redis, store, workers, jobs),
+        models=Models(registry, workers, jobs, aliases, settings.model),
+        aliases=aliases,
         label_sets=LabelSets(redis, limits, settings.max_label_set_versions),
         videos=videos,
         sources=VideoSources(videos, settings.allowed_hosts),

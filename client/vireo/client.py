@@ -188,6 +188,23 @@ class Client:
         """Whether the version `candidate` is better than the one that the alias points to. Raises: VireoError."""
         return read_answer(self._post(f"/v1/models/{name}/aliases/{alias}/compare", json={"model": candidate}))
 
+    def shadow(self, name: str, alias: str) -> dict[str, Any]:
+        """The shadow of an alias and what was counted of it: how often it agrees with the version that answers.
+        Raises: VireoError."""
+        return read_answer(self._get(f"/v1/models/{name}/aliases/{alias}/shadow"))
+
+    def set_shadow(self, name: str, alias: str, version: int, share: float = 0.1) -> dict[str, Any]:
+        """Let a version score a share of the questions to an alias, without answering them. Raises: VireoError."""
+        body = {"version": version, "share": share}
+        answer = self._send(lambda: self._http.put(f"/v1/models/{name}/aliases/{alias}/shadow", json=body))
+        return read_answer(answer)
+
+    def drop_shadow(self, name: str, alias: str) -> None:
+        """Take the shadow of an alias away. Raises: VireoError."""
+        answer = self._send(lambda: self._http.delete(f"/v1/models/{name}/aliases/{alias}/shadow"))
+        if answer.is_error:
+            read_answer(answer)
+
     def job(self, job_id: str) -> dict[str, Any]:
         """A job's state, request, progress and result. Raises: VireoError."""
         return read_answer(self._get(f"/v1/jobs/{job_id}"))

@@ -78,6 +78,16 @@ def alias_lock(name: str) -> str:
     return f"vireo:model:{name}:aliases:lock"
 
 
+def shadow_counts(name: str, alias: str) -> str:
+    """Hash: what was counted of the shadows of an alias; each field begins with the pair of versions."""
+    return f"vireo:model:{name}:aliases:{alias}:shadow"
+
+
+def shadow_differences(name: str, alias: str) -> str:
+    """Hash: pair of versions, what each answered -> how often they differed so. Its size is limited."""
+    return f"vireo:model:{name}:aliases:{alias}:shadow:differences"
+
+
 def worker(worker_id: str) -> str:
     return f"vireo:worker:{worker_id}"
 

@@ -57,5 +57,6 @@ EVALUATION_EXAMPLES: dict[str, dict[str, Any]] = {
     "zero-shot, halves of the classes": {"dataset": _DATASET_ID, "split": "all", "protocol": "half_class"},
 }
 ALIAS_EXAMPLES: dict[str, dict[str, Any]] = {"the third version": {"version": 3}}
+SHADOW_EXAMPLES: dict[str, dict[str, Any]] = {"a tenth of the questions": {"version": 4, "share": 0.1}}
 DATASET_UPLOAD_EXAMPLE: dict[str, Any] = {"archive": "@my-gym.zip", "name": "my-gym"}
 IMPORT_UPLOAD_EXAMPLE: dict[str, Any] = {"file": "@vitb-16-f8.pt", "name": "k400", "base": "clip-b16"}

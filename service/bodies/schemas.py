@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, computed_fiel
 
 from core.datasets import Dataset, Item
 from core.questions import MOST_FRAMES, MOST_LABELS, VIEWS_PATTERN, Options, Reference, Text, Texts
-from core.records import JobKind, JobState, LabelSet, VideoFacts, WorkerInfo
-from core.registry import Card
+from core.records import JobKind, JobState, LabelSet, ShadowCounts, VideoFacts, WorkerInfo
+from core.registry import Card, Shadow
 from core.results import ViewMetrics
 from core.training_requests import MODEL_NAME_PATTERN, ModelName, ModelRefText, Names
 from core.vocabulary import TemporalKind
@@ -160,6 +160,17 @@ class CompareBody(Body):
     )
 
 
+class ShadowBody(Body):
+    """Body of PUT /v1/models/{name}/aliases/{alias}/shadow."""
+
+    version: int = Field(
+        ge=1, le=MOST_VERSIONS, description="Version of the same model that is tried out.", examples=[4]
+    )
+    share: float = Field(
+        0.1, gt=0, le=1, description="Share of the questions to the alias that it scores as well.", examples=[0.1]
+    )
+
+
 class ErrorBody(BaseModel):
     code: str = Field(description="stable, for programs")
     message: str = Field(description="for people")
@@ -283,6 +294,19 @@ class AliasView(BaseModel):
     model: str
     alias: str
     version: int = Field(description="the version that the alias points to")
+    shadow: Shadow | None = Field(None, description="the version that is tried out beside it; null if there is none")
+    links: Links
+
+
+class ShadowView(BaseModel):
+    """The shadow of an alias, and what was counted of it."""
+
+    model: str
+    alias: str
+    version: int = Field(description="the version that is tried out")
+    share: float = Field(description="share of the questions that it scores as well")
+    standing: int = Field(description="the version that answers")
+    counts: ShadowCounts
     links: Links
 
 

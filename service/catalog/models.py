@@ -12,22 +12,15 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from redis.asyncio import Redis
-from redis.asyncio.lock import Lock
-
-from core.comparison.paired import Comparison, compare_hits, read_hits
 from core.errors import Conflict, InvalidRequest, InvalidTraining, NotFound, UnknownModel
 from core.records import Job, WorkerInfo
-from core.registry import CARD, PREDICTIONS, REPORT, REPORT_PAGE, WEIGHTS, Card, Registry, Version
-from core.state import keys
+from core.registry import CARD, PREDICTIONS, REPORT, REPORT_PAGE, WEIGHTS, Card, Registry, Shadow, Version
 from core.state.queues import TASKS
-from core.storage import Store
-from core.training_requests import MODEL_NAME_PATTERN
 from core.vocabulary import PROMPT_METHODS, TEXT_METHODS, MethodName
-from service.bodies.schemas import AliasView, Links, ModelDetail, ModelPage, ModelView
+from service.bodies.schemas import ModelDetail, ModelPage, ModelView
 from service.bodies.validation import similar_names
+from service.catalog.aliases import Aliases, check_model_name
 from service.catalog.needs import check_unneeded
-from service.http.conditions import ANY, Conditions, version_tag
 from service.http.downloads import LocalFile
 from service.jobs.repository import Jobs
 from service.ops import workers
@@ -35,8 +28,6 @@ from service.ops.workers import Workers
 
 _FILES = (CARD, WEIGHTS, REPORT, REPORT_PAGE, PREDICTIONS, "architecture.json")
 _FILE = re.compile("|".join([*map(re.escape, _FILES), r"[A-Za-z0-9_\-]+\.png"]))
-_NAME = re.compile(MODEL_NAME_PATTERN)
-_LOCK_SECONDS = 30.0  # far longer than a write to the store takes
 _VERSION = re.compile(r"[a-z0-9][a-z0-9._\-]*:[0-9]+")
 
 
@@ -50,16 +41,23 @@ class ResolvedModel:
     card: Card | None = None
     """The card of a fine-tuned model."""
 
+    alias: str | None = None
+    """The alias by which it was named."""
+
+    shadow: Shadow | None = None
+    """Of this alias."""
+
 
 class Models:
     """Raises RedisError while Redis cannot be reached, StorageUnavailable while the store cannot."""
 
-    def __init__(self, redis: Redis, store: Store, live_workers: Workers, jobs: Jobs) -> None:
-        self._redis = redis
-        self._jobs = jobs
-        self._store = store
-        self._registry = Registry(store)
+    def __init__(self, registry: Registry, live_workers: Workers, jobs: Jobs, aliases: Aliases, default: str) -> None:
+        """default: the setting `VIREO_MODEL`, which may name an alias."""
+        self._registry = registry
         self._workers = live_workers
+        self._jobs = jobs
+        self._aliases = aliases
+        self._default = default
 
     async def resolve(self, ref: str | None, live: Sequence[WorkerInfo] | None = None) -> ResolvedModel:
         """The model that `ref` means; None means the server's default. `live`: the live inference workers, if they are
@@ -69,9 +67,9 @@ class Models:
         if ref is None:
             # The server's default may be a fine-tuned version.
             default = next((worker.model.name for worker in live if worker.model), None)
-            return (
-                ResolvedModel(None) if default is None or not _VERSION.fullmatch(default) else await self._read(default)
-            )
+            if default is None or not _VERSION.fullmatch(default):
+                return ResolvedModel(None)
+            return await self._read(default, self._default)
         if ref in served:
             return ResolvedModel(ref)
         try:
@@ -86,12 +84,23 @@ class Models:
                 return ResolvedModel(ref)  # no worker is live to say whether it is a zoo model
             raise await self._unknown(ref, served, error) from None
 
-    async def _read(self, ref: str) -> ResolvedModel:
+    async def _read(self, ref: str, named: str | None = None) -> ResolvedModel:
+        """named: how the model was named, if not by `ref`."""
+
         def read() -> ResolvedModel:
             card = self._registry.resolve_card(ref)
-            return ResolvedModel(f"{card.name}:{card.version}", card)
+            name, _, alias = (named or ref).partition("@")
+            shadow = None
+            if alias and name == card.name:
+                with suppress(UnknownModel):  # deleted meanwhile
+                    shadow = self._registry.shadow_of(f"{name}@{alias}")
+            return ResolvedModel(f"{card.name}:{card.version}", card, alias or None, shadow)
 
         return await asyncio.to_thread(read)
+
+    async def card(self, version: Version) -> Card:
+        """Raises: UnknownModel."""
+        return await asyncio.to_thread(self._registry.card, version)
 
     async def _unknown(self, ref: str, served: set[str], error: UnknownModel) -> UnknownModel:
         names = {*served, *await asyncio.to_thread(self._registry.names)}
@@ -163,71 +172,6 @@ class Models:
             aliases=aliases,
         )
 
-    async def set_alias(self, name: str, alias: str, version: int, conditions: Conditions = ANY) -> ModelDetail:
-        """Raises: UnknownModel; PreconditionFailed; InvalidRequest for a malformed alias."""
-        if not _NAME.fullmatch(alias):
-            raise InvalidRequest(
-                f"{alias[:80]!r} cannot be an alias.",
-                hint="An alias has at most 63 small letters, digits, '.', '_' and '-'.",
-                field="alias",
-            )
-        self._check_name(name)
-        async with self._changing_aliases(name):
-            if conditions != ANY:
-                conditions.check(_tag(await self._alias(name, alias)))
-            await asyncio.to_thread(self._registry.set_alias, name, alias, version)
-        return await self.detail(f"{name}@{alias}")
-
-    async def alias(self, name: str, alias: str) -> AliasView:
-        """Raises: UnknownModel, NotFound."""
-        self._check_name(name)
-        await asyncio.to_thread(self._registry.resolve, name)
-        number = await self._alias(name, alias)
-        if number is None:
-            raise await self._no_alias(name, alias)
-        links = Links(self=f"/v1/models/{name}/aliases/{alias}")
-        return AliasView(model=name, alias=alias, version=number, links=links)
-
-    async def compare(self, name: str, alias: str, candidate: str) -> Comparison:
-        """The candidate against the version of the alias, on the clips of their reports. Raises: UnknownModel,
-        NotFound, Conflict if they were judged on different clips."""
-        standing = Version(name, (await self.alias(name, alias)).version)
-        return await asyncio.to_thread(self._compare, self._registry.resolve(candidate), standing)
-
-    def _compare(self, candidate: Version, standing: Version) -> Comparison:
-        cards = self._registry.card(candidate), self._registry.card(standing)
-        datasets = [(card.dataset or {}).get("digest", number) for number, card in enumerate(cards)]
-        answers = [self._store.read_text(f"{version.key}/{PREDICTIONS}") or "" for version in (candidate, standing)]
-        found = compare_hits(str(candidate), read_hits(answers[0]), str(standing), read_hits(answers[1]))
-        if found is None or datasets[0] != datasets[1]:
-            raise Conflict(
-                f"{candidate} and {standing} were not judged on the same clips.",
-                hint="Train with promote, which judges both on the clips of the new dataset.",
-            )
-        return found
-
-    async def drop_alias(self, name: str, alias: str, conditions: Conditions = ANY) -> None:
-        """Raises: UnknownModel, NotFound, PreconditionFailed."""
-        self._check_name(name)
-        await asyncio.to_thread(self._registry.resolve, name)
-        async with self._changing_aliases(name):
-            number = await self._alias(name, alias)
-            if number is None:
-                raise await self._no_alias(name, alias)
-            conditions.check(_tag(number))
-            await asyncio.to_thread(self._registry.drop_alias, name, alias)
-
-    def _changing_aliases(self, name: str) -> Lock:
-        """The store cannot compare and set, so one gateway at a time changes the aliases of a model."""
-        return self._redis.lock(keys.alias_lock(name), timeout=_LOCK_SECONDS, blocking_timeout=_LOCK_SECONDS)
-
-    async def _alias(self, name: str, alias: str) -> int | None:
-        return (await asyncio.to_thread(self._registry.aliases, name)).get(alias)
-
-    async def _no_alias(self, name: str, alias: str) -> NotFound:
-        aliases = await asyncio.to_thread(self._registry.aliases, name)
-        return NotFound(f"{name} has no alias {alias[:80]!r}.", nearest=similar_names(alias[:80], aliases))
-
     async def delete(self, ref: str) -> None:
         """Delete all versions of `name`, or the one that `name:version` means.
 
@@ -243,7 +187,7 @@ class Models:
         name, colon, _ = ref.partition(":")
         if name in workers.served_names(await self._workers.live()):
             raise Conflict(f"{name} is a zoo model and cannot be deleted.")
-        self._check_name(name)
+        check_model_name(name)
         version = await asyncio.to_thread(self._registry.resolve, ref)
         number = version.version if colon else None
 
@@ -253,7 +197,9 @@ class Models:
 
         await check_unneeded(self._jobs, TASKS, ref, lambda job: _uses(job, name, number))
         await asyncio.to_thread(self._check_unprompted, name, number)
+        aliases = await asyncio.to_thread(self._registry.aliases, name)
         await asyncio.to_thread(delete)
+        await self._aliases.forget_counts(name, aliases)
 
     def _check_unprompted(self, name: str, number: int | None) -> None:
         """Raises: Conflict if a version that would stay consists of prompts for one that is to be deleted."""
@@ -313,17 +259,12 @@ class Models:
 
     async def file(self, name: str, number: int, file: str) -> LocalFile:
         """A file of a version, on this machine. The caller closes it. Raises: UnknownModel, NotFound."""
-        self._check_name(name)
+        check_model_name(name)
         if not _FILE.fullmatch(file):
             raise NotFound(f"A version has no file {file[:80]!r}.", hint=f"Every version has {CARD} and {WEIGHTS}.")
 
         version = await asyncio.to_thread(self._registry.resolve, f"{name}:{number}")
         return await LocalFile.open(self._registry.file(version, file))
-
-    @staticmethod
-    def _check_name(name: str) -> None:
-        if not _NAME.fullmatch(name):
-            raise UnknownModel(f"There is no model {name[:80]!r}.", hint="GET /v1/models lists the models.")
 
 
 _DEFAULT, _ZOO, _TUNED = range(3)
@@ -344,10 +285,6 @@ def _read_cursor(cursor: str | None) -> _Place:
     if match is None:
         raise InvalidRequest("cursor is not valid.", hint="Send the `next` of the page before.", field="cursor")
     return int(match[1]), match[2]
-
-
-def _tag(number: int | None) -> str | None:
-    return None if number is None else version_tag(number)
 
 
 def _uses(job: Job, name: str, number: int | None) -> bool:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
 
-from core.questions import Label, Question, check_labels, check_text_count
+from core.errors import UnknownModel
+from core.questions import Label, Question, ShadowQuestion, check_labels, check_text_count
+from core.registry import Card, Version
 from service.bodies.schemas import QuestionBody
+from service.catalog.models import ResolvedModel
 from service.checks.admission import Admission
 from service.checks.questions import check_question
 from service.checks.training import check_open
@@ -19,6 +23,8 @@ class ResolvedQuestion:
 
     as_requested: Question
     """With the model as the client named it. Repeats of the request are recognised by it."""
+
+    shadow: ShadowQuestion | None = None
 
 
 async def resolve_question(body: QuestionBody, gateway: Gateway, admission: Admission) -> ResolvedQuestion:
@@ -45,7 +51,28 @@ async def resolve_question(body: QuestionBody, gateway: Gateway, admission: Admi
         check_text_count(labels, as_requested.templates or ("{}",), gateway.limits.max_texts)
     normalize = model.card.normalizes_labels if body.normalize_labels is None else body.normalize_labels
     update = {"labels": labels, "model": model.name, "normalize_labels": normalize}
-    return ResolvedQuestion(as_requested.model_copy(update=update), as_requested)
+    shadow = await _drawn_shadow(model, model.card, gateway, body.normalize_labels) if len(labels) > 1 else None
+    return ResolvedQuestion(as_requested.model_copy(update=update), as_requested, shadow)
+
+
+async def _drawn_shadow(
+    model: ResolvedModel, card: Card, gateway: Gateway, normalize: bool | None
+) -> ShadowQuestion | None:
+    """The shadow of the alias, if there is one and this question is among its share."""
+    shadow = model.shadow
+    if model.alias is None or shadow is None or random.random() >= shadow.share:  # noqa: S311 -- a sample, no secret
+        return None
+    try:
+        own = await gateway.models.card(Version(card.name, shadow.version))
+    except UnknownModel:  # deleted meanwhile
+        return None
+    return ShadowQuestion(
+        name=card.name,
+        alias=model.alias,
+        version=card.version,
+        shadow=shadow.version,
+        normalize_labels=own.normalizes_labels if normalize is None else normalize,
+    )
 
 
 async def _has_classes(model: str | None, gateway: Gateway) -> bool:

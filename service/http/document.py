@@ -21,6 +21,7 @@ from service.bodies.schemas import (
     KeepBody,
     LabelSetBody,
     QuestionBody,
+    ShadowBody,
 )
 from service.http.openapi import SHARED_ERRORS, documented_errors, without_null
 
@@ -47,6 +48,7 @@ _COMPONENTS = (
     LabelSetBody,
     AliasBody,
     CompareBody,
+    ShadowBody,
     TrainingRequest,
     EvaluationRequest,
     PreviewBody,

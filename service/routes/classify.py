@@ -83,7 +83,7 @@ async def classify_upload(
     async with gateway.sources.asked(body, upload) as video:
         return await gateway.submitter.submit(
             "classification",
-            ClassifyRequest(sha256=video.sha256, url=video.url, question=resolved.question),
+            ClassifyRequest(sha256=video.sha256, url=video.url, question=resolved.question, shadow=resolved.shadow),
             preferences,
             request,
             as_requested=ClassifyRequest(sha256=video.sha256, url=video.url, question=resolved.as_requested),

@@ -21,10 +21,20 @@ from core.errors import (
     UnknownModel,
     UnsupportedMedia,
 )
-from core.registry import REPORT_PAGE
+from core.registry import REPORT_PAGE, Shadow
 from core.training_requests import MODEL_NAME_PATTERN, ImportRequest
 from service.bodies import examples, reader
-from service.bodies.schemas import AliasBody, AliasView, CompareBody, ImportBody, JobView, ModelDetail, ModelPage
+from service.bodies.schemas import (
+    AliasBody,
+    AliasView,
+    CompareBody,
+    ImportBody,
+    JobView,
+    ModelDetail,
+    ModelPage,
+    ShadowBody,
+    ShadowView,
+)
 from service.dependencies import (
     CheckpointUploadDep,
     CursorQuery,
@@ -35,7 +45,7 @@ from service.dependencies import (
     VersionNumber,
     new_name_path,
 )
-from service.http.conditions import ETAG_HEADER, ConditionsDep, not_modified, version_tag
+from service.http.conditions import ETAG_HEADER, ConditionsDep, not_modified
 from service.http.downloads import FILE_RESPONSES, RANGE_HEADER, REPORT_RESPONSES, file_response
 from service.http.openapi import Responses, documented_errors, file_body, json_body
 from service.routes.jobs import WAITED
@@ -152,8 +162,7 @@ _ALIAS_TAG: Responses = {200: {"headers": ETAG_HEADER}}
 )
 async def get_alias(name: NamePath, alias: NamePath, gateway: GatewayDep, conditions: ConditionsDep) -> Response:
     """The version that an alias points to."""
-    found = await gateway.models.alias(name, alias)
-    tag = version_tag(found.version)
+    found, tag = await gateway.aliases.get(name, alias)
     if conditions.holds(tag):
         return not_modified(tag)
     return JSONResponse(found.model_dump(mode="json"), headers={"ETag": tag})
@@ -177,9 +186,8 @@ async def set_alias(
 ) -> ModelDetail:
     """Point an alias at a version, which `model=name@alias` means from now on."""
     body = await reader.read_json_body(request, AliasBody)
-    detail = await gateway.models.set_alias(name, alias, body.version, conditions)
-    response.headers["ETag"] = version_tag(body.version)
-    return detail
+    response.headers["ETag"] = await gateway.aliases.set(name, alias, body.version, conditions)
+    return await gateway.models.detail(f"{name}@{alias}")
 
 
 @router.post(
@@ -191,7 +199,7 @@ async def set_alias(
 async def compare_versions(name: NamePath, alias: NamePath, request: Request, gateway: GatewayDep) -> Comparison:
     """Whether a version is better than the one of the alias, by a paired bootstrap over the judged clips."""
     body = await reader.read_json_body(request, CompareBody)
-    return await gateway.models.compare(name, alias, body.model)
+    return await gateway.aliases.compare(name, alias, body.model)
 
 
 @router.delete(
@@ -201,5 +209,29 @@ async def compare_versions(name: NamePath, alias: NamePath, request: Request, ga
     responses=_NO_FILE | documented_errors(PreconditionFailed),
 )
 async def drop_alias(name: NamePath, alias: NamePath, gateway: GatewayDep, conditions: ConditionsDep) -> None:
-    """Delete an alias. The version stays."""
-    await gateway.models.drop_alias(name, alias, conditions)
+    """Delete an alias, and what was counted of its shadows. The version stays."""
+    await gateway.aliases.drop(name, alias, conditions)
+
+
+@router.get("/{name}/aliases/{alias}/shadow", name="shadow", responses=_NO_FILE)
+async def get_shadow(name: NamePath, alias: NamePath, gateway: GatewayDep) -> ShadowView:
+    """The shadow of an alias: how often it agrees with the version that answers, and where they differ."""
+    return await gateway.aliases.shadow(name, alias)
+
+
+@router.put(
+    "/{name}/aliases/{alias}/shadow",
+    name="set-shadow",
+    responses=_NO_FILE | documented_errors(InvalidRequest, RequestTooLarge, UnsupportedMedia),
+    openapi_extra=json_body(ShadowBody, examples.SHADOW_EXAMPLES),
+)
+async def set_shadow(name: NamePath, alias: NamePath, request: Request, gateway: GatewayDep) -> ShadowView:
+    """Let another version score a share of the questions to the alias, without answering them."""
+    body = await reader.read_json_body(request, ShadowBody)
+    return await gateway.aliases.set_shadow(name, alias, Shadow(version=body.version, share=body.share))
+
+
+@router.delete("/{name}/aliases/{alias}/shadow", name="drop-shadow", status_code=204, responses=_NO_FILE)
+async def drop_shadow(name: NamePath, alias: NamePath, gateway: GatewayDep) -> None:
+    """Take the shadow away. Its counts stay, and go on if it comes back."""
+    await gateway.aliases.drop_shadow(name, alias)

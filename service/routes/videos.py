@@ -90,7 +90,7 @@ async def classify_video(
     sha256 = await gateway.videos.use(id)
     return await gateway.submitter.submit(
         "classification",
-        ClassifyRequest(sha256=sha256, question=resolved.question),
+        ClassifyRequest(sha256=sha256, question=resolved.question, shadow=resolved.shadow),
         preferences,
         request,
         as_requested=ClassifyRequest(sha256=sha256, question=resolved.as_requested),

@@ -23,6 +23,7 @@ from vireo.client import Client
 from vireo.errors import (
     InvalidDataset,
     InvalidRequest,
+    NotFound,
     TrainingFailed,
     UnknownJob,
     UnknownModel,
@@ -138,6 +139,11 @@ def test_models_aliases_and_imports(client: Client, library: Library, site: Site
     library.version("gym", 2)
     assert client.set_alias("gym", "production", 1)["aliases"] == {"production": 1}
     assert [(model["name"], model["versions"]) for model in client.models()] == [("gym", [1, 2])]
+    assert client.set_shadow("gym", "production", 2, share=0.5)["share"] == 0.5
+    assert client.shadow("gym", "production")["counts"]["seen"] == 0
+    client.drop_shadow("gym", "production")
+    with pytest.raises(NotFound, match="has no shadow"):
+        client.drop_shadow("gym", "production")
     (tmp_path / "k400.pt").write_bytes(b"weights")
     job = client.import_checkpoint(tmp_path / "k400.pt", "k400", frames=8, classes=["a", "b"], base=None)
     asked = job["request"]

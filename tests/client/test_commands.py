@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 from core import errors
 from core.records import Job
 from core.state import keys
+from core.state.shadow_counts import COUNT, Look, Pair, count_args
 from tests.client.test_client import folder
 from tests.service.doubles import AnsweringWorker, answering
 from tests.service.library import DATASET, Library
@@ -148,6 +149,30 @@ def test_eval(run: Run, library: Library, redis_url: str) -> None:
         assert run("eval", "gym", DATASET, "--raw-labels").exit_code == 0
         assert worker.job(worker.seen[1]).request["normalize_labels"] is False
     assert run("eval", "gym:9", DATASET).exit_code == 1
+
+
+def test_the_shadow_of_an_alias(run: Run, library: Library, site: Site) -> None:
+    for version in (1, 2):
+        library.version("gym", version)
+    run("alias", "gym@production", "1")
+    assert "has no shadow" in run("shadow", "gym@production").stderr
+    said = run("shadow", "gym@production", "2", "--share", "0.5").stdout
+    assert "gym:2 scores 50% of the questions to gym@production, which gym:1 answers." in said
+    assert "No question has been scored by both yet" in said
+    pair, count = Pair("gym", "production", 1, 2), site.redis.register_script(COUNT)
+    for outcome, label in (("agreed", "squat"), ("differed", "lunge"), ("failed", "")):
+        looks = Look("squat", 0.5), Look(label, 0.25)
+        script_keys, args = count_args(pair, outcome, 1.0, looks, "no such class")  # type: ignore[arg-type]
+        count(keys=script_keys, args=args)
+    shown = run("shadow", "gym@production")
+    assert "agree on 1 of 2 questions (50.0%; 0 skipped under load, 1 failed)" in shown.stdout
+    assert "Mean margin: 0.500, of the shadow 0.250." in shown.stdout
+    assert "lunge" in shown.stdout
+    assert "The last failure: no such class" in shown.stderr
+    assert json.loads(run("shadow", "gym@production", "--json").stdout)["counts"]["agreed"] == 1
+    assert run("shadow", "gym@production", "2", "--off").exit_code == 2
+    assert run("shadow", "gym@production", "--off").exit_code == 0
+    assert run("shadow", "gym@production").exit_code == 1
 
 
 def test_models_aliases_jobs(run: Run, library: Library) -> None:

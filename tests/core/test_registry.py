@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import Conflict, NotFound, UnknownModel
-from core.registry import CARD, NAMES_SECONDS, Card, Registry, Version
+from core.registry import CARD, NAMES_SECONDS, Alias, Card, Registry, Shadow, Version
 from core.storage import Store
 from tests.s3 import S3
 
@@ -104,6 +104,42 @@ def test_a_version_of_another_job_is_a_conflict(registry: Registry, store: Store
     with pytest.raises(Conflict, match="Another job has published gym:1"):
         publish(store, "gym", 1, b"second", job=job)
     assert weights(registry, 1) == b"first"
+
+
+def test_a_shadow_stays_with_its_alias_until_it_answers_itself(registry: Registry, store: Store) -> None:
+    for version in (1, 2, 3):
+        publish(store, "gym", version)
+    registry.set_alias("gym", "production", 1)
+    registry.set_shadow("gym", "production", Shadow(version=3, share=0.25))
+    registry.set_alias("gym", "production", 2)
+    assert registry.alias("gym", "production") == Alias(2, Shadow(version=3, share=0.25))
+    assert Registry(store).shadow_of("gym@production") == Shadow(version=3, share=0.25)
+    assert registry.aliases("gym") == {"production": 2}
+    assert registry.shadow_of("gym:1") is None
+    registry.set_alias("gym", "production", 3)
+    assert registry.alias("gym", "production") == Alias(3)
+    with pytest.raises(UnknownModel):
+        registry.set_shadow("gym", "production", Shadow(version=9, share=0.25))
+    with pytest.raises(NotFound):
+        registry.set_shadow("gym", "staging", Shadow(version=1, share=0.25))
+
+
+def test_a_deleted_version_is_no_shadow_any_more(registry: Registry, store: Store) -> None:
+    for version in (1, 2):
+        publish(store, "gym", version)
+    registry.set_alias("gym", "production", 1)
+    registry.set_shadow("gym", "production", Shadow(version=2, share=1.0))
+    registry.delete(Version("gym", 2))
+    assert registry.alias("gym", "production") == Alias(1)
+
+
+def test_an_alias_of_an_earlier_version_gets_a_shadow(registry: Registry, store: Store) -> None:
+    for version in (1, 2):
+        publish(store, "gym", version)
+    store.write_text("registry/gym/aliases.json", '{"production": 1}')
+    assert registry.alias("gym", "production") == Alias(1)
+    registry.set_shadow("gym", "production", Shadow(version=2, share=1.0))
+    assert registry.alias("gym", "production") == Alias(1, Shadow(version=2, share=1.0))
 
 
 def test_deleting_a_version_deletes_its_aliases(registry: Registry, store: Store) -> None:

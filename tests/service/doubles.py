@@ -109,6 +109,7 @@ class AnsweringWorker:
         detail: str = "ready",
         error: VireoError | None = None,
         store: str | None = None,
+        model: ModelRef = LITE,
     ) -> None:
         now = time.time()
         info = WorkerInfo(
@@ -117,7 +118,7 @@ class AnsweringWorker:
             state=state,
             detail=detail,
             error=error.to_dict() if error else None,
-            model=LITE if state == "ready" and self.queue == keys.INFERENCE else None,
+            model=model if state == "ready" and self.queue == keys.INFERENCE else None,
             models=["clip-b16", "clip-l14", "lite"] if self.queue == keys.INFERENCE else [],
             promptable=["clip-b16", "clip-l14"] if self.queue == keys.INFERENCE else [],
             device="cpu",

@@ -7,6 +7,7 @@ raise Postponed while this worker fetches as many videos as it may.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
@@ -26,6 +27,7 @@ from core.records import (
     VideoRef,
     video_id,
 )
+from core.state.shadow_counts import Look
 from core.storage import blob_key
 from models.frames.sampling import Views
 from models.recognition.scoring import score
@@ -34,13 +36,16 @@ from worker.inference.batching.towers import Frames
 from worker.inference.caches.classifiers import ClassifierMatrix
 from worker.inference.caches.features import VideoVectors, video_key
 from worker.inference.runtime import Runtime
+from worker.inference.shadows import ShadowTask
 from worker.inference.shelf import Loaded
 from worker.inference.stopwatch import Stopwatch
 from worker.jobs.cancellation import CancelToken
 
 
-def answer_classify(runtime: Runtime, job: Job, token: CancelToken) -> dict[str, Any]:
-    """Raises: VireoError."""
+def answer_classify(
+    runtime: Runtime, job: Job, token: CancelToken, follow: Callable[[ShadowTask], None] = lambda _: None
+) -> dict[str, Any]:
+    """follow: gets the question if a shadow is to score it as well. Raises: VireoError."""
     request = ClassifyRequest.model_validate(job.request, extra="ignore")
     watch = Stopwatch(job.waited)
     loaded = runtime.shelf.get(request.question.model, token)
@@ -54,6 +59,8 @@ def answer_classify(runtime: Runtime, job: Job, token: CancelToken) -> dict[str,
     best = predictions[0].score
     abstained = request.question.threshold is not None and best < request.question.threshold
     _observe(predictions, abstained)
+    if request.shadow:
+        follow(ShadowTask(request.shadow, request.question, sha256, _look(predictions)))
     answer = Classification(
         id=job.id,
         model=loaded.ref.name,
@@ -68,6 +75,22 @@ def answer_classify(runtime: Runtime, job: Job, token: CancelToken) -> dict[str,
         cache=CacheUse(video="hit" if video_outcome else "miss", classifier=text_outcome),
     )
     return answer.model_dump(mode="json")
+
+
+def score_shadow(runtime: Runtime, task: ShadowTask, token: CancelToken) -> Look | None:
+    """What a shadow says to a question that has been answered. It leaves no trace but entries of caches. None if the
+    shadow does not fit into memory beside the models that answer. Raises: VireoError."""
+    loaded = runtime.shelf.get_beside(f"{task.asked.name}:{task.asked.shadow}")
+    if loaded is None:
+        return None
+    own = {"model": None, "normalize_labels": task.asked.normalize_labels}
+    question = task.question.model_copy(update=own)
+    token.check()
+    classifier, _ = label_rows(runtime, loaded, question, token)
+    watch = Stopwatch(0.0, observed=False)
+    vectors, _ = _vectors(runtime, loaded, task.sha256, question, token, watch, live=False)
+    token.check()
+    return _look(predict(loaded, vectors, classifier, question))
 
 
 def answer_embed(runtime: Runtime, job: Job, token: CancelToken) -> dict[str, Any]:
@@ -108,18 +131,27 @@ def stored_video(runtime: Runtime, video: AskedVideo, token: CancelToken, watch:
 
 
 def _vectors(
-    runtime: Runtime, loaded: Loaded, sha256: str, options: Options, token: CancelToken, watch: Stopwatch
+    runtime: Runtime,
+    loaded: Loaded,
+    sha256: str,
+    options: Options,
+    token: CancelToken,
+    watch: Stopwatch,
+    *,
+    live: bool = True,
 ) -> tuple[VideoVectors, bool]:
-    """Frame features of a stored video, and whether they were cached."""
+    """Frame features of a stored video, and whether they were cached. live: whether somebody waits for the answer; if
+    not, the video's record stays as it is."""
     views = Views.parse(options.views)
     frames = options.frames or loaded.recognizer.profile.frames
     key = video_key(sha256, loaded.recognizer, views, frames)
 
     def make(own: CancelToken) -> VideoVectors:
-        return _decode_and_encode(runtime, loaded, sha256, views, frames, own, watch)
+        return _decode_and_encode(runtime, loaded, sha256, views, frames, own, watch, live=live)
 
     vectors, cached = runtime.videos.get_or_make(key, token, make)
-    runtime.book.set_facts(sha256, vectors.facts)
+    if live:
+        runtime.book.set_facts(sha256, vectors.facts)
     return vectors, cached
 
 
@@ -131,9 +163,11 @@ def _decode_and_encode(
     frames: int,
     token: CancelToken,
     watch: Stopwatch,
+    *,
+    live: bool,
 ) -> VideoVectors:
     with watch.stage("decode"):
-        clip = decode_video(runtime, loaded, sha256, views, frames, token)
+        clip = decode_video(runtime, loaded, sha256, views, frames, token, live=live)
     return encode_video(loaded, clip, token, watch)
 
 
@@ -161,7 +195,7 @@ def encode_video(loaded: Loaded, clip: DecodedClip, token: CancelToken, watch: S
 
 
 def decode_video(
-    runtime: Runtime, loaded: Loaded, sha256: str, views: Views, frames: int, token: CancelToken
+    runtime: Runtime, loaded: Loaded, sha256: str, views: Views, frames: int, token: CancelToken, *, live: bool = True
 ) -> DecodedClip:
     with ExitStack() as held:  # the file stays on this machine until it is decoded
         try:
@@ -175,6 +209,8 @@ def decode_video(
             with token.on_cancel(decoding.cancel):
                 return decoding.result()
         except (UndecodableVideo, VideoTooLarge) as error:
+            if not live:
+                raise
             DECODE_FAILURES.labels(error.details.get("reason", "unknown")).inc()
             runtime.book.expire(sha256)
             raise
@@ -240,9 +276,15 @@ def _pool(loaded: Loaded, vectors: VideoVectors) -> torch.Tensor:
         raise InvalidRequest(f"{error}.", hint="Ask for fewer frames.", field="frames") from error
 
 
+def _look(predictions: list[Prediction]) -> Look:
+    """predictions: all, best first."""
+    second = predictions[1].score if len(predictions) > 1 else 0.0
+    return Look(predictions[0].label, predictions[0].score - second)
+
+
 def _observe(predictions: list[Prediction], abstained: bool) -> None:
     if len(predictions) > 1:
-        CLASSIFY_MARGIN.observe(predictions[0].score - predictions[1].score)
+        CLASSIFY_MARGIN.observe(_look(predictions).margin)
     if abstained:
         ABSTAINED.inc()
 

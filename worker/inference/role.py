@@ -6,17 +6,23 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from core.errors import VireoError
+from core.records import Job
 from core.settings import Settings
 from models.files.bases import promptable_names
 from models.profiles import zoo
 from worker.inference.explanation.answer import answer_explain
 from worker.inference.guard import Guard
-from worker.inference.handlers import answer_classify, answer_embed
+from worker.inference.handlers import answer_classify, answer_embed, score_shadow
 from worker.inference.runtime import Runtime
+from worker.inference.shadows import ShadowBook, Shadows, ShadowTask
 from worker.jobs.attempt import Handler
+from worker.jobs.cancellation import CancelToken
+from worker.jobs.connection import connect
 from worker.jobs.heartbeat import Heartbeat
+from worker.jobs.reporter import Reporter
 
 log = logging.getLogger(__name__)
 
@@ -33,20 +39,30 @@ class InferenceRole:
         self._stopped = threading.Event()
         self._runtime = Runtime.open(settings, lambda detail: heartbeat.update(detail=detail))
         self._guard = Guard(settings.inference_deadline, leave)
+        counts = ShadowBook(connect(settings.jobs_redis, decode=True, patient=False))
+        self._shadows = Shadows(lambda task, token: score_shadow(self._runtime, task, token), counts)
         self._announced: str | None = None  # name of the default model, once it is loaded
         self._tried = self._reconsidered = time.monotonic()
         self.concurrency = settings.worker_threads
 
     @property
     def handlers(self) -> Mapping[str, Handler]:
-        runtime, guard = self._runtime, self._guard
-        return {
-            "classification": lambda job, token, _: guard.run(token, lambda: answer_classify(runtime, job, token)),
-            "embedding": lambda job, token, _: guard.run(token, lambda: answer_embed(runtime, job, token)),
-            "explanation": lambda job, token, reporter: guard.run(
-                token, lambda: answer_explain(runtime, job, token, reporter.picture)
-            ),
-        }
+        return {"classification": self._classify, "embedding": self._embed, "explanation": self._explain}
+
+    def _classify(self, job: Job, token: CancelToken, reporter: Reporter) -> dict[str, Any]:
+        def follow(task: ShadowTask) -> None:
+            reporter.afterwards(lambda: self._shadows.offer(task))
+
+        with self._shadows.live():
+            return self._guard.run(token, lambda: answer_classify(self._runtime, job, token, follow))
+
+    def _embed(self, job: Job, token: CancelToken, _: Reporter) -> dict[str, Any]:
+        with self._shadows.live():
+            return self._guard.run(token, lambda: answer_embed(self._runtime, job, token))
+
+    def _explain(self, job: Job, token: CancelToken, reporter: Reporter) -> dict[str, Any]:
+        with self._shadows.live():
+            return self._guard.run(token, lambda: answer_explain(self._runtime, job, token, reporter.picture))
 
     def announce(self) -> None:
         """Load the default model and announce what this worker can do. If the model cannot be loaded, the worker
@@ -57,6 +73,7 @@ class InferenceRole:
 
     def close(self) -> None:
         self._stopped.set()
+        self._shadows.close()
         self._runtime.shelf.default.release()
         self._runtime.close()
 

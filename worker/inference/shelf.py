@@ -95,6 +95,21 @@ class Shelf:
                 raise
             return self._with_reason(self._get(fallback.name, token))
 
+    def get_beside(self, name: str) -> Loaded | None:
+        """A model that may cost the others nothing: None if it does not fit beside them. It is unloaded first. Raises:
+        UnknownModel, ModelUnavailable."""
+        name = self._exact(name)
+        if (loaded := self._on_shelf(name, used=False)) is None:
+            nbytes = self._sizes.get(name) or self._estimate(name)
+            with self._lock:
+                if self._held() + nbytes > self._settings.model_memory:
+                    return None
+            loaded = self._get(name, CancelToken())
+            with self._lock:
+                if name in self._loaded:
+                    self._loaded.move_to_end(name, last=False)
+        return loaded
+
     def close(self) -> None:
         with self._lock:
             everything = [self._take_off(name) for name in list(self._loaded)]
@@ -124,9 +139,10 @@ class Shelf:
             names = ", ".join(self._loaded)
         return f"{names or 'no model'} {'are' if len(self._loaded) > 1 else 'is'} loaded"
 
-    def _on_shelf(self, name: str) -> Loaded | None:
+    def _on_shelf(self, name: str, *, used: bool = True) -> Loaded | None:
         with self._lock:
-            if loaded := self._loaded.get(name):
+            loaded = self._loaded.get(name)
+            if loaded and used:
                 self._loaded.move_to_end(name)
             return loaded
 

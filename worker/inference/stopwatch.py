@@ -11,11 +11,13 @@ from core.records import Timings
 
 
 class Stopwatch:
-    def __init__(self, queued_seconds: float) -> None:
+    def __init__(self, queued_seconds: float, *, observed: bool = True) -> None:
+        """observed: whether Prometheus gets the times: of answers, not of work that nobody waits for."""
+        self._observed = observed
         self._start = time.perf_counter()
         self._queued = max(0.0, queued_seconds)
         self._stages: dict[str, float] = {}
-        STAGE_SECONDS.labels("queue").observe(self._queued)
+        self._observe("queue", self._queued)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -26,7 +28,11 @@ class Stopwatch:
         finally:
             spent = time.perf_counter() - start
             self._stages[name] = self._stages.get(name, 0.0) + spent
-            STAGE_SECONDS.labels(name).observe(spent)
+            self._observe(name, spent)
+
+    def _observe(self, stage: str, seconds: float) -> None:
+        if self._observed:
+            STAGE_SECONDS.labels(stage).observe(seconds)
 
     def timings(self) -> Timings:
         total = self._queued + time.perf_counter() - self._start

@@ -66,9 +66,11 @@ def run_job(handlers: Mapping[str, Handler], book: JobBook, running: RunningJobs
 
 def _run(handlers: Mapping[str, Handler], book: JobBook, attempt: Attempt, token: CancelToken) -> float | None:
     """Returns as `run_job`. Raises: Superseded, redis.RedisError."""
-    job_id = attempt.job_id
+    job_id, reporter = attempt.job_id, Reporter(book, attempt, token)
     try:
-        ended = book.succeed(attempt, _result(handlers, book, attempt, token))
+        ended = book.succeed(attempt, _result(handlers, book, attempt, token, reporter))
+        if ended:
+            reporter.result_stored()
     except (Superseded, redis.RedisError):
         raise
     except Cancelled as error:
@@ -102,7 +104,9 @@ def _put_back(book: JobBook, attempt: Attempt, *, counts_as_failure: bool, delay
     return delay if book.release(attempt, counts_as_failure=counts_as_failure) else None
 
 
-def _result(handlers: Mapping[str, Handler], book: JobBook, attempt: Attempt, token: CancelToken) -> dict[str, Any]:
+def _result(
+    handlers: Mapping[str, Handler], book: JobBook, attempt: Attempt, token: CancelToken, reporter: Reporter
+) -> dict[str, Any]:
     """Raises: Cancelled, Interrupted, Superseded, VireoError, redis.RedisError."""
     job = book.get(attempt.job_id)
     if job is None:
@@ -112,4 +116,4 @@ def _result(handlers: Mapping[str, Handler], book: JobBook, attempt: Attempt, to
     if book.renew_leases([attempt])[attempt] is Standing.CANCEL_PENDING:
         token.cancel()
     token.check()
-    return handlers[job.kind](job, token, Reporter(book, attempt, token))
+    return handlers[job.kind](job, token, reporter)

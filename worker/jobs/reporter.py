@@ -5,6 +5,8 @@ A worker whose lease ran out may still be alive. Its job then belongs to another
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from typing import Any
 
 from core.records import Progress
@@ -13,6 +15,8 @@ from core.state.payloads import PictureName
 from worker.jobs.book import JobBook, Superseded
 from worker.jobs.cancellation import CancelToken
 
+log = logging.getLogger(__name__)
+
 
 class Reporter:
     def __init__(self, book: JobBook, attempt: Attempt, token: CancelToken) -> None:
@@ -20,6 +24,20 @@ class Reporter:
         self._book = book
         self.attempt = attempt
         self._token = token
+        self._afterwards: list[Callable[[], None]] = []
+
+    def afterwards(self, call: Callable[[], None]) -> None:
+        """`call` runs once the job's result is stored, and does not run if the job ends in another way. It must not
+        block: the thread that answered runs it."""
+        self._afterwards.append(call)
+
+    def result_stored(self) -> None:
+        """Never raises: the job has its result."""
+        for call in self._afterwards:
+            try:
+                call()
+            except Exception:
+                log.exception("%s has its result, but what follows it failed", self.attempt.job_id)
 
     def progress(self, progress: Progress) -> None:
         """Raises: Superseded."""

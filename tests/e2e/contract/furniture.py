@@ -76,6 +76,7 @@ def furnish(stack: Stack, folder: Path) -> Furniture:
         made.share("/v1/label-sets/{name}", label_sets)
         _ok(http.put(f"/v1/models/{made.model}/aliases/production", json={"version": 1}))
     store = stack.data_dir / "store"
+    _copy(store / "registry", f"{MODEL}/1", f"{MODEL}/2", "card.json", {"version": 2})  # a shadow
     made.share("/v1/models/{name}", [_copy_version(store, MODEL, f"spare-{number}") for number in range(2 * SPARES)])
     made.spare["DELETE /v1/datasets/{id}"] = [
         _copy(store / "datasets", dataset, f"ds_{number:024x}", "dataset.json") for number in range(SPARES)
@@ -130,16 +131,14 @@ def _finished(http: httpx2.Client, answer: httpx2.Response) -> Any:
 
 
 def _copy_version(store: Path, model: str, name: str) -> str:
-    _copy(store / "registry", f"{model}/1", f"{name}/1")
-    card = store / "registry" / name / "1" / "card.json"
-    card.write_text(json.dumps(json.loads(card.read_text()) | {"name": name}))
+    _copy(store / "registry", f"{model}/1", f"{name}/1", "card.json", {"name": name})
     return name
 
 
-def _copy(folder: Path, name: str, new: str, description: str = "") -> str:
-    """`description`: the file that has the id."""
+def _copy(folder: Path, name: str, new: str, description: str = "", changes: dict[str, Any] | None = None) -> str:
+    """description: the file that says what it is; changes: of this file, by default its id."""
     shutil.copytree(folder / name, folder / new)
     if description:
         file = folder / new / description
-        file.write_text(json.dumps(json.loads(file.read_text()) | {"id": new}))
+        file.write_text(json.dumps(json.loads(file.read_text()) | (changes or {"id": new})))
     return new

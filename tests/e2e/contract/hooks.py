@@ -253,6 +253,10 @@ def _alias(case: Any, body: dict[str, Any]) -> None:
     body["version"] = 1
 
 
+def _shadow(case: Any, body: dict[str, Any]) -> None:
+    body["version"] = 2
+
+
 def _training(case: Any, body: dict[str, Any]) -> None:
     """A dataset that is there, and no options that exclude each other."""
     body |= {"name": _new_model(body["name"]), "dataset": DATA["dataset"], "base": "tiny"}
@@ -312,4 +316,5 @@ _BODIES: dict[tuple[str, str], Callable[[Any, dict[str, Any]], None]] = {
     ("POST", "/v1/evaluations"): _evaluation,
     ("PUT", "/v1/label-sets/{name}"): _label_set,
     ("PUT", "/v1/models/{name}/aliases/{alias}"): _alias,
+    ("PUT", "/v1/models/{name}/aliases/{alias}/shadow"): _shadow,
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,6 +111,39 @@ def test_aliases_move_and_old_versions_stay(http: httpx2.Client, archive: Path) 
         answer = classify(http, archive, "rolling@production", None)
         assert answer.json()["model"] == f"rolling:{version}"
     assert classify(http, archive, "rolling", None).json()["model"] == "rolling:2"
+
+
+def scored(http: httpx2.Client, shadow: str, outcomes: int) -> dict[str, Any]:
+    """What was counted of a shadow, once so many questions are."""
+    deadline = time.monotonic() + 60
+    while True:
+        counts: dict[str, Any] = http.get(shadow).json()["counts"]
+        if counts["seen"] + counts["skipped"] + counts["failed"] >= outcomes:
+            return counts
+        assert time.monotonic() < deadline, counts
+        time.sleep(0.05)
+
+
+@pytest.mark.usefixtures("rolling")
+def test_a_shadow_scores_questions_that_another_version_answers(http: httpx2.Client, archive: Path) -> None:
+    alias = "/v1/models/rolling/aliases/tried"
+    http.put(alias, json={"version": 1}).raise_for_status()
+    alone = classify(http, archive, "rolling@tried", list(CLASSES)).json()
+    http.put(f"{alias}/shadow", json={"version": 2, "share": 1.0}).raise_for_status()
+    beside = classify(http, archive, "rolling@tried", list(CLASSES)).json()
+    assert (beside["model"], beside["predictions"]) == ("rolling:1", alone["predictions"])
+    counts = scored(http, f"{alias}/shadow", 1)
+    own = classify(http, archive, "rolling:2", list(CLASSES)).json()["predictions"]
+    assert (counts["seen"], counts["agreed"]) == (1, int(own[0]["label"] == beside["predictions"][0]["label"]))
+    margins = [found[0]["score"] - found[1]["score"] for found in (beside["predictions"], own)]
+    assert [counts["margin"], counts["shadow_margin"]] == pytest.approx(margins, abs=2e-5)
+    # Its rows are without words, so it cannot score a label that it was not trained on.
+    assert classify(http, archive, "rolling@tried", ["a cat", "a dog"]).status_code == 200
+    failed = scored(http, f"{alias}/shadow", 2)
+    assert (failed["seen"], failed["failed"]) == (1, 1)
+    assert "knows only the classes" in failed["last_error"]
+    metrics = http.get("/metrics").text
+    assert 'vireo_shadow_questions_total{alias="tried",model="rolling",outcome="failed"} 1.0' in metrics
 
 
 @pytest.mark.timeout(300)

@@ -21,6 +21,7 @@ from service.bodies.schemas import (
     KeepBody,
     LabelSetBody,
     QuestionBody,
+    ShadowBody,
 )
 from service.bodies.validation import validate_body
 from tests.service.sites import Site, error
@@ -59,6 +60,8 @@ ROUTES = {
     "/v1/models/{name}/versions/{n}/report": {"get"},
     "/v1/models/{name}/versions/{n}/files/{file}": {"get"},
     "/v1/models/{name}/aliases/{alias}": {"get", "put", "delete"},
+    "/v1/models/{name}/aliases/{alias}/compare": {"post"},
+    "/v1/models/{name}/aliases/{alias}/shadow": {"get", "put", "delete"},
     "/livez": {"get"},
     "/readyz": {"get"},
     "/metrics": {"get"},
@@ -120,6 +123,7 @@ def test_the_examples_are_valid_bodies() -> None:
         (EvaluationRequest, examples.EVALUATION_EXAMPLES),
         (PreviewBody, examples.PREVIEW_EXAMPLES),
         (CompareBody, examples.COMPARE_EXAMPLES),
+        (ShadowBody, examples.SHADOW_EXAMPLES),
         (AliasBody, examples.ALIAS_EXAMPLES),
     )
     for model, bodies_of in pairs:

@@ -18,8 +18,9 @@ from tests.clips import rendered
 from tests.worker.inference.conftest import BATCH_TEXTS, TextTower
 from worker.decoding.pool import DecodePool
 from worker.inference.caches.single_flight import SingleFlight
-from worker.inference.handlers import answer_classify, answer_embed
+from worker.inference.handlers import answer_classify, answer_embed, score_shadow
 from worker.inference.runtime import Runtime
+from worker.inference.shadows import ShadowTask
 from worker.jobs.cancellation import CancelToken
 
 TOGETHER = 8
@@ -153,6 +154,53 @@ def test_questions_about_one_bad_video_decode_it_once(
     with pytest.raises(UndecodableVideo):  # and the reason is remembered for a moment
         classify(runtime, bad, ["a"])
     assert len(decodes) == 1
+
+
+SHADOW = {"name": "gym", "alias": "production", "version": 1, "shadow": 2, "normalize_labels": False}
+
+
+def followed(runtime: Runtime, sha256: str, shadow: dict[str, Any] | None) -> list[ShadowTask]:
+    tasks: list[ShadowTask] = []
+    request = {"sha256": sha256, "question": {"labels": [{"name": "a"}, {"name": "b"}], "top_k": 1}, "shadow": shadow}
+    answer = answer_classify(runtime, job("classification", request), CancelToken(), tasks.append)
+    assert [task.answer.label for task in tasks] == [answer["predictions"][0]["label"]] * len(tasks)
+    return tasks
+
+
+def test_a_shadow_says_what_its_version_would_answer(
+    runtime: Runtime, clip: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert followed(runtime, clip, None) == []
+    (task,) = followed(runtime, clip, SHADOW)
+    assert 0 < task.answer.margin < 1
+    asked: list[str] = []
+
+    def beside(name: str) -> Any:
+        asked.append(name)
+        return runtime.shelf.get(None)
+
+    monkeypatch.setattr(runtime.shelf, "get_beside", beside)
+    assert score_shadow(runtime, task, CancelToken()) == task.answer
+    assert asked == ["gym:2"]
+    monkeypatch.setattr(runtime.shelf, "get_beside", lambda _: None)
+    assert score_shadow(runtime, task, CancelToken()) is None
+
+
+def test_a_video_that_only_the_shadow_cannot_decode_stays(
+    runtime: Runtime, clip: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (task,) = followed(runtime, clip, SHADOW)
+    monkeypatch.setattr(runtime.shelf, "get_beside", lambda _: runtime.shelf.get(None))
+
+    def write(*_: Any) -> None:
+        raise AssertionError("the record of the video belongs to those who asked")
+
+    monkeypatch.setattr(runtime.book, "expire", write)
+    monkeypatch.setattr(runtime.book, "set_facts", write)
+    score_shadow(runtime, task, CancelToken())
+    task.sha256 = keep(runtime, tmp_path, b"this is no video" * 99)
+    with pytest.raises(UndecodableVideo):
+        score_shadow(runtime, task, CancelToken())
 
 
 def test_the_first_asker_of_a_video_may_leave(runtime: Runtime, clip: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,6 +69,25 @@ def test_the_least_recently_used_is_unloaded(shelf: Shelf, loads: list[str]) -> 
     shelf.close()
 
 
+def test_a_model_that_may_cost_nothing_unloads_no_other(shelf: Shelf, loads: list[str]) -> None:
+    for name in ("lite", "clip-b16"):  # they fill the memory
+        shelf.get(name)
+    assert shelf.get_beside("clip-b32") is None
+    assert shelf.get_beside("lite") is not None
+    shelf.get("clip-b32")
+    assert loads == ["lite", "clip-b16", "clip-b32"]
+    shelf.close()
+
+
+def test_a_model_that_may_cost_nothing_is_unloaded_first(shelf: Shelf, loads: list[str]) -> None:
+    shelf.get("lite")
+    assert shelf.get_beside("clip-b16") is not None
+    for name in ("clip-b32", "lite"):
+        shelf.get(name)
+    assert loads == ["lite", "clip-b16", "clip-b32"]
+    shelf.close()
+
+
 def test_what_is_announced_after_a_load_on_demand(
     tmp_path: Path, loads: list[str], tiny: Recognizer, records: redis.Redis
 ) -> None:

@@ -45,6 +45,33 @@ def take_over(client: redis.Redis, book: JobBook, job: Job) -> None:
     assert book.start(job.id)
 
 
+def test_what_follows_an_answer_begins_once_it_is_stored(book: JobBook, job: Job) -> None:
+    seen: list[str] = []
+
+    def broken() -> None:
+        raise RuntimeError("the answer is stored all the same")
+
+    def handler(_job: Job, _token: CancelToken, reporter: Reporter) -> dict[str, Any]:
+        reporter.afterwards(broken)
+        reporter.afterwards(lambda: seen.append(state_of(book, job)))
+        return {"model": "gym:1"}
+
+    assert attempt(book, job, handler) is False
+    assert seen == [JobState.SUCCEEDED]
+
+
+def test_nothing_follows_an_answer_that_was_not_stored(client: redis.Redis, book: JobBook, job: Job) -> None:
+    seen: list[str] = []
+
+    def handler(_job: Job, _token: CancelToken, reporter: Reporter) -> dict[str, Any]:
+        reporter.afterwards(lambda: seen.append("followed"))
+        take_over(client, book, job)
+        return {"model": "gym:1"}
+
+    attempt(book, job, handler)
+    assert seen == []
+
+
 def test_progress_is_in_the_record_and_in_the_stream(client: redis.Redis, book: JobBook, job: Job) -> None:
     def handler(_job: Job, _token: CancelToken, reporter: Reporter) -> dict[str, Any]:
         reporter.progress(Progress(phase="training", step=3))

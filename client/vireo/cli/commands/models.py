@@ -1,4 +1,4 @@
-"""`vireo models`, `vireo alias`, `vireo import` and `vireo export`."""
+"""`vireo models`, `vireo alias`, `vireo shadow`, `vireo import` and `vireo export`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from rich.table import Table
 from vireo.cli.commands.classify import parse_labels
 from vireo.cli.console import AsJson, Url, connected, err, out, print_json, transfer_bar
 from vireo.cli.follow import follow
+
+AliasRef = Annotated[str, typer.Argument(metavar="NAME@ALIAS", help="For example my-gym@production.")]
 
 
 def list_models(as_json: AsJson = False, url: Url = None) -> None:
@@ -33,17 +35,78 @@ def list_models(as_json: AsJson = False, url: Url = None) -> None:
 
 
 def alias(
-    ref: Annotated[str, typer.Argument(metavar="NAME@ALIAS", help="For example my-gym@production.")],
+    ref: AliasRef,
     version: Annotated[int, typer.Argument(min=1)],
     url: Url = None,
 ) -> None:
     """Point an alias at a version of a fine-tuned model."""
-    name, at, label = ref.partition("@")
-    if not (name and at and label):
-        raise typer.BadParameter("write NAME@ALIAS, for example my-gym@production", param_hint="NAME@ALIAS")
+    name, label = _split(ref)
     with connected(url) as client:
         client.set_alias(name, label, version)
     out.print(f"{ref} now means {name}:{version}.", highlight=False)
+
+
+def shadow(
+    ref: AliasRef,
+    version: Annotated[
+        int | None, typer.Argument(min=1, help="The version to try out. Without it: show what was counted.")
+    ] = None,
+    share: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="The share of the questions that it scores as well.")
+    ] = 0.1,
+    off: Annotated[bool, typer.Option("--off", help="Take the shadow away.")] = False,
+    as_json: AsJson = False,
+    url: Url = None,
+) -> None:
+    """Let a version score questions to an alias without answering them, and show how often both agree."""
+    name, label = _split(ref)
+    if off and version is not None:
+        raise typer.BadParameter("give a version or --off, not both", param_hint="--off")
+    with connected(url) as client:
+        if off:
+            client.drop_shadow(name, label)
+            out.print(f"{ref} has no shadow any more.", highlight=False)
+            return
+        found = client.shadow(name, label) if version is None else client.set_shadow(name, label, version, share)
+    if as_json:
+        print_json(found)
+    else:
+        _show_shadow(found)
+
+
+def _show_shadow(found: dict[str, Any]) -> None:
+    name, counts = found["model"], found["counts"]
+    out.print(
+        f"{name}:{found['version']} scores {found['share']:.0%} of the questions to {name}@{found['alias']}, which "
+        f"{name}:{found['standing']} answers.",
+        highlight=False,
+        soft_wrap=True,
+    )
+    left_out = f"{counts['skipped']} skipped under load, {counts['failed']} failed"
+    if not counts["seen"]:
+        out.print(f"No question has been scored by both yet ({left_out}).", highlight=False)
+    else:
+        out.print(
+            f"They agree on {counts['agreed']} of {counts['seen']} questions ({counts['agreement']:.1%}; {left_out}). "
+            f"Mean margin: {counts['margin']:.3f}, of the shadow {counts['shadow_margin']:.3f}.",
+            highlight=False,
+            soft_wrap=True,
+        )
+    if counts["last_error"]:
+        err.print(f"The last failure: {counts['last_error']}", style="yellow", highlight=False, markup=False)
+    if counts["differences"]:
+        table = Table("answered", "shadow", "questions")
+        for each in counts["differences"][:10]:
+            table.add_row(each["label"], each["shadow_label"], str(each["questions"]))
+        out.print(table)
+
+
+def _split(ref: str) -> tuple[str, str]:
+    """The name and the alias. Raises: typer.BadParameter."""
+    name, at, alias = ref.partition("@")
+    if not (name and at and alias):
+        raise typer.BadParameter("write NAME@ALIAS, for example my-gym@production", param_hint="NAME@ALIAS")
+    return name, alias
 
 
 def import_checkpoint(
