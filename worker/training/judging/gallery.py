@@ -13,22 +13,25 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from core.datasets import Item
 from core.vocabulary import Aggregate, Fusion
-from models.frames.arrays import UInt8Array
+from models.frames.arrays import IntArray, UInt8Array
 from models.frames.sampling import Views
 from models.recognition.recognizer import Recognizer
 from models.recognition.scoring import score
 from models.recognition.video_encoder import VideoEncoder
 from worker.decoding.dataset_clips import ClipReader, Sample
 from worker.training.judging.kept import FrameFile, FromTrunk, KeptTrunk, TrunkRecorder, tower_of
-from worker.training.judging.scored import Scored
+from worker.training.judging.scored import Embedded, Scored
 from worker.training.run.division import samples_of
 from worker.training.run.encoding import encode_together, encode_videos
 from worker.training.run.parts import SINGLE_VIEW, TrainingRun
 from worker.training.run.stop import Stop
 from worker.training.run.world import World
+
+MOST_EMBEDDED = 500  # clips whose vectors are kept to be drawn
 
 Vectors = tuple[list[int], Tensor]
 """Indices of the clips that could be decoded, and their vectors, float32 [n, V, d] on the CPU."""
@@ -100,10 +103,12 @@ class Gallery:
         rows = rows.detach().float().cpu()
         own = [self.samples[index].label for index in indices] if labels is None else labels
         found = [score(views, rows, scale, aggregate, fusion).probabilities.numpy() for views in vectors]  # each [C]
+        ids, known = [self.items[index].path for index in indices], np.array(own, np.int64)
         return Scored(
-            [self.items[index].path for index in indices],
-            np.array(own, np.int64),
+            ids,
+            known,
             np.stack(found) if found else np.empty((0, len(rows)), np.float32),  # [n, C]
+            _embedded(ids, known, vectors) if found else None,
         )
 
     def _decoded(self, views: Views) -> Iterator[tuple[int, UInt8Array]]:
@@ -124,6 +129,14 @@ class Gallery:
         order = sorted(range(len(everything)), key=everything.__getitem__)
         vectors = torch.cat(parts)[order] if parts else torch.empty(0, 1, 1)  # [n, V, d]
         return [everything[place] for place in order], vectors
+
+
+def _embedded(ids: Sequence[str], labels: IntArray, vectors: Tensor) -> Embedded:
+    """Of at most `MOST_EMBEDDED` clips, at equal distances. vectors: [n, V, d]."""
+    count = len(ids)
+    places = np.unique(np.linspace(0, count - 1, min(count, MOST_EMBEDDED)).round().astype(np.int64))
+    unit = normalize(vectors[torch.from_numpy(places)].float().mean(dim=1), dim=-1)  # [m, d]
+    return Embedded([ids[place] for place in places], labels[places], unit.numpy())
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,18 @@ from models.frames.arrays import BoolArray, FloatArray, IntArray
 
 
 @dataclass(frozen=True, slots=True)
+class Embedded:
+    """The unit video vectors of some clips, to draw them. ids: the clips' paths; labels: int64 [m]; vectors: [m, d]."""
+
+    ids: Sequence[str]
+    labels: IntArray
+    vectors: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
 class Scored:
-    """ids: the clips' paths; labels: int64 [n], indices of classes; probabilities: float [n, C].
+    """ids: the clips' paths; labels: int64 [n], indices of classes; probabilities: float [n, C]; embedded: some of the
+    clips, None if their vectors were not kept.
 
     Raises: ValueError if the three do not fit together, or if a score is not a number (the model has diverged).
     """
@@ -22,6 +32,7 @@ class Scored:
     ids: Sequence[str]
     labels: IntArray
     probabilities: FloatArray
+    embedded: Embedded | None = None
 
     def __post_init__(self) -> None:
         count, classes = self.probabilities.shape
@@ -47,12 +58,18 @@ class Scored:
 
     def to_dict(self) -> dict[str, Any]:
         """Strings and tensors, which a checkpoint can hold."""
-        return {
+        kept = {
             "ids": list(self.ids),
             "labels": torch.from_numpy(self.labels),
             "probabilities": torch.from_numpy(self.probabilities),
         }
+        if self.embedded is None:
+            return kept
+        vectors, labels = torch.from_numpy(self.embedded.vectors), torch.from_numpy(self.embedded.labels)
+        return kept | {"embedded": {"ids": list(self.embedded.ids), "labels": labels, "vectors": vectors}}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Scored:
-        return cls(data["ids"], data["labels"].numpy(), data["probabilities"].numpy())
+        found = data.get("embedded")  # a checkpoint of an earlier version has none
+        embedded = Embedded(found["ids"], found["labels"].numpy(), found["vectors"].numpy()) if found else None
+        return cls(data["ids"], data["labels"].numpy(), data["probabilities"].numpy(), embedded)

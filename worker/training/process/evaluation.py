@@ -23,6 +23,7 @@ from worker.decoding.pool import DecodePool
 from worker.training.judging.gallery import Gallery, score_served
 from worker.training.judging.measures import SINGLE, Evaluation, evaluate_views
 from worker.training.judging.scored import Scored
+from worker.training.result.maps import map_vectors
 from worker.training.result.predictions import write_predictions
 from worker.training.result.report import build_report, write_report
 from worker.training.result.report_types import DatasetFacts, ModelFacts
@@ -53,7 +54,7 @@ def run_evaluation(spec: RunSpec, request: EvaluationRequest, world: World, pool
     half_class = _half_class(scored[SINGLE]) if request.protocol == "half_class" else None
     classes = request.labels or spec.dataset.labels
     evaluation = evaluate_views(scored, classes)
-    _write(spec, request, recognizer, base, split, evaluation, half_class, rows, reader)
+    _write(spec, request, recognizer, base, split, evaluation, half_class, scored[SINGLE], rows, reader)
     write_predictions(scored, classes, spec.output)
     _send_result(spec, recognizer, split, evaluation, half_class)
 
@@ -66,6 +67,7 @@ def _write(
     split: str,
     evaluation: Evaluation,
     half_class: HalfClass | None,
+    single: Scored,
     rows: Tensor,
     reader: ClipReader,
 ) -> None:
@@ -88,6 +90,7 @@ def _write(
         classes=request.labels or dataset.labels,
         classifiers={"W": rows.cpu().numpy()},
         half_class=half_class,
+        vectors=map_vectors(None, single.embedded),
         skipped=spec.clip_paths(reader.skipped),
     )
     write_report(report, spec.output)

@@ -1,4 +1,4 @@
-"""A report's pictures: the confusion matrix, the correlation between the rows of W, the learning curves.
+"""A report's pictures: confusion matrix, correlation between the rows of W, learning curves, maps of video vectors.
 
 Pure functions from numbers to the bytes of a PNG of fixed size. The same numbers give the same bytes: no date and no
 version is in the file. They use `Figure` objects only, so any thread may draw. Class names are untrusted text: they are
@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap, PowerNorm
@@ -27,12 +28,13 @@ DPI = 150
 PANEL = (1050, 930)  # pixels, width × height of one matrix
 WIDE = (2100, 1860)  # of a matrix of many classes: each of 400 classes has about 4 pixels
 GAIN = (1200, 700)  # pixels, width × height
+MAP = (900, 960)  # pixels, width × height of one map
 CURVES = (1200, 1050)  # pixels, width × height
 ANNOTATED = 20  # up to this many classes a cell has room for its count
 NAMED = 40  # this many class names fit beside an axis; of more classes every n-th is named
 NAME_CHARS = 22
 
-_GREEN, _ORANGE, _INK = "#3a7d44", "#c2571a", "#333333"
+_GREEN, _ORANGE, _INK, _GREY = "#3a7d44", "#c2571a", "#333333", "#b5b5b5"
 _GREENS = LinearSegmentedColormap.from_list("greens", ["#ffffff", "#8cc598", "#3a7d44", "#12391a"])
 _FONT = FontProperties(family="DejaVu Sans")  # comes with matplotlib: the same on every machine
 _PLAIN: dict[str, Any] = {"fontproperties": _FONT, "parse_math": False}
@@ -119,6 +121,48 @@ def gain_png(curve: Sequence[CurvePoint]) -> bytes:
     axes.set_xlabel("clips per class", **_PLAIN)
     axes.set_ylabel("top-1, %", **_PLAIN)
     axes.grid(color="#dddddd", linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    return _png(figure)
+
+
+def map_png(maps: Mapping[str, FloatArray], labels: IntArray, classes: Sequence[str]) -> bytes:
+    """maps: title → places of the clips [n, 2], drawn side by side; labels: of the clips [n]. Up to `ANNOTATED` classes
+    have a colour and a name of their own; among more, colours repeat. Size: MAP times the number of maps."""
+    width, height = MAP
+    figure = _figure(width * len(maps), height)
+    colours = colormaps["tab20" if len(classes) > 10 else "tab10"].colors  # type: ignore[attr-defined]
+    panels = [figure.add_subplot(1, len(maps), number) for number in range(1, len(maps) + 1)]
+    for axes, (title, places) in zip(panels, maps.items(), strict=True):
+        for label in np.unique(labels):
+            own = places[labels == label]  # [m, 2]
+            name = _drawable(classes[label], label)
+            axes.scatter(own[:, 0], own[:, 1], s=24, color=colours[label % len(colours)], label=name, linewidths=0)
+        axes.set_title(title, fontsize=10, **_PLAIN)
+        axes.set_xticks([])
+        axes.set_yticks([])
+    if len(classes) <= ANNOTATED:
+        handles, names = panels[-1].get_legend_handles_labels()
+        legend = figure.legend(handles, names, loc="outside lower center", ncols=4, frameon=False, prop=_FONT)
+        for text in legend.get_texts():
+            text.set_parse_math(False)
+    return _png(figure)
+
+
+def bars_png(bars: Mapping[str, Mapping[str, float]]) -> bytes:
+    """bars: name of a series → name of a group → share; the series stand side by side in each group. Size: GAIN."""
+    figure = _figure(*GAIN)
+    axes = figure.subplots()
+    groups = list(next(iter(bars.values())))
+    width = 0.8 / len(bars)
+    for number, ((name, shares), colour) in enumerate(zip(bars.items(), (_GREY, _GREEN, _ORANGE), strict=False)):
+        at = np.arange(len(groups)) + (number - (len(bars) - 1) / 2) * width
+        heights = [100 * shares[group] for group in groups]
+        drawn = axes.bar(at, heights, width * 0.95, color=colour, label=name)
+        axes.bar_label(drawn, [f"{height:.1f}" for height in heights], fontsize=9, **_PLAIN)
+    axes.set_xticks(range(len(groups)), groups, **_PLAIN)
+    axes.set_ylim(0, 108)
+    axes.set_ylabel("top-1, %", **_PLAIN)
+    axes.legend(frameon=False, prop=_FONT, loc="upper right", ncols=len(bars))
     axes.spines[["top", "right"]].set_visible(False)
     return _png(figure)
 

@@ -17,6 +17,7 @@ from worker.training.fit.curves import Curves
 from worker.training.judging.comparison import BaseToNovelRecord, Comparison
 from worker.training.judging.measures import Evaluation, row_correlation
 from worker.training.result import plots
+from worker.training.result.maps import VectorMap
 from worker.training.result.report_page import render_page
 from worker.training.result.report_types import DatasetFacts, ModelFacts, Report
 
@@ -37,6 +38,7 @@ def build_report(
     half_class: HalfClass | None = None,
     preview: PreviewResult | None = None,
     headline: Headline | None = None,
+    vectors: VectorMap | None = None,
     skipped: Sequence[tuple[str, str]] = (),
 ) -> Report:
     """created_at: seconds since 1970. classifiers: kind of classifier → W [C, d]. skipped: clip, error code."""
@@ -56,13 +58,14 @@ def build_report(
         "half_class": half_class,
         "preview": None if preview is None else preview.model_dump(mode="json"),
         "headline": headline,
+        "vectors": vectors,
         "skipped": [{"clip": clip, "reason": reason} for clip, reason in skipped],
     }
 
 
 def write_report(report: Report, directory: Path) -> None:
-    """Write report.json, report.html, confusion.png, and correlation.png, curves.png and gain.png if there is something
-    to draw."""
+    """Write report.json, report.html, confusion.png, and correlation.png, curves.png, gain.png, base-to-novel.png and
+    vectors.png if there is something to draw."""
     pictures = _pictures(report)
     directory.mkdir(parents=True, exist_ok=True)
     for name, png in pictures.items():
@@ -81,7 +84,23 @@ def _pictures(report: Report) -> dict[str, bytes]:
         pictures["curves"] = plots.curves_png(report["curves"])
     if report["preview"] and report["preview"]["curve"]:
         pictures["gain"] = plots.gain_png(report["preview"]["curve"])
+    if record := report["base_to_novel"]:
+        pictures["base-to-novel"] = plots.bars_png(_bars(record))
+    if (vectors := report["vectors"]) and vectors["after"]:
+        places = {"before training": vectors["before"], "after training": vectors["after"]}
+        if not report["before"]:
+            places = {report["model"]["name"]: vectors["after"]}
+        maps = {name: np.array(found) for name, found in places.items() if found}
+        pictures["vectors"] = plots.map_png(maps, np.array(vectors["labels"], np.int64), report["classes"])
     return pictures
+
+
+def _bars(record: BaseToNovelRecord) -> dict[str, dict[str, float]]:
+    trios = {"before training": record["before"], "after training": record["after"]}
+    return {
+        name: {"trained classes": trio["base"], "other classes": trio["novel"], "harmonic mean": trio["harmonic_mean"]}
+        for name, trio in trios.items()
+    }
 
 
 def _finite(curves: Curves) -> Curves:

@@ -18,6 +18,7 @@ preview    what was known before training (`PreviewResult` of docs/api.md): head
 headline   the figure to quote, with its interval, and whether before and after can be told apart
 classifier_correlation   name → cosines between the rows of W [C][C]
 curves     train: step, epoch, loss, lr;   val: epoch, loss, top1
+vectors    the judged clips' video vectors on a plane (t-SNE), before and after training, or why there is no map
 skipped    clips that could not be read, and why; no number counts them
 """
 
@@ -30,6 +31,7 @@ from models.judging.protocols import HalfClass
 from worker.training.fit.curves import Curves
 from worker.training.judging.comparison import BaseToNovelRecord, Comparison
 from worker.training.judging.measures import Evaluation
+from worker.training.result.maps import VectorMap
 
 
 class ModelFacts(TypedDict):
@@ -68,4 +70,5 @@ class Report(Evaluation):
     half_class: HalfClass | None
     preview: dict[str, Any] | None
     headline: Headline | None
+    vectors: VectorMap | None
     skipped: list[Skipped]

@@ -28,6 +28,7 @@ from worker.training.judging.measures import SINGLE, Evaluation, evaluate_views,
 from worker.training.judging.probe import probe_other_labels
 from worker.training.judging.scored import Scored
 from worker.training.result.headline import headline
+from worker.training.result.maps import map_vectors
 from worker.training.result.predictions import write_predictions
 from worker.training.result.promotion import judge_promotion
 from worker.training.result.report import build_report, write_report
@@ -183,6 +184,7 @@ def _report(
         base_to_novel=judged.base_to_novel,
         preview=trained.preview,
         headline=card.metrics["headline"],
+        vectors=map_vectors(baseline.judged.embedded if baseline.judged else None, judged.scored[SINGLE].embedded),
         skipped=run.spec.clip_paths(dict(ChainMap(*map(dict, skipped)))),
     )
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.worker.training.judging.scores import scored
-from worker.training.judging.scored import Scored
+from worker.training.judging.scored import Embedded, Scored
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,17 @@ def test_scores_come_back_whole_from_a_checkpoint() -> None:
     assert loaded.ids == original.ids
     assert np.array_equal(loaded.labels, original.labels)
     assert np.array_equal(loaded.probabilities, original.probabilities)
+
+
+def test_vectors_come_back_too_and_an_earlier_checkpoint_has_none() -> None:
+    embedded = Embedded(["b"], np.array([1]), np.array([[0.6, 0.8]], np.float32))
+    original, file = Scored(["a", "b"], np.array([0, 1]), np.eye(2), embedded), io.BytesIO()
+    torch.save(original.to_dict(), file)
+    file.seek(0)
+    loaded = Scored.from_dict(torch.load(file, weights_only=True)).embedded
+    assert loaded
+    assert (loaded.ids, loaded.labels.tolist(), loaded.vectors.tolist()) == (["b"], [1], embedded.vectors.tolist())
+    assert Scored.from_dict({k: v for k, v in original.to_dict().items() if k != "embedded"}).embedded is None
 
 
 def test_of_a_clip_that_is_scored_twice_the_first_scores_count() -> None:

@@ -112,6 +112,15 @@ def full(classes: list[str], clips: int = 60) -> Report:
         },
         before=compare_scores(before, after),
         base_to_novel=base_to_novel_record((before, after), (before, after), classes, ["<s>novel"]),
+        vectors={
+            "clips": list(after.ids),
+            "labels": after.labels.tolist(),
+            "before": [[float(place), 0.0] for place in range(clips)],
+            "after": [[0.0, float(place)] for place in range(clips)],
+            "perplexity": 5.0,
+            "seed": 0,
+            "note": None,
+        },
         half_class=half_class(after.probabilities, after.labels) if count >= 4 else None,
         skipped=[("<u>broken</u>.mp4", "undecodable_video")],
     )
@@ -130,7 +139,8 @@ def test_everything_is_written(tmp_path: Path) -> None:
     report = full(["jump", "run", "sit", "fall"])
     write_report(report, tmp_path / "new" / "directory")
     written = {path.name for path in (tmp_path / "new" / "directory").iterdir()}
-    assert written == {"report.json", "report.html", "confusion.png", "correlation.png", "curves.png"}
+    pictures = {"confusion", "correlation", "curves", "base-to-novel", "vectors"}
+    assert written == {"report.json", "report.html"} | {f"{name}.png" for name in pictures}
     assert json.loads((tmp_path / "new" / "directory" / "report.json").read_text()) == report
 
 
@@ -163,7 +173,7 @@ def test_hostile_names_are_shown_as_text(tmp_path: Path) -> None:
     report = full(HOSTILE)
     page = page_of(report, tmp_path)
     assert not {"script", "u", "s", "b"} & set(page.tags)
-    assert page.tags.count("img") == 3
+    assert page.tags.count("img") == 5
     assert page.handlers == []
     assert page.open == []
     for text in (
@@ -180,7 +190,7 @@ def test_hostile_names_are_shown_as_text(tmp_path: Path) -> None:
 def test_the_page_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
     page = page_of(full(["jump", "run", "sit", "fall"]), tmp_path)
     html = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert len(page.addresses) == 3
+    assert len(page.addresses) == 5
     assert all(address.startswith("data:image/png;base64,") for address in page.addresses)
     assert set(re.findall(r"\w+://[\w.]+", html)) == {"http://127.0.0.1"}
     assert "url(" not in html
@@ -190,7 +200,8 @@ def test_the_page_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
 
 def test_the_pictures_in_the_page_are_those_beside_it(tmp_path: Path) -> None:
     page = page_of(full(["jump", "run", "sit", "fall"]), tmp_path)
-    for address, name in zip(page.addresses, ("confusion", "curves", "correlation"), strict=True):
+    order = ("base-to-novel", "confusion", "curves", "correlation", "vectors")
+    for address, name in zip(page.addresses, order, strict=True):
         png = base64.b64decode(address.partition(",")[2])
         assert png == (tmp_path / f"{name}.png").read_bytes()
         with Image.open(io.BytesIO(png)) as image:
