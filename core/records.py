@@ -35,7 +35,7 @@ class JobState(StrEnum):
 
 
 JobKind = Literal[
-    "classification", "embedding", "explanation", "training", "preview", "evaluation", "dataset", "import"
+    "classification", "embedding", "explanation", "training", "preview", "evaluation", "comparison", "dataset", "import"
 ]
 
 _EARLIER_KINDS = {"classify": "classification", "embed": "embedding"}

@@ -163,13 +163,14 @@ class ImportResult(Record):
     note: str | None = Field(description="what a user of the version should know")
 
 
-RESULTS: tuple[type[Record], ...] = (
+RESULTS: tuple[type[Any], ...] = (
     Classification,
     Embeddings,
     Explanation,
     TrainingResult,
     PreviewResult,
     EvaluationResult,
+    Comparison,
     DatasetResult,
     ImportResult,
 )

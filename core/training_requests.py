@@ -239,6 +239,15 @@ class EvaluationRequest(TrainingRecord):
     aggregate: Aggregate | None = Field(None, description="What is averaged over several views; default: the model's.")
 
 
+class ComparisonRequest(TrainingRecord):
+    """The `request` of a job of kind `comparison`: whether a model is better than another on the held-out clips of a
+    dataset."""
+
+    candidate: ModelRefText
+    standing: ModelRefText
+    dataset: str = Field(pattern=r"^ds_[0-9a-f]{24}$")
+
+
 class ImportRequest(TrainingRecord):
     """The `request` of a job of kind `import`: a published checkpoint in the store."""
 

@@ -184,9 +184,11 @@ class Client:
         answer = self._send(lambda: self._http.put(f"/v1/models/{name}/aliases/{alias}", json={"version": version}))
         return read_answer(answer)
 
-    def compare(self, name: str, alias: str, candidate: str) -> dict[str, Any]:
-        """Whether the version `candidate` is better than the one that the alias points to. Raises: VireoError."""
-        return read_answer(self._post(f"/v1/models/{name}/aliases/{alias}/compare", json={"model": candidate}))
+    def compare(self, name: str, alias: str, candidate: str, dataset: str | None = None) -> dict[str, Any]:
+        """Whether the model `candidate` is better than the version that the alias points to; waits for as long as it
+        takes. `dataset`: on whose held-out clips both are judged. Raises: VireoError."""
+        body = _without_none({"model": candidate, "dataset": dataset})
+        return self._wait(self._post(f"/v1/models/{name}/aliases/{alias}/compare", json=body))
 
     def shadow(self, name: str, alias: str) -> dict[str, Any]:
         """The shadow of an alias and what was counted of it: how often it agrees with the version that answers.

@@ -21,6 +21,7 @@ QUEUES: dict[JobKind, str] = {
     "training": keys.TRAINING,
     "preview": keys.TRAINING,
     "evaluation": keys.TRAINING,
+    "comparison": keys.TRAINING,
     "dataset": keys.DATASETS,
     "import": keys.DATASETS,
 }

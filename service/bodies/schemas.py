@@ -154,9 +154,12 @@ class AliasBody(Body):
 class CompareBody(Body):
     """Body of POST /v1/models/{name}/aliases/{alias}/compare."""
 
-    model: ModelRefText = Field(
-        description="The candidate: a version that was judged on the same clips as the version of the alias.",
-        examples=["my-gym:4"],
+    model: ModelRefText = Field(description="The candidate: a version, or a model of the zoo.", examples=["my-gym:4"])
+    dataset: str | None = Field(
+        None,
+        pattern=r"^ds_[0-9a-f]{24}$",
+        description="Dataset on whose held-out clips both are judged. Default: the clips of their reports if they are "
+        "the same, else the dataset of the candidate, or of the version of the alias.",
     )
 
 

@@ -12,11 +12,11 @@ from redis.asyncio.lock import Lock
 from core.comparison.paired import Comparison, compare_hits, read_hits
 from core.errors import Conflict, InvalidRequest, NotFound, UnknownModel
 from core.records import ShadowCounts
-from core.registry import PREDICTIONS, Alias, Registry, Shadow, Version
+from core.registry import PREDICTIONS, Alias, Card, Registry, Shadow, Version
 from core.state import keys
 from core.state.shadow_counts import Pair, read_counts
 from core.storage import Store
-from core.training_requests import MODEL_NAME_PATTERN
+from core.training_requests import MODEL_NAME_PATTERN, ComparisonRequest
 from service.bodies.schemas import AliasView, Links, ShadowView
 from service.bodies.validation import similar_names
 from service.http.conditions import ANY, Conditions, version_tag
@@ -66,11 +66,13 @@ class Aliases:
             await asyncio.to_thread(self._registry.drop_alias, name, alias)
         await self._redis.delete(*Pair(name, alias, 0, 0).keys)
 
-    async def compare(self, name: str, alias: str, candidate: str) -> Comparison:
-        """The candidate against the version of the alias, on the clips of their reports. Raises: UnknownModel,
-        NotFound, Conflict if they were judged on different clips."""
+    async def compare(
+        self, name: str, alias: str, candidate: str, card: Card | None, dataset: str | None
+    ) -> Comparison | ComparisonRequest:
+        """The candidate against the version of the alias, or the job that compares them. card: of a fine-tuned
+        candidate; dataset: on whose held-out clips. Raises: UnknownModel, NotFound, Conflict if no dataset is known."""
         standing = Version(name, (await self._find(name, alias)).version)
-        return await asyncio.to_thread(lambda: self._compare(self._registry.resolve(candidate), standing))
+        return await asyncio.to_thread(self._compare, candidate, card, standing, dataset)
 
     async def set_shadow(self, name: str, alias: str, shadow: Shadow) -> ShadowView:
         """Raises: UnknownModel, NotFound; InvalidRequest for the version that answers."""
@@ -137,17 +139,36 @@ class Aliases:
 
         return await asyncio.to_thread(find)
 
-    def _compare(self, candidate: Version, standing: Version) -> Comparison:
-        cards = self._registry.card(candidate), self._registry.card(standing)
-        datasets = [(card.dataset or {}).get("digest", number) for number, card in enumerate(cards)]
-        answers = [self._store.read_text(f"{version.key}/{PREDICTIONS}") or "" for version in (candidate, standing)]
-        found = compare_hits(str(candidate), read_hits(answers[0]), str(standing), read_hits(answers[1]))
-        if found is None or datasets[0] != datasets[1]:
+    def _compare(
+        self, candidate: str, card: Card | None, standing: Version, dataset: str | None
+    ) -> Comparison | ComparisonRequest:
+        other = self._registry.card(standing)
+        if dataset is None and (found := self._compare_reports(candidate, card, other)):
+            return found
+        known = [each.dataset["id"] for each in (card, other) if each and each.dataset]
+        if dataset is None and not known:
             raise Conflict(
-                f"{candidate} and {standing} were not judged on the same clips.",
-                hint="Train with promote, which judges both on the clips of the new dataset.",
+                f"Neither {candidate} nor {standing} was judged on a dataset.",
+                hint='Name a dataset whose held-out clips both are judged on: {"model": …, "dataset": "ds_…"}.',
             )
-        return found
+        return ComparisonRequest(candidate=candidate, standing=str(standing), dataset=dataset or known[0])
+
+    def _compare_reports(self, candidate: str, card: Card | None, other: Card) -> Comparison | None:
+        """From what the reports of the versions say about the same clips. None if there are none."""
+        standing = f"{other.name}:{other.version}"
+        if card is None:  # a model of the zoo, which the standing version may have been trained from
+            return compare_hits(candidate, self._hits(other, candidate), standing, self._hits(other, standing))
+        if (card.dataset or {}).get("digest", 0) == (other.dataset or {}).get("digest", 1):
+            return compare_hits(candidate, self._hits(card, candidate), standing, self._hits(other, standing))
+        return compare_hits(candidate, self._hits(card, candidate), standing, self._hits(card, standing))
+
+    def _hits(self, card: Card, model: str) -> dict[str, bool]:
+        """What the report of a version says about the answers of a model: of the version, or of its base."""
+        own = f"{card.name}:{card.version}"
+        if model not in (own, card.base):
+            return {}
+        predictions = self._store.read_text(f"{Version(card.name, card.version).key}/{PREDICTIONS}") or ""
+        return read_hits(predictions, of="given" if model == own else "before")
 
     def _changing(self, name: str) -> Lock:
         """The store cannot compare and set, so one gateway at a time changes the aliases of a model."""

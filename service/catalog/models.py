@@ -290,5 +290,6 @@ def _read_cursor(cursor: str | None) -> _Place:
 def _uses(job: Job, name: str, number: int | None) -> bool:
     """Whether the job answers with a version of the model, or starts from it. No number: any version."""
     question = job.request.get("question") or {}
-    refs = (job.request.get("model"), job.request.get("base"), question.get("model"))
+    fields = ("model", "base", "candidate", "standing")
+    refs = (*(job.request.get(field) for field in fields), question.get("model"))
     return any(ref == f"{name}:{number}" if number else str(ref).startswith(f"{name}:") for ref in refs)

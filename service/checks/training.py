@@ -54,6 +54,15 @@ def check_evaluation(request: EvaluationRequest, dataset: Dataset, card: Card | 
         check_open(card, request.labels or dataset.labels)
 
 
+def check_comparison(dataset: Dataset, cards: Sequence[Card | None]) -> None:
+    """`cards`: of those of the compared models that are fine-tuned. Raises: InvalidRequest, InvalidLabels."""
+    if not dataset.of("test") and not dataset.of("val"):
+        raise InvalidRequest(f"{dataset.id} has no held-out clips.", hint="Name another dataset.", field="dataset")
+    for card in cards:
+        if card is not None:
+            check_open(card, dataset.labels)
+
+
 def check_open(card: Card, labels: Sequence[str]) -> None:
     """Raises: InvalidLabels for a label that a model with a closed set of classes does not know."""
     if card.open_labels:

@@ -59,6 +59,7 @@ POLICIES: Final[dict[JobKind, Policy]] = {
     "training": BACKGROUND,
     "preview": BACKGROUND,
     "evaluation": BACKGROUND,
+    "comparison": QUESTION,
     "dataset": BACKGROUND,
     "import": BACKGROUND,
 }

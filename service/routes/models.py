@@ -12,17 +12,20 @@ from core.errors import (
     Cancelled,
     Conflict,
     InvalidCheckpoint,
+    InvalidLabels,
     InvalidRequest,
     NotFound,
     PreconditionFailed,
     QueueFull,
     RequestTooLarge,
     StorageUnavailable,
+    TrainingFailed,
+    UnknownDataset,
     UnknownModel,
     UnsupportedMedia,
 )
 from core.registry import REPORT_PAGE, Shadow
-from core.training_requests import MODEL_NAME_PATTERN, ImportRequest
+from core.training_requests import MODEL_NAME_PATTERN, ComparisonRequest, ImportRequest
 from service.bodies import examples, reader
 from service.bodies.schemas import (
     AliasBody,
@@ -35,6 +38,7 @@ from service.bodies.schemas import (
     ShadowBody,
     ShadowView,
 )
+from service.checks.training import check_comparison
 from service.dependencies import (
     CheckpointUploadDep,
     CursorQuery,
@@ -149,6 +153,14 @@ async def get_version_file(name: NamePath, n: VersionNumber, file: NamePath, gat
     return file_response(await gateway.models.file(name, n, file))
 
 
+COMPARISON_RESPONSES: Responses = {
+    202: {
+        "model": JobView,
+        "description": "The unfinished job that judges both, whose result is the comparison.",
+        "headers": {"Location": {"schema": {"type": "string"}}, "Retry-After": {"schema": {"type": "integer"}}},
+    }
+}
+
 _ALIAS_TAG: Responses = {200: {"headers": ETAG_HEADER}}
 
 
@@ -193,13 +205,37 @@ async def set_alias(
 @router.post(
     "/{name}/aliases/{alias}/compare",
     name="compare",
-    responses=_NO_FILE | documented_errors(InvalidRequest, Conflict, RequestTooLarge, UnsupportedMedia),
+    response_model=Comparison,
+    responses=COMPARISON_RESPONSES
+    | _NO_FILE
+    | documented_errors(
+        InvalidRequest,
+        InvalidLabels,
+        UnknownDataset,
+        Conflict,
+        RequestTooLarge,
+        UnsupportedMedia,
+        QueueFull,
+        TrainingFailed,
+        Cancelled,
+    ),
     openapi_extra=json_body(CompareBody, examples.COMPARE_EXAMPLES),
 )
-async def compare_versions(name: NamePath, alias: NamePath, request: Request, gateway: GatewayDep) -> Comparison:
-    """Whether a version is better than the one of the alias, by a paired bootstrap over the judged clips."""
+async def compare_versions(
+    name: NamePath, alias: NamePath, request: Request, gateway: GatewayDep, preferences: PreferencesDep
+) -> Response:
+    """Whether a model is better than the version of the alias, by a paired bootstrap over the same held-out clips.
+
+    If no report tells, a job judges both. The answer is 202 with the job if that takes longer than the deadline.
+    """
     body = await reader.read_json_body(request, CompareBody)
-    return await gateway.aliases.compare(name, alias, body.model)
+    model = await gateway.models.resolve(body.model)
+    found = await gateway.aliases.compare(name, alias, model.name or body.model, model.card, body.dataset)
+    if not isinstance(found, ComparisonRequest):
+        return JSONResponse(found)
+    standing = await gateway.models.resolve(found.standing)
+    check_comparison(await gateway.datasets.get(found.dataset), [model.card, standing.card])
+    return await gateway.submitter.submit("comparison", found, preferences, request, as_requested=body)
 
 
 @router.delete(

@@ -13,6 +13,7 @@ from safetensors.numpy import save
 from typer.testing import CliRunner, Result
 
 from core import errors
+from core.comparison.paired import compare_hits
 from core.records import Job
 from core.state import keys
 from core.state.shadow_counts import COUNT, Look, Pair, count_args
@@ -173,6 +174,20 @@ def test_the_shadow_of_an_alias(run: Run, library: Library, site: Site) -> None:
     assert run("shadow", "gym@production", "2", "--off").exit_code == 2
     assert run("shadow", "gym@production", "--off").exit_code == 0
     assert run("shadow", "gym@production").exit_code == 1
+
+
+def test_comparing_a_model_with_that_of_an_alias(run: Run, library: Library, redis_url: str) -> None:
+    library.dataset()
+    for version in (1, 2):
+        library.version("gym", version, dataset={"id": DATASET, "digest": f"d{version}"})
+    run("alias", "gym@production", "1")
+    said = compare_hits("gym:2", {"a": True}, "gym:1", {"a": False})
+    assert said is not None
+    with answering(redis_url), answering(redis_url, lambda _: dict(said), keys.TRAINING):
+        assert said["sentence"] in run("compare", "gym@production", "gym:2").stdout
+        shown = run("compare", "gym@production", "gym:2", "--dataset", DATASET, "--json").stdout
+    assert json.loads(shown)["verdict"] == said["verdict"]
+    assert "has no alias" in run("compare", "gym@none", "gym:2").stderr
 
 
 def test_models_aliases_jobs(run: Run, library: Library) -> None:

@@ -9,11 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from core.datasets import Dataset
 from core.settings import Settings
-from core.training_requests import EvaluationRequest, PreviewRequest, TrainingRequest
+from core.training_requests import ComparisonRequest, EvaluationRequest, PreviewRequest, TrainingRequest
 
 
 class RunSpec(BaseModel):
-    """One of `training`, `preview` and `evaluation` is set."""
+    """One of `training`, `preview`, `evaluation` and `comparison` is set."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -21,9 +21,12 @@ class RunSpec(BaseModel):
     training: TrainingRequest | None = None
     preview: PreviewRequest | None = None
     evaluation: EvaluationRequest | None = None
+    comparison: ComparisonRequest | None = None
     model: str | None  # to start from, or to evaluate: a zoo name or `name:version`; None: what `auto` means here
     version: Path | None  # the files of that version, if it is one
     standing: tuple[int, Path] | None = None  # the version that `promote` would replace: number, files
+    other: Path | None = None  # the files of the version that a comparison is with, if it is one
+    trained_on: frozenset[str] = frozenset()  # sha256 of clips that one of two compared models has learned from
     bridges: dict[str, Path] = Field(
         default_factory=dict
     )  # the files of the versions that those of them that consist of prompts are for

@@ -33,6 +33,7 @@ def build_cli() -> typer.Typer:
     cli.command("resume")(training.resume)
     cli.command("models")(models.list_models)
     cli.command("alias")(models.alias)
+    cli.command("compare")(models.compare)
     cli.command("shadow")(models.shadow)
     cli.command("import")(models.import_checkpoint)
     cli.command("export")(models.export)

@@ -26,5 +26,10 @@ def test_each_kind_has_a_queue_and_each_queue_a_task() -> None:
     assert set(QUEUES.values()) == set(TASKS)
     questions = {"classification", "embedding", "explanation"}
     assert {kind for kind, queue in QUEUES.items() if queue == keys.INFERENCE} == questions
-    assert {kind for kind, queue in QUEUES.items() if queue == keys.TRAINING} == {"training", "preview", "evaluation"}
+    assert {kind for kind, queue in QUEUES.items() if queue == keys.TRAINING} == {
+        "training",
+        "preview",
+        "evaluation",
+        "comparison",
+    }
     assert len(set(TASKS.values())) == len(TASKS)

@@ -282,6 +282,8 @@ def _preview(case: Any, body: dict[str, Any]) -> None:
 
 def _compare(case: Any, body: dict[str, Any]) -> None:
     body["model"] = DATA["model"]
+    if body.get("dataset") is not None:
+        body["dataset"] = DATA["dataset"]
 
 
 def _import(case: Any, body: dict[str, Any]) -> None:

@@ -146,6 +146,20 @@ def test_a_shadow_scores_questions_that_another_version_answers(http: httpx2.Cli
     assert 'vireo_shadow_questions_total{alias="tried",model="rolling",outcome="failed"} 1.0' in metrics
 
 
+@pytest.mark.usefixtures("rolling")
+def test_any_model_is_compared_with_that_of_an_alias(http: httpx2.Client) -> None:
+    """From a report, or by a job that the request waits for."""
+    alias = "/v1/models/rolling/aliases/compared"
+    http.put(alias, json={"version": 1}).raise_for_status()
+    for candidate in ("rolling:2", "tiny", "official"):
+        found = http.post(f"{alias}/compare", json={"model": candidate}, headers={"prefer": "wait=100"})
+        assert found.status_code == 200, found.text
+        assert (found.json()["candidate"], found.json()["standing"]) == (candidate, "rolling:1")
+        assert found.json()["clips"] == 2
+    kinds = [each["kind"] for each in http.get("/v1/jobs", params={"kind": "comparison"}).json()["data"]]
+    assert kinds == ["comparison"]
+
+
 @pytest.mark.timeout(300)
 def test_a_run_that_is_cancelled_and_killed_ends_with_the_weights_of_one_that_was_not(
     stack: Stack, http: httpx2.Client, dataset: str

@@ -186,7 +186,7 @@ def test_request_headers_are_parameters(document: dict[str, Any]) -> None:
 def test_results_progress_and_events_of_jobs_have_types(document: dict[str, Any]) -> None:
     schemas = document["components"]["schemas"]
     job = schemas["JobView"]["properties"]
-    jobs = {"TrainingResult", "PreviewResult", "EvaluationResult", "DatasetResult", "ImportResult"}
+    jobs = {"TrainingResult", "PreviewResult", "EvaluationResult", "Comparison", "DatasetResult", "ImportResult"}
     results = {"Classification", "Embeddings", "Explanation"} | jobs
     assert references(job["result"]) == {f"#/components/schemas/{name}" for name in results}
     assert references(job["progress"]) == {"#/components/schemas/JobProgress"}

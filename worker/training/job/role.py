@@ -25,7 +25,12 @@ class TrainingRole:
 
     @property
     def handlers(self) -> Mapping[str, Handler]:
-        return {"training": self._runner.train, "preview": self._runner.preview, "evaluation": self._runner.evaluate}
+        return {
+            "training": self._runner.train,
+            "preview": self._runner.preview,
+            "evaluation": self._runner.evaluate,
+            "comparison": self._runner.compare,
+        }
 
     def announce(self) -> None:
         self._runner.sweep()

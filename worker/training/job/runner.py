@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import fcntl
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from core.datasets import Dataset, dataset_key
-from core.errors import Conflict, UnknownDataset, VireoError
+from core.errors import Conflict, UnknownDataset, UnknownModel, VireoError
 from core.records import Job
 from core.registry import REPORT, Card, Registry, Version
 from core.results import TrainingResult
 from core.settings import Settings
 from core.state.lifecycle import Attempt
 from core.storage import Store
-from core.training_requests import EvaluationRequest, PreviewRequest, TrainingRequest
+from core.training_requests import ComparisonRequest, EvaluationRequest, PreviewRequest, TrainingRequest
 from worker.jobs.book import JobBook
 from worker.jobs.cancellation import CancelToken
 from worker.jobs.reporter import Reporter
@@ -99,6 +99,39 @@ class Runner:
                 self._store.publish_tree(staged, evaluation_key(job.id), REPORT)
         return result
 
+    def compare(self, job: Job, token: CancelToken, reporter: Reporter) -> dict[str, Any]:
+        """Raises: VireoError, Superseded, Interrupted."""
+        request = ComparisonRequest.model_validate(job.request, extra="ignore")
+        with self._scratch(reporter.attempt) as scratch, ExitStack() as inputs:
+            spec = self._spec(job, scratch, inputs, request.candidate, comparison=request)
+            both = [self._version(request.candidate), self._version(request.standing)]
+            update: dict[str, Any] = {"trained_on": self._trained_on(both)}
+            if other := both[1]:
+                bridges = spec.bridges | self._bridges(other, inputs)
+                update |= {"other": inputs.enter_context(self._registry.directory(other)), "bridges": bridges}
+            return self._run_child(spec.model_copy(update=update), token, reporter, None)
+
+    def _trained_on(self, versions: Sequence[Version | None]) -> frozenset[str]:
+        """sha256 of the clips that the versions, and those that they were trained from, have learned from; as far as
+        their datasets still exist."""
+        found: set[str] = set()
+        for each in versions:
+            version = each
+            while version is not None:
+                card = self._registry.card(version)
+                dataset = self._store.read_text(f"{dataset_key(str((card.dataset or {}).get('id')))}/dataset.json")
+                if dataset is not None:
+                    found |= {item.sha256 for item in Dataset.model_validate_json(dataset).of("train")}
+                with suppress(UnknownModel):
+                    version = self._version(card.base)
+                    continue
+                break
+        return frozenset(found)
+
+    def _version(self, model: str | None) -> Version | None:
+        """None for a model of the zoo. Raises: UnknownModel."""
+        return self._registry.resolve(model) if model and self._registry.knows(model) else None
+
     def sweep(self) -> None:
         """Remove what killed attempts have left on this machine, and checkpoints of jobs that no longer exist."""
         for scratch in self._settings.training_dir.glob("job_*"):
@@ -114,7 +147,7 @@ class Runner:
                 self._checkpoints.delete(job_id)
 
     def _run_child(self, spec: RunSpec, token: CancelToken, reporter: Reporter, name: str | None) -> dict[str, Any]:
-        """name: the model that gets a new version; None for a preview or an evaluation. Raises: VireoError, Superseded,
+        """name: the model that gets a new version; None if none does. Raises: VireoError, Superseded,
         Interrupted."""
 
         def store_checkpoint(path: Path) -> None:
@@ -148,12 +181,13 @@ class Runner:
         training: TrainingRequest | None = None,
         preview: PreviewRequest | None = None,
         evaluation: EvaluationRequest | None = None,
+        comparison: ComparisonRequest | None = None,
     ) -> RunSpec:
         """What the child is told. Its dataset and its model stay on this machine until `inputs` is closed. Raises:
         UnknownDataset, UnknownModel."""
-        request = training or preview or evaluation
+        request = training or preview or evaluation or comparison
         assert request is not None
-        version = self._registry.resolve(model) if model and self._registry.knows(model) else None
+        version = self._version(model)
         dataset, clips = self._dataset(request.dataset, inputs)
         checkpoint = scratch / "resume.pt"
         spec = RunSpec(
@@ -161,6 +195,7 @@ class Runner:
             training=training,
             preview=preview,
             evaluation=evaluation,
+            comparison=comparison,
             model=str(version) if version else model,
             version=inputs.enter_context(self._registry.directory(version)) if version else None,
             bridges=self._bridges(version, inputs) if version else {},

@@ -55,6 +55,7 @@ def main() -> int:
 
 
 def _start(spec: RunSpec, path: Path, stop: Stop) -> None:
+    from worker.training.process.comparison import run_comparison
     from worker.training.process.evaluation import run_evaluation
     from worker.training.process.session import run_preview, run_training
     from worker.training.run.world import join_world, leave_world, process_count
@@ -71,6 +72,8 @@ def _start(spec: RunSpec, path: Path, stop: Stop) -> None:
             run_preview(spec, spec.preview, world, pool, stop)
         elif spec.evaluation:
             run_evaluation(spec, spec.evaluation, world, pool, stop)
+        elif spec.comparison:
+            run_comparison(spec, spec.comparison, world, pool, stop)
     leave_world(world)
 
 

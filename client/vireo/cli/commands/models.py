@@ -1,4 +1,4 @@
-"""`vireo models`, `vireo alias`, `vireo shadow`, `vireo import` and `vireo export`."""
+"""`vireo models`, `vireo alias`, `vireo compare`, `vireo shadow`, `vireo import` and `vireo export`."""
 
 from __future__ import annotations
 
@@ -44,6 +44,23 @@ def alias(
     with connected(url) as client:
         client.set_alias(name, label, version)
     out.print(f"{ref} now means {name}:{version}.", highlight=False)
+
+
+def compare(
+    ref: AliasRef,
+    model: Annotated[str, typer.Argument(help="The candidate: a version such as my-gym:4, or a model of the zoo.")],
+    dataset: Annotated[str | None, typer.Option(help="The id of the dataset whose held-out clips decide.")] = None,
+    as_json: AsJson = False,
+    url: Url = None,
+) -> None:
+    """Say whether a model is better than the version of an alias, on the same held-out clips."""
+    name, label = _split(ref)
+    with connected(url) as client:
+        found = client.compare(name, label, model, dataset)
+    if as_json:
+        print_json(found)
+    else:
+        out.print(found["sentence"], highlight=False, markup=False, soft_wrap=True)
 
 
 def shadow(

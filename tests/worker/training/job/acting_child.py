@@ -23,6 +23,9 @@ def main() -> None:
         (spec.output / "report.json").write_text(f'"{spec.evaluation.model}"')
         send_message("result", metrics=None, evaluation=spec.job)
         return
+    if spec.comparison is not None:
+        send_message("result", other=spec.other is not None and (spec.other / CARD).is_file())
+        return
     assert spec.training is not None
     if spec.training.name == "dies-early":
         return

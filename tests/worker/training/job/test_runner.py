@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import redis
 
-from core.datasets import dataset_key
+from core.datasets import Item, Split, dataset_key
 from core.errors import Cancelled, TrainingFailed, UnknownDataset
 from core.records import Job, JobKind, new_job_id
 from core.registry import CARD, Registry, Version
@@ -51,7 +51,8 @@ class Bench:
             self.store.publish_tree(tree, dataset_key(NO_CLIPS.id), "dataset.json")
 
     def job(self, name: str, kind: JobKind = "training", **options: Any) -> Job:
-        fields = {"model": name} if kind == "evaluation" else {"name": name}
+        field = {"evaluation": "model", "comparison": "candidate"}.get(kind, "name")
+        fields = {field: name}
         request = {"dataset": NO_CLIPS.id} | fields | options
         job = Job(id=new_job_id(), kind=kind, request=request, created_at=time.time())
         script_keys, args = lifecycle.create_args(job, keys.TRAINING, 10)
@@ -69,12 +70,12 @@ class Bench:
 
     def _work(self, job: Job, attempt: Attempt) -> dict[str, Any]:
         reporter = Reporter(self.book, attempt, self.token)
-        work = self.runner.evaluate if job.kind == "evaluation" else self.runner.train
-        return work(job, self.token, reporter)
+        works = {"evaluation": self.runner.evaluate, "comparison": self.runner.compare}
+        return works.get(job.kind, self.runner.train)(job, self.token, reporter)
 
-    def publish(self, job: str, name: str, number: int) -> None:
+    def publish(self, job: str, name: str, number: int, **changes: Any) -> None:
         with self.store.stage_tree() as tree:
-            (tree / CARD).write_text(card_of(job, name, number).model_dump_json())
+            (tree / CARD).write_text(card_of(job, name, number).model_copy(update=changes).model_dump_json())
             self.registry.publish(tree, Version(name, number))
 
     @property
@@ -190,6 +191,27 @@ def test_an_evaluation_is_published_once(bench: Bench) -> None:
     for _ in range(2):
         assert bench.attempt(job)["evaluation"] == job.id
     assert bench.store.read_text(f"{evaluation_key(job.id)}/report.json") == '"lite"'
+
+
+def learned(bench: Bench, letter: str) -> dict[str, Any]:
+    """A dataset with a train clip and a val clip → what a card says about it."""
+    splits: tuple[Split, Split] = ("train", "val")
+    items = [Item(path=s, sha256=f"{letter}-{s}", label="a", split=s, seconds=1.0) for s in splits]
+    dataset = NO_CLIPS.model_copy(update={"id": f"ds_{letter * 24}", "items": tuple(items)})
+    bench.store.write_text(f"{dataset_key(dataset.id)}/dataset.json", dataset.model_dump_json())
+    return {"dataset": {"id": dataset.id}}
+
+
+def test_compared_models_are_not_judged_on_what_they_have_learned_from(bench: Bench) -> None:
+    """Nor on what the versions have that they were trained from."""
+    bench.publish("job_1", "gym", 1, base="lite", **learned(bench, "a"))
+    bench.publish("job_2", "gym", 2, base="gym:1", **learned(bench, "b"))
+    bench.publish("job_3", "gym", 3, base="gym:9", dataset={"id": "ds_" + "c" * 24})  # both are deleted
+    assert bench.attempt(bench.job("lite", "comparison", standing="gym:2")) == {"other": True}
+    assert bench.attempt(bench.job("gym:3", "comparison", standing="clip-b16")) == {"other": False}
+    first, second = bench.specs
+    assert (first["model"], first["version"], sorted(first["trained_on"])) == ("lite", None, ["a-train", "b-train"])
+    assert (second["model"], second["other"], second["trained_on"]) == ("gym:3", None, [])
 
 
 def test_a_dataset_that_was_deleted_is_named(bench: Bench) -> None:
