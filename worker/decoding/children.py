@@ -152,6 +152,8 @@ class ForkServer:
             hello = _Hello.model_validate_json(ours.receive(_MAX_REPLY_BYTES, time.monotonic() + _START_SECONDS))
         except (ChannelClosed, TimeoutError, ValidationError, OSError) as error:
             ours.close()
+            if self.is_closed:  # meanwhile: nothing is wrong
+                raise WorkerUnavailable("The worker is shutting down.") from error
             raise WorkerUnavailable(
                 "The worker cannot start a decoder.", hint="The worker's log has the reason."
             ) from error

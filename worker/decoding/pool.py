@@ -206,8 +206,9 @@ class _Slot:
     def _start_child(self) -> None:
         try:
             self.child = self._server.start_child()
-        except WorkerUnavailable as error:  # said again when a task needs it
-            log.warning("%s", error.message)
+        except WorkerUnavailable as error:
+            if not self._server.is_closed:  # said again when a task needs it
+                log.warning("%s", error.message)
 
     def _end_child(self) -> None:
         if self.child:

@@ -318,6 +318,12 @@ def test_a_parent_ends_silently_however_it_was_started(form: str, end: str, fold
     wait_until_gone(set(session(parent.pid)))
 
 
+def test_a_pool_that_closes_while_its_children_start_is_silent(caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(3):
+        start().close()
+    assert not caplog.messages
+
+
 def test_no_child_survives_kill_9_of_the_worker(slow: Path, folder: Path) -> None:
     parent = run_parent(folder, "-m", "wait", str(slow), str(slow), str(slow))
     assert parent.stdout is not None

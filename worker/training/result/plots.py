@@ -225,9 +225,10 @@ def _figure(width: int, height: int) -> Figure:
 
 
 def _png(figure: Figure) -> bytes:
+    assert isinstance(figure.canvas, FigureCanvasAgg)
     for axes in figure.axes:
         for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
             label.set_fontfamily("DejaVu Sans")
     file = io.BytesIO()
-    figure.savefig(file, format="png", metadata={"Software": None})
+    figure.canvas.print_png(file, metadata={"Software": None})  # the bytes of savefig, which draws everything twice
     return file.getvalue()

@@ -72,7 +72,7 @@ def test_every_option_leads_to_a_version(
     if card.open_labels:
         vectors, _ = recognizer.encode_texts(["something else", "a cat"])
         assert vectors.shape == (2, card.dim)
-    for name in ("model.safetensors", "report.json", "report.html", "confusion.png", "curves.png"):
+    for name in ("model.safetensors", "report.json", "report.html"):
         assert (tmp_path / "output" / name).stat().st_size > 100, name
 
 
@@ -101,6 +101,15 @@ def trained_parts(base: Base, start: dict[str, Tensor]) -> set[str]:
         for name, parameter in base.tower.named_parameters()
         if name in start and not torch.equal(parameter, start[name])
     }
+
+
+@pytest.mark.usefixtures("drawn")
+def test_a_version_comes_with_the_pictures_of_its_report(
+    home: Path, dataset: Dataset, tmp_path: Path, pool: DecodePool
+) -> None:
+    train(home, dataset, tmp_path, pool)
+    pictures = {path.name for path in (tmp_path / "output").glob("*.png") if path.stat().st_size > 5000}
+    assert pictures >= {"confusion.png", "correlation.png", "curves.png"}
 
 
 def test_w_of_the_version_is_w_of_the_training(home: Path, dataset: Dataset, tmp_path: Path, pool: DecodePool) -> None:
