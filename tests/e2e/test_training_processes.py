@@ -68,7 +68,7 @@ def ranks(stack: Stack) -> list[int]:
     ("base", "victims", "options"),
     [
         ("tiny", (0, 1), {"epochs": 30, "batch_size": 4, "tune": "projection"}),
-        ("lite", (1,), {"epochs": 12, "batch_size": 4, "tune": "projection"}),
+        ("lite", (1,), {"epochs": 12, "batch_size": 4, "tune": "projection", "frames": 2}),
     ],
 )
 def test_a_run_of_two_processes_that_are_killed_ends_in_a_version_with_probe_and_report(
