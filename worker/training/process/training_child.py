@@ -55,13 +55,15 @@ def main() -> int:
 
 
 def _start(spec: RunSpec, path: Path, stop: Stop) -> None:
-    from worker.training.process.comparison import run_comparison
-    from worker.training.process.evaluation import run_evaluation
-    from worker.training.process.session import run_preview, run_training
     from worker.training.run.world import join_world, leave_world, process_count
 
     if spec.training and "RANK" not in os.environ and (count := process_count(spec.settings)) > 1:
         _restart_under_torchrun(path, count)
+    # Imported by the processes that work: this takes seconds.
+    from worker.training.process.comparison import run_comparison
+    from worker.training.process.evaluation import run_evaluation
+    from worker.training.process.session import run_preview, run_training
+
     world = join_world(spec.settings)
     decoders = max(1, spec.settings.decode_processes // world.size)
     with DecodePool.from_settings(spec.settings, decoders, MAX_ENTRY_BYTES) as pool:
