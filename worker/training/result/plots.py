@@ -230,5 +230,6 @@ def _png(figure: Figure) -> bytes:
         for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
             label.set_fontfamily("DejaVu Sans")
     file = io.BytesIO()
-    figure.canvas.print_png(file, metadata={"Software": None})  # the bytes of savefig, which draws everything twice
+    # The bytes of savefig, which draws everything twice.
+    figure.canvas.print_png(file, metadata={"Software": None})  # type: ignore[no-untyped-call]
     return file.getvalue()

@@ -15,22 +15,22 @@ from tests import tiny
 from tests.clips import SPECS, render
 from tests.worker.training.process.runs import LABELS
 from worker.decoding.pool import DecodePool
-from worker.training.result import report
+from worker.training.result import plots
 
-DRAW = report._pictures
+DRAW = plots._png
 
 
 @pytest.fixture(scope="module", autouse=True)
 def undrawn() -> Iterator[None]:
     """Reports without pictures, whose drawing takes a third of a short run. The tests of the pictures draw them."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(report, "_pictures", lambda _: {"confusion": b"not drawn"})
+        patch.setattr(plots, "_png", lambda _: b"not drawn")
         yield
 
 
 @pytest.fixture
 def drawn(undrawn: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(report, "_pictures", DRAW)
+    monkeypatch.setattr(plots, "_png", DRAW)
 
 
 @pytest.fixture(scope="module")
