@@ -1,15 +1,14 @@
 """The training methods on the small world: one base, one set of films, one budget, so that only the method differs.
 
 The base is `small-world`, a CLIP that learned 48 names from stills (small_world.py), trained once and kept in
-benchmarks/results/data. Films look different: the thing moves, it is smaller, the ground is cluttered. Half of the names
-are trained on (`SOURCE`), the others are `NOVEL`. Methods are run by the product's own configuration, parts and loop.
+benchmarks/results/data. Films look different: the thing moves, it is smaller, the ground is cluttered. Half of the
+names are trained on (`SOURCE`), the others are `NOVEL`. Methods run by the product's own configuration, parts and loop.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -160,8 +159,3 @@ def fit(
     feed = LookedFeed(clips)
     fit_encoder(config, model, classifier, config.objective, feed, order, State(), CPU, Stop(), lambda *_: None)
     return Fitted(model.eval(), classifier, classifier.served_encoder(base.text_encoder), config)
-
-
-def scratch_world(folder: Path) -> Base:
-    """A base that has hardly learned anything, for tests of the benchmarks."""
-    return small_world_base(folder)
