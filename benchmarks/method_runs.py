@@ -104,7 +104,8 @@ def render(base: Base, names: Sequence[str], count: int, seed: Sequence[int]) ->
     rng = np.random.default_rng(tuple(seed))
     drawn = [small_world.film(rng, name, FRAMES) for _ in range(count) for name in names]  # each [T, S, S, 3]
     frames = torch.from_numpy(np.concatenate(drawn))
-    pixels = normalised(frames, base.profile, CPU).unflatten(0, (-1, FRAMES))  # [n, T, 3, S, S]
+    frames_of_all = normalised(frames, base.profile, CPU)  # [n·T, 3, S, S]
+    pixels = frames_of_all.view(-1, FRAMES, *frames_of_all.shape[1:])  # [n, T, 3, S, S]
     return Films(tuple(names), Looked(pixels, torch.arange(len(names)).repeat(count), False))
 
 

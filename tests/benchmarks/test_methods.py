@@ -41,7 +41,7 @@ def test_training_is_measured_as_it_is_served(base: Base) -> None:
     films = render(base, NAMES, 1, (0, 1))
     for method in ("vifi", "text4vis", "vision_only"):
         changes: Any = {"learning_rate": 3e-3}
-        fitted = fit(base, method, films, 60, 0, **changes)  # type: ignore[arg-type]
+        fitted = fit(base, method, films, 60, 0, **changes)
         assert fitted.top1(films) == 100.0, method
 
 
