@@ -32,6 +32,8 @@ Share = Annotated[float, WithJsonSchema({"type": "number", "exclusiveMinimum": 0
 """The gateway checks the range, so that the error is `invalid_training`."""
 
 MOST_CLASSES = 100_000
+MOST_PROMPT_TOKENS = 64  # of CLIP's 77 positions, the class name needs some
+MOST_PROMPT_DEPTH = 48  # as many blocks as the largest CLIP has
 Names = Annotated[tuple[Text, ...], Field(max_length=MOST_CLASSES, fail_fast=True)]
 """Names of classes, or one label for each of them."""
 
@@ -102,6 +104,20 @@ class TrainingRequest(TrainingRecord):
     )
     online_text: bool | None = Field(
         None, description="Whether the method `contrastive` trains the text tower as well. Default: true."
+    )
+    prompt_tokens: int | None = Field(
+        None,
+        ge=1,
+        le=MOST_PROMPT_TOKENS,
+        description="Learned vectors in each tower, for the method `vl_prompt`. Up to 4 text vectors start from the "
+        "words `a photo of a`, more from noise. Default: the recipe's.",
+    )
+    prompt_depth: int | None = Field(
+        None,
+        ge=1,
+        le=MOST_PROMPT_DEPTH,
+        description="Blocks of each tower that have learned vectors of their own, for the method `vl_prompt`; a tower "
+        "with fewer blocks has them in all. Default: the recipe's.",
     )
     tune: TunedPart | None = Field(
         None, description="Trained part of the image tower. `tower`: all of it; `projection`: only its last projection."

@@ -95,7 +95,7 @@ METHOD_FIELDS: Final[dict[MethodName, frozenset[str]]] = {
     "contrastive": frozenset(
         {"text_inputs", "templates", "temporal", "temporal_init", "tune", "contrast", "online_text"}
     ),
-    "vl_prompt": frozenset(),
+    "vl_prompt": frozenset({"prompt_tokens", "prompt_depth"}),
 }
 """The fields of a training request that only some methods read, for each method those that it reads."""
 

@@ -14,6 +14,9 @@ from models.fitting.mixing import Mixing
 from models.fitting.recipes import Recipe
 from models.frames.augmentation import VIFI, Augment
 
+FIRST_WORDS = "a photo of a"  # CTX_INIT of the code, which uses it for up to four vectors (method §12)
+MOST_WORDS = 4
+
 ZERO_SHOT = Recipe(
     name="vifi-zero-shot",
     lr=8e-6,

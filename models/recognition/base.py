@@ -47,6 +47,11 @@ class Base:
         """Blocks of the text tower; None if it is no plain one of CLIP's."""
         return self.text_encoder.layers if isinstance(self.text_encoder, ClipTextEncoder) else None
 
+    @property
+    def text_positions(self) -> int | None:
+        """Positions of the text tower; None if it is no plain one of CLIP's."""
+        return self.text_encoder.positions if isinstance(self.text_encoder, ClipTextEncoder) else None
+
     def recognizer(self, device: torch.device, dtype: torch.dtype, *, keep: bool = True) -> Recognizer:
         """What answers requests. The text encoder moves to `device`. With `keep`, image tower and temporal head are
         copied; without it they are changed in place, which saves the memory of a copy."""

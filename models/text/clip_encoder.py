@@ -73,6 +73,21 @@ class ClipTextEncoder:
         return _read_at(self._model, x, tokens.argmax(dim=-1) + len(context), layers[1:])
 
     @property
+    def positions(self) -> int:
+        """Positions of the text tower, with those of the start and the end."""
+        return self._context
+
+    @torch.no_grad()
+    def word_vectors(self, text: str) -> Tensor:
+        """The embedded tokens of a text, without start and end: [n, w]."""
+        with self._tokenizing:
+            tokens = self._tokenizer([text], context_length=self._context)  # [1, context]
+        end = int(tokens.argmax(dim=-1))
+        tokens = tokens[0, 1:end].to(next(self.module.parameters()).device)
+        vectors: Tensor = text_half(self._model).token_embedding(tokens)  # [n, w]
+        return vectors
+
+    @property
     def layers(self) -> int:
         """Blocks of the text tower."""
         return len(text_half(self._model).transformer.resblocks)

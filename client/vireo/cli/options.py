@@ -47,6 +47,10 @@ OnlineTextOption = Annotated[
     bool | None,
     typer.Option("--online-text/--offline-text", help="Whether the method contrastive trains the text tower too."),
 ]
+PromptTokensOption = Annotated[int | None, typer.Option(help="Learned vectors in each tower, of the method vl_prompt.")]
+PromptDepthOption = Annotated[
+    int | None, typer.Option(help="Blocks with learned vectors of their own, of the method vl_prompt.")
+]
 TuneOption = Annotated[
     str | None, typer.Option(help="What is trained: tower (the image tower), or projection (only its last layer).")
 ]

@@ -31,6 +31,7 @@ RESOLVED = (
 )
 # Fields of a request that say how the training loop runs.
 LOOP_FIELDS = ("epochs", "learning_rate", "batch_size", "tune", "augment", "temporal", "temporal_init")
+FEWEST_POSITIONS = 6  # of a text tower that a class name needs, with start, end and full stop
 MICRO_CPU = 2  # clips in one forward pass; a stop request is checked between two passes
 MICRO_GPU = 32  # if the GPU's memory does not hold that, the error says what to lower
 
@@ -109,14 +110,16 @@ def resolve_config(
     method = METHODS[request.method]
     if request.online_text is False:
         method = method.offline()
+    check_base(base, method)
     recipe = method.recipe(request.recipe).for_base(base.architecture).for_data(clips)
     if request.shots is not None:
         recipe = recipe.few_shot(clips)
     if request.epochs is not None:
         recipe = recipe.with_epochs(request.epochs)
+    if method.prompted:
+        recipe = _with_prompts(recipe, request, base)
     times = shot_repeats(clips, drawn) if request.shots is not None and recipe.repeat_shots else 1
     batch = effective_batch(recipe, drawn * times, request.batch_size)
-    check_base(base, method)
     temporal = "mean" if method.mean else request.temporal or _head(base, recipe)
     solver = _solver(request, method, recipe, temporal, drawn)
     tune = (request.tune or recipe.tune) if method.trains_images else None
@@ -176,6 +179,20 @@ def check_base(base: Base, method: Method) -> None:
             hint=f"These models can, and versions that were trained from them: {', '.join(able)}.",
             field="method",
         )
+
+
+def _with_prompts(recipe: Recipe, request: TrainingRequest, base: Base) -> Recipe:
+    """With the number and the depth of prompts that the request asks for. Raises: InvalidTraining if they leave the
+    text tower no room for class names."""
+    tokens, depth = request.prompt_tokens or recipe.prompt_tokens, request.prompt_depth or recipe.prompt_depth
+    positions = base.text_positions
+    if positions is not None and tokens > positions - FEWEST_POSITIONS:
+        raise InvalidTraining(
+            f"{tokens} prompt tokens leave no room for class names: the text tower of {base.name} reads {positions}.",
+            hint=f"Use at most {positions - FEWEST_POSITIONS}.",
+            field="prompt_tokens",
+        )
+    return replace(recipe, prompt_tokens=tokens, prompt_depth=depth)
 
 
 def _solver(request: TrainingRequest, method: Method, recipe: Recipe, temporal: TemporalKind, clips: int) -> Solver:

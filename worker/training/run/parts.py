@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
 from core.errors import InvalidTraining
 from core.training_requests import TrainingRequest
@@ -16,6 +17,7 @@ from models.classifier.lda import VIDEOS_PER_CLASS
 from models.classifier.rows import INIT_STD, Classifier, Features, build_classifier
 from models.fitting import shots
 from models.fitting.methods import METHODS, let_move
+from models.fitting.vifi_recipes import FIRST_WORDS, MOST_WORDS
 from models.frames.sampling import Views
 from models.image.precision import DTYPES
 from models.profiles.profile import Profile
@@ -173,6 +175,7 @@ def new_classifier(
             features=features,
             train_text=config.method.trains_text,
             prompts=_text_prompts(config, text_encoder),
+            words=_first_words(config, text_encoder),
         )
     except ValueError as error:
         field = "method" if config.method.trains_text else "classifier"
@@ -184,6 +187,14 @@ def _text_prompts(config: Config, encoder: TextEncoder) -> tuple[int, int] | Non
     if not config.method.prompted or not isinstance(encoder, ClipTextEncoder):
         return None
     return min(config.recipe.prompt_depth, encoder.layers), config.recipe.prompt_tokens
+
+
+def _first_words(config: Config, encoder: TextEncoder) -> Tensor | None:
+    """What the text vectors before the first block start from: words if they are few (method §12), None for noise."""
+    count = config.recipe.prompt_tokens
+    if not config.method.prompted or not isinstance(encoder, ClipTextEncoder) or count > MOST_WORDS:
+        return None
+    return encoder.word_vectors(FIRST_WORDS)[:count]  # [M, w]
 
 
 def new_model(base: Base, config: Config, device: torch.device) -> VideoModel:

@@ -92,7 +92,9 @@ def test_one_of_four_hundred_cells_is_visible() -> None:
     clean = np.eye(400, dtype=np.int64) * 49
     slip = clean.copy()
     slip[100, 300] = 1
-    changed = np.abs(pixels(confusion_png(clean, names(400))).astype(np.int16) - pixels(confusion_png(slip, names(400))))
+    changed = np.abs(
+        pixels(confusion_png(clean, names(400))).astype(np.int16) - pixels(confusion_png(slip, names(400)))
+    )
     assert (changed.sum(axis=2) > 40).sum() >= 9
 
 
