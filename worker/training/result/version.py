@@ -252,7 +252,13 @@ def _finished_card(
 ) -> Card:
     metrics: dict[str, Any] = {"split": run.division.judged_split, "precision": judged.precision, "views": views}
     baseline = trained.baseline
-    metrics["headline"] = headline(judged.scored[SINGLE], baseline.judged, trained.preview, run.division.judged_split)
+    metrics["headline"] = headline(
+        judged.scored[SINGLE],
+        baseline.judged,
+        trained.preview,
+        run.division.judged_split,
+        closed_form=trained.solution is not None,
+    )
     if baseline.judged is not None and len(baseline.judged.ids):
         metrics["before"] = view_metrics(baseline.judged)
     if judged.promotion is not None:

@@ -111,7 +111,7 @@ def test_the_report_keeps_the_preview_and_quotes_the_cross_validated_figure(smal
     assert headline["clips"] == 12
     assert headline["top1"] == pytest.approx(heads["default"]["top1"])
     assert headline["interval"] == heads["default"]["interval"]
-    assert ("cannot be told apart" in headline["sentence"]) is not headline["told_apart"]
+    assert ("the two cannot be told apart" in headline["sentence"]) is not headline["told_apart"]
     assert small.card.metrics["headline"] == headline
     page = (small.output / "report.html").read_text()
     assert headline["sentence"] in page
