@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -11,7 +10,6 @@ import pytest
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.multiprocessing.spawn import spawn
 
 from core.vocabulary import Fusion, MethodName
 from models.classifier.inputs import TextInputs
@@ -22,7 +20,7 @@ from models.frames.augmentation import Augment
 from models.recognition.video_model import VideoModel
 from tests.models.conftest import tiny_base
 from tests.worker.training.fit.test_loop import CPU, SeededPixels, config, order
-from tests.worker.training.fit.test_processes import free_port
+from tests.worker.training.ranks import run_in_processes
 from worker.training.fit.checkpoints import restore_checkpoint, save_checkpoint
 from worker.training.fit.gradients import StepGradients
 from worker.training.fit.loop import StepReport, fit_encoder
@@ -126,9 +124,7 @@ def test_accumulation_changes_nothing(
     assert losses(state) == pytest.approx(whole[name][0], abs=1e-4)
 
 
-def rank_main(rank: int, port: int, folder: str) -> None:
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    torch.set_num_threads(1)
+def rank_main(rank: int, folder: str) -> None:
     dist.init_process_group("gloo", rank=rank, world_size=2)
     found = {}
     for name in NAMES:
@@ -143,7 +139,7 @@ def test_two_processes_are_one(
     whole: dict[MethodName, tuple[list[float], dict[str, Tensor]]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("ranks")
-    spawn(rank_main, args=(free_port(), str(folder)), nprocs=2)  # type: ignore[no-untyped-call]
+    run_in_processes(rank_main, 2, str(folder))
     first, second = (torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2))
     for name in NAMES:
         assert first[name][0] == pytest.approx(whole[name][0], abs=1e-4), name

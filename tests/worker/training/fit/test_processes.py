@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +10,10 @@ import pytest
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.multiprocessing.spawn import spawn
 
 from tests.worker.training.fit.test_batch_norms import MEAN, resnet, settings, statistics
 from tests.worker.training.fit.test_loop import CPU, LOSS, SeededPixels, config, losses, order, parts, run
+from tests.worker.training.ranks import run_in_processes
 from worker.training.fit.loop import fit_encoder
 from worker.training.fit.updates import State
 from worker.training.run.config import Config
@@ -26,16 +24,7 @@ PAIR = settings(batch=10)  # a batch is an epoch, and each process has five clip
 STATISTICS = replace(PAIR, recipe=replace(PAIR.recipe, epochs=2.0))
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def rank_main(rank: int, port: int, folder: str) -> None:
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    torch.set_num_threads(1)
+def rank_main(rank: int, folder: str) -> None:
     dist.init_process_group("gloo", rank=rank, world_size=2)
 
     def fit(config: Config, model: Any, classifier: Any, after: Any = lambda *_: None) -> State:
@@ -62,7 +51,7 @@ def rank_main(rank: int, port: int, folder: str) -> None:
 def found(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What each of the two processes has seen."""
     folder = tmp_path_factory.mktemp("ranks")
-    spawn(rank_main, args=(free_port(), str(folder)), nprocs=2)  # type: ignore[no-untyped-call]
+    run_in_processes(rank_main, 2, str(folder))
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
 
 

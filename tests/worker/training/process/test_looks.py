@@ -14,8 +14,7 @@ from torch import Tensor
 from core.datasets import Dataset, Item
 from core.training_requests import TrainingRequest
 from models.image.towers import VitTower
-from tests.worker.training.process.ranks import run_in_processes
-from tests.worker.training.process.runs import spec_of, train
+from tests.worker.training.process.runs import spec_of, train, train_in_processes
 from worker.decoding.pool import DecodePool, DecodeTask
 from worker.training.judging import kept
 
@@ -107,7 +106,7 @@ def by_two(home: Path, damaged: Dataset, tmp_path_factory: pytest.TempPathFactor
     for tune, options in OPTIONS.items():
         request = TrainingRequest.model_validate({"name": "scenes", "dataset": damaged.id, "base": "tiny"} | options)
         specs[tune] = spec_of(home, damaged, tmp_path_factory.mktemp(tune), training=request)
-    run_in_processes(list(specs.values()), 2)
+    train_in_processes(list(specs.values()), 2)
     return {tune: spec.output for tune, spec in specs.items()}
 
 

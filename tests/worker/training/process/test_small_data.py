@@ -21,8 +21,7 @@ from models.classifier.ensemble import build_rows
 from models.fitting.recipes import RECIPES
 from models.recognition.base import Base
 from tests.models.conftest import CPU
-from tests.worker.training.process.ranks import run_in_processes
-from tests.worker.training.process.runs import LABELS, spec_of, train
+from tests.worker.training.process.runs import LABELS, spec_of, train, train_in_processes
 from worker.children.messages import parse_message
 from worker.decoding.pool import DecodePool, DecodeTask
 from worker.training.job.run_metrics import RunMetrics
@@ -134,7 +133,7 @@ def test_a_version_can_be_fitted_again(
 def test_two_processes_make_the_version_of_one(small: Run, home: Path, dataset: Dataset, tmp_path: Path) -> None:
     fields = {"name": "scenes", "dataset": dataset.id, "base": "tiny"}
     spec = spec_of(home, dataset, tmp_path, training=TrainingRequest.model_validate(fields))
-    run_in_processes([spec], 2)
+    train_in_processes([spec], 2)
     assert Card.model_validate_json((spec.output / "card.json").read_text()).digest == small.card.digest
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from core.results import Headline, HeadEstimate, PreviewResult
+from core.results import HeadEstimate, Headline, PreviewResult
 from worker.training.judging.scored import Scored
 from worker.training.result.headline import headline
 
@@ -62,7 +62,9 @@ def test_the_verdict_is_of_the_clips_that_are_quoted(
 
 def test_the_sign_test_says_what_the_judged_clips_tell_alone() -> None:
     same, better = (quoted(scored(right, 40), scored(20, 40), [0.1, 0.2]) for right in (21, 35))
-    assert "40 val clips are too few to quote: on them alone, before and after cannot be told apart." in same["sentence"]
+    assert (
+        "40 val clips are too few to quote: on them alone, before and after cannot be told apart." in same["sentence"]
+    )
     assert "40 val clips are too few to quote." in better["sentence"]
 
 
