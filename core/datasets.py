@@ -6,11 +6,14 @@ from the content, so an archive that is sent twice is one dataset.
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
 Severity = Literal["error", "warning", "info"]
 FindingCode = Literal[
     "undecodable",  # files that are not videos, or are too damaged; left out
@@ -55,6 +58,9 @@ class Item(DatasetRecord):
     split: Split
     seconds: float = Field(description="duration")
     group: str | None = Field(None, description="source video or recording, from the manifest's column `group`")
+    splits: dict[str, Split] = Field(
+        default_factory=dict, description="its split by each split column of the manifest, such as `1` for `split:1`"
+    )
 
 
 class ClassCount(DatasetRecord):
@@ -73,6 +79,7 @@ class Dataset(DatasetRecord):
     splits: dict[Split, int] = Field(description="clips per split")
     split_source: Literal["given", "made"]
     split_seed: int | None = Field(None, description="seed of a split that was made")
+    split_columns: tuple[str, ...] = Field((), description="split columns of the manifest besides `split`")
     seconds: float = Field(description="duration of all clips together")
     bytes: int
     report: tuple[Finding, ...]
@@ -84,6 +91,35 @@ class Dataset(DatasetRecord):
 
     def of(self, split: Split) -> tuple[Item, ...]:
         return tuple(item for item in self.items if item.split == split)
+
+    def under(self, column: str | None) -> Dataset:
+        """The dataset as a split column divides it, without the clips that have no split there; None: as it is."""
+        if column is None:
+            return self
+        items = tuple(
+            item.model_copy(update={"split": item.splits[column]}) for item in self.items if column in item.splits
+        )
+        counts = Counter(item.split for item in items)
+        return self.model_copy(
+            update={
+                "items": items,
+                "classes": count_classes((item.label, item.split) for item in items),
+                "splits": {name: counts[name] for name in SPLITS},
+                "split_source": "given",
+                "split_seed": None,
+            }
+        )
+
+
+def count_classes(clips: Iterable[tuple[str, Split]]) -> tuple[ClassCount, ...]:
+    """clips: label and split of each. Clips per class and split, sorted by class name."""
+    counts: dict[str, Counter[Split]] = defaultdict(Counter)
+    for label, split in clips:
+        counts[label][split] += 1
+    return tuple(
+        ClassCount(name=name, train=count["train"], val=count["val"], test=count["test"])
+        for name, count in sorted(counts.items())
+    )
 
 
 class DatasetRequest(DatasetRecord):

@@ -53,6 +53,7 @@ class Job(Record):
     kind: AcceptedJobKind
     state: JobState = JobState.QUEUED
     subject: str | None = Field(None, description="the model or dataset that the job makes or uses, if it names one")
+    parent: str | None = Field(None, description="id of the job that made this one as a part of its work")
     request_id: str | None = Field(None, description="the id of the HTTP request that made the job, for the logs")
     request: dict[str, Any] = Field(default_factory=dict)
     request_key: str | None = Field(None, description="key in the store of a request that is too large for the record")
@@ -71,11 +72,12 @@ class Job(Record):
         return self.started_at - self.created_at if self.started_at is not None else 0.0
 
 
-Phase = Literal["preparing", "features", "preview", "training", "evaluating", "publishing"]
+Phase = Literal["preparing", "features", "preview", "training", "evaluating", "publishing", "runs"]
 
 
 class Progress(Record):
-    """Progress of a training job, in `GET /v1/jobs/{id}` and, once per step, in the event stream."""
+    """Progress of a training job, in `GET /v1/jobs/{id}` and, once per step, in the event stream. In the phase `runs` a
+    protocol waits for its training jobs: `step` counts those that have ended, of `steps`."""
 
     phase: Phase = Field(description="stage of the run")
     epoch: float = Field(0.0, description="epochs done")

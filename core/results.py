@@ -129,6 +129,47 @@ class TrainingResult(Record):
     report: str = Field(description=_REPORT)
 
 
+class Spread(TypedDict):
+    mean: float
+    std: float
+
+
+class Draw(TypedDict):
+    """One draw of a protocol: the row of the table that it belongs to, its numbers as shares from 0 to 1, and what was
+    drawn. `drawn`: the clips that were trained on by class, in the report only; `novel`: classes left out of training;
+    `job`: of the training run."""
+
+    name: str
+    row: str
+    shots: int | None
+    numbers: dict[str, float | None]
+    clips: int | None
+    classes: list[str]
+    novel: list[str]
+    drawn: dict[str, list[str]] | None
+    job: str | None
+    model: str | None
+
+
+class Row(TypedDict):
+    """Mean and population standard deviation over the draws of a row; `shots`: its place on the curve."""
+
+    name: str
+    draws: int
+    shots: int | None
+    numbers: dict[str, Spread | None]
+
+
+class ProtocolResult(TypedDict):
+    """What a protocol drew and how it summed up. `source`: the line of the table of the paper that it repeats."""
+
+    name: str
+    about: str
+    source: str
+    rows: list[Row]
+    draws: list[Draw]
+
+
 class EvaluationResult(Record):
     """The result of a job of kind `evaluation`."""
 
@@ -137,7 +178,7 @@ class EvaluationResult(Record):
     split: str = Field(description="the clips that were judged")
     metrics: ViewMetrics | None = Field(description=_SINGLE)
     views: dict[str, ViewMetrics] = Field(description=_VIEWS)
-    half_class: dict[str, Any] | None = Field(description="of the protocol `half_class`")
+    protocol: ProtocolResult | None = Field(description="what the protocol drew, and its table")
     report: str = Field(description=_REPORT)
 
 

@@ -13,6 +13,7 @@ from core.vocabulary import (
     Fusion,
     MethodName,
     Precision,
+    ProtocolName,
     RecipeName,
     Solver,
     TemporalInit,
@@ -24,9 +25,11 @@ from core.vocabulary import (
 CLASSIFIER_PATTERN = r"^(text|text:[A-Za-z0-9][A-Za-z0-9._/\-]{0,199}|lda|orthogonal|random|learned)$"
 MODEL_NAME_PATTERN = r"^[a-z0-9][a-z0-9._\-]{0,62}$"
 MODEL_REF_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._\-]{0,62}(:[1-9][0-9]{0,8}|@[a-z0-9][a-z0-9._\-]{0,62})?$"
+SPLIT_COLUMN_PATTERN = r"^[a-z0-9][a-z0-9._\-]{0,31}$"
 
 ModelName = Annotated[str, StringConstraints(pattern=MODEL_NAME_PATTERN)]
 ModelRefText = Annotated[str, StringConstraints(pattern=MODEL_REF_PATTERN)]
+SplitColumn = Annotated[str, StringConstraints(pattern=SPLIT_COLUMN_PATTERN)]
 
 Share = Annotated[float, WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1})]
 """The gateway checks the range, so that the error is `invalid_training`."""
@@ -42,9 +45,8 @@ class TrainingRecord(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class TrainingRequest(TrainingRecord):
-    """Body of POST /v1/training-jobs, and the `request` of a job of kind `training`. The recipe decides the fields that
-    are null; the card of the version has its decisions."""
+class TrainingSubject(TrainingRecord):
+    """What is trained on what."""
 
     name: ModelName = Field(description="Name of the model that gets a new version.", examples=["my-gym"])
     dataset: str = Field(
@@ -55,6 +57,17 @@ class TrainingRequest(TrainingRecord):
         description="Model to start from: a model of the zoo or a version; default: the server's default model.",
         examples=["lite"],
     )
+    split_column: SplitColumn | None = Field(
+        None,
+        description="Split column of the manifest to use: `1` for `split:1`. Clips without a split there are left out. "
+        "Default: the column `split`.",
+        examples=["1"],
+    )
+
+
+class TrainingOptions(TrainingRecord):
+    """How a model is trained. The recipe decides the fields that are null."""
+
     method: MethodName = Field(
         "text4vis",
         description="Training method. `text4vis`: the video half learns to meet a frozen W; `vision_only`: the same "
@@ -142,12 +155,6 @@ class TrainingRequest(TrainingRecord):
     learning_rate: float | None = Field(
         None, gt=0, le=1.0, description="Learning rate of new modules; the tower's follows in the recipe's ratio."
     )
-    shots: int | None = Field(
-        None, ge=1, le=1_000_000, description="Few-shot training: K clips per class, drawn with the seed."
-    )
-    seed: int | None = Field(
-        None, ge=0, lt=1 << 31, description="Seed of shots, clip order, crops and new weights; default: the recipe's."
-    )
     augment: bool | None = Field(
         None, description="Training augmentation. Default: on, but off where only the projection is trained."
     )
@@ -156,10 +163,27 @@ class TrainingRequest(TrainingRecord):
     )
     gradient_checkpointing: bool = Field(False, description="Use less memory and more time.")
     cache_frames: bool = Field(False, description="Keep the decoded frames as uint8 on disk during the run.")
+
+
+class TrainingRequest(TrainingOptions, TrainingSubject):
+    """Body of POST /v1/training-jobs, and the `request` of a job of kind `training`. The recipe decides the fields that
+    are null; the card of the version has its decisions."""
+
+    shots: int | None = Field(
+        None, ge=1, le=1_000_000, description="Few-shot training: K clips per class, drawn with the seed."
+    )
+    seed: int | None = Field(
+        None, ge=0, lt=1 << 31, description="Seed of shots, clip order, crops and new weights; default: the recipe's."
+    )
     novel: Share | Names | None = Field(
         None,
         description="Classes to leave out of training, by name or as a share. The report compares the accuracy on them "
         "before and after training.",
+    )
+    novel_clips: Literal["all", "judged"] = Field(
+        "all",
+        description="Clips of the classes left out that are scored: `all` of them, or only those of the split that the "
+        "report judges.",
     )
     views: str = Field(
         "1x1",
@@ -223,6 +247,20 @@ class PreviewRequest(PreviewBody):
         )
 
 
+_EARLIER_PROTOCOLS = {"standard": "full-class", "half_class": "half-class"}
+
+AcceptedProtocol = Annotated[
+    ProtocolName, BeforeValidator(lambda name: _EARLIER_PROTOCOLS.get(name, name) if isinstance(name, str) else name)
+]
+"""A protocol in a request, which may have the name of an earlier version."""
+
+MOST_RUNS = 100  # of one protocol
+Shot = Annotated[int, Field(ge=1, le=1_000_000), BeforeValidator(_not_a_word)]
+Seed = Annotated[int, Field(ge=0, lt=1 << 31), BeforeValidator(_not_a_word)]
+Shots = Annotated[tuple[Shot, ...], Field(min_length=1, max_length=16)]
+Seeds = Annotated[tuple[Seed, ...], Field(min_length=1, max_length=MOST_RUNS)]
+
+
 class EvaluationRequest(TrainingRecord):
     """Body of POST /v1/evaluations, and the `request` of a job of kind `evaluation`."""
 
@@ -230,12 +268,43 @@ class EvaluationRequest(TrainingRecord):
         None, description="Model: `name`, `name:version` or `name@alias`; default: the server's default model."
     )
     dataset: str = Field(pattern=r"^ds_[0-9a-f]{24}$", description="Id of the dataset.")
+    protocol: AcceptedProtocol = Field(
+        "full-class",
+        description="How the model is judged. `full-class`: all classes; `single-view`, `multi-view` (4x3), `image` "
+        "(one frame); `half-class`: seeded halves of the classes; `fixed-splits`: the split columns of the manifest; "
+        "`k-shot`, `base-to-novel`: models are trained from the model and judged.",
+    )
+    split_column: SplitColumn | None = Field(
+        None, description="Split column of the manifest to use, as in a training request. Default: the column `split`."
+    )
     split: Literal["train", "val", "test", "all"] = Field(
         "val", description="Clips to judge. `val` means `test` where the dataset has no `val`."
     )
-    protocol: Literal["standard", "half_class"] = Field(
-        "standard",
-        description="`half_class`: mean and deviation over ten seeded halves of the classes (zero-shot, paper §4.3).",
+    splits: tuple[SplitColumn, ...] | None = Field(
+        None,
+        min_length=1,
+        max_length=16,
+        description="Of `fixed-splits`: the split columns to judge one by one. Default: all.",
+        examples=[["1", "2", "3"]],
+    )
+    shots: Shots | None = Field(
+        None,
+        description="Clips per class. `k-shot`: each number is one point of the curve, 2, 4, 8 and 16 by default; "
+        "`base-to-novel`: one number, 16 by default.",
+        examples=[[2, 4, 8, 16]],
+    )
+    seeds: Seeds | None = Field(
+        None,
+        description="Seeds of the draws. Default: 0 to 9 of `half-class`, 0 to 2 of protocols that train.",
+        examples=[[0, 1, 2]],
+    )
+    training: TrainingOptions | None = Field(
+        None, description="Of protocols that train: how, as in a training request. Default: as a training job would."
+    )
+    name: ModelName | None = Field(
+        None,
+        description="Of protocols that train: the model that keeps the trained versions. Default: they are deleted "
+        "once the report is written.",
     )
     labels: Names | None = Field(
         None, description="Labels to use instead of the class names, in the order of the dataset's classes."

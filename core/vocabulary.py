@@ -104,3 +104,18 @@ TEXT_METHODS: Final[frozenset[MethodName]] = frozenset({"vifi", "text_only", "co
 
 PROMPT_METHODS: Final[frozenset[MethodName]] = frozenset({"vl_prompt"})
 """Methods that learn prompts. The base must have a vision transformer and CLIP's own text tower."""
+
+CLOSED_METHODS: Final[frozenset[MethodName]] = frozenset({"vision_only"})
+"""Methods whose versions know their own classes only."""
+
+ProtocolName = Literal[
+    "full-class",
+    "single-view",
+    "multi-view",
+    "image",
+    "half-class",
+    "fixed-splits",
+    "k-shot",
+    "base-to-novel",
+]
+"""An evaluation protocol of `core.protocols`."""

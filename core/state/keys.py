@@ -39,6 +39,11 @@ def metrics(job_id: str) -> str:
     return f"vireo:job:{job_id}:metrics"
 
 
+def children(job_id: str) -> str:
+    """Set of the unfinished jobs that a job has made. Redis deletes it with its last member."""
+    return f"vireo:job:{job_id}:children"
+
+
 def waiting(queue: str) -> str:
     """Zset: job id -> the time it was queued. Its size is the depth of the queue; its first entry is the oldest job."""
     return f"vireo:queue:{queue}:waiting"

@@ -2,7 +2,8 @@
 
     queued ──start──▶ running ──finish──▶ succeeded | failed | cancelled ──resume──▶ queued (training only)
        │                 │ released by its worker, or its lease expired
-       │                 └──▶ queued, or cancelled if a cancel is pending, or failed after MAX_ATTEMPTS
+       │                 ├──▶ queued, or cancelled if a cancel is pending, or failed after MAX_ATTEMPTS
+       │                 └ waits for its children ──▶ queued after the last of them (core.state.children)
        └──cancel──▶ cancelled            (the worker of a running job is told, and finishes the job)
 
 Every step is one Lua script of `core.state.steps`, so workers, reapers and a user who cancels can act on one job at the
@@ -131,6 +132,15 @@ def report_args(
             "1" if checkpoint_saved else "0",
         ],
     )
+
+
+def await_args(attempt: Attempt, queue: str, children: Sequence[Job]) -> Arguments:
+    """`children`: jobs of the same queue, whose parent is the attempt's job."""
+    arguments = [*map(str, attempt), str(len(children))]
+    for child in children:
+        fields = [part for pair in job_to_fields(child).items() for part in pair]
+        arguments += [child.id, str(len(fields)), *fields]
+    return [*_job_keys(attempt.job_id, queue), keys.JOBS], arguments
 
 
 def release_args(attempt: Attempt, queue: str, *, counts_as_failure: bool) -> Arguments:

@@ -8,6 +8,7 @@ from typing import Final
 
 from core.errors import Cancelled, VireoError
 from core.state import keys
+from core.state.children import AWAIT_BODY, CHILDREN
 from core.state.fullness import GO_ON
 
 MAX_ATTEMPTS: Final = 3
@@ -50,15 +51,21 @@ local function queue(delay)
   redis.call('ZADD', resend, stamp(now + delay), id)
 end
 
+-- A job ends: the one that the script is about, one of its children, or its parent.
+local function finish_job(key, name, state, field, value)
+  redis.call('HSET', key, 'state', state, 'finished_at', stamp(now), field, value)
+  redis.call('HDEL', key, 'cancel_requested', 'awaits')
+  for _, jobs in ipairs({waiting, running, resend}) do redis.call('ZREM', jobs, name) end
+  redis.call('ZADD', KEYS[7], stamp(now), name)
+  redis.call('XADD', key .. ':events', 'MAXLEN', '~', 20000, '*', 'event', 'state', 'data', '"' .. state .. '"')
+  redis.call('PUBLISH', 'DONE_CHANNEL', name)
+end
+CHILDREN
 local function finish(state, field, value)
-  redis.call('HSET', job, 'state', state, 'finished_at', stamp(now), field, value)
-  redis.call('HDEL', job, 'cancel_requested')
-  redis.call('ZREM', waiting, id)
-  redis.call('ZREM', running, id)
-  redis.call('ZREM', resend, id)
-  redis.call('ZADD', KEYS[7], stamp(now), id)
-  tell('state', '"' .. state .. '"')
-  redis.call('PUBLISH', 'DONE_CHANNEL', id)
+  finish_job(job, id, state, field, value)
+  if state ~= 'succeeded' then cancel_children(id) end
+  local parent = get('parent')
+  if parent then child_ended(parent, id, state) end
 end
 
 -- Every step of an attempt has it in ARGV[1] to ARGV[3]. The number alone is not enough: a Redis that loses its last
@@ -81,15 +88,17 @@ local function put_back(delay)
   tell('state', '"queued"')
   return 'queued'
 end
-""".replace("DONE_CHANNEL", keys.DONE_CHANNEL)
+""".replace("CHILDREN", CHILDREN)
+    .replace("DONE_CHANNEL", keys.DONE_CHANNEL)
+    .replace("CANCEL_CHANNEL", keys.CANCEL_CHANNEL)
     .replace("MAX_ATTEMPTS", str(MAX_ATTEMPTS))
     .replace("CANCELLED", _CANCELLED)
     .replace("GIVEN_UP", _GIVEN_UP)
 )
 
-# Redis runs these steps when its memory is full, too. New work (CREATE, RESUME) it refuses then, and RESEND, whose
-# messages it would refuse.
-_GO_ON_WITH_JOB = GO_ON + _JOB
+# Redis runs these steps when its memory is full, too: the children of a job were accepted with it. New work (CREATE,
+# RESUME) it refuses then, and RESEND, whose messages it would refuse.
+GO_ON_WITH_JOB = GO_ON + _JOB
 
 # KEYS: …, JOBS[, idempotency]    ARGV: id, limit, resend after, field, value, field, value, …
 # → {'created', created_at}, {'full'}, or {'held', the id of the job that the idempotency key stands for already}
@@ -116,7 +125,7 @@ return {'created', stamp(now)}
 
 # ARGV: id, error as JSON    → 1, or 0 if a worker has started the job, so that its message did arrive
 WITHDRAW = (
-    _GO_ON_WITH_JOB
+    GO_ON_WITH_JOB
     + """
 if get('state') ~= 'queued' then return 0 end
 finish('failed', 'error', ARGV[2])
@@ -132,7 +141,7 @@ return 1
 # ARGV: id, holder, lease in seconds    → the number of the attempt, or 0 if there is nothing to do
 # `holder` is a new name for each message that a worker handles: a repeated START gets the same attempt.
 START = (
-    _GO_ON_WITH_JOB
+    GO_ON_WITH_JOB
     + """
 local state = get('state')
 if state == 'running' and get('holder') == ARGV[2] then return tonumber(get('attempts')) end
@@ -172,7 +181,7 @@ return found
 
 # ARGV: attempt, event, JSON data, progress as JSON or '', 1 if a checkpoint was saved    → a Standing
 REPORT = (
-    _GO_ON_WITH_JOB
+    GO_ON_WITH_JOB
     + """
 if not belongs_to_attempt() then return 0 end
 if ARGV[6] ~= '' then redis.call('HSET', job, 'progress', ARGV[6]) end
@@ -186,7 +195,7 @@ return get('cancel_requested') and 2 or 1
 # KEYS: …, hash of versions    ARGV: attempt, model name, highest version seen in the store, a version that is taken
 # → the version that this job publishes, the same for each attempt; 0 if the job belongs to another attempt
 CLAIM_VERSION = (
-    _GO_ON_WITH_JOB
+    GO_ON_WITH_JOB
     + """
 if not belongs_to_attempt() then return 0 end
 local held = get('version')
@@ -201,7 +210,7 @@ return version
 
 # ARGV: attempt, state, field, JSON value    → 1, or 0 if the job belongs to another attempt
 FINISH = (
-    _GO_ON_WITH_JOB
+    GO_ON_WITH_JOB
     + """
 if not belongs_to_attempt() then return 0 end
 finish(ARGV[4], ARGV[5], ARGV[6])
@@ -209,10 +218,12 @@ return 1
 """
 )
 
+AWAIT = GO_ON_WITH_JOB + AWAIT_BODY
+
 # ARGV: attempt, 1 if this start does not count as a failure, resend after
 # → the state of the job now, or false if it belongs to another attempt
 RELEASE = (
-    _GO_ON_WITH_JOB
+    GO_ON_WITH_JOB
     + """
 if not belongs_to_attempt() then return false end
 if ARGV[4] == '1' then redis.call('HINCRBY', job, 'stuck', -1) end
@@ -222,7 +233,7 @@ return put_back(ARGV[5])
 
 # ARGV: id    → the state of the job now, or false if its lease has not expired. Its message is sent at the next resend.
 EXPIRE = (
-    _GO_ON_WITH_JOB
+    GO_ON_WITH_JOB
     + """
 if get('state') ~= 'running' then
   redis.call('ZREM', running, id)
@@ -235,9 +246,10 @@ return put_back(0)
 )
 
 # ARGV: id, error as JSON    → the state that the job was in, or false
-# A queued job ends here; the worker of a running job is told, and learns of it with its next report or heartbeat.
+# A queued job ends here; the worker of a running job is told, and learns of it with its next report or heartbeat. A job
+# that waits for its children ends with the last of them.
 CANCEL = (
-    _GO_ON_WITH_JOB
+    GO_ON_WITH_JOB
     + """
 local state = get('state')
 if state == 'queued' then
@@ -245,6 +257,10 @@ if state == 'queued' then
 elseif state == 'running' then
   redis.call('HSET', job, 'cancel_requested', '1')
   redis.call('PUBLISH', 'CANCEL_CHANNEL', id)
+  if get('awaits') then
+    cancel_children(id)
+    if redis.call('SCARD', job .. ':children') == 0 then finish('cancelled', 'error', ARGV[2]) end
+  end
 end
 return state
 """.replace("CANCEL_CHANNEL", keys.CANCEL_CHANNEL)

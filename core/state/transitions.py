@@ -18,6 +18,7 @@ class Condition(StrEnum):
     QUEUED = "queued"
     RUNNING = "running"
     STOPPING = "running, cancel pending"
+    AWAITING = "running, waits for children"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
@@ -30,6 +31,8 @@ class Step(StrEnum):
     REPORT = "report"
     RENEW = "renew the lease"
     CLAIM_VERSION = "claim a version"
+    AWAIT = "wait for children"
+    CHILD_ENDS = "last child ends"
     SUCCEED = "succeed"
     FAIL = "fail"
     STOP = "stop"
@@ -42,7 +45,7 @@ class Step(StrEnum):
 
 
 OF_AN_ATTEMPT: Final = frozenset(
-    {Step.REPORT, Step.RENEW, Step.CLAIM_VERSION, Step.SUCCEED, Step.FAIL, Step.STOP, Step.RELEASE}
+    {Step.REPORT, Step.RENEW, Step.CLAIM_VERSION, Step.AWAIT, Step.SUCCEED, Step.FAIL, Step.STOP, Step.RELEASE}
 )
 """The steps that carry an attempt. They change nothing if the job belongs to another attempt."""
 
@@ -53,6 +56,8 @@ TAKEN_BY: Final[Mapping[Step, str]] = {
     Step.REPORT: "the attempt",
     Step.RENEW: "the attempt's heartbeat",
     Step.CLAIM_VERSION: "the attempt, before it publishes a model",
+    Step.AWAIT: "the attempt of a protocol, which makes them",
+    Step.CHILD_ENDS: "whoever ends the child",
     Step.SUCCEED: "the attempt",
     Step.FAIL: "the attempt, after an error",
     Step.STOP: "the attempt, after a cancel",
@@ -95,6 +100,11 @@ _CHANGES: Final[Mapping[Step, Mapping[Condition, Cell]]] = {
         _C.RUNNING: _to("the job gets its version, once", _C.RUNNING),
         _C.STOPPING: _to("the job gets its version, once", _C.STOPPING),
     },
+    Step.AWAIT: {
+        _C.RUNNING: _to("its children wait; it belongs to no attempt until they have ended", _C.AWAITING),
+        _C.STOPPING: _to("none is made; the attempt is told to stop", _C.STOPPING),
+    },
+    Step.CHILD_ENDS: {_C.AWAITING: _to("the job waits again; it ends if a cancel is pending", _C.QUEUED, _C.CANCELLED)},
     Step.SUCCEED: {
         _C.RUNNING: _to("the result is stored", _C.SUCCEEDED),
         _C.STOPPING: _to("the result is stored: it was ready before the cancel", _C.SUCCEEDED),
@@ -119,6 +129,7 @@ _CHANGES: Final[Mapping[Step, Mapping[Condition, Cell]]] = {
         _C.QUEUED: _to("the job ends", _C.CANCELLED),
         _C.RUNNING: _to("its worker is told", _C.STOPPING),
         _C.STOPPING: _to("its worker is told again", _C.STOPPING),
+        _C.AWAITING: _to("its children are cancelled; it ends with the last of them", _C.AWAITING, _C.CANCELLED),
     },
     Step.RESUME: {
         _C.FAILED: _to("the job waits again; its failures count anew", _C.QUEUED),

@@ -13,6 +13,7 @@ from rendering.errors import errors_table
 from rendering.fields import fields_table
 from rendering.methods import methods_table
 from rendering.metrics import label_values_table, metrics_table
+from rendering.protocols import protocols_table
 from rendering.queues import queues_table
 from rendering.recipes import recipes_table, vifi_recipes_table
 from rendering.rooms import import_rules, rooms_table
@@ -50,6 +51,7 @@ BLOCKS = (
     Block("docs/training.md", "recipes", recipes_table),
     Block("docs/training.md", "vifi-recipes", vifi_recipes_table),
     Block("docs/training.md", "heads", heads_table),
+    Block("docs/training.md", "protocols", protocols_table),
     Block("docs/training.md", "card", partial(fields_table, Card, defaults=False)),
     Block("docs/metrics.md", "metrics", metrics_table),
     Block("docs/metrics.md", "label-values", label_values_table),

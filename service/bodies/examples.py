@@ -54,7 +54,21 @@ TRAINING_EXAMPLES: dict[str, dict[str, Any]] = {
 }
 EVALUATION_EXAMPLES: dict[str, dict[str, Any]] = {
     "a version": {"model": "my-gym@production", "dataset": _DATASET_ID, "views": "4x3"},
-    "zero-shot, halves of the classes": {"dataset": _DATASET_ID, "split": "all", "protocol": "half_class"},
+    "zero-shot, halves of the classes": {"dataset": _DATASET_ID, "split": "all", "protocol": "half-class"},
+    "splits of the manifest": {"dataset": _DATASET_ID, "protocol": "fixed-splits", "splits": ["1", "2", "3"]},
+    "a K-shot curve": {
+        "model": "clip-b16",
+        "dataset": _DATASET_ID,
+        "protocol": "k-shot",
+        "shots": [1, 2, 4, 8, 16],
+        "seeds": [0, 1, 2],
+    },
+    "base to novel by ViFi-CLIP": {
+        "model": "clip-b16",
+        "dataset": _DATASET_ID,
+        "protocol": "base-to-novel",
+        "training": {"method": "vifi", "recipe": "vifi-base-to-novel"},
+    },
 }
 ALIAS_EXAMPLES: dict[str, dict[str, Any]] = {"the third version": {"version": 3}}
 SHADOW_EXAMPLES: dict[str, dict[str, Any]] = {"a tenth of the questions": {"version": 4, "share": 0.1}}

@@ -10,7 +10,7 @@ from core.datasets import Dataset, Item
 from core.questions import MOST_FRAMES, MOST_LABELS, VIEWS_PATTERN, Options, Reference, Text, Texts
 from core.records import JobKind, JobState, LabelSet, ShadowCounts, VideoFacts, WorkerInfo
 from core.registry import Card, Shadow
-from core.results import ViewMetrics
+from core.results import Row, ViewMetrics
 from core.training_requests import MODEL_NAME_PATTERN, ModelName, ModelRefText, Names
 from core.vocabulary import TemporalKind
 from service.bodies.job_types import JobProgressData, JobResultData, MetricData
@@ -206,13 +206,17 @@ class JobSummary(BaseModel):
     request_id: str | None = Field(
         None, description="the id of the HTTP request that made the job; the logs of gateway and worker have it"
     )
+    parent: str | None = Field(None, description="the job that made this one, such as a protocol that trains models")
     progress: JobProgressData = Field(
         None,
         description="while queued: `jobs_before`, and `waiting_for` where no worker is ready; while running: the data "
         "of the last `progress` event",
     )
     error: ErrorBody | None = Field(None, description="of a job that failed: the inside of the error envelope")
-    attempts: int = Field(description="how many workers have started the job; above 1 after a worker's death")
+    attempts: int = Field(
+        description="how often a worker has started the job; above 1 after a worker's death, and where it waited for "
+        "jobs of its own"
+    )
     links: JobLinks = Field(description="`self`: the job; `events`: its event stream")
     created_at: float = Field(description="unix seconds")
     started_at: float | None = Field(None, description="unix seconds")
@@ -259,6 +263,7 @@ class EvaluationView(BaseModel):
     protocol: str
     created_at: float = Field(description="unix seconds")
     views: dict[str, ViewMetrics] = Field(description="metrics of each kind of view: `1x1`, `4x3`, …")
+    rows: list[Row] = Field(default_factory=list, description="the protocol's table")
     links: EvaluationLinks
 
 

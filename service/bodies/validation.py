@@ -62,10 +62,19 @@ def explain(errors: Sequence[Mapping[str, Any]], known: Iterable[str] = ()) -> I
 
 def _with_nearest(error: InvalidRequest, first: Mapping[str, Any], data: Mapping[str, Any]) -> InvalidRequest:
     """For an unknown name where only some are allowed: which of them resemble it."""
-    if first["type"] == "literal_error" and isinstance(value := data.get(first["loc"][0]), str):
+    if first["type"] == "literal_error" and isinstance(value := _at(first["loc"], data), str):
         allowed = re.findall(r"'([^']+)'", first["ctx"]["expected"])
         error.details["nearest"] = similar_names(value, allowed) or allowed[:3]
     return error
+
+
+def _at(loc: Sequence[str | int], data: Any) -> Any:
+    """What the body has there; None if nothing."""
+    for part in loc:
+        if not isinstance(data, Mapping):
+            return None
+        data = data.get(part)
+    return data
 
 
 def _description(loc: Sequence[str | int], known: Iterable[str]) -> str | None:

@@ -69,6 +69,7 @@ class EvaluationReports:
             protocol=report["protocol"],
             created_at=report["created_at"],
             views=report["views"],
+            rows=(report.get("protocol_result") or {}).get("rows", []),
             links=EvaluationLinks(self=path, report=f"{path}/report"),
         )
 

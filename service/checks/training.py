@@ -1,4 +1,4 @@
-"""Checks of training and evaluation requests that need no torch, so that users see errors before the job waits.
+"""Checks of training requests that need no torch, so that users see errors before the job waits.
 
 The worker checks what depends on weights, for example which temporal heads fit a tower.
 """
@@ -9,9 +9,10 @@ from collections.abc import Sequence
 
 from core.datasets import Dataset
 from core.errors import InvalidDataset, InvalidLabels, InvalidRequest, InvalidTraining
+from core.protocols.judged import check_split_column
 from core.questions import Options, QuestionLimits, check_options
 from core.registry import Card
-from core.training_requests import EvaluationRequest, TrainingRequest
+from core.training_requests import TrainingRequest
 from core.vocabulary import HEAD_INITS, METHOD_FIELDS, METHOD_RECIPES
 from service.bodies.validation import similar_names
 
@@ -24,34 +25,13 @@ def check_training(request: TrainingRequest, dataset: Dataset, limits: QuestionL
             f"{dataset.id} cannot be trained on: {errors[0].message}",
             report=[finding.model_dump(mode="json") for finding in errors],
         )
+    check_split_column(request.split_column, dataset, "split_column")
+    dataset = dataset.under(request.split_column)
     _check_method(request)
     _check_text(request, limits)
     _check_head(request)
     novel = _novel(request, dataset)
     _check_counts(request, dataset, novel)
-
-
-def check_evaluation(request: EvaluationRequest, dataset: Dataset, card: Card | None, limits: QuestionLimits) -> None:
-    """`card`: the card of a fine-tuned model. Raises: InvalidRequest with the field, InvalidLabels."""
-    _check_templates(request.templates, limits, InvalidRequest)
-    counts: dict[str, int] = {str(name): count for name, count in dataset.splits.items()}
-    counts["all"] = sum(counts.values())
-    split = "test" if request.split == "val" and not counts.get("val") else request.split
-    if not counts.get(split):
-        there = ", ".join(name for name, count in dataset.splits.items() if count)
-        raise InvalidRequest(
-            f"The dataset has no clips in {request.split!r}.", hint=f"It has clips in: {there}.", field="split"
-        )
-    if request.protocol == "half_class" and len(dataset.classes) < 4:
-        raise InvalidRequest("half_class needs at least 4 classes.", field="protocol")
-    if request.labels is not None and len(request.labels) != len(dataset.classes):
-        raise InvalidLabels(
-            f"{len(request.labels)} labels were given for {len(dataset.classes)} classes.",
-            hint="Give one label for each class, in the dataset's order.",
-            field="labels",
-        )
-    if card is not None:
-        check_open(card, request.labels or dataset.labels)
 
 
 def check_comparison(dataset: Dataset, cards: Sequence[Card | None]) -> None:
@@ -79,7 +59,7 @@ def check_open(card: Card, labels: Sequence[str]) -> None:
             )
 
 
-def _check_templates(templates: Sequence[str] | None, limits: QuestionLimits, kind: type[InvalidRequest]) -> None:
+def check_templates(templates: Sequence[str] | None, limits: QuestionLimits, kind: type[InvalidRequest]) -> None:
     try:
         check_options(Options(templates=tuple(templates) if templates is not None else None), limits)
     except InvalidRequest as error:
@@ -109,7 +89,7 @@ def _check_method(request: TrainingRequest) -> None:
 
 
 def _check_text(request: TrainingRequest, limits: QuestionLimits) -> None:
-    _check_templates(request.templates, limits, InvalidTraining)
+    check_templates(request.templates, limits, InvalidTraining)
     if not request.classifier.startswith("text"):
         for field in ("text_inputs", "templates"):
             if getattr(request, field) is not None:

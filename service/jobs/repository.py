@@ -63,13 +63,19 @@ class Jobs:
         self._resume = redis.register_script(steps.RESUME)
 
     async def create(
-        self, kind: JobKind, request: BaseModel, key: str | None = None, as_requested: BaseModel | None = None
+        self,
+        kind: JobKind,
+        request: BaseModel,
+        key: str | None = None,
+        as_requested: BaseModel | None = None,
+        children: int = 0,
     ) -> tuple[Job, bool]:
         """A new job, or the job that the idempotency `key` stands for already; and whether it is new.
 
         `as_requested`: the request before the names in it were resolved. Repeats are recognised by it, because a name
-        may mean a newer version by then. Raises: QueueFull; RequestTooLarge; StorageUnavailable where Redis is full or
-        the store cannot be written; Conflict where the key stands for another request.
+        may mean a newer version by then. `children`: jobs that it will make, for which there must be room as well; the
+        queue must be empty for more than it can hold. Raises: QueueFull; RequestTooLarge; StorageUnavailable where
+        Redis is full or the store cannot be written; Conflict where the key stands for another request.
         """
         fields = request.model_dump(mode="json")
         job = Job(
@@ -83,7 +89,8 @@ class Jobs:
         digest = _digest(kind, as_requested or request)
         try:
             recorded = await self._store_request(job)
-            script_keys, args = lifecycle.create_args(recorded, QUEUES[kind], self._limit, key and idempotency_key(key))
+            room = max(1, self._limit - children)
+            script_keys, args = lifecycle.create_args(recorded, QUEUES[kind], room, key and idempotency_key(key))
             outcome = await self._create(keys=script_keys, args=[*args, _REQUEST_DIGEST, digest] if key else args)
         except ResponseError as error:
             if not is_refusal(error):

@@ -97,13 +97,14 @@ class Submitter:
         connection: Request,
         *,
         as_requested: BaseModel | None = None,
+        children: int = 0,
     ) -> Response:
         """The answer to a request for a job of `kind`.
 
-        `connection`: the HTTP request, which is watched for a disconnect while the answer waits. `as_requested`: as in
-        `Jobs.create`. Raises: QueueFull, Conflict, StorageUnavailable.
+        `connection`: the HTTP request, which is watched for a disconnect while the answer waits. `as_requested`,
+        `children`: as in `Jobs.create`. Raises: QueueFull, Conflict, StorageUnavailable.
         """
-        job, new = await self._jobs.create(kind, request, preferences.idempotency_key, as_requested)
+        job, new = await self._jobs.create(kind, request, preferences.idempotency_key, as_requested, children)
         return await self._follow(job, new, preferences, connection)
 
     async def submit_upload(

@@ -7,8 +7,10 @@ from fastapi import APIRouter, Request, Response
 from core.errors import (
     Cancelled,
     Conflict,
+    InvalidDataset,
     InvalidLabels,
     InvalidRequest,
+    InvalidTraining,
     NotFound,
     QueueFull,
     RequestTooLarge,
@@ -18,11 +20,12 @@ from core.errors import (
     UnknownModel,
     UnsupportedMedia,
 )
+from core.protocols.catalogue import protocol_of
 from core.registry import REPORT_PAGE
 from core.training_requests import EvaluationRequest
 from service.bodies import examples, reader
 from service.bodies.schemas import EvaluationPage, EvaluationView, JobView
-from service.checks.training import check_evaluation
+from service.checks.evaluations import check_evaluation
 from service.dependencies import CursorQuery, GatewayDep, LimitQuery, NamePath, PreferencesDep
 from service.http.downloads import FILE_RESPONSES, RANGE_HEADER, REPORT_RESPONSES, file_response
 from service.http.openapi import documented_errors, json_body
@@ -44,6 +47,8 @@ _MISSING = documented_errors(NotFound, StorageUnavailable)
         Cancelled,
         InvalidRequest,
         InvalidLabels,
+        InvalidTraining,
+        InvalidDataset,
         UnknownDataset,
         UnknownModel,
         Conflict,
@@ -55,13 +60,22 @@ _MISSING = documented_errors(NotFound, StorageUnavailable)
     openapi_extra=json_body(EvaluationRequest, examples.EVALUATION_EXAMPLES),
 )
 async def create_evaluation(request: Request, gateway: GatewayDep, preferences: PreferencesDep) -> Response:
-    """Evaluate a model on a dataset. The job's result has the metrics by name and a link to the report."""
+    """Evaluate a model on a dataset by a protocol. The job's result has the metrics by name and a link to the report.
+
+    A protocol that trains makes training jobs, which have its id as their `parent`, and goes on after the last of them.
+    To cancel it cancels them.
+    """
     body = await reader.read_json_body(request, EvaluationRequest)
     dataset = await gateway.datasets.get(body.dataset)
     model = await gateway.models.resolve(body.model)
-    check_evaluation(body, dataset, model.card, gateway.limits)
-    resolved = body.model_copy(update={"model": model.name})
-    return await gateway.submitter.submit("evaluation", resolved, preferences, request, as_requested=body)
+    trained = check_evaluation(body, dataset, model.card, gateway.limits)
+    for training in trained[:1]:  # the others have the same method and the same model
+        await gateway.models.check_new_name(training.name)
+        await gateway.models.check_carries(training.method, training.online_text, model)
+    resolved = protocol_of(body).settle(body).model_copy(update={"model": model.name})
+    return await gateway.submitter.submit(
+        "evaluation", resolved, preferences, request, as_requested=body, children=len(trained)
+    )
 
 
 @router.get("", name="list", responses=documented_errors(StorageUnavailable))

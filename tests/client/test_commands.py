@@ -137,19 +137,35 @@ def test_ctrl_c_cancels_the_job_and_says_how_to_continue(
 def test_eval(run: Run, library: Library, redis_url: str) -> None:
     library.dataset()
     library.version("gym", 1)
-    half = {"top1": {"mean": 0.5, "std": 0.1}, "top5": {"mean": 1.0, "std": 0.0}}
-    result = {"evaluation": "job_1", "model": "gym:1", "metrics": METRICS, "half_class": half, "report": "/r"}
+    half = {"top1": {"mean": 0.5, "std": 0.1}, "top5": None}
+    rows = [{"name": "10 halves of the classes", "draws": 10, "shots": None, "numbers": half}]
+    protocol = {"name": "half-class", "source": "Table 4", "rows": rows, "draws": []}
+    result = {"evaluation": "job_1", "model": "gym:1", "metrics": METRICS, "protocol": protocol, "report": "/r"}
     with answering(redis_url, lambda _: result, keys.TRAINING) as worker:
         done = run("eval", "gym", DATASET, "--views", "4x3", "--split", "all", "--protocol", "standard")
         assert done.exit_code == 0, done.output
         assert "87.5%" in done.stdout
         assert "50.0% ± 10.0%" in done.stdout
+        assert "It repeats: Table 4" in done.stdout
         request = worker.job(worker.seen[0]).request
         assert (request["views"], request["normalize_labels"]) == ("4x3", None)
-        assert (request["split"], request["protocol"]) == ("all", "standard")
+        assert (request["split"], request["protocol"]) == ("all", "full-class")
         assert run("eval", "gym", DATASET, "--raw-labels").exit_code == 0
         assert worker.job(worker.seen[1]).request["normalize_labels"] is False
     assert run("eval", "gym:9", DATASET).exit_code == 1
+    curve = ("eval", "lite", DATASET, "--protocol", "k-shot", "--shots", "1,2", "--seeds", "0", "--epochs", "2")
+    refused = run(*curve, "--method", "vify")
+    assert "training.method" in refused.stderr
+    assert run("eval", "lite", DATASET, "--shots", "one").exit_code == 2
+    with answering(redis_url, lambda _: result | {"metrics": None, "views": {}}, keys.TRAINING) as worker:
+        assert run(*curve, "--keep-as", "curve").exit_code == 0
+        request = worker.job(worker.seen[0]).request
+        assert (request["shots"], request["seeds"], request["name"], request["training"]["epochs"]) == (
+            [1, 2],
+            [0],
+            "curve",
+            2,
+        )
 
 
 def test_the_shadow_of_an_alias(run: Run, library: Library, site: Site) -> None:

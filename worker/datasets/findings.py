@@ -6,12 +6,12 @@ that no later step needs to check it.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from core.datasets import ClassCount, Finding, Split
+from core.datasets import ClassCount, Finding, Split, count_classes
 from worker.datasets.inspection import InspectionResult
 from worker.datasets.labels import examples, label_findings
 from worker.datasets.manifests.manifest import ListedClip, make_finding
@@ -32,6 +32,7 @@ class Clip:
     split: Split | None
     seconds: float
     group: str | None = None  # clips of one group belong into one split
+    splits: Mapping[str, Split] = field(default_factory=dict)  # by the split columns of the manifest
 
 
 def select_decodable(
@@ -54,6 +55,7 @@ def select_decodable(
                     split=clip.split,
                     seconds=result.seconds,
                     group=clip.group,
+                    splits=clip.splits,
                 )
             )
         else:
@@ -83,7 +85,7 @@ def remove_duplicates(clips: Sequence[Clip]) -> tuple[list[Clip], list[Finding]]
         # a test clip must not be used for training or model selection: test takes precedence over val, val over train
         split = min((clip.split for clip in same), key=_PRECEDENCE.index)
         first, *others = (clip for clip in same if clip.split == split)
-        kept.append(first)
+        kept.append(replace(first, splits=_merged(same)))
         repeated += [clip.path for clip in others]
         leaking += [clip.path for clip in same if clip.split != split]
     return sorted(kept, key=lambda clip: (clip.path, clip.sha256)), [
@@ -92,6 +94,14 @@ def remove_duplicates(clips: Sequence[Clip]) -> tuple[list[Clip], list[Finding]]
 
 
 _PRECEDENCE: tuple[Split | None, ...] = ("test", "val", "train", None)
+
+
+def _merged(same: Sequence[Clip]) -> dict[str, Split]:
+    """The splits of copies of one clip by column, with the same precedence."""
+    columns = sorted({column for clip in same for column in clip.splits})
+    given = {column: {clip.splits.get(column) for clip in same} for column in columns}
+    found = {column: min(splits, key=_PRECEDENCE.index) for column, splits in given.items()}
+    return {column: split for column, split in found.items() if split is not None}
 
 
 def _duplicate_findings(conflicting: list[str], leaking: list[str], repeated: list[str]) -> Iterable[Finding]:
@@ -114,16 +124,9 @@ def _duplicate_findings(conflicting: list[str], leaking: list[str], repeated: li
         yield make_finding("warning", "duplicate", message, repeated)
 
 
-def count_classes(clips: Iterable[Clip]) -> tuple[ClassCount, ...]:
+def count_clips(clips: Iterable[Clip]) -> tuple[ClassCount, ...]:
     """Clips per class and split, sorted by class name."""
-    counts: dict[str, Counter[Split]] = defaultdict(Counter)
-    for clip in clips:
-        if clip.split is not None:
-            counts[clip.label][clip.split] += 1
-    return tuple(
-        ClassCount(name=name, train=count["train"], val=count["val"], test=count["test"])
-        for name, count in sorted(counts.items())
-    )
+    return count_classes((clip.label, clip.split) for clip in clips if clip.split is not None)
 
 
 def class_findings(classes: Sequence[ClassCount], listed: Iterable[str]) -> list[Finding]:

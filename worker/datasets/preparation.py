@@ -16,7 +16,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-from core.datasets import Dataset, DatasetRequest, Finding, Item, Split, dataset_key
+from core.datasets import SPLITS, Dataset, DatasetRequest, Finding, Item, dataset_key
 from core.errors import Cancelled, Conflict, InvalidArchive, InvalidDataset, InvalidRequest
 from core.results import DatasetResult
 from core.settings import Settings
@@ -26,7 +26,7 @@ from worker.datasets.archives.folder import UnpackLimits
 from worker.datasets.findings import (
     Clip,
     class_findings,
-    count_classes,
+    count_clips,
     find_untrainable,
     remove_duplicates,
     select_decodable,
@@ -101,7 +101,7 @@ def _build(
     decodable, broken = select_decodable(listing.clips, results)
     unique, duplicates = remove_duplicates(decodable)
     split = assign_splits(unique, request.split_seed, request.val_fraction, listing.unread)
-    classes = count_classes(split.clips)
+    classes = count_clips(split.clips)
     labels = class_findings(classes, (clip.label for clip in listing.clips))
     related = related_clips(split.clips)
     findings = _by_severity([*listing.findings, *broken, *duplicates, *split.findings, *related, *labels])
@@ -143,22 +143,23 @@ def _describe(request: DatasetRequest, split: SplitResult, report: Sequence[Find
             split=clip.split,
             seconds=round(clip.seconds, 6),
             group=clip.group,
+            splits=dict(clip.splits),
         )
         for clip in split.clips
         if clip.split is not None
     )
     digest = _digest(items)
     counts = Counter(item.split for item in items)
-    names: tuple[Split, ...] = ("train", "val", "test")
     return Dataset(
         id=f"ds_{digest[:24]}",
         digest=digest,
         name=request.name,
         created_at=time.time(),
-        classes=count_classes(split.clips),
-        splits={name: counts[name] for name in names},
+        classes=count_clips(split.clips),
+        splits={name: counts[name] for name in SPLITS},
         split_source=split.source,
         split_seed=request.split_seed if split.source == "made" else None,
+        split_columns=tuple(sorted({column for item in items for column in item.splits})),
         seconds=round(sum(item.seconds for item in items), 3),
         bytes=sum(clip.size for clip in split.clips),
         report=tuple(report),
@@ -169,8 +170,12 @@ def _describe(request: DatasetRequest, split: SplitResult, report: Sequence[Find
 def _digest(items: Sequence[Item]) -> str:
     """sha256 of the content: clips, labels and splits. Labels hold no tabs or line feeds (`clean_label`). Paths in the
     archive, the name of the dataset and files that were left out do not change it."""
-    lines = sorted(f"{item.sha256}\t{item.label}\t{item.split}\n" for item in items)
+    lines = sorted("\t".join((item.sha256, item.label, item.split, *_columns(item))) + "\n" for item in items)
     return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _columns(item: Item) -> list[str]:
+    return [f"{column}={split}" for column, split in sorted(item.splits.items())]
 
 
 def _by_severity(findings: Sequence[Finding]) -> list[Finding]:

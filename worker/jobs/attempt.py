@@ -6,7 +6,7 @@ It never raises: a job that cannot be answered carries its error as data.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -27,11 +27,19 @@ LONGEST_DELAY = 5.0
 
 Handler = Callable[[Job, CancelToken, Reporter], dict[str, Any]]
 """Does a job of one kind and returns its result as plain data. Raises: VireoError, Superseded, Interrupted,
-Postponed."""
+Postponed, Awaits."""
 
 
 class Postponed(Exception):
     """This worker has no room for the job now. It goes back into the queue, and its thread serves another job."""
+
+
+class Awaits(Exception):
+    """The job goes on after other jobs, which it makes. Its thread serves others meanwhile, perhaps one of them."""
+
+    def __init__(self, children: Sequence[Job]) -> None:
+        super().__init__(f"{len(children)} children")
+        self.children = children
 
 
 class Interrupted(Exception):
@@ -83,6 +91,13 @@ def _run(handlers: Mapping[str, Handler], book: JobBook, attempt: Attempt, token
     except Interrupted as error:
         log.warning("%s is started again: %s", job_id, error)
         return _put_back(book, attempt, counts_as_failure=True)
+    except Awaits as awaited:
+        log.info("%s waits for %s", job_id, awaited)
+        standing = book.await_children(attempt, awaited.children)
+        if standing is not Standing.CANCEL_PENDING:
+            ended = standing is Standing.HELD
+        else:
+            ended = book.fail(attempt, Cancelled("The job was cancelled."))
     except Postponed as error:
         log.debug("%s is postponed: %s", job_id, error)
         delay = min(FIRST_DELAY * attempt.number, LONGEST_DELAY)

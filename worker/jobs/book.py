@@ -41,6 +41,7 @@ class JobBook:
         self._resend = client.register_script(steps.RESEND)
         self._release = client.register_script(steps.RELEASE)
         self._report = client.register_script(steps.REPORT)
+        self._await = client.register_script(steps.AWAIT)
         self._claim_version = client.register_script(steps.CLAIM_VERSION)
 
     def get(self, job_id: str) -> Job | None:
@@ -104,6 +105,12 @@ class JobBook:
         if state and state != JobState.QUEUED:
             self._count(attempt.job_id, JobState(state))
         return bool(state == JobState.QUEUED)
+
+    def await_children(self, attempt: Attempt, children: Sequence[Job]) -> Standing:
+        """Make the children that are not there yet. The job belongs to no attempt until the last of them has ended;
+        then it is queued again."""
+        script_keys, args = lifecycle.await_args(attempt, self.queue, children)
+        return Standing(self._await(keys=script_keys, args=args))
 
     def report(
         self,

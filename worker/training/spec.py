@@ -8,8 +8,27 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from core.datasets import Dataset
+from core.protocols.protocol import Run
+from core.registry import Card
 from core.settings import Settings
 from core.training_requests import ComparisonRequest, EvaluationRequest, PreviewRequest, TrainingRequest
+
+
+class Outcome(BaseModel):
+    """What a training run of a protocol came to."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    shots: int
+    seed: int
+    novel: tuple[str, ...]
+    job: str
+    card: Card
+
+    @property
+    def run(self) -> Run:
+        return Run(self.name, self.shots, self.seed, self.novel)
 
 
 class RunSpec(BaseModel):
@@ -21,6 +40,7 @@ class RunSpec(BaseModel):
     training: TrainingRequest | None = None
     preview: PreviewRequest | None = None
     evaluation: EvaluationRequest | None = None
+    outcomes: tuple[Outcome, ...] = ()  # of the training runs of the evaluation's protocol, to be summed up
     comparison: ComparisonRequest | None = None
     model: str | None  # to start from, or to evaluate: a zoo name or `name:version`; None: what `auto` means here
     version: Path | None  # the files of that version, if it is one

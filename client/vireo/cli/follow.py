@@ -17,6 +17,7 @@ _PHASES = {
     "training": "training",
     "evaluating": "evaluating",
     "publishing": "publishing",
+    "runs": "training runs",
 }
 
 

@@ -90,4 +90,21 @@ PreviewOption = Annotated[
     bool, typer.Option("--preview", help="Do not train: show what training would bring and what it would cost.")
 ]
 SplitOption = Annotated[str | None, typer.Option(help="The part of the dataset: train, val, test or all.")]
-ProtocolOption = Annotated[str | None, typer.Option(help="The evaluation protocol: standard or half_class.")]
+ProtocolOption = Annotated[
+    str | None,
+    typer.Option(
+        help="The evaluation protocol: full-class (the default), single-view, multi-view, image (one frame), "
+        "half-class, fixed-splits, k-shot or base-to-novel. The last two train models."
+    ),
+]
+ShotListOption = Annotated[
+    str | None, typer.Option(help="Clips per class: several for k-shot (1,2,4), one for base-to-novel.")
+]
+SeedListOption = Annotated[str | None, typer.Option(help="Seeds of the protocol's draws, for example 0,1,2.")]
+SplitsOption = Annotated[str | None, typer.Option(help="Split columns that fixed-splits judges. Default: all.")]
+SplitColumnOption = Annotated[
+    str | None, typer.Option(help="The manifest's split column to use: 1 for split:1. Default: the column split.")
+]
+KeepOption = Annotated[
+    str | None, typer.Option("--keep-as", help="The model that keeps what the protocol trains. Default: it is deleted.")
+]

@@ -10,6 +10,7 @@ from rich.table import Table
 
 _METRICS = {"top1": "top-1", "top5": "top-5", "mean_class_accuracy": "mean class accuracy", "map": "mAP"}
 _BASE_TO_NOVEL = {"base": "trained classes", "novel": "classes left out", "harmonic_mean": "harmonic mean"}
+_NUMBERS = _METRICS | {"base": "base classes", "novel": "novel classes"}
 _HEADS = {
     "zero_shot": "as it is (zero-shot)",
     "ncm": "nearest class mean",
@@ -45,6 +46,19 @@ def print_base_to_novel(result: Mapping[str, Any], console: Console) -> None:
     rows = [(text, name) for name, text in _BASE_TO_NOVEL.items() if any(name in values for values in shown.values())]
     title = "other labels, top-1 (a probe: the same recipe on half of the classes)"
     _print_table(title if result.get("how") == "probe" else "other labels, top-1", rows, shown, console)
+
+
+def print_protocol(result: Mapping[str, Any], title: str, console: Console) -> None:
+    """The protocol's table, and the line of the paper that it repeats."""
+    table = Table(title=f"{result['name']}: {title}", title_justify="left", title_style="bold")
+    names = list(result["rows"][-1]["numbers"])
+    for heading in ("", "draws", *(_NUMBERS.get(name, name.replace("_", " ")) for name in names)):
+        table.add_column(heading, justify="right" if heading else "left")
+    for row in result["rows"]:
+        cells = (_spread(row["numbers"].get(name), row["draws"]) for name in names)
+        table.add_row(row["name"], str(row["draws"]), *cells)
+    console.print(table)
+    console.print(f"It repeats: {result['source']}", style="dim", highlight=False, markup=False)
 
 
 def print_preview(result: Mapping[str, Any], console: Console) -> None:
@@ -85,6 +99,12 @@ def _print_table(
     for text, name in rows:
         table.add_row(text, *(_percent(values.get(name)) for values in columns.values()))
     console.print(table)
+
+
+def _spread(found: Mapping[str, Any] | None, draws: int) -> str:
+    if found is None:
+        return "–"
+    return _percent(found["mean"]) + (f" ± {_percent(found['std'])}" if draws > 1 else "")
 
 
 def _percent(value: float | None) -> str:

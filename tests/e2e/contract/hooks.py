@@ -260,7 +260,7 @@ def _shadow(case: Any, body: dict[str, Any]) -> None:
 def _training(case: Any, body: dict[str, Any]) -> None:
     """A dataset that is there, and no options that exclude each other."""
     body |= {"name": _new_model(body["name"]), "dataset": DATA["dataset"], "base": "tiny"}
-    for name in ("temporal_init", "text_inputs", "novel"):  # for some heads, some classifiers, some datasets
+    for name in ("temporal_init", "text_inputs", "novel", "split_column"):  # for some heads, classifiers, datasets
         body.pop(name, None)
     method = body.get("method", "text4vis")
     if body.get("recipe", "default") not in METHOD_RECIPES[method]:
@@ -297,7 +297,9 @@ def _new_model(name: str) -> str:
 
 def _evaluation(case: Any, body: dict[str, Any]) -> None:
     """A dataset and a model that are there; all clips; as many labels as classes; a protocol for two classes."""
-    body |= {"dataset": DATA["dataset"], "split": "all", "protocol": "standard"}
+    body |= {"dataset": DATA["dataset"], "split": "all", "protocol": "full-class"}
+    for name in ("shots", "seeds", "splits", "training", "name", "split_column"):  # of other protocols, other datasets
+        body.pop(name, None)
     if body.get("model") is not None:
         body["model"] = DATA["model"]
     if body.get("labels") is not None:

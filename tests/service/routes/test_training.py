@@ -231,7 +231,7 @@ def write_evaluation(library: Library, job_id: str) -> dict[str, Any]:
     path = f"/v1/evaluations/{job_id}"
     kept = {name: report[name] for name in ("split", "protocol", "created_at", "views")}
     links = {"self": path, "report": f"{path}/report"}
-    return {"id": job_id, "model": "gym:1", "dataset": DATASET, "links": links} | kept
+    return {"id": job_id, "model": "gym:1", "dataset": DATASET, "links": links, "rows": []} | kept
 
 
 def test_evaluations_are_listed_and_deleted(http: httpx2.Client, library: Library, site: Site) -> None:
@@ -257,6 +257,16 @@ def test_evaluations_are_listed_and_deleted(http: httpx2.Client, library: Librar
     [
         ({"split": "test"}, 422, "invalid_request", "split"),
         ({"protocol": "half_class"}, 422, "invalid_request", "protocol"),
+        ({"protocol": "fixed-splits"}, 422, "invalid_request", "dataset"),
+        ({"protocol": "k-shot", "shots": [3]}, 422, "invalid_request", "shots"),
+        ({"protocol": "k-shot", "shots": []}, 422, "invalid_request", "shots"),
+        ({"protocol": "k-shot", "shots": [True]}, 422, "invalid_request", "shots[0]"),
+        ({"protocol": "base-to-novel", "shots": [1]}, 422, "invalid_request", "dataset"),
+        ({"protocol": "k-shot", "views": "4x3"}, 422, "invalid_request", "views"),
+        ({"shots": [1]}, 422, "invalid_request", "shots"),
+        ({"split_column": "1"}, 422, "invalid_request", "split_column"),
+        ({"split_column": "a b"}, 422, "invalid_request", "split_column"),
+        ({"protocol": "k-shot", "shots": [1], "name": "lite"}, 422, "invalid_request", "name"),
         ({"labels": ["a", "b"]}, 422, "invalid_labels", "labels"),
         ({"templates": ["x"]}, 422, "invalid_request", "templates"),
         ({"model": "closed"}, 422, "invalid_labels", None),
@@ -277,3 +287,63 @@ def test_invalid_evaluations(
     library.version("closed", 1, open_labels=False)
     found = error(evaluate(http, **changes), status, code)
     assert field is None or found["details"]["field"] == field
+
+
+def test_an_unknown_name_is_answered_with_the_nearest(
+    http: httpx2.Client, library: Library, worker: AnsweringWorker
+) -> None:
+    library.dataset()
+    found = error(evaluate(http, protocol="base-two-novel"), 422, "invalid_request")
+    assert (found["details"]["field"], found["details"]["nearest"][0]) == ("protocol", "base-to-novel")
+    for name, wrong, nearest in (("method", "vify", "vifi"), ("recipe", "text4viz", "text4vis")):
+        found = error(evaluate(http, protocol="k-shot", training={name: wrong}), 422, "invalid_request")
+        assert (found["details"]["field"], found["details"]["nearest"][0]) == (f"training.{name}", nearest)
+
+
+def test_a_dataset_that_is_too_small_for_a_protocol_is_refused_with_its_classes(
+    http: httpx2.Client, library: Library, worker: AnsweringWorker
+) -> None:
+    library.dataset()
+    found = error(evaluate(http, protocol="k-shot", shots=[1, 3]), 422, "invalid_request")
+    assert (found["details"]["classes"], found["details"]["limit"]) == (["running"], 2)
+    assert "'running' has 2" in found["message"]
+    found = error(evaluate(http, protocol="base-to-novel"), 422, "invalid_request")
+    assert found["details"]["classes"] == ["boxing", "running", "swimming"]
+    assert http.get("/v1/jobs").json()["data"] == []
+
+
+def test_a_base_that_cannot_carry_the_method_of_a_protocol(
+    http: httpx2.Client, library: Library, worker: AnsweringWorker
+) -> None:
+    library.dataset()
+    asked = {"protocol": "k-shot", "shots": [1], "training": {"method": "vl_prompt"}}
+    found = error(evaluate(http, model="lite", **asked), 422, "invalid_training")
+    assert (found["details"]["field"], "clip-b16, clip-l14" in found["hint"]) == ("method", True)
+    found = error(
+        evaluate(http, protocol="k-shot", shots=[1], training={"tune": "tower", "method": "text_only"}),
+        422,
+        "invalid_training",
+    )
+    assert found["details"]["field"] == "tune"
+    assert evaluate(http, model="clip-b16", **asked).status_code == 202
+
+
+def test_a_protocol_is_recorded_as_it_is_run(http: httpx2.Client, library: Library, site: Site) -> None:
+    library.dataset()
+    library.version("gym", 1)
+    assert request_of(site, evaluate(http, model="gym", protocol="multi-view").json()["id"])["views"] == "4x3"
+    assert request_of(site, evaluate(http, model="gym", protocol="image").json()["id"])["frames"] == 1
+    recorded = request_of(site, evaluate(http, model="gym", protocol="k-shot", shots=[1]).json()["id"])
+    assert (recorded["model"], recorded["shots"], recorded["protocol"]) == ("gym:1", [1], "k-shot")
+
+
+def test_a_protocol_needs_room_for_its_runs(http: httpx2.Client, library: Library, site: Site) -> None:
+    library.dataset()
+    library.version("gym", 1)
+    limit = site.settings.queue_limit
+    many = {"model": "gym", "protocol": "k-shot", "shots": [1, 2], "seeds": list(range(50))}
+    waiting = keys.waiting(keys.TRAINING)
+    site.redis.zadd(waiting, {f"job_{number}": number for number in range(limit - 100)})
+    assert evaluate(http, **many).status_code == 429
+    site.redis.zrem(waiting, "job_0")
+    assert evaluate(http, **many).status_code == 202

@@ -11,7 +11,7 @@ from worker.datasets.archives.extraction import UnpackedFile
 from worker.datasets.findings import (
     Clip,
     class_findings,
-    count_classes,
+    count_clips,
     find_untrainable,
     remove_duplicates,
     select_decodable,
@@ -105,7 +105,7 @@ def test_an_untrainable_dataset_says_why() -> None:
 
 def test_counts() -> None:
     clips = [clip("a", "1", "run", "train"), clip("b", "2", "run", "val"), clip("c", "3", "jump", "test")]
-    assert count_classes(clips) == (ClassCount(name="jump", test=1), ClassCount(name="run", train=1, val=1))
+    assert count_clips(clips) == (ClassCount(name="jump", test=1), ClassCount(name="run", train=1, val=1))
 
 
 def test_a_finding_shows_twenty_paths_and_counts_all() -> None:

@@ -87,6 +87,23 @@ def test_a_given_split_is_kept_and_leaks_are_left_out(bench: DatasetBench, clips
     assert "unseen_class" in found
 
 
+def test_split_columns_are_part_of_the_dataset(bench: DatasetBench, clips: list[bytes]) -> None:
+    files = [(f"{number}.mp4", clips[number]) for number in range(4)]
+
+    def sent(header: str, cells: list[str]) -> Any:
+        rows = [f"{number}.mp4,{'ab'[number % 2]}{cell}" for number, cell in enumerate(cells)]
+        manifest = "\n".join([f"path,label{header}", *rows]).encode()
+        return bench.send(pack_tar([("manifest.csv", manifest), *files]))
+
+    plain = sent("", [""] * 4)
+    first = sent(",split:1", [",test", ",test", ",train", ","])
+    other = sent(",split:1", [",test", ",test", ",train", ",train"])
+    assert len({plain.id, first.id, other.id}) == 3
+    assert (plain.split_columns, first.split_columns) == ((), ("1",))
+    assert [item.splits for item in first.items] == [{"1": "test"}, {"1": "test"}, {"1": "train"}, {}]
+    assert first.under("1").splits == {"train": 1, "val": 0, "test": 2}
+
+
 def test_undecodable_files_are_reported_by_their_reason(bench: DatasetBench, clips: list[bytes]) -> None:
     bad = [("jump/empty.mp4", b""), ("jump/text.mp4", b"hello"), ("jump/list.mp4", b"#EXTM3U\nfile:///etc/passwd\n")]
     dataset = bench.send(pack_zip([*two_classes(clips), *bad]))

@@ -1,16 +1,16 @@
 """Which files of an archive are clips and what their labels are: by a manifest if there is one, else by folder names.
 
 The manifest is manifest.csv, .tsv or .jsonl at the top of the archive (or in its only top folder) and lists
-`path,label[,split][,group]`. Without a manifest, the label of a clip is the name of its folder. If these folders lie in
-folders such as train/ and val/, those give the split.
+`path,label[,split][,group][,split:NAME …]`. Without a manifest, the label of a clip is the name of its folder. If these
+folders lie in folders such as train/ and val/, those give the split.
 """
 
 from __future__ import annotations
 
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from core.datasets import Finding, FindingCode, Severity, Split
 from core.errors import InvalidDataset
@@ -40,6 +40,7 @@ class ListedClip:
     label: str
     split: Split | None
     group: str | None = None
+    splits: Mapping[str, Split] = field(default_factory=dict)  # by split column
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,7 @@ def _from_manifest(manifest: UnpackedFile, others: Sequence[UnpackedFile], ignor
         if file is None:
             missing.append(row.path)
         else:
-            clips.append(ListedClip(file, row.label, row.split, row.group))
+            clips.append(ListedClip(file, row.label, row.split, row.group, row.splits))
     listed = {id(clip.file) for clip in clips}
     unlisted = [file.path for file in others if id(file) not in listed and _may_be_video(file.path)]
     junk = [file.path for file in others if id(file) not in listed and not _may_be_video(file.path)]

@@ -1,17 +1,23 @@
-"""The rows of a manifest, `path,label[,split][,group]`: CSV, TSV or JSON Lines. Errors name the line and the column."""
+"""The rows of a manifest, `path,label[,split][,group]`: CSV, TSV or JSON Lines. Errors name the line and the column.
+
+A column `split:NAME` is another split of the same clips, such as the three official ones of UCF-101. A clip may have
+none in it: the three class splits of Kinetics-600 are such columns as well.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from core.datasets import Split
 from core.errors import InvalidDataset
+from core.training_requests import SPLIT_COLUMN_PATTERN
 from worker.datasets.labels import clean_label
 
 MAX_MANIFEST_BYTES = 64 << 20
@@ -24,6 +30,8 @@ SPLITS: Mapping[str, Split] = {
     "test": "test", "testing": "test", "tst": "test",
 }  # fmt: skip
 COLUMNS = ("path", "label", "split", "group")
+MORE_SPLITS = "split:"
+MOST_SPLIT_COLUMNS = 16
 _ALIASES = {
     "path": ("file", "filename", "file_name", "filepath", "video", "video_path", "clip", "name"),
     "label": ("class", "labels", "category", "action", "class_name", "target", "lable"),
@@ -38,6 +46,7 @@ class ManifestRow:
     label: str
     split: Split | None
     group: str | None = None
+    splits: Mapping[str, Split] = field(default_factory=dict)  # by split column
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +111,11 @@ def _from_csv(text: str, name: str) -> tuple[Iterator[ManifestRow | RowError], t
     except csv.Error as error:
         raise RowError(1, None, str(error)) from error
     _check_header(header)
-    return _csv_rows(reader, header), tuple(c for c in header if c and c not in COLUMNS)
+    return _csv_rows(reader, header), tuple(c for c in header if c and not _is_read(c))
+
+
+def _is_read(column: str) -> bool:
+    return column in COLUMNS or column.startswith(MORE_SPLITS)
 
 
 def _check_header(header: list[str]) -> None:
@@ -117,7 +130,7 @@ def _check_header(header: list[str]) -> None:
                 column,
                 f"is missing: the first line must be the header path,label[,split][,group], not {shown}{advice}",
             )
-    for column in COLUMNS:
+    for column in filter(_is_read, header):
         if header.count(column) > 1:
             raise RowError(1, column, "is listed twice")
 
@@ -182,7 +195,28 @@ def _row(line: int, cells: Mapping[str, Any]) -> ManifestRow | RowError:
     named = (group or "").strip()
     if len(named) > MAX_LABEL:
         return RowError(line, "group", f"is longer than {MAX_LABEL} characters")
-    return ManifestRow(line, path.strip(), cleaned, SPLITS.get(wanted), named or None)
+    try:
+        return ManifestRow(line, path.strip(), cleaned, SPLITS.get(wanted), named or None, _more_splits(line, cells))
+    except RowError as error:
+        return error
+
+
+def _more_splits(line: int, cells: Mapping[str, Any]) -> dict[str, Split]:
+    """By the names of their columns; a clip without a split in a column is left out there. Raises: RowError."""
+    found: dict[str, Split] = {}
+    columns = [column for column in cells if column.casefold().startswith(MORE_SPLITS)]
+    if len(columns) > MOST_SPLIT_COLUMNS:
+        raise RowError(line, columns[-1], f"is one of more than {MOST_SPLIT_COLUMNS} split columns")
+    for column in columns:
+        name, value = column.casefold().removeprefix(MORE_SPLITS).strip(), cells[column] or ""
+        if not re.match(SPLIT_COLUMN_PATTERN, name):
+            raise RowError(line, column[:40], "needs a name of up to 32 letters, digits, dots, dashes and underscores")
+        wanted = value.strip().casefold() if isinstance(value, str) else "?"
+        if wanted and wanted not in SPLITS:
+            raise RowError(line, column, f'is "{wanted[:40]}", which is none of train, val and test')
+        if wanted:
+            found[name] = SPLITS[wanted]
+    return found
 
 
 def _number_as_text(value: Any) -> Any:
@@ -198,7 +232,7 @@ def _invalid(name: str, errors: list[RowError]) -> InvalidDataset:
     more = f" There are {len(errors) - 1} more errors." if len(errors) > 1 else ""
     return InvalidDataset(
         f"{name}: {where} {first.message}.{more}",
-        hint="A manifest has the columns path, label and, optionally, split and group.",
+        hint="A manifest has the columns path, label and, optionally, split, group and split:NAME.",
         report=[],
         errors=[{"line": e.line, "column": e.column, "message": e.message} for e in errors[:MAX_ERRORS]],
     )

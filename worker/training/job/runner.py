@@ -6,6 +6,7 @@ Checkpoints go to the store as the child announces them. The next attempt, on an
 from __future__ import annotations
 
 import fcntl
+import json
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -14,9 +15,10 @@ from typing import Any
 
 from core.datasets import Dataset, dataset_key
 from core.errors import Conflict, UnknownDataset, UnknownModel, VireoError
+from core.protocols.catalogue import protocol_of
 from core.records import Job
 from core.registry import REPORT, Card, Registry, Version
-from core.results import TrainingResult
+from core.results import EvaluationResult, ProtocolResult, TrainingResult
 from core.settings import Settings
 from core.state.lifecycle import Attempt
 from core.storage import Store
@@ -27,6 +29,7 @@ from worker.jobs.reporter import Reporter
 from worker.jobs.version_number import claim_number
 from worker.training.job.checkpoints import Checkpoints
 from worker.training.job.child_process import Callbacks, ChildProcess
+from worker.training.job.protocol_runs import ProtocolRuns, temporary_model
 from worker.training.job.run_metrics import RunMetrics, record_report
 from worker.training.spec import RunSpec
 
@@ -42,6 +45,7 @@ class Runner:
         self._book = book
         self._registry = Registry(store)
         self._checkpoints = Checkpoints(store)
+        self._protocol_runs = ProtocolRuns(self._registry, book)
 
     def train(self, job: Job, token: CancelToken, reporter: Reporter) -> dict[str, Any]:
         """Raises: VireoError, Superseded, Interrupted."""
@@ -90,13 +94,22 @@ class Runner:
             return self._run_child(spec, token, reporter, None)
 
     def evaluate(self, job: Job, token: CancelToken, reporter: Reporter) -> dict[str, Any]:
-        """Raises: VireoError, Superseded, Interrupted."""
+        """Raises: VireoError, Superseded, Interrupted; Awaits while the training runs of a protocol have not ended."""
         request = EvaluationRequest.model_validate(job.request, extra="ignore")
+        protocol = protocol_of(request)
+        if protocol.trains and (text := self._store.read_text(f"{evaluation_key(job.id)}/{REPORT}")):
+            return self._end_protocol(job, request, json.loads(text))  # of an attempt that died just afterwards
         with self._scratch(reporter.attempt) as scratch, ExitStack() as inputs:
             spec = self._spec(job, scratch, inputs, request.model, evaluation=request)
+            if protocol.trains:
+                outcomes = self._protocol_runs.outcomes(job, protocol, request, spec.dataset)
+                spec = spec.model_copy(update={"outcomes": tuple(outcomes)})
             result = self._run_child(spec, token, reporter, None)
             with self._on_the_stores_disk(spec.output) as staged, suppress(Conflict):  # an earlier attempt's stays
                 self._store.publish_tree(staged, evaluation_key(job.id), REPORT)
+            if protocol.trains:
+                report = json.loads((spec.output / REPORT).read_text(encoding="utf-8"))
+                return self._end_protocol(job, request, report)
         return result
 
     def compare(self, job: Job, token: CancelToken, reporter: Reporter) -> dict[str, Any]:
@@ -119,9 +132,11 @@ class Runner:
             version = each
             while version is not None:
                 card = self._registry.card(version)
-                dataset = self._store.read_text(f"{dataset_key(str((card.dataset or {}).get('id')))}/dataset.json")
+                learned = card.dataset or {}
+                dataset = self._store.read_text(f"{dataset_key(str(learned.get('id')))}/dataset.json")
                 if dataset is not None:
-                    found |= {item.sha256 for item in Dataset.model_validate_json(dataset).of("train")}
+                    divided = Dataset.model_validate_json(dataset).under(learned.get("split_column"))
+                    found |= {item.sha256 for item in divided.of("train")}
                 with suppress(UnknownModel):
                     version = self._version(card.base)
                     continue
@@ -132,8 +147,26 @@ class Runner:
         """None for a model of the zoo. Raises: UnknownModel."""
         return self._registry.resolve(model) if model and self._registry.knows(model) else None
 
+    def _end_protocol(self, job: Job, request: EvaluationRequest, report: dict[str, Any]) -> dict[str, Any]:
+        """Delete the versions that nobody asked to keep. The result, without the clips that were trained on."""
+        if request.name is None:
+            self._protocol_runs.delete_versions(temporary_model(job.id))
+        found: ProtocolResult = report["protocol_result"]
+        slim: ProtocolResult = {**found, "draws": [{**draw, "drawn": None} for draw in found["draws"]]}
+        result = EvaluationResult(
+            evaluation=job.id,
+            model=report["model"]["name"],
+            split=report["split"],
+            metrics=None,
+            views={},
+            protocol=slim,
+            report=f"/v1/evaluations/{job.id}/report",
+        )
+        return result.model_dump(mode="json")
+
     def sweep(self) -> None:
-        """Remove what killed attempts have left on this machine, and checkpoints of jobs that no longer exist."""
+        """Remove what killed attempts have left on this machine, checkpoints of jobs that no longer exist, and
+        temporary versions of protocols that have ended."""
         for scratch in self._settings.training_dir.glob("job_*"):
             with _locked(scratch) as free:
                 if free:
@@ -145,6 +178,7 @@ class Runner:
         for job_id in self._checkpoints.jobs():
             if self._book.get(job_id) is None:
                 self._checkpoints.delete(job_id)
+        self._protocol_runs.sweep()
 
     def _run_child(self, spec: RunSpec, token: CancelToken, reporter: Reporter, name: str | None) -> dict[str, Any]:
         """name: the model that gets a new version; None if none does. Raises: VireoError, Superseded,
@@ -189,6 +223,7 @@ class Runner:
         assert request is not None
         version = self._version(model)
         dataset, clips = self._dataset(request.dataset, inputs)
+        column = training.split_column if training else evaluation.split_column if evaluation else None
         checkpoint = scratch / "resume.pt"
         spec = RunSpec(
             job=job.id,
@@ -199,7 +234,7 @@ class Runner:
             model=str(version) if version else model,
             version=inputs.enter_context(self._registry.directory(version)) if version else None,
             bridges=self._bridges(version, inputs) if version else {},
-            dataset=dataset,
+            dataset=dataset.under(column),
             clips=clips,
             checkpoint=checkpoint if self._checkpoints.fetch(job.id, checkpoint) else None,
             scratch=scratch,

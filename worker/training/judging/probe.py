@@ -14,6 +14,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from core.protocols.class_splits import FEWEST_CLASSES, frequent_half
 from models.classifier.rows import Classifier
 from models.fitting.recipes import effective_batch
 from models.judging import protocols
@@ -32,8 +33,6 @@ from worker.training.run.base_model import as_served, text_rows
 from worker.training.run.feeds import TrunkFeed
 from worker.training.run.parts import TrainingRun, new_classifier, new_model
 
-FEWEST_CLASSES = 4  # two on each side: a single class has nothing to be confused with
-
 
 def probe_other_labels(
     run: TrainingRun, gallery: Gallery, baseline: Baseline, feed: TrunkFeed, frozen: Frozen | None = None
@@ -46,7 +45,7 @@ def probe_other_labels(
     counts = Counter(item.label for item in division.train if item.label in judged)
     if len(counts) < FEWEST_CLASSES or baseline.judged is None or not run.classifier.open_labels:
         return None
-    split, before = protocols.frequent_half(counts), baseline.judged
+    split, before = frequent_half(counts), baseline.judged
     if frozen is None:
         model, classifier = _train_on(run, feed, split.base)
         served = _as_served(run, model, classifier, run.text_encoder)

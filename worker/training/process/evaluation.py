@@ -7,20 +7,20 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from core.datasets import Item
 from core.errors import InvalidRequest
+from core.protocols.catalogue import protocol_of
+from core.protocols.judged import clips_to_judge
 from core.registry import CARD, Card
-from core.results import EvaluationResult
+from core.results import EvaluationResult, ProtocolResult
 from core.training_requests import EvaluationRequest
 from models.frames.sampling import Views
-from models.judging import protocols
-from models.judging.protocols import HalfClass
 from models.recognition.base import Base
 from models.recognition.recognizer import Recognizer
 from worker.children.messages import send_message
 from worker.decoding.dataset_clips import ClipReader
 from worker.decoding.pool import DecodePool
 from worker.training.judging.gallery import Gallery, score_served
+from worker.training.judging.label_spaces import sum_up_spaces
 from worker.training.judging.measures import SINGLE, Evaluation, evaluate_views
 from worker.training.judging.scored import Scored
 from worker.training.result.maps import map_vectors
@@ -39,7 +39,9 @@ def run_evaluation(spec: RunSpec, request: EvaluationRequest, world: World, pool
     world.report_phase("preparing")
     base = open_base_model(spec)
     profile = replace(base.profile, frames=request.frames or base.profile.frames)
-    split, items = _items(spec, request)
+    protocol = protocol_of(request)
+    spaces = protocol.spaces(request, spec.dataset)
+    split, items = clips_to_judge(request, spec.dataset, spaces)
     recognizer = as_served(base, spec, world.device, keep=False)
     rows = _rows(recognizer, request, spec)
     reader = ClipReader(pool, profile, profile.frames)
@@ -51,12 +53,12 @@ def run_evaluation(spec: RunSpec, request: EvaluationRequest, world: World, pool
     for views in dict.fromkeys((SINGLE, request.views)):
         world.report_phase("evaluating")
         scored[views] = score_served(recognizer, gallery, rows, Views.parse(views), request.aggregate)
-    half_class = _half_class(scored[SINGLE]) if request.protocol == "half_class" else None
+    found = sum_up_spaces(protocol, spaces, scored[SINGLE], spec.dataset.labels)
     classes = request.labels or spec.dataset.labels
     evaluation = evaluate_views(scored, classes)
-    _write(spec, request, recognizer, base, split, evaluation, half_class, scored[SINGLE], rows, reader)
+    _write(spec, request, recognizer, base, split, evaluation, found, scored[SINGLE], rows, reader)
     write_predictions(scored, classes, spec.output)
-    _send_result(spec, recognizer, split, evaluation, half_class)
+    _send_result(spec, recognizer, split, evaluation, found)
 
 
 def _write(
@@ -66,7 +68,7 @@ def _write(
     base: Base,
     split: str,
     evaluation: Evaluation,
-    half_class: HalfClass | None,
+    found: ProtocolResult,
     single: Scored,
     rows: Tensor,
     reader: ClipReader,
@@ -86,10 +88,10 @@ def _write(
         dataset=DatasetFacts(id=dataset.id, digest=dataset.digest, name=dataset.name),
         split=split,
         protocol=request.protocol,
+        protocol_result=found,
         created_at=time.time(),
         classes=request.labels or dataset.labels,
         classifiers={"W": rows.cpu().numpy()},
-        half_class=half_class,
         vectors=map_vectors(None, single.embedded),
         skipped=spec.clip_paths(reader.skipped),
     )
@@ -97,7 +99,7 @@ def _write(
 
 
 def _send_result(
-    spec: RunSpec, recognizer: Recognizer, split: str, evaluation: Evaluation, half_class: HalfClass | None
+    spec: RunSpec, recognizer: Recognizer, split: str, evaluation: Evaluation, found: ProtocolResult
 ) -> None:
     result = EvaluationResult(
         evaluation=spec.job,
@@ -105,24 +107,10 @@ def _send_result(
         split=split,
         metrics=evaluation["views"].get(SINGLE),
         views=evaluation["views"],
-        half_class=dict(half_class) if half_class else None,
+        protocol=found,
         report=f"/v1/evaluations/{spec.job}/report",
     )
     send_message("result", **result.model_dump(mode="json"))
-
-
-def _items(spec: RunSpec, request: EvaluationRequest) -> tuple[str, tuple[Item, ...]]:
-    """The split's name and clips. Raises: InvalidRequest."""
-    dataset = spec.dataset
-    if request.split == "all":
-        return "all", dataset.items
-    split = request.split
-    if split == "val" and not dataset.of("val"):
-        split = "test"
-    items = dataset.of(split)
-    if not items:
-        raise InvalidRequest(f"The dataset has no clips in {request.split!r}.", hint="Try split=all.", field="split")
-    return split, items
 
 
 def _rows(recognizer: Recognizer, request: EvaluationRequest, spec: RunSpec) -> Tensor:
@@ -153,12 +141,3 @@ def _normalise(request: EvaluationRequest, spec: RunSpec) -> bool:
     if spec.version is None:
         return False
     return Card.model_validate_json((spec.version / CARD).read_text(encoding="utf-8")).normalizes_labels
-
-
-def _half_class(scored: Scored) -> HalfClass:
-    """Raises: InvalidRequest."""
-    scored = scored.without_duplicates()
-    try:
-        return protocols.half_class(scored.probabilities, scored.labels)
-    except ValueError as error:
-        raise InvalidRequest(f"{error}.", field="protocol") from error

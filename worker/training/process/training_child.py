@@ -55,6 +55,11 @@ def main() -> int:
 
 
 def _start(spec: RunSpec, path: Path, stop: Stop) -> None:
+    if spec.evaluation and spec.outcomes:  # no model is needed, so torch is not imported
+        from worker.training.result.protocol_report import report_protocol
+
+        report_protocol(spec, spec.evaluation)
+        return
     from worker.training.run.world import join_world, leave_world, process_count
 
     if spec.training and "RANK" not in os.environ and (count := process_count(spec.settings)) > 1:

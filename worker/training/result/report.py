@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from core.registry import REPORT, REPORT_PAGE
-from core.results import Headline, PreviewResult
+from core.results import Headline, PreviewResult, ProtocolResult
 from models.frames.arrays import FloatArray
-from models.judging.protocols import HalfClass
 from worker.training.fit.curves import Curves
 from worker.training.judging.comparison import BaseToNovelRecord, Comparison
 from worker.training.judging.measures import Evaluation, row_correlation
@@ -30,12 +29,12 @@ def build_report(
     split: str,
     created_at: float,
     classes: Sequence[str],
-    protocol: str = "standard",
+    protocol: str = "full-class",
+    protocol_result: ProtocolResult | None = None,
     classifiers: Mapping[str, FloatArray] | None = None,
     curves: Curves | None = None,
     before: Comparison | None = None,
     base_to_novel: BaseToNovelRecord | None = None,
-    half_class: HalfClass | None = None,
     preview: PreviewResult | None = None,
     headline: Headline | None = None,
     vectors: VectorMap | None = None,
@@ -55,7 +54,7 @@ def build_report(
         "curves": _finite(curves or {"train": [], "val": []}),
         "before": before,
         "base_to_novel": base_to_novel,
-        "half_class": half_class,
+        "protocol_result": protocol_result,
         "preview": None if preview is None else preview.model_dump(mode="json"),
         "headline": headline,
         "vectors": vectors,

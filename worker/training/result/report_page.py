@@ -6,39 +6,32 @@ forbids it to load or run anything.
 
 from __future__ import annotations
 
-import base64
 import json
 import shlex
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 
 from worker.training.judging.measures import SINGLE, ClassRow
 from worker.training.result.plots import mean_cosine
 from worker.training.result.report_types import Report
+from worker.training.result.templates import embedded, environment, moment
 
 CONFUSIONS = 10
 EXAMPLE_LABELS = 5  # in the example commands
 ADDRESS = "http://127.0.0.1:8000"
-_TEMPLATE = Path(__file__).with_name("report.html.j2")
 
 
 def render_page(report: Report, pictures: Mapping[str, bytes]) -> str:
     """pictures: name → PNG, embedded."""
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"percent": _percent, "points": _points, "plural": _plural}
     views = report["views"]
-    return environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
+    page = environment().get_template("report.html.j2")
+    return page.render(
         report=report,
         single=views.get(SINGLE) or next(iter(views.values()), None),
-        made=datetime.fromtimestamp(report["created_at"], UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        pictures={name: "data:image/png;base64," + base64.b64encode(png).decode() for name, png in pictures.items()},
+        made=moment(report["created_at"]),
+        pictures=embedded(pictures),
         rows=sorted(enumerate(report["per_class"], start=1), key=lambda row: _worst_first(row[1])),
         missing=sum(not row["support"] for row in report["per_class"]),
         confusions=_confusions(report),
@@ -99,16 +92,3 @@ def _curl(model: str, labels: list[str]) -> str:
     fields = shlex.quote("labels=" + json.dumps(labels, ensure_ascii=False))
     model = shlex.quote("model=" + model)
     return f"curl -F video=@clip.mp4 -F {model} \\\n  --form-string {fields} \\\n  {ADDRESS}/v1/classify"
-
-
-def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.1f}\u00a0%"
-
-
-def _points(share: float) -> str:
-    """A difference of two shares."""
-    return f"{100 * share:+.1f}".replace("-", "−")
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun if count == 1 else noun + ('es' if noun.endswith('s') else 's')}"

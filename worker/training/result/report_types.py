@@ -1,7 +1,6 @@
 """The form of report.json. Shares are from 0 to 1; null means that there is nothing to measure.
 
-model      name (`gym:3`), base, recipe, classifier, temporal, open_labels, precision of the image tower as served;
-           of a version that was fitted in closed form also `fit`: its heads, their share (`mix`), and the base's skill
+model      name (`gym:3`), base, recipe, classifier, temporal, open_labels, precision of the image tower as served
 dataset    id, digest, name
 split, protocol, created_at
 classes    in the order of W's rows
@@ -14,7 +13,8 @@ before     the model that training started from, on the same clips: its metrics;
            probability of a difference at least as large if training had changed nothing
 base_to_novel    what training cost other labels: top-1 among base and among novel classes and their harmonic mean,
            before and after
-half_class ten seeded halves of the classes: top-1 and top-5 of each; mean and population deviation
+protocol_result  the line of the table of the paper that the protocol repeats; what it drew, and the numbers of each
+           draw; rows with the mean and the population deviation over draws (`ProtocolResult` of docs/api.md)
 preview    what was known before training (`PreviewResult` of docs/api.md): heads, curve, cost, advice
 headline   the figure to quote, with its interval, and whether before and after can be told apart
 classifier_correlation   name → cosines between the rows of W [C][C]
@@ -25,20 +25,13 @@ skipped    clips that could not be read, and why; no number counts them
 
 from __future__ import annotations
 
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Any, Literal, TypedDict
 
-from core.results import Headline
-from models.judging.protocols import HalfClass
+from core.results import Headline, ProtocolResult
 from worker.training.fit.curves import Curves
 from worker.training.judging.comparison import BaseToNovelRecord, Comparison
 from worker.training.judging.measures import Evaluation
 from worker.training.result.maps import VectorMap
-
-
-class FitFacts(TypedDict):
-    heads: list[str]
-    mix: float
-    zero_shot_skill: float
 
 
 class ModelFacts(TypedDict):
@@ -49,7 +42,6 @@ class ModelFacts(TypedDict):
     temporal: str | None
     open_labels: bool
     precision: str
-    fit: NotRequired[FitFacts | None]
 
 
 class DatasetFacts(TypedDict):
@@ -75,7 +67,7 @@ class Report(Evaluation):
     curves: Curves
     before: Comparison | None
     base_to_novel: BaseToNovelRecord | None
-    half_class: HalfClass | None
+    protocol_result: ProtocolResult | None
     preview: dict[str, Any] | None
     headline: Headline | None
     vectors: VectorMap | None

@@ -32,7 +32,7 @@ from worker.training.result.maps import map_vectors
 from worker.training.result.predictions import write_predictions
 from worker.training.result.promotion import judge_promotion
 from worker.training.result.report import build_report, write_report
-from worker.training.result.report_types import DatasetFacts, FitFacts, ModelFacts, Report
+from worker.training.result.report_types import DatasetFacts, ModelFacts, Report
 from worker.training.run.base_model import open_written_version, served_rows, text_rows
 from worker.training.run.division import shots_record
 from worker.training.run.feeds import Feed, TrunkFeed
@@ -173,7 +173,6 @@ def _report(
             temporal=run.config.temporal,
             open_labels=card.open_labels,
             precision=judged.precision,
-            fit=_fit(card.hyperparameters),
         ),
         dataset=DatasetFacts(id=dataset.id, digest=dataset.digest, name=dataset.name),
         split=run.division.judged_split,
@@ -188,13 +187,6 @@ def _report(
         vectors=map_vectors(baseline.judged.embedded if baseline.judged else None, judged.scored[SINGLE].embedded),
         skipped=run.spec.clip_paths(dict(ChainMap(*map(dict, skipped)))),
     )
-
-
-def _fit(numbers: Mapping[str, Any]) -> FitFacts | None:
-    """numbers: of the card."""
-    if "mix" not in numbers:
-        return None
-    return {"heads": numbers["heads"], "mix": numbers["mix"], "zero_shot_skill": numbers["zero_shot_skill"]}
 
 
 def _classifiers(run: TrainingRun, rows: Tensor) -> dict[str, Any]:
@@ -229,7 +221,8 @@ def _draft_card(run: TrainingRun, saved: dict[str, Any], solution: dict[str, Any
         open_labels=run.classifier.open_labels,
         profile=run.profile.to_dict(),
         hyperparameters=config.to_dict() | {"trained_parameters": _trained_parameters(run)} | (solution or {}),
-        dataset={"id": dataset.id, "digest": dataset.digest, "name": dataset.name, "splits": dict(dataset.splits)},
+        dataset={"id": dataset.id, "digest": dataset.digest, "name": dataset.name, "splits": dict(dataset.splits)}
+        | ({} if request.split_column is None else {"split_column": request.split_column}),
         shots=shots_record(request, run.division, config.seed),
         seeds={"run": config.seed} | ({} if dataset.split_seed is None else {"split": dataset.split_seed}),
         job=run.spec.job,

@@ -9,9 +9,9 @@ from typing import Any
 
 from core.datasets import Dataset, Item, Split
 from core.errors import InvalidTraining
+from core.protocols.class_splits import leave_out
 from core.training_requests import TrainingRequest
 from models.fitting import shots
-from models.judging import protocols
 from worker.decoding.dataset_clips import Sample
 
 
@@ -24,7 +24,7 @@ class ClipDivision:
     val: tuple[Item, ...]  # of `classes`, scored during training
     judged: tuple[Item, ...]  # of `classes`, scored for the report: the test split, or val if there is none
     judged_split: Split
-    unseen: tuple[Item, ...]  # every clip of `novel`
+    unseen: tuple[Item, ...]  # clips of `novel` to score: all, or those of the judged split
     drawn: dict[str, list[str]] | None  # few-shot: class → paths of the drawn clips
 
 
@@ -52,7 +52,7 @@ def divide_dataset(request: TrainingRequest, dataset: Dataset, seed: int) -> Cli
         val=_with_label(val, classes),
         judged=_with_label(dataset.of(judged_split), classes),
         judged_split=judged_split,
-        unseen=_with_label(dataset.items, novel),
+        unseen=_with_label(dataset.items if request.novel_clips == "all" else dataset.of(judged_split), novel),
         drawn=drawn,
     )
 
@@ -72,9 +72,11 @@ def _novel(request: TrainingRequest, dataset: Dataset, seed: int) -> tuple[str, 
     counts = {counted.name: counted.train for counted in dataset.classes}
     unseen = {name for name, count in counts.items() if not count}
     if request.novel is not None:
-        seen = [name for name in dataset.labels if name not in unseen]
+        # A name may be that of a class without a train clip; a share is one of the classes that have some.
+        named = isinstance(request.novel, tuple)
+        among = [name for name in dataset.labels if named or name not in unseen]
         try:
-            unseen |= set(protocols.leave_out(seen, request.novel, seed).novel)
+            unseen |= set(leave_out(among, request.novel, seed).novel)
         except ValueError as error:
             raise InvalidTraining(f"{error}.", field="novel") from error
     return tuple(name for name in dataset.labels if name in unseen)

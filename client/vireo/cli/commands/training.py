@@ -50,6 +50,7 @@ def train(
     views: options.ViewsOption = None,
     solver: options.SolverOption = None,
     promote: options.PromoteOption = None,
+    split_column: options.SplitColumnOption = None,
     preview: options.PreviewOption = False,
     as_json: AsJson = False,
     url: Url = None,
@@ -90,6 +91,7 @@ def train(
         "views": views,
         "solver": solver,
         "promote": promote,
+        "split_column": split_column,
     }
     with connected(url) as client:
         dataset = ensure_dataset(client, source, quiet=as_json)
@@ -124,11 +126,31 @@ def evaluate(
     views: options.ViewsOption = None,
     split: options.SplitOption = None,
     protocol: options.ProtocolOption = None,
+    shots: options.ShotListOption = None,
+    seeds: options.SeedListOption = None,
+    splits: options.SplitsOption = None,
+    split_column: options.SplitColumnOption = None,
+    method: options.MethodOption = None,
+    recipe: options.RecipeOption = None,
+    epochs: options.EpochsOption = None,
+    batch_size: options.BatchSizeOption = None,
+    learning_rate: options.LearningRateOption = None,
+    solver: options.SolverOption = None,
+    keep_as: options.KeepOption = None,
     normalize_labels: options.NormalizeLabelsOption = None,
     as_json: AsJson = False,
     url: Url = None,
 ) -> None:
-    """Measure how well a model classifies labelled videos."""
+    """Measure how well a model, or what is trained from it, classifies labelled videos."""
+    training = {
+        "method": method,
+        "recipe": recipe,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "solver": solver,
+    }
+    given = {field: value for field, value in training.items() if value is not None}
     with connected(url) as client:
         dataset = ensure_dataset(client, source, quiet=as_json)
         job = client.evaluate(
@@ -137,6 +159,12 @@ def evaluate(
             views=views,
             split=split,
             protocol=protocol,
+            shots=_numbers(shots, "--shots"),
+            seeds=_numbers(seeds, "--seeds"),
+            splits=None if splits is None else _listed(splits),
+            split_column=split_column,
+            training=given or None,
+            name=keep_as,
             normalize_labels=normalize_labels,
         )
         result = _watch(client, job["id"], as_json)
@@ -144,10 +172,10 @@ def evaluate(
             print_json(result)
             return
         columns = {"1x1": result.get("metrics")} | (result.get("views") or {})
-        tables.print_metrics(f"{result['model']} on {dataset}", columns, out)
-        if half := result.get("half_class"):
-            parts = [f"{name} {half[name]['mean']:.1%} ± {half[name]['std']:.1%}" for name in ("top1", "top5")]
-            out.print(f"Mean over ten random halves of the classes: {', '.join(parts)}", highlight=False)
+        if any(columns.values()):  # a protocol that trains has a table of its own
+            tables.print_metrics(f"{result['model']} on {dataset}", columns, out)
+        if (found := result.get("protocol")) and found["rows"]:
+            tables.print_protocol(found, f"{result['model']} on {dataset}", out)
         out.print(f"Report: {client.url}{result['report']}", highlight=False, soft_wrap=True)
 
 
@@ -193,7 +221,21 @@ def parse_novel(value: str | None) -> float | list[str] | None:
     try:
         return float(value)
     except ValueError:
-        return [name.strip() for name in value.split(",") if name.strip()]
+        return _listed(value)
+
+
+def _listed(value: str) -> list[str]:
+    return [name.strip() for name in value.split(",") if name.strip()]
+
+
+def _numbers(value: str | None, option: str) -> list[int] | None:
+    """Raises: typer.BadParameter."""
+    if value is None:
+        return None
+    try:
+        return [int(number) for number in _listed(value)]
+    except ValueError:
+        raise typer.BadParameter(f"{value!r} is no list of whole numbers, such as 1,2,4", param_hint=option) from None
 
 
 def _count(classes: Any) -> int:

@@ -44,6 +44,31 @@ def test_the_column_group_names_what_belongs_together(tmp_path: Path) -> None:
     assert refused(f"path,label,group\na.mp4,jump,{'g' * 501}\n".encode(), tmp_path) == (2, "group")
 
 
+def test_a_manifest_may_have_several_splits(tmp_path: Path) -> None:
+    table = read("path,label,Split:1,split:K600.b\na.mp4,jump,train,\nb.mp4,run,testing,val\n", tmp_path)
+    assert [(row.split, row.splits) for row in table.rows] == [
+        (None, {"1": "train"}),
+        (None, {"1": "test", "k600.b": "val"}),
+    ]
+    assert table.unread == ()
+    lines = '{"path": "a", "label": "x", "split:1": "dev"}\n{"path": "b", "label": "x", "split:1": null}\n'
+    assert [row.splits for row in read(lines, tmp_path, "manifest.jsonl").rows] == [{"1": "val"}, {}]
+
+
+@pytest.mark.parametrize(
+    ("header", "cell", "line", "column"),
+    [
+        ("split:1", "trian", 2, "split:1"),
+        ("split:a b", "train", 2, "split:a b"),
+        ("split:", "train", 2, "split:"),
+        ("split:1,split:1", "train,test", 1, "split:1"),
+        (",".join(f"split:{number}" for number in range(17)), ",".join(["train"] * 17), 2, "split:16"),
+    ],
+)
+def test_a_wrong_split_column_is_named(tmp_path: Path, header: str, cell: str, line: int, column: str) -> None:
+    assert refused(f"path,label,{header}\na.mp4,jump,{cell}\n", tmp_path) == (line, column)
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 @pytest.mark.parametrize(("delimiter", "name"), [(",", "m.csv"), (";", "m.csv"), ("\t", "m.csv"), ("\t", "m.tsv")])
 def test_tables_as_spreadsheet_programs_write_them(encoding: str, delimiter: str, name: str, tmp_path: Path) -> None:

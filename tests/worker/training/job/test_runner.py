@@ -50,7 +50,7 @@ class Bench:
             (tree / "dataset.json").write_text(NO_CLIPS.model_dump_json())
             self.store.publish_tree(tree, dataset_key(NO_CLIPS.id), "dataset.json")
 
-    def job(self, name: str, kind: JobKind = "training", **options: Any) -> Job:
+    def job(self, name: str, kind: JobKind = "training", /, **options: Any) -> Job:
         field = {"evaluation": "model", "comparison": "candidate"}.get(kind, "name")
         fields = {field: name}
         request = {"dataset": NO_CLIPS.id} | fields | options

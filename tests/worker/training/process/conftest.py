@@ -17,20 +17,20 @@ from tests.worker.training.process.runs import LABELS
 from worker.decoding.pool import DecodePool
 from worker.training.result import plots
 
-DRAW = plots._png
+DRAW = plots.to_png
 
 
 @pytest.fixture(scope="module", autouse=True)
 def undrawn() -> Iterator[None]:
     """Reports without pictures, whose drawing takes a third of a short run. The tests of the pictures draw them."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plots, "_png", lambda _: b"not drawn")
+        patch.setattr(plots, "to_png", lambda _: b"not drawn")
         yield
 
 
 @pytest.fixture
 def drawn(undrawn: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plots, "_png", DRAW)
+    monkeypatch.setattr(plots, "to_png", DRAW)
 
 
 @pytest.fixture(scope="module")

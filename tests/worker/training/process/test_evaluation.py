@@ -11,6 +11,7 @@ from torch import Tensor
 
 from core.datasets import Dataset
 from core.errors import InvalidRequest
+from core.protocols.catalogue import protocol_of
 from core.training_requests import EvaluationRequest
 from models.classifier.ensemble import build_rows
 from models.files.loader import load_model
@@ -75,3 +76,33 @@ def test_val_is_test_where_there_is_no_val(home: Path, dataset: Dataset, tmp_pat
 def test_there_is_one_label_for_each_class(home: Path, dataset: Dataset, tmp_path: Path, pool: DecodePool) -> None:
     with pytest.raises(InvalidRequest, match="3 labels were given for 4 classes"):
         evaluated(home, dataset, tmp_path, pool, labels=("a", "b", "c"))
+
+
+def test_fixed_splits_judge_their_own_clips_among_their_own_classes(
+    home: Path, dataset: Dataset, tmp_path: Path, pool: DecodePool
+) -> None:
+    """Clip n has the class n mod 4. The first split has the classes 0 and 1, the second all."""
+    items = tuple(
+        item.model_copy(update={"splits": {"2": "test"} | ({"1": "test"} if number % 4 < 2 and number < 8 else {})})
+        for number, item in enumerate(dataset.items)
+        if number < 12
+    )
+    other = dataset.model_copy(update={"items": items, "split_columns": ("1", "2")})
+    found = report(evaluated(home, other, tmp_path, pool, protocol="fixed-splits"))
+    draws = found["protocol_result"]["draws"]
+    assert [(draw["name"], draw["clips"], draw["classes"]) for draw in draws] == [
+        ("split:1", 4, ["bars", "cells"]),
+        ("split:2", 12, ["bars", "cells", "dots", "lines"]),
+    ]
+    assert (found["views"]["1x1"]["clips"], found["split"]) == (12, "split:1, split:2")
+    assert draws[1]["numbers"]["top1"] == found["views"]["1x1"]["top1"]
+
+
+def test_an_image_is_one_frame(
+    home: Path, dataset: Dataset, tmp_path: Path, pool: DecodePool, tiny: Recognizer
+) -> None:
+    request = EvaluationRequest(model="tiny", dataset=dataset.id, protocol="image")
+    frames = protocol_of(request).settle(request).frames
+    output = evaluated(home, dataset, tmp_path, pool, protocol="image", frames=frames)
+    asked = replace(tiny, profile=replace(tiny.profile, frames=1))
+    assert reported(output) == ask(asked, home, dataset, pool, ("1x1",), normalise=False)

@@ -199,13 +199,15 @@ def test_an_evaluation_with_other_labels(
     home: Path, dataset: Dataset, tmp_path: Path, pool: DecodePool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     request = EvaluationRequest(
-        model="tiny", dataset=dataset.id, split="all", protocol="half_class", labels=("a", "b", "c", "d")
+        model="tiny", dataset=dataset.id, split="all", protocol="half-class", labels=("a", "b", "c", "d")
     )
     spec = spec_of(home, dataset, tmp_path, evaluation=request)
     run_evaluation(spec, request, World(0, 1, CPU), pool, Stop())
     messages = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     result = messages[-1]["data"]
     assert result["metrics"]["clips"] == 16
-    assert len(result["half_class"]["splits"]) == 10
+    draws = result["protocol"]["draws"]
+    assert [draw["name"] for draw in draws] == [f"seed {seed}" for seed in range(10)]
+    assert all(set(draw["classes"]) < set(dataset.labels) for draw in draws)
     report = json.loads((spec.output / "report.json").read_text())
     assert report["classes"] == ["a", "b", "c", "d"]

@@ -13,8 +13,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.judging.protocols import half_class
+from core.protocols.catalogue import PROTOCOLS
+from core.protocols.class_splits import half_of
+from core.protocols.protocol import LabelSpace
+from core.results import ProtocolResult
 from worker.training.judging.comparison import base_to_novel_record, compare_scores
+from worker.training.judging.label_spaces import sum_up_spaces
 from worker.training.judging.measures import evaluate_views
 from worker.training.judging.scored import Scored
 from worker.training.result.report import build_report, write_report
@@ -95,6 +99,11 @@ def report_of(classes: list[str], after: Scored, **more: Any) -> Report:
     )
 
 
+def halves_of(after: Scored, classes: list[str]) -> ProtocolResult:
+    spaces = [LabelSpace(f"seed {seed}", half_of(classes, seed)) for seed in range(10)]
+    return sum_up_spaces(PROTOCOLS["half-class"], spaces, after, classes)
+
+
 def full(classes: list[str], clips: int = 60) -> Report:
     """With every part that a report can have."""
     count = len(classes)
@@ -121,7 +130,7 @@ def full(classes: list[str], clips: int = 60) -> Report:
             "seed": 0,
             "note": None,
         },
-        half_class=half_class(after.probabilities, after.labels) if count >= 4 else None,
+        protocol_result=halves_of(after, classes) if count >= 4 else None,
         skipped=[("<u>broken</u>.mp4", "undecodable_video")],
     )
 

@@ -1,0 +1,94 @@
+"""Jobs that a job makes as parts of its work: they wait and run like others, and it goes on after the last of them.
+
+A parent that waits is `running`, and no worker holds it: its field `awaits` has the number of its children, and its
+lease never ends. A child that ends counts in the parent's progress. If it ends without a result, the other children
+are cancelled, because the parent cannot have its own result any more. After the last child the parent is queued, and
+the reaper sends its message. All of it happens in the step that ends the child, so no crash comes between.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from core.state import keys
+
+# A part of every step that can end a job. It needs `finish_job` and the queue's keys.
+CHILDREN: Final = """
+local function report_children(key, name, total, left)
+  local data = cjson.encode({phase = 'runs', step = total - left, steps = total})
+  redis.call('HSET', key, 'progress', data)
+  redis.call('XADD', key .. ':events', 'MAXLEN', '~', 20000, '*', 'event', 'progress', 'data', data)
+end
+
+local function requeue(key, name)
+  redis.call('HSET', key, 'state', 'queued', 'resends', 0)
+  redis.call('HDEL', key, 'awaits')
+  redis.call('ZREM', running, name)
+  redis.call('ZADD', waiting, stamp(now), name)
+  redis.call('ZADD', resend, stamp(now), name)
+  redis.call('XADD', key .. ':events', 'MAXLEN', '~', 20000, '*', 'event', 'state', 'data', '"queued"')
+end
+
+-- Queued children end; the workers of running ones are told.
+local function cancel_children(parent)
+  local unfinished = 'JOB_KEY' .. parent .. ':children'
+  for _, child in ipairs(redis.call('SMEMBERS', unfinished)) do
+    local key = 'JOB_KEY' .. child
+    local state = redis.call('HGET', key, 'state')
+    if state == 'running' then
+      redis.call('HSET', key, 'cancel_requested', '1')
+      redis.call('PUBLISH', 'CANCEL_CHANNEL', child)
+    else
+      if state == 'queued' then finish_job(key, child, 'cancelled', 'error', [==[CANCELLED]==]) end
+      redis.call('SREM', unfinished, child)
+    end
+  end
+end
+
+local function child_ended(parent, child, state)
+  local key = 'JOB_KEY' .. parent
+  redis.call('SREM', key .. ':children', child)
+  local total = tonumber(redis.call('HGET', key, 'awaits') or '0')
+  if total == 0 then return end
+  if state ~= 'succeeded' then cancel_children(parent) end
+  local left = redis.call('SCARD', key .. ':children')
+  report_children(key, parent, total, left)
+  if left > 0 then return end
+  if redis.call('HGET', key, 'cancel_requested') then
+    finish_job(key, parent, 'cancelled', 'error', [==[CANCELLED]==])
+  else
+    requeue(key, parent)
+  end
+end
+""".replace("JOB_KEY", keys.job(""))
+
+# KEYS: as every step, then JOBS
+# ARGV: attempt, number of children, then for each: id, number of its arguments, field, value, field, value, …
+# → a Standing. Children that are there already are left as they are, so that an attempt can repeat what another began.
+AWAIT_BODY: Final = """
+if not belongs_to_attempt() then return 0 end
+if get('cancel_requested') then return 2 end
+local total, at = tonumber(ARGV[4]), 5
+for number = 1, total do
+  local child, count = ARGV[at], tonumber(ARGV[at + 1])
+  local key = 'JOB_KEY' .. child
+  local state = redis.call('HGET', key, 'state')
+  if not state then
+    local time = stamp(now + number / 1000000)
+    redis.call('HSET', key, unpack(ARGV, at + 2, at + 1 + count))
+    redis.call('HSET', key, 'created_at', time, 'state', 'queued', 'resends', 0)
+    redis.call('ZADD', KEYS[8], time, child)
+    redis.call('ZADD', waiting, time, child)
+    redis.call('ZADD', resend, time, child)
+    state = 'queued'
+  end
+  if state == 'queued' or state == 'running' then redis.call('SADD', job .. ':children', child) end
+  at = at + 2 + count
+end
+local left = redis.call('SCARD', job .. ':children')
+redis.call('HSET', job, 'awaits', total, 'holder', '', 'stuck', 0)
+redis.call('ZADD', running, '+inf', id)
+report_children(job, id, total, left)
+if left == 0 then requeue(job, id) end
+return 1
+""".replace("JOB_KEY", keys.job(""))

@@ -1,0 +1,166 @@
+"""A job that waits for jobs of its own, against the steps in a real Redis."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from core.errors import Cancelled, TrainingFailed
+from core.records import Job, JobState, new_job_id
+from core.state import keys, lifecycle, steps
+from core.state.lifecycle import Attempt, Standing
+from tests.worker.jobs.clock import elapse
+from worker.jobs.book import JobBook
+from worker.jobs.connection import connect
+
+
+class Family:
+    """A parent whose attempt has made three children."""
+
+    def __init__(self, redis_url: str) -> None:
+        self.redis = connect(redis_url, decode=True)
+        self.book = JobBook(self.redis, keys.TRAINING)
+        self.parent = Job(id=new_job_id(), kind="evaluation", created_at=0.0)
+        ids = sorted((new_job_id() for _ in range(3)), reverse=True)  # not in the order of their names
+        self.children = [Job(id=each, kind="training", parent=self.parent.id, created_at=0.0) for each in ids]
+        script_keys, args = lifecycle.create_args(self.parent, keys.TRAINING, 10)
+        self.redis.register_script(steps.CREATE)(keys=script_keys, args=args)
+        self.wait()
+
+    def wait(self) -> Standing:
+        self.attempt = self.start(self.parent)
+        return self.book.await_children(self.attempt, self.children)
+
+    def start(self, job: Job) -> Attempt:
+        attempt = self.book.start(job.id)
+        assert attempt is not None
+        return attempt
+
+    def end(self, *children: Job) -> None:
+        for child in children:
+            assert self.book.succeed(self.start(child), {})
+
+    def cancel(self, job: Job) -> None:
+        script_keys, args = lifecycle.cancel_args(job.id, keys.TRAINING, Cancelled("stop").to_dict())
+        self.redis.register_script(steps.CANCEL)(keys=script_keys, args=args)
+
+    def state(self, job: Job) -> str:
+        return str(self.redis.hget(keys.job(job.id), "state"))
+
+    @property
+    def states(self) -> list[str]:
+        return [self.state(child) for child in self.children]
+
+    @property
+    def progress(self) -> Any:
+        return json.loads(str(self.redis.hget(keys.job(self.parent.id), "progress")))
+
+    def told(self, job: Job) -> bool:
+        return self.redis.hexists(keys.job(job.id), "cancel_requested")
+
+
+@pytest.fixture
+def family(redis_url: str) -> Family:
+    return Family(redis_url)
+
+
+def test_children_wait_in_their_order_and_the_parent_goes_on_after_the_last(family: Family) -> None:
+    assert (family.state(family.parent), family.states) == ("running", ["queued"] * 3)
+    elapse(family.redis, 1.0)
+    assert family.book.lost_messages() == [child.id for child in family.children]
+    for ended, child in enumerate(family.children, 1):
+        family.end(child)
+        assert family.progress == {"phase": "runs", "step": ended, "steps": 3}
+        assert family.state(family.parent) == ("queued" if ended == 3 else "running")
+    elapse(family.redis, 1.0)
+    assert family.book.lost_messages() == [family.parent.id]
+    assert family.book.succeed(family.start(family.parent), {})
+    assert family.redis.zcard(keys.running(keys.TRAINING)) == 0
+    entries: Any = family.redis.xrange(keys.events(family.parent.id))
+    story = [json.loads(fields["data"]) for _, fields in entries]
+    counts = [each["step"] for each in story if isinstance(each, dict)]
+    assert counts == [0, 1, 2, 3]
+    assert [each for each in story if isinstance(each, str)] == ["running", "queued", "running", "succeeded"]
+
+
+def test_no_worker_is_needed_while_it_waits(family: Family) -> None:
+    elapse(family.redis, 100 * family.book.lease)
+    assert family.book.expire_leases() == {}
+    assert family.state(family.parent) == "running"
+    assert family.book.renew_leases([family.attempt]) == {family.attempt: Standing.SUPERSEDED}
+    assert not family.book.succeed(family.attempt, {})
+
+
+def test_a_repeated_wait_makes_and_starts_nothing_again(family: Family) -> None:
+    assert family.book.await_children(family.attempt, family.children) is Standing.SUPERSEDED
+    family.end(*family.children)
+    before = [family.redis.hgetall(keys.job(child.id)) for child in family.children]
+    assert family.wait() is Standing.HELD  # by an attempt that read the children before they ended
+    assert family.state(family.parent) == "queued"
+    assert [family.redis.hgetall(keys.job(child.id)) for child in family.children] == before
+
+
+def test_a_parent_with_queued_children_is_cancelled_at_once(family: Family) -> None:
+    family.end(family.children[0])
+    family.cancel(family.parent)
+    assert family.state(family.parent) == "cancelled"
+    assert family.states == ["succeeded", "cancelled", "cancelled"]
+    assert family.redis.zcard(keys.waiting(keys.TRAINING)) == 0
+    assert family.redis.zcard(keys.resend(keys.TRAINING)) == 0
+
+
+def test_a_cancelled_parent_ends_with_its_running_children(family: Family) -> None:
+    running = family.start(family.children[1])
+    family.cancel(family.parent)
+    assert (family.state(family.parent), family.states) == ("running", ["cancelled", "running", "cancelled"])
+    assert family.told(family.children[1])
+    assert family.book.renew_leases([running]) == {running: Standing.CANCEL_PENDING}
+    family.book.fail(running, Cancelled("It stopped."))
+    assert (family.state(family.parent), family.states) == ("cancelled", ["cancelled"] * 3)
+    error = json.loads(str(family.redis.hget(keys.job(family.parent.id), "error")))
+    assert error["code"] == "cancelled"
+
+
+@pytest.mark.parametrize("how", ["fails", "is cancelled", "is given up"])
+def test_a_child_without_a_result_ends_its_siblings_and_wakes_the_parent(family: Family, how: str) -> None:
+    first, second, third = family.children
+    running = family.start(second)
+    if how == "fails":
+        family.book.fail(family.start(first), TrainingFailed("The loss is not a number."))
+    elif how == "is cancelled":
+        family.cancel(first)
+    else:
+        for _ in range(steps.MAX_ATTEMPTS):
+            family.book.release(family.start(first), counts_as_failure=True)
+    assert family.state(first) in ("failed", "cancelled")
+    assert (family.state(second), family.state(third), family.told(second)) == ("running", "cancelled", True)
+    assert family.state(family.parent) == "running"
+    family.book.fail(running, Cancelled("It stopped."))
+    assert family.state(family.parent) == "queued"
+
+
+def test_a_parent_that_ends_without_a_result_leaves_no_child_behind(family: Family) -> None:
+    running = family.start(family.children[0])
+    family.end(family.children[1])
+    family.redis.hdel(keys.job(family.parent.id), "awaits")  # as if an attempt held it
+    family.redis.hset(keys.job(family.parent.id), "holder", family.attempt.holder)
+    assert family.book.fail(family.attempt, TrainingFailed("broken"))
+    assert family.states == ["running", "succeeded", "cancelled"]
+    assert family.book.renew_leases([running]) == {running: Standing.CANCEL_PENDING}
+    family.book.fail(running, Cancelled("It stopped."))
+    assert family.state(family.parent) == JobState.FAILED
+    assert not family.redis.exists(keys.children(family.parent.id))
+
+
+def test_a_pending_cancel_makes_no_children(redis_url: str) -> None:
+    family = Family(redis_url)
+    job = Job(id=new_job_id(), kind="evaluation", created_at=0.0)
+    script_keys, args = lifecycle.create_args(job, keys.TRAINING, 10)
+    family.redis.register_script(steps.CREATE)(keys=script_keys, args=args)
+    attempt = family.start(job)
+    family.cancel(job)
+    child = Job(id=new_job_id(), kind="training", parent=job.id, created_at=0.0)
+    assert family.book.await_children(attempt, [child]) is Standing.CANCEL_PENDING
+    assert family.book.get(child.id) is None
