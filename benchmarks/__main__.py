@@ -2,7 +2,7 @@
 
     python -m benchmarks [NAME…]
 
-All but `faults` take about half an hour on two cores, most of it for training. `faults` takes hours.
+All but `faults` take about an hour on two cores, most of it for training. `faults` takes hours.
 """
 
 from __future__ import annotations
@@ -29,6 +29,11 @@ NAMES = (
     "step_cost",
     "training_cost",
     "few_shot",
+    "method_cost",
+    "generalisation",
+    "prompting",
+    "baselines",
+    "lite_text",
     "faults",
 )
 

@@ -13,7 +13,7 @@ from typing import IO, Any
 
 from vireo.errors import InvalidCheckpoint
 
-VIREO_MODULES = ("temporal", "time_blocks", "extension", "anchors", "classifier", "context")
+VIREO_MODULES = ("temporal", "time_blocks", "extension", "anchors", "classifier", "context", "prompts")
 """Modules that open_clip's architectures do not have: the first part of their tensors' names."""
 
 _NOT_TEXT = ("visual", "logit_scale", "logit_bias")
@@ -38,7 +38,7 @@ def strip(weights: Path, target: Path) -> Stripped:
         header = _read_header(source)
         start = source.tell()
         modules = {name: name.partition(".")[0] for name in header}
-        if "prompts" in modules.values():
+        if "prompts" in modules.values() and "visual" not in modules.values():
             raise InvalidCheckpoint(
                 "This version consists of prompts only, which no other program knows.", hint="Export its base instead."
             )

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from models.files.architectures import CONFIG, registered_config
-from models.files.layout import TEXT, TOKENIZER, WEIGHTS
+from models.files.layout import PROMPTS_OF_IMAGE, PROMPTS_OF_TEXT, TEXT, TOKENIZER, WEIGHTS
 from models.recognition.base import Base
 from models.recognition.temporal import TemporalTransformer
 from models.recognition.video_model import VideoModel
@@ -63,7 +63,7 @@ def save_prompts(
     digest. Arguments and result: as `save_version`, and `prompts`."""
     assert model.tower.prompts is not None
     assert isinstance(encoder, ContextTextEncoder)
-    learned = {"prompts.image": model.tower.prompts, "prompts.text": encoder.context}
+    learned = {PROMPTS_OF_IMAGE: model.tower.prompts, PROMPTS_OF_TEXT: encoder.context}
     state = {name: _to_saved(tensor) for name, tensor in learned.items()}
     _write(directory, state | {"classifier.rows": _to_saved(classifier["rows"])})
     return {

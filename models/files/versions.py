@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from core.vocabulary import Fusion, TemporalKind
 from models.files.architectures import CONFIG, register_architecture
 from models.files.bases import open_base
-from models.files.layout import ADDED, CARD, TEXT, TOKENIZER, WEIGHTS
+from models.files.layout import ADDED, CARD, PROMPTS_OF_IMAGE, PROMPTS_OF_TEXT, TEXT, TOKENIZER, WEIGHTS
 from models.image.time_blocks import attach_time_blocks
 from models.image.tower import EXTENSION, TIME_BLOCKS, Extension, ImageTower
 from models.image.towers import clip_tower
@@ -65,11 +65,11 @@ def _with_prompts(name: str, card: Mapping[str, Any], state: StateDict, find_bas
             f"{name} consists of prompts for {wanted['base']}, whose weights are others here.",
             f"Give this worker the weights of {wanted['base']} that the version was trained with.",
         )
-    base.tower.add_prompts(state["prompts.image"])
+    base.tower.add_prompts(state[PROMPTS_OF_IMAGE])
     return replace(
         base,
         name=name,
-        text_encoder=ContextTextEncoder(base.text_encoder, state["prompts.text"]),
+        text_encoder=ContextTextEncoder(base.text_encoder, state[PROMPTS_OF_TEXT]),
         profile=Profile.from_dict(card["profile"]),
         digest=str(card["digest"]),
         classes=tuple(card["classes"]),
@@ -92,6 +92,11 @@ def _rebuild(
         encoder.digest = str(
             card["text_digest"]
         )  # the encoder inside was given this one, so a derived one would differ
+    if PROMPTS_OF_TEXT in state:
+        encoder = ContextTextEncoder(encoder, state[PROMPTS_OF_TEXT])
+        encoder.digest = str(card["text_digest"])
+    if PROMPTS_OF_IMAGE in state:
+        tower.add_prompts(state[PROMPTS_OF_IMAGE])
     if kind != "mean":
         attach_time_blocks(tower, kind, "identity")
     tower.time_blocks.load_state_dict(_under(TIME_BLOCKS, state))

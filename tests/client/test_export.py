@@ -7,6 +7,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from vireo import export
+from vireo.errors import InvalidCheckpoint
 from vireo.export import Stripped
 
 CLIP = ["visual.conv1.weight", "logit_scale", "token_embedding.weight", "temporal_like", "context_like.weight"]
@@ -21,6 +22,14 @@ def test_only_tensors_that_open_clip_knows_are_written(tmp_path: Path) -> None:
     plain = load_file(tmp_path / "plain.safetensors")
     assert set(plain) == set(CLIP)
     assert all((plain[name] == tensors[name]).all() for name in CLIP)
+
+
+def test_of_a_version_with_towers_and_prompts_the_towers_are_written(tmp_path: Path) -> None:
+    save_file({"visual.proj": np.ones(2), "prompts.text": np.ones(2)}, tmp_path / "a")
+    assert export.strip(tmp_path / "a", tmp_path / "b") == Stripped(1, ("prompts",), text=False)
+    save_file({"prompts.image": np.ones(2), "prompts.text": np.ones(2)}, tmp_path / "alone")
+    with pytest.raises(InvalidCheckpoint, match="prompts only"):
+        export.strip(tmp_path / "alone", tmp_path / "c")
 
 
 @pytest.mark.parametrize(("name", "text"), [("visual.x", False), ("logit_bias", False), ("transformer.x", True)])

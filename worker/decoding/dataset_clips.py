@@ -75,6 +75,10 @@ class ClipReader:
         self.skipped: dict[Path, str] = {}
         """All clips that this reader has left out, with the reason."""
 
+    def in_profile(self, profile: Profile) -> ClipReader:
+        """A reader of the same pool for the fixed frames and crops of a model with another profile."""
+        return ClipReader(self._pool, profile, profile.frames, ahead=self._ahead)
+
     def batches(self, plan: Iterable[Sequence[Sample]]) -> Generator[Batch, None, None]:
         """One batch per element of `plan`, which is read while decoding goes on. Closing the generator cancels tasks.
 

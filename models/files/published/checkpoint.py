@@ -8,7 +8,7 @@ tensor (method §0, §6, §12).
     <any prefix>frame_position_embeddings.weight [77, d]     temporal.positions.weight
     <any prefix>transformer.resblocks.{i}.*                  temporal.blocks.{i}.*
     {"fusion_model_state_dict": …}                           the same two, saved separately
-    image_encoder.*, text_encoder.*, prompt_learner.*        ViFi-CLIP, see `vifi`
+    image_encoder.*, text_encoder.*, prompt_learner.*        ViFi-CLIP and its prompts, see `vifi`
     visual.transformer.resblocks.{i}.control_point.* [w,1,3] time_blocks.{i}.weight
 
 Files are read without running code. What a file does not state is asked for or taken from the base; `note` reports it.
@@ -24,7 +24,7 @@ from typing import Any, Literal
 import torch
 
 from core.vocabulary import MethodName, TemporalKind
-from models.files.layout import ADDED
+from models.files.layout import ADDED, PROMPTS_OF_TEXT
 from models.files.published import shapes, vifi
 from models.files.published.heads import Head, find_head
 from models.files.published.networks import Network, find_network, fit_to_network
@@ -34,6 +34,8 @@ from models.profiles import zoo
 from models.profiles.profile import Profile
 from models.recognition.temporal import HEAD_WIDTH, TemporalTransformer
 from models.text.clip_encoder import ClipTextEncoder
+from models.text.context_encoder import ContextTextEncoder
+from models.text.encoder import TextEncoder
 from models.weights.errors import WeightsUnavailable
 from models.weights.hub import find_cached_weights
 from models.weights.states import StateDict, build_model, find_local_weights, load_safely, unwrap
@@ -70,9 +72,11 @@ def read_published(path: Path, filename: str, options: ImportOptions, data_dir: 
     loaded = load_safely(path, filename, mapped=True)
     is_vifi = vifi.is_vifi(unwrap(loaded))
     main, fusion = (vifi.to_clip_names(unwrap(loaded)), {}) if is_vifi else split_published(loaded)
-    check_size([*main.values(), *fusion.values()], path.stat().st_size)
+    prompts = vifi.prompts_of(unwrap(loaded)) if is_vifi else {}
+    check_size([*main.values(), *fusion.values(), *prompts.values()], path.stat().st_size)
     if is_vifi:
         main = vifi.with_token_embedding(main, options.base, data_dir)
+        vifi.check_prompts(prompts, main)
     head, rest = find_head(main, fusion)
     network = find_network(rest, options.base, data_dir)
     notes = []
@@ -81,7 +85,9 @@ def read_published(path: Path, filename: str, options: ImportOptions, data_dir: 
         notes.append(f"The file has no logit_scale, so {TEST_SCALE:g} is used, as in the released test script.")
     clip = fit_to_network(rest, network)
     temporal = _describe_head(head, network, options.temporal)
-    usual = vifi.FRAMES if is_vifi else network.profile.frames
+    usual = network.profile.frames
+    if is_vifi:
+        usual = vifi.PROMPTED_FRAMES if prompts else vifi.FRAMES
     frames, frames_note = _frames(options.frames or saved_frames(loaded), filename, usual)
     if head.kind == "transformer" and frames > head.positions:
         raise WeightsUnavailable(
@@ -90,12 +96,15 @@ def read_published(path: Path, filename: str, options: ImportOptions, data_dir: 
         )
     text: Literal["own", "base"] = "own" if shapes.has_text(rest) else "base"
     notes += [frames_note, _network_note(network, text, data_dir)]
-    profile = vifi.profile_of(network.profile, frames) if is_vifi else _profile(network.profile, frames)
+    profile = _profile(network.profile, frames)
+    if is_vifi:
+        profile = vifi.profile_of(network.profile, frames, prompted=bool(prompts))
+    method: MethodName = "vl_prompt" if prompts else "vifi" if is_vifi else "text4vis"
     return PublishedCheckpoint(
-        method="vifi" if is_vifi else "text4vis",
+        method=method,
         base=network.base,
         architecture=network.architecture,
-        state={name: to_plain(name, tensor) for name, tensor in (clip | head.state).items()},
+        state={name: to_plain(name, tensor) for name, tensor in (clip | head.state | prompts).items()},
         temporal=temporal,
         text=text,
         profile=profile,
@@ -111,7 +120,10 @@ def write_published(directory: Path, published: PublishedCheckpoint) -> dict[str
     if published.text == "own":
         plain = {name: tensor for name, tensor in published.state.items() if not name.startswith(ADDED)}
         model = build_model(published.architecture, plain, "The file")
-        text_digest = ClipTextEncoder(model, published.architecture).digest
+        encoder: TextEncoder = ClipTextEncoder(model, published.architecture)
+        if PROMPTS_OF_TEXT in published.state:
+            encoder = ContextTextEncoder(encoder, published.state[PROMPTS_OF_TEXT])
+        text_digest = encoder.digest
     return {
         "method": published.method,
         "base": published.base,

@@ -5,14 +5,23 @@
     text_encoder.*                                   the same without this prefix
     logit_scale                                      the same
     prompt_learner.complete_text_embeddings, …       left out: class names of the training, already embedded
+    prompt_learner.ctx [n, w]                        prompts.text[0]: after the start token, before the class name
+    text_encoder.…resblocks.{i}.VPT_shallow [n, w]   prompts.text[i], from i = 1 on: they replace those before
+    image_encoder.VPT [n, w]                         prompts.image[0]: after the patches
+    image_encoder.…resblocks.{i}.VPT_shallow [n, w]  prompts.image[i]
 
-ViFi-CLIP does not train the token embedding (method §16 #12) and does not save it; the base's weights have it.
+The towers of a file with prompts are the bridge on which they were learned, so one version holds both. ViFi-CLIP does
+not train the token embedding (method §16 #12) and does not save it; the base's weights have it.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
+
+import torch
+from torch import Tensor
 
 from models.files.published import shapes
 from models.profiles import zoo
@@ -22,9 +31,16 @@ from models.weights.hub import find_cached_weights
 from models.weights.states import StateDict, find_local_weights, read_state
 
 FRAMES = 16  # of its fully supervised Kinetics models; its other runs use 32 (method §8)
+PROMPTED_FRAMES = 32  # of all runs with prompts (method §12)
 TEMPLATE = "a photo of a {}."  # of every tuned model (method §4, §16 #13)
+PROMPTED_TEMPLATE = "{}."  # learned vectors stand before the class name, and a full stop after it
+MOST_WORDS = 4
+"""With up to so many vectors, the code starts them from the words of CTX_INIT, and the rest of its words, which no file
+tells, stays between the vectors and the class name."""
 _IMAGE, _TEXT, _PROMPTS = "image_encoder.", "text_encoder.", "prompt_learner."
 _WORDS = "token_embedding.weight"
+_FIRST_OF_TEXT, _FIRST_OF_IMAGE = f"{_PROMPTS}ctx", f"{_IMAGE}VPT"
+_DEEP = re.compile(rf"({re.escape(_IMAGE)}|{re.escape(_TEXT)})transformer\.resblocks\.([1-9]\d?)\.VPT_shallow")
 _CLASS_NAMES = tuple(f"{_PROMPTS}{name}" for name in ("complete_text_embeddings", "token_prefix", "token_suffix"))
 
 
@@ -33,16 +49,55 @@ def is_vifi(state: StateDict) -> bool:
     return any(name.startswith(_IMAGE) for name in state)
 
 
-def to_clip_names(state: StateDict) -> StateDict:
-    """With the names of OpenAI's CLIP. The token embedding is missing. Raises: WeightsUnavailable for a file with
-    learned prompts, and for names that are not ViFi-CLIP's."""
-    if prompts := sorted(name for name in state if name == f"{_PROMPTS}ctx" or "VPT" in name):
+def prompts_of(state: StateDict) -> StateDict:
+    """`prompts.text` [D, n, w], and `prompts.image` if the image tower has any; empty for a file without prompts.
+    Raises: WeightsUnavailable for prompts that are incomplete, or whose place is uncertain."""
+    deep = {name: match for name in state if (match := _DEEP.fullmatch(name))}
+    places: dict[str, dict[int, str]] = {_TEXT: {}, _IMAGE: {}}
+    for name, match in deep.items():
+        places[match[1]][int(match[2])] = name
+    for name, tower in ((_FIRST_OF_TEXT, _TEXT), (_FIRST_OF_IMAGE, _IMAGE)):
+        if name in state:
+            places[tower][0] = name
+    if other := sorted(name for name in state if "VPT" in name and name not in {*deep, _FIRST_OF_IMAGE}):
+        raise WeightsUnavailable(f"{other[0]} looks like a prompt, but ViFi-CLIP has none of this name.")
+    found = {
+        f"prompts.{kind}": _stacked(state, tower, places[tower])
+        for kind, tower in (("text", _TEXT), ("image", _IMAGE))
+        if places[tower]
+    }
+    if found and "prompts.text" not in found:
+        raise WeightsUnavailable(f"The file has prompts of the image tower, but not {_FIRST_OF_TEXT}.")
+    if found and (count := found["prompts.text"].shape[1]) <= MOST_WORDS:
         raise WeightsUnavailable(
-            f"The file holds learned prompts ({', '.join(prompts[:3])}), which cannot be imported yet.",
-            "Import a ViFi-CLIP file whose towers are tuned in full.",
+            f"{_FIRST_OF_TEXT} has {count} vectors. With up to {MOST_WORDS}, words of the initial prompt may stand "
+            "between them and the class name, and the file does not say which.",
+            "Files with more vectors can be imported; the released ones have 10 or 16.",
         )
+    return found
+
+
+def _stacked(state: StateDict, tower: str, places: dict[int, str]) -> Tensor:
+    """[D, n, w]. Raises: WeightsUnavailable."""
+    if sorted(places) != list(range(len(places))):
+        raise WeightsUnavailable(
+            f"The prompts of {tower}* are not those of the first {len(places)} blocks: they stand before the blocks "
+            f"{', '.join(map(str, sorted(places)))} (counted from 0)."
+        )
+    tensors = [state[places[place]] for place in range(len(places))]
+    if len({tuple(tensor.shape) for tensor in tensors}) > 1 or tensors[0].ndim != 2:
+        shapes_found = ", ".join(f"{places[place]} {tuple(state[places[place]].shape)}" for place in range(len(places)))
+        raise WeightsUnavailable(f"Prompts of one tower have one shape [n, w], but the file has {shapes_found[:200]}.")
+    return torch.stack([tensor.float() for tensor in tensors])
+
+
+def to_clip_names(state: StateDict) -> StateDict:
+    """With the names of OpenAI's CLIP, without prompts. The token embedding is missing. Raises: WeightsUnavailable for
+    names that are not ViFi-CLIP's."""
     found: StateDict = {}
     for name, tensor in state.items():
+        if name == _FIRST_OF_TEXT or "VPT" in name:
+            continue  # `prompts_of` reads them
         if name.startswith(_IMAGE):
             found[f"visual.{name.removeprefix(_IMAGE)}"] = tensor
         elif name.startswith(_TEXT):
@@ -76,7 +131,27 @@ def with_token_embedding(state: StateDict, base: str | None, data_dir: Path) -> 
     return state | {_WORDS: words}
 
 
-def profile_of(profile: Profile, frames: int) -> Profile:
+def check_prompts(prompts: StateDict, state: StateDict) -> None:
+    """state: of both towers, with CLIP's names. Raises: WeightsUnavailable for prompts that do not fit the towers."""
+    for kind, norm, blocks in (
+        ("image", "visual.ln_post.weight", "visual.transformer.resblocks."),
+        ("text", "ln_final.weight", "transformer.resblocks."),
+    ):
+        learned = prompts.get(f"prompts.{kind}")
+        if learned is None:
+            continue
+        if norm not in state:
+            raise WeightsUnavailable(f"The {kind} tower has no {norm}: it is no transformer that can have prompts.")
+        layers = len({name.removeprefix(blocks).split(".")[0] for name in state if name.startswith(blocks)})
+        depth, count, width = learned.shape
+        if width != len(state[norm]) or depth > layers or count > len(state["positional_embedding"]) - 3:
+            raise WeightsUnavailable(
+                f"The prompts of the {kind} tower, {depth} × {count} vectors of width {width}, do not fit it: it has "
+                f"{layers} blocks of width {len(state[norm])}."
+            )
+
+
+def profile_of(profile: Profile, frames: int, *, prompted: bool = False) -> Profile:
     """How ViFi-CLIP is validated (method §3.2, §9): ImageNet's statistics (§16 #14), the middles of segments,
     probabilities averaged over views."""
     return replace(
@@ -88,7 +163,7 @@ def profile_of(profile: Profile, frames: int) -> Profile:
         three_crop="vfc",
         sampling="segment_center",
         aggregate="probabilities",
-        templates=(TEMPLATE,),
+        templates=(PROMPTED_TEMPLATE if prompted else TEMPLATE,),
         frames=frames,
     )
 

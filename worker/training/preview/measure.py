@@ -21,7 +21,7 @@ BACKWARD: Final = 3.0  # a step of the loop takes about three times as long as a
 
 
 def measure_preview(run: TrainingRun, frozen: Frozen) -> tuple[PreviewResult, Judged]:
-    """frozen: of the run's train clips."""
+    """frozen: of the run's train clips. Raises: Stopped."""
     run.world.report_phase("preview")
     classes = run.division.classes
     began = time.monotonic()
@@ -30,7 +30,9 @@ def measure_preview(run: TrainingRun, frozen: Frozen) -> tuple[PreviewResult, Ju
     scores = own_scores(own.videos, plain_rows(run, [classes[label] for label in present]))
     judged = judge_heads(own.features, scores, own.labels, seed=run.config.seed)
     fit_seconds = time.monotonic() - began
+    run.stop.check()
     curve = learning_curve(own.features, scores, own.labels, seed=run.config.seed)
+    run.stop.check()
     heads = [_row(name, judged, own) for name in SHOWN]
     paths = [run.division.train[place].path for place in own.places]
     shots = min(Counter(own.labels.tolist()).values())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from core.comparison.paired import Comparison, compare_hits
 from core.registry import Version
 from core.results import Promotion
@@ -35,10 +37,14 @@ def judge_promotion(run: TrainingRun, gallery: Gallery, before: Scored | None, a
 
 
 def _of_standing(run: TrainingRun, gallery: Gallery) -> Scored | None:
-    """None if its labels are closed, and some of the classes are not among them."""
+    """As it is served. None if its labels are closed, and some of the classes are not among them."""
     served = open_standing_version(run.spec, run.device)
     rows = served_rows(served, run.division.classes, normalise=run.request.normalize_labels)
-    return None if rows is None or served.profile.frames != run.profile.frames else score_served(served, gallery, rows)
+    if rows is None:
+        return None
+    if served.profile.vision_digest() != run.profile.vision_digest():  # it reads other frames or crops
+        gallery = replace(gallery, reader=gallery.reader.in_profile(served.profile), frames=None)
+    return score_served(served, gallery, rows)
 
 
 def _hits(scored: Scored | None) -> dict[str, bool]:

@@ -1,6 +1,7 @@
 """The form of report.json. Shares are from 0 to 1; null means that there is nothing to measure.
 
-model      name (`gym:3`), base, recipe, classifier, temporal, open_labels, precision of the image tower as served
+model      name (`gym:3`), base, recipe, classifier, temporal, open_labels, precision of the image tower as served;
+           of a version that was fitted in closed form also `fit`: its heads, their share (`mix`), and the base's skill
 dataset    id, digest, name
 split, protocol, created_at
 classes    in the order of W's rows
@@ -25,13 +26,19 @@ skipped    clips that could not be read, and why; no number counts them
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 from core.results import Headline, ProtocolResult
 from worker.training.fit.curves import Curves
 from worker.training.judging.comparison import BaseToNovelRecord, Comparison
 from worker.training.judging.measures import Evaluation
 from worker.training.result.maps import VectorMap
+
+
+class FitFacts(TypedDict):
+    heads: list[str]
+    mix: float
+    zero_shot_skill: float
 
 
 class ModelFacts(TypedDict):
@@ -42,6 +49,7 @@ class ModelFacts(TypedDict):
     temporal: str | None
     open_labels: bool
     precision: str
+    fit: NotRequired[FitFacts | None]
 
 
 class DatasetFacts(TypedDict):

@@ -32,7 +32,7 @@ from worker.training.result.maps import map_vectors
 from worker.training.result.predictions import write_predictions
 from worker.training.result.promotion import judge_promotion
 from worker.training.result.report import build_report, write_report
-from worker.training.result.report_types import DatasetFacts, ModelFacts, Report
+from worker.training.result.report_types import DatasetFacts, FitFacts, ModelFacts, Report
 from worker.training.run.base_model import open_written_version, served_rows, text_rows
 from worker.training.run.division import shots_record
 from worker.training.run.feeds import Feed, TrunkFeed
@@ -173,6 +173,7 @@ def _report(
             temporal=run.config.temporal,
             open_labels=card.open_labels,
             precision=judged.precision,
+            fit=_fit(card.hyperparameters),
         ),
         dataset=DatasetFacts(id=dataset.id, digest=dataset.digest, name=dataset.name),
         split=run.division.judged_split,
@@ -187,6 +188,13 @@ def _report(
         vectors=map_vectors(baseline.judged.embedded if baseline.judged else None, judged.scored[SINGLE].embedded),
         skipped=run.spec.clip_paths(dict(ChainMap(*map(dict, skipped)))),
     )
+
+
+def _fit(numbers: Mapping[str, Any]) -> FitFacts | None:
+    """numbers: of the card."""
+    if "mix" not in numbers:
+        return None
+    return {"heads": numbers["heads"], "mix": numbers["mix"], "zero_shot_skill": numbers["zero_shot_skill"]}
 
 
 def _classifiers(run: TrainingRun, rows: Tensor) -> dict[str, Any]:

@@ -168,8 +168,8 @@ def check_base(base: Base, method: Method) -> None:
     """Raises: InvalidTraining if the base cannot carry the method."""
     if base.tower.prompts is not None:
         raise InvalidTraining(
-            f"{base.name} consists of prompts for another model, so it cannot be trained.",
-            hint="Start from the model that its card names under `prompts`.",
+            f"{base.name} has learned prompts, so it cannot be trained.",
+            hint="Start from the model that its prompts were learned for: its card names it under `prompts`.",
             field="base",
         )
     if method.prompted and not (base.tower.prompt_places and base.text_encoder.context_width and base.prompt_layers):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +18,18 @@ from core.records import Progress
 from core.registry import Card
 from core.training_requests import PreviewRequest, TrainingRequest
 from models.classifier.ensemble import build_rows
+from models.fitting.recipes import RECIPES
 from models.recognition.base import Base
 from tests.models.conftest import CPU
 from tests.worker.training.process.runs import LABELS, spec_of, train, train_in_processes
 from worker.children.messages import parse_message
 from worker.decoding.pool import DecodePool, DecodeTask
 from worker.training.job.run_metrics import RunMetrics
-from worker.training.process.session import run_preview
+from worker.training.preview import measure
+from worker.training.process.session import run_preview, run_training
 from worker.training.run.feeds import TrunkFeed
 from worker.training.run.kept_features import keep_features, open_features
-from worker.training.run.stop import Stop
+from worker.training.run.stop import Stop, Stopped
 from worker.training.run.world import World
 
 SMALL: dict[str, Any] = {"epochs": None, "batch_size": None}  # nothing about the loop
@@ -113,6 +115,7 @@ def test_the_report_keeps_the_preview_and_quotes_the_cross_validated_figure(smal
     page = (small.output / "report.html").read_text()
     assert headline["sentence"] in page
     assert preview["advice"]["sentence"] in page
+    assert f"{100 * small.card.hyperparameters['mix']:.1f}\N{NO-BREAK SPACE}% of the scores" in page
 
 
 def test_a_version_can_be_fitted_again(
@@ -121,8 +124,6 @@ def test_a_version_can_be_fitted_again(
     """The second fit replaces what the first one added."""
     fields = TrainingRequest(name="again", dataset=dataset.id, base="scenes:1")
     spec = spec_of(home, dataset, tmp_path, training=fields).model_copy(update={"version": small.output})
-    from worker.training.process.session import run_training
-
     run_training(spec, fields, World(0, 1, CPU), pool, Stop())
     again = load_file(spec.output / "model.safetensors")
     first = load_file(small.output / "model.safetensors")
@@ -176,6 +177,37 @@ def test_clips_that_cannot_be_decoded_end_the_run_in_words(
     with pytest.raises(TrainingFailed, match="could be decoded") as raised:
         run_preview(spec, request, World(0, 1, CPU), pool, Stop())
     assert "its report says" in (raised.value.hint or "")
+
+
+def test_the_tower_is_trained_where_the_preview_finds_enough_clips(
+    home: Path, dataset: Dataset, tmp_path: Path, pool: DecodePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measure, "_tower_is_worth_it", lambda *_: True)
+    monkeypatch.setitem(RECIPES, "default", replace(RECIPES["default"], epochs=1, warmup_epochs=0))
+    card, _ = train(home, dataset, tmp_path / "tower", pool, **SMALL)
+    report = json.loads((tmp_path / "tower" / "output" / "report.json").read_text())
+    assert (card.hyperparameters["solver"], card.hyperparameters["tune"]) == ("gradient", "tower")
+    assert report["preview"]["tower"] is True
+    assert len(report["curves"]["train"]) > 0
+    asked, _ = train(home, dataset, tmp_path / "asked", pool, **SMALL, solver="closed_form")
+    assert asked.hyperparameters["solver"] == "closed_form"  # as the request says
+
+
+@pytest.mark.parametrize("phase", ["features", "preview", "training"])
+def test_a_run_that_is_cancelled_in_the_closed_form_leaves_no_version(
+    home: Path, dataset: Dataset, tmp_path: Path, pool: DecodePool, monkeypatch: pytest.MonkeyPatch, phase: str
+) -> None:
+    stop, report_phase = Stop(), World.report_phase
+
+    def cancelled(self: World, name: str, **details: Any) -> None:
+        report_phase(self, name, **details)
+        stop.requested = stop.requested or name == phase
+
+    monkeypatch.setattr(World, "report_phase", cancelled)
+    request = TrainingRequest(name="scenes", dataset=dataset.id, base="tiny", frames=3)  # its features are not kept
+    spec = spec_of(home, dataset, tmp_path, training=request)
+    with pytest.raises(Stopped):
+        run_training(spec, request, World(0, 1, CPU), pool, stop)
 
 
 @pytest.mark.parametrize(
