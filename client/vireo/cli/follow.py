@@ -74,7 +74,9 @@ def event_line(event: Event) -> str | None:
         return str(event.data.get("message", ""))
     if event.event == "metric" and event.data.get("split") == "val":
         numbers = [f"{name} {value:.1%}" for name, value in event.data.items() if name in ("top1", "top5")]
-        return f"epoch {event.data.get('epoch', 0):g}: validation {', '.join(numbers)}" if numbers else None
+        closed_form = event.data.get("solver") == "closed_form"
+        when = "fitted in closed form" if closed_form else f"epoch {event.data.get('epoch', 0):g}"
+        return f"{when}: validation {', '.join(numbers)}" if numbers else None
     return None
 
 

@@ -82,6 +82,17 @@ def test_what_each_outcome_counts_as(client: redis.Redis) -> None:
     assert [found.margin, found.shadow_margin] == pytest.approx([0.5, 0.2])
 
 
+def test_all_workers_add_to_the_same_counts(client: redis.Redis) -> None:
+    """And a worker that starts again goes on where it was."""
+    for label in ("a", "b", "a"):
+        score = Recorded(Look(label, 0.1))
+        with scoring(client, score) as shadows:
+            shadows.offer(task())
+            assert score.done.wait(WAIT)
+    assert (counted(client).seen, counted(client).agreed) == (3, 2)
+    assert all(client.ttl(key) == -1 for key in PAIR.keys), "Redis must not evict them"
+
+
 def test_a_shadow_waits_while_a_question_is_answered(client: redis.Redis) -> None:
     score = Recorded(Look("a", 0.1))
     with scoring(client, score) as shadows:

@@ -92,7 +92,7 @@ def _fit_closed_form(
     if len(galleries.val) and (point := val_point(run, galleries.val, 1.0)):
         state.checks.append(point)
         if run.world.leads:
-            send_message("metric", split="val", **point)
+            send_message("metric", split="val", solver="closed_form", **point)
     run.world.report_phase("training", epoch=1.0, epochs=1.0, step=1, steps=1)
     return Trained(run, state, baseline, feed, preview, frozen, fitted.record)
 
