@@ -211,8 +211,8 @@ class Settings(BaseSettings):
     answer_ttl: int = Field(
         4 * 3600,
         ge=60,
-        description="Seconds that the answer to a question (classify, embed) is stored. Until then its job can be "
-        "read, and its `Idempotency-Key` stands for it.",
+        description="Seconds that the answer to a question (classify, embed, explain) is stored. Until then its job "
+        "can be read, and its `Idempotency-Key` stands for it.",
     )
     video_ttl: int = Field(
         24 * 3600,
