@@ -33,15 +33,15 @@ def k_shot_runs(request: EvaluationRequest, dataset: Dataset) -> tuple[Run, ...]
     _check_classes(trained, 2)
     _check_shots(trained, max(shots))
     _check_judged(trained, dataset)
-    return tuple(Run(f"{k} shots, seed {seed}", k, seed) for k in shots for seed in seeds)
+    return tuple(Run(f"{_shots(k)}, seed {seed}", k, seed) for k in shots for seed in seeds)
 
 
 def k_shot_lines(run: Run, first: bool, card: Card) -> Sequence[Line]:
     """The base as it is, once, and the version."""
     before = card.metrics.get("before")
     after = card.metrics["views"].get("1x1")
-    base = [_reported("0 shots", before, 0)] if first and before else []
-    return [*base, _reported(f"{run.shots} shots", after, run.shots)]
+    base = [_reported(_shots(0), before, 0)] if first and before else []
+    return [*base, _reported(_shots(run.shots), after, run.shots)]
 
 
 def base_to_novel_runs(request: EvaluationRequest, dataset: Dataset) -> tuple[Run, ...]:
@@ -73,6 +73,10 @@ def base_to_novel_lines(_run: Run, first: bool, card: Card) -> Sequence[Line]:
         for moment in ("before", "after")
     ]
     return lines if first else lines[1:]
+
+
+def _shots(count: int) -> str:
+    return "1 shot" if count == 1 else f"{count} shots"
 
 
 def _reported(row: str, metrics: dict[str, Any] | None, shots: int) -> Line:

@@ -53,7 +53,7 @@ def test_a_curve_is_one_request(http: httpx2.Client, classes: str) -> None:
     job_id = evaluate(http, classes, "k-shot", shots=[1, 2], seeds=[0, 1])
     done = finished(http, job_id, seconds=250)
     found = done["result"]["protocol"]
-    assert [(row["name"], row["draws"]) for row in found["rows"]] == [("0 shots", 1), ("1 shots", 2), ("2 shots", 2)]
+    assert [(row["name"], row["draws"]) for row in found["rows"]] == [("0 shots", 1), ("1 shot", 2), ("2 shots", 2)]
     assert "Table 3" in found["source"]
     runs = [http.get(f"/v1/jobs/{draw['job']}").json() for draw in found["draws"] if draw["job"]]
     assert [(run["state"], run["attempts"], run["parent"]) for run in runs] == [("succeeded", 1, job_id)] * 4

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import redis
 
-from core.datasets import dataset_key
+from core.datasets import Split, dataset_key
 from core.errors import Cancelled, TrainingFailed
-from core.records import Job
+from core.records import Job, JobKind
 from core.registry import CARD, Version
 from core.state import keys, lifecycle, steps
 from tests.conftest import REPOSITORY
@@ -35,7 +35,8 @@ class Protocols(Bench):
         with self.store.stage_tree() as tree:
             (tree / "clips").mkdir()
             counts = dict.fromkeys(("jump", "run", "sit", "walk"), (2, 1))
-            (tree / "dataset.json").write_text(dataset_of(counts).model_dump_json())
+            other: dict[str, Split] = {"jump/test0": "train", "run/test0": "train", "run/train0": "test"}
+            (tree / "dataset.json").write_text(dataset_of(counts, {"2": other}).model_dump_json())
             self.store.publish_tree(tree, dataset_key(ID), "dataset.json")
 
     def waits(self, job: Job) -> list[Job]:
@@ -96,7 +97,7 @@ def test_a_protocol_makes_its_runs_waits_and_sums_up(bench: Protocols) -> None:
     result = bench.ended(job).result
     assert result is not None
     tops = {row["name"]: row["numbers"]["top1"]["mean"] for row in result["protocol"]["rows"]}
-    assert tops == {"0 shots": 0.25, "1 shots": 0.25, "2 shots": 0.75}
+    assert tops == {"0 shots": 0.25, "1 shot": 0.25, "2 shots": 0.75}
     assert (result["model"], result["split"], result["evaluation"]) == ("tiny", "test", job.id)
     assert bench.store.exists(f"{evaluation_key(job.id)}/protocol.png")
     assert bench.registry.versions(version.name) == []  # nobody asked to keep them
@@ -152,7 +153,7 @@ def test_a_run_that_failed_is_named(bench: Protocols) -> None:
     found = bench.ended(job)
     assert (found.state, bench.ended(second).state) == ("failed", "cancelled")
     assert found.error is not None
-    assert "'1 shots, seed 0' has failed" in found.error["message"]
+    assert "'1 shot, seed 0' has failed" in found.error["message"]
     assert "not a number" in found.error["message"]
     assert found.error["details"]["job"] == first.id
 
@@ -200,3 +201,18 @@ def test_cancelling_a_protocol_stops_the_run_that_is_under_way(
     assert (bench.ended(job).state, bench.ended(first).state) == ("cancelled", "cancelled")
     assert bench.client.zcard(keys.waiting(keys.TRAINING)) == 0
     assert bench.client.zcard(keys.running(keys.TRAINING)) == 0
+
+
+@pytest.mark.parametrize("kind", ["training", "evaluation"])
+def test_a_child_is_told_the_dataset_as_the_split_column_divides_it(
+    bench: Protocols, monkeypatch: pytest.MonkeyPatch, kind: JobKind
+) -> None:
+    monkeypatch.setattr(child_process, "TRAINING_CHILD", "tests.worker.training.job.acting_child")
+    bench.attempt(bench.job("publishes", kind, dataset=ID, split_column="2"))
+    (spec,) = bench.specs
+    assert [(item["path"], item["split"]) for item in spec["dataset"]["items"]] == [
+        ("jump/test0", "train"),
+        ("run/train0", "test"),
+        ("run/test0", "train"),
+    ]
+    assert [counted["name"] for counted in spec["dataset"]["classes"]] == ["jump", "run"]

@@ -53,7 +53,7 @@ def test_a_curve_has_a_row_for_each_number_of_shots_and_one_for_the_base() -> No
     rows = [(row["name"], row["shots"], row["draws"], row["numbers"]["top1"]) for row in found["rows"]]
     assert rows == [
         ("0 shots", 0, 1, {"mean": 0.25, "std": 0.0}),
-        ("1 shots", 1, 2, {"mean": 0.5, "std": 0.25}),
+        ("1 shot", 1, 2, {"mean": 0.5, "std": 0.25}),
         ("2 shots", 2, 2, {"mean": 0.75, "std": 0.25}),
     ]
     base, first, *_ = found["draws"]
@@ -102,7 +102,7 @@ def test_the_report_is_a_page_a_picture_and_numbers(tmp_path: Path, protocol: st
 def test_plots_show_what_is_there() -> None:
     rows: list[Row] = [
         {"name": "0 shots", "draws": 1, "shots": 0, "numbers": {"top1": {"mean": 0.25, "std": 0.0}}},
-        {"name": "1 shots", "draws": 2, "shots": 1, "numbers": {"top1": {"mean": 0.5, "std": 0.25}}},
+        {"name": "1 shot", "draws": 2, "shots": 1, "numbers": {"top1": {"mean": 0.5, "std": 0.25}}},
         {"name": "2 shots", "draws": 2, "shots": 2, "numbers": {"top1": None}},
     ]
     for plot in PLOTS.values():
