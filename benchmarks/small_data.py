@@ -26,6 +26,7 @@ from core.training_requests import TrainingRequest
 from models.files.bases import open_base
 from models.heads.blend import Blend, fit_coordinates, own_scores
 from models.heads.linear import HEADS, Span, usable_heads
+from models.image.tower import root
 from models.judging.protocols import harmonic_mean
 from models.recognition.base import Base
 from models.text.anchored_encoder import LENGTH, AnchoredTextEncoder
@@ -58,8 +59,9 @@ def accuracies(clips: ClipFeatures, fitted: Tensor, judged: Tensor) -> dict[str,
     """Top-1 of each way to decide, in per cent. `harmonic`: change of the harmonic mean of trained and novel classes,
     both scored by the vectors and rows that a version would be served with."""
     classes = len(clips.names) - len(clips.novel)
-    features, labels = clips.x.mean(dim=1), clips.labels
-    x = Span.of(features[fitted]).project(features)
+    raw, labels = clips.x.mean(dim=1), clips.labels
+    features = root(clips.x).mean(dim=1) if bool((clips.x >= 0).all()) else raw
+    of_heads, x = (Span.of(each[fitted]).project(each) for each in (raw, features))
     own = own_scores(clips.v, clips.rows[:classes])
 
     def share(scores: Tensor) -> float:
@@ -67,7 +69,7 @@ def accuracies(clips: ClipFeatures, fitted: Tensor, judged: Tensor) -> dict[str,
 
     found = {"zero-shot": share(own[judged])}
     for head in usable_heads(labels[fitted]):
-        found[head] = share(HEADS[head](x[fitted], labels[fitted], classes)(x[judged]))
+        found[head] = share(HEADS[head](of_heads[fitted], labels[fitted], classes)(of_heads[judged]))
     blend = Blend.fit(x[fitted], own[fitted], labels[fitted])
     found["today"] = share(blend(x[judged], own[judged]))
     if clips.novel:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
@@ -101,8 +102,9 @@ def _rebuild(
         attach_time_blocks(tower, kind, "identity")
     tower.time_blocks.load_state_dict(_under(TIME_BLOCKS, state))
     if added := _under(EXTENSION, state):
-        extension = Extension(*added["weight"].shape)
-        extension.load_state_dict(added)
+        rooted = added.get("rooted", torch.tensor(False))
+        extension = Extension(*added["weight"].shape, rooted=bool(rooted))
+        extension.load_state_dict(added | {"rooted": rooted})
         tower.extend(extension)
         encoder = AnchoredTextEncoder(encoder, state["anchors.vectors"], state["anchors.classes"])
         encoder.digest = str(card["text_digest"])

@@ -24,23 +24,33 @@ EXTENSION = "extension."  # prefix of the names of what a closed-form fit has ad
 
 class Extension(nn.Module):
     """What a closed-form fit adds to the joint space: one coordinate per trained class, a linear function of what the
-    trunk gives, in float32. Rows of trained classes have the same coordinates (models/text/anchored_encoder.py)."""
+    trunk gives or of its root, in float32. Rows of trained classes have the same coordinates
+    (models/text/anchored_encoder.py)."""
 
-    def __init__(self, width: int, classes: int) -> None:
-        """It starts as zero. width: w, of the trunk's output; classes: C."""
+    def __init__(self, width: int, classes: int, *, rooted: bool = False) -> None:
+        """It starts as zero. width: w, of the trunk's output; classes: C; rooted: whether the root is taken."""
         super().__init__()
+        self.takes_root = rooted
+        self.register_buffer("rooted", torch.tensor(rooted))  # for the file; versions of earlier days have none
         self.weight = nn.Parameter(torch.zeros(width, classes))  # [w, C]
         self.bias = nn.Parameter(torch.zeros(classes))  # [C]
 
     def forward(self, x: Tensor) -> Tensor:
         """x: [N, …], the trunk's output → float32 [N, C]."""
         with torch.autocast(x.device.type, enabled=False):
-            return pooled(x).float() @ self.weight + self.bias
+            seen = pooled(x).float()  # [N, w]
+            return (root(seen) if self.takes_root else seen) @ self.weight + self.bias
 
 
 def pooled(x: Tensor) -> Tensor:
     """The trunk's output as one vector per frame: [N, w], [N, patches, w] or [N, w, h, h] → [N, w]."""
     return x if x.ndim == 2 else x.mean(dim=1) if x.ndim == 3 else x.mean(dim=(2, 3))
+
+
+def root(x: Tensor) -> Tensor:
+    """The square root with the sign of x. What a rectifier gives is spread the more the larger it is, like counts; its
+    root is not, so a linear head sees all of it (benchmarks/NOTES.md)."""
+    return x.sign() * x.abs().sqrt()
 
 
 class ImageTower(nn.Module, ABC):

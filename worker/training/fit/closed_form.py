@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -16,7 +16,7 @@ from models.classifier.ensemble import encode_by_label
 from models.classifier.rows import Classifier
 from models.heads.blend import Coordinates, fit_coordinates, own_scores
 from models.heads.judge import Judged, judge_heads
-from models.image.tower import Extension, pooled
+from models.image.tower import Extension, pooled, root
 from models.recognition.video_model import VideoModel
 from models.text.anchored_encoder import LENGTH, AnchoredTextEncoder
 from models.text.encoder import TextEncoder
@@ -28,14 +28,15 @@ from worker.training.run.parts import TrainingRun, new_classifier, new_model
 @dataclass(frozen=True, slots=True)
 class Frozen:
     """What the frozen base makes of clips, on the CPU: f [n, w], the trunk's output averaged over time; v [n, d], the
-    vectors of the videos; their classes, int64 [n]; and each one's place among the clips that it was made of. seconds:
-    that it took."""
+    vectors of the videos; their classes, int64 [n]; and each one's place among the clips that it was made of. rooted:
+    whether f is the mean of the outputs' roots; seconds: that it took."""
 
     features: Tensor
     videos: Tensor
     labels: Tensor
     places: tuple[int, ...]
     seconds: float
+    rooted: bool = False
 
     def of(self, classes: Sequence[int]) -> Frozen:
         """The clips of some classes, numbered in this order."""
@@ -43,7 +44,7 @@ class Frozen:
         kept = [place for place, label in enumerate(self.labels.tolist()) if label in new]
         labels = torch.tensor([new[label] for label in self.labels[kept].tolist()], dtype=torch.int64)
         places = tuple(self.places[place] for place in kept)
-        return Frozen(self.features[kept], self.videos[kept], labels, places, self.seconds)
+        return replace(self, features=self.features[kept], videos=self.videos[kept], labels=labels, places=places)
 
     @property
     def present(self) -> list[int]:
@@ -66,16 +67,25 @@ def frozen_features(outputs: Iterable[tuple[Tensor, Tensor, list[int]]], model: 
     """outputs: what the trunk makes of clips, in groups: x [B, T, …], labels int64 [B], and the clips' places. seconds:
     that they have taken so far. Raises: TrainingFailed if there is none."""
     began = time.monotonic()
-    features, videos, labels, places = [], [], [], []
+    plain, roots, videos, labels, places = [], [], [], [], []
+    rectified = True  # whether no output is negative
     for x, own, where in outputs:
-        features.append(pooled(x.flatten(0, 1)).view(*x.shape[:2], -1).mean(dim=1).float().cpu())  # [B, w]
+        seen = pooled(x.flatten(0, 1)).view(*x.shape[:2], -1).float()  # [B, T, w]
+        rectified = rectified and bool((seen >= 0).all())
+        plain.append(seen.mean(dim=1).cpu())  # [B, w]
+        roots.append(root(seen).mean(dim=1).cpu())  # [B, w]
         videos.append(plain_vectors(model, x).float().cpu())  # [B, d]
         labels.append(own.cpu())
         places += where
     if not places:
         raise no_clip_decoded(0)
     return Frozen(
-        torch.cat(features), torch.cat(videos), torch.cat(labels), tuple(places), seconds + time.monotonic() - began
+        features=torch.cat(roots if rectified else plain),
+        videos=torch.cat(videos),
+        labels=torch.cat(labels),
+        places=tuple(places),
+        seconds=seconds + time.monotonic() - began,
+        rooted=rectified,
     )
 
 
@@ -124,22 +134,23 @@ def fit_closed_form(run: TrainingRun, frozen: Frozen, classes: tuple[str, ...], 
         found = fit_coordinates(own.features, own.videos, own.labels, rows, row_length=LENGTH, sharpness=sharpness)
     found = run.world.gather(found)[0]
     assert found is not None
-    model = _extended(run, found)
+    model = _extended(run, found, rooted=frozen.rooted)
     encoder = _anchored(run, [classes[label] for label in present])
     classifier = new_classifier(run.config, classes, encoder, encoder.dim, run.device)
     record = {
         "heads": list(found.blend.names),
         "mix": round(found.blend.share, 4),
         "zero_shot_skill": round(found.blend.skill, 4),
+        "rooted": frozen.rooted,
         "trained_parameters": {"heads": found.weight.numel() + found.bias.numel()},
         "seconds": round(time.monotonic() - began, 3),
     }
     return ClosedForm(model, classifier, encoder, record)
 
 
-def _extended(run: TrainingRun, found: Coordinates) -> VideoModel:
+def _extended(run: TrainingRun, found: Coordinates, *, rooted: bool) -> VideoModel:
     model = new_model(run.base, run.config, run.device)
-    extension = Extension(*found.weight.shape)
+    extension = Extension(*found.weight.shape, rooted=rooted)
     with torch.no_grad():
         extension.weight.copy_(found.weight)
         extension.bias.copy_(found.bias)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from core.datasets import Dataset
 from core.errors import InvalidTraining, TrainingFailed
@@ -18,6 +19,7 @@ from core.records import Progress
 from core.registry import Card
 from core.training_requests import PreviewRequest, TrainingRequest
 from models.classifier.ensemble import build_rows
+from models.files.versions import open_version
 from models.fitting.recipes import RECIPES
 from models.recognition.base import Base
 from tests.models.conftest import CPU
@@ -128,6 +130,33 @@ def test_a_version_can_be_fitted_again(
     again = load_file(spec.output / "model.safetensors")
     first = load_file(small.output / "model.safetensors")
     torch.testing.assert_close(again["extension.weight"], first["extension.weight"], rtol=1e-4, atol=1e-5)
+
+
+def test_heads_see_the_root_of_what_a_rectifier_gives(
+    small: Run, home: Path, dataset: Dataset, tmp_path: Path, pool: DecodePool
+) -> None:
+    """A ResNet's trunk ends with one, a vision transformer's does not."""
+    assert not bool(load_file(small.output / "model.safetensors")["extension.rooted"])
+    card, base = train(home, dataset, tmp_path, pool, **SMALL, base="tiny-rn")
+    assert card.hyperparameters["rooted"] is True
+    stored = load_file(tmp_path / "output" / "model.safetensors")
+    pixels = torch.rand(2, 3, base.profile.size, base.profile.size)
+    with torch.no_grad():
+        seen = base.tower.eval().trunk(pixels).mean(dim=(2, 3))  # [2, w]
+        added = base.tower(pixels)[:, -len(LABELS) :]  # [2, C]
+    assert float(seen.min()) >= 0
+    expected = seen.sqrt() @ stored["extension.weight"] + stored["extension.bias"]
+    torch.testing.assert_close(added, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_version_of_earlier_days_has_no_root(small: Run, home: Path, tmp_path: Path) -> None:
+    shutil.copytree(small.output, tmp_path / "old")
+    state = load_file(tmp_path / "old" / "model.safetensors")
+    del state["extension.rooted"]
+    save_file(state, tmp_path / "old" / "model.safetensors")
+    old = open_version(tmp_path / "old", data_dir=home, progress=lambda *_: None)
+    assert old.tower.extension is not None
+    assert old.tower.extension.takes_root is False
 
 
 def test_two_processes_make_the_version_of_one(small: Run, home: Path, dataset: Dataset, tmp_path: Path) -> None:
