@@ -44,7 +44,7 @@ FOLLOWS: dict[str, set[str]] = {  # state in a job's story → the states that m
     "failed": {"queued"},
     "cancelled": {"queued"},
 }
-COMMANDS: list[Command] = ["report", "metric", "checkpoint", "look", "succeed", "fail", "interrupt"]
+COMMANDS: list[Command] = ["report", "metric", "checkpoint", "look", "succeed", "fail", "interrupt", "await"]
 LINES: list[Line] = ["up", "up", "up", "reply lost", "down"]
 MOST_ATTEMPTS = 6  # at the same time, in all workers
 
@@ -232,6 +232,19 @@ class JobsMachine(RuleBasedStateMachine):
     def reap(self, worker: int) -> None:
         self._reap(self.world.workers[worker])
 
+    @precondition(lambda self: self.world.attempts)
+    @rule(pick=picks, worker=workers, ends=st.lists(st.sampled_from(["succeed", "fail"]), min_size=1, max_size=2))
+    def wait_for_children(self, pick: int, worker: int, ends: list[Command]) -> None:
+        """An attempt makes children, and a worker ends some of them."""
+        parent = self.world.attempts[pick % len(self.world.attempts)]
+        self._command(parent, "await", "up")
+        for number, end in enumerate(ends):
+            child = f"{parent.job_id}-{number}"
+            if self.world.record(child) and not self.world.workers[worker].frozen:
+                self._handle(self.world.workers[worker], child, "up")
+                for attempt in [each for each in self.world.attempts if each.job_id == child]:
+                    self._command(attempt, end, "up")
+
     # the world
 
     @rule(seconds=st.sampled_from([1.0, 10.0, lifecycle.LEASE_SECONDS + 1, 2 * lifecycle.RESEND_SECONDS + 1, 700.0]))
@@ -283,6 +296,12 @@ class JobsMachine(RuleBasedStateMachine):
             with worker.acting():
                 worker.reaper.sweep()
 
+    @property
+    def everybody(self) -> list[str]:
+        """The accepted jobs and their children."""
+        made = (f"{job_id}-{number}" for job_id in self.accepted for number in range(2))
+        return [*self.accepted, *(child for child in made if self.world.record(child))]
+
     # what must be true after every step
 
     @invariant()
@@ -292,7 +311,7 @@ class JobsMachine(RuleBasedStateMachine):
             JobState.RUNNING: {keys.running(QUEUE)},
         } | {state: {keys.FINISHED} for state in FINAL}
         everywhere = set().union(*places.values())
-        for job_id in self.accepted:
+        for job_id in self.everybody:
             state = JobState(self.world.record(job_id)["state"])
             found = {place for place in everywhere if self.world.redis.zscore(place, job_id) is not None}
             assert found == places[state], f"a {state} job is in {found}"
@@ -334,11 +353,11 @@ class JobsMachine(RuleBasedStateMachine):
                 self._handle(survivor, self.world.take_message()[1], "up")
                 for attempt in list(survivor.attempts):
                     self._command(attempt, "succeed", "up")
-            if all(JobState(self.world.record(job_id)["state"]).final for job_id in self.accepted):
+            if all(JobState(self.world.record(job_id)["state"]).final for job_id in self.everybody):
                 break
             self.world.pass_time(lifecycle.LEASE_SECONDS + 10)
             self._reap(survivor)
-        states = {job_id: self.world.record(job_id)["state"] for job_id in self.accepted}
+        states = {job_id: self.world.record(job_id)["state"] for job_id in self.everybody}
         assert all(JobState(state).final for state in states.values()), f"stuck: {states}"
         self.no_job_is_lost()
         self.none_ends_twice()

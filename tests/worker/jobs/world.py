@@ -39,7 +39,7 @@ from service.jobs.repository import Jobs
 from service.jobs.sender import Sender
 from service.ops.workers import Workers
 from tests.worker.jobs.clock import elapse
-from worker.jobs.attempt import Interrupted, run_job
+from worker.jobs.attempt import Awaits, Interrupted, run_job
 from worker.jobs.book import JobBook
 from worker.jobs.cancellation import CancelToken, RunningJobs
 from worker.jobs.reaper import Reaper
@@ -52,7 +52,7 @@ PATIENCE = 30.0  # seconds that the test waits for a thread; much longer than an
 Line = Literal["up", "down", "reply lost"]
 """What happens to the next command of a worker: nothing, no connection, or its reply is lost after it was done."""
 
-Command = Literal["report", "metric", "checkpoint", "look", "succeed", "fail", "interrupt"]
+Command = Literal["report", "metric", "checkpoint", "look", "succeed", "fail", "interrupt", "await"]
 
 
 class PrivateRedis:
@@ -172,7 +172,7 @@ class Attempt:
             self.over = True
             self._idle.release()
 
-    def _handle(self, _job: Job, token: CancelToken, reporter: Reporter) -> dict[str, Any]:
+    def _handle(self, job: Job, token: CancelToken, reporter: Reporter) -> dict[str, Any]:
         self.token, self.holder = token, reporter.attempt.holder
         while True:
             self._idle.release()
@@ -192,8 +192,15 @@ class Attempt:
                     raise TrainingFailed("It diverged.", holder=self.holder)
                 case "interrupt":
                     raise Interrupted("the child died")
+                case "await":
+                    if job.parent is None:
+                        raise Awaits([child_of(job, number) for number in range(2)])
                 case _:
                     raise Died
+
+
+def child_of(job: Job, number: int) -> Job:
+    return Job(id=f"{job.id}-{number}", kind="training", parent=job.id, created_at=0.0)
 
 
 class Worker:

@@ -62,4 +62,5 @@ def _finish(axes: Axes) -> None:
     axes.set_ylim(-2, 102)
     axes.set_ylabel("top-1, %", **PLAIN)
     axes.grid(axis="y", color="#dddddd", linewidth=0.6)
+    axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
