@@ -112,11 +112,11 @@ class ContextRows(Classifier):
         prompts: list[str],
         generator: torch.Generator,
         shape: tuple[int, ...] = (CONTEXT_VECTORS,),
-        words: Tensor | None = None,
+        first: Tensor | None = None,
     ) -> None:
         """The encoder's weights stop requiring gradients. shape: [M], or [D, M] for vectors before each of D blocks;
-        words: [M, w], what those before the first block start from instead of noise. Raises: ValueError if it cannot
-        learn a context."""
+        first: [k, M, w], what those before the first k blocks start from instead of noise. Raises: ValueError if it
+        cannot learn a context."""
         if encoder.context_width is None:
             raise ValueError("this text encoder takes no learned context: choose other text inputs")
         _, truncated = encoder.encode([f"{'a ' * shape[-1]}{prompt}" for prompt in prompts])
@@ -125,8 +125,8 @@ class ContextRows(Classifier):
         # one bound method instead of the encoder: if that were a module, it would become a submodule of this one
         self._encode, self._prompts = encoder.encode_with_context, prompts
         start = INIT_STD * torch.randn(*shape, encoder.context_width, generator=generator)
-        if words is not None:
-            start.view(-1, *start.shape[-2:])[0] = words.cpu()  # [M, w]
+        if first is not None:
+            start.view(-1, *start.shape[-2:])[: len(first)] = first.cpu()  # [k, M, w]
         self.context = nn.Parameter(start)  # [M, w] or [D, M, w]
 
     def rows(self, step: int | None = None) -> Tensor:  # noqa: ARG002 -- the same in every step
@@ -211,20 +211,20 @@ def build_classifier(
     features: Features | None = None,
     train_text: bool = False,
     prompts: tuple[int, int] | None = None,
-    words: Tensor | None = None,
+    first: Tensor | None = None,
 ) -> Classifier:
     """A classifier, made on the CPU.
 
     labels: the classes, in the order of the rows; encoder: reads the texts of a text kind (for `text:<encoder>` it is
     that encoder; for text inputs "context" it must be on the classifier's device); features: for `lda`;
     train_text: whether a copy of the encoder is trained, for the kind `text`; prompts: [D, M], deep prompts to learn;
-    words: [M, w], what the first of them start from.
+    first: [k, M, w], what the first of them start from.
     Raises: ValueError with a sentence on what does not fit.
     """
     generator = torch.Generator().manual_seed(seed)
     classes = len(labels)
     if kind == "text" or kind.startswith(PREFIX):
-        return _text_classifier(kind, labels, encoder, inputs, dim, generator, train_text, prompts, words)
+        return _text_classifier(kind, labels, encoder, inputs, dim, generator, train_text, prompts, first)
     if kind == "learned":
         return LearnedRows(classes, dim, generator)
     if kind == "lda":
@@ -274,7 +274,7 @@ def _text_classifier(
     generator: torch.Generator,
     train_text: bool,
     prompts: tuple[int, int] | None,
-    words: Tensor | None,
+    first: Tensor | None,
 ) -> Classifier:
     if encoder.dim != dim:
         raise ValueError(f"the text encoder gives vectors of width {encoder.dim}, but the videos' have width {dim}")
@@ -283,7 +283,7 @@ def _text_classifier(
         return _trained_tower(kind, encoder, texts, inputs, generator)
     if inputs.mode == "context":
         shape = prompts or (CONTEXT_VECTORS,)
-        return ContextRows(kind, encoder, [prompt for (prompt,) in texts], generator, shape, words)
+        return ContextRows(kind, encoder, [prompt for (prompt,) in texts], generator, shape, first)
     vectors, truncated = encode_by_label(encoder.encode, texts)  # for each label [K, d]
     table = torch.stack(vectors, dim=1)  # [K, C, d]
     return FrozenRows(kind, table, open_labels=True, truncated=truncated, seed=generator.initial_seed())

@@ -63,6 +63,7 @@ def save_prompts(
     digest. Arguments and result: as `save_version`, and `prompts`."""
     assert model.tower.prompts is not None
     assert isinstance(encoder, ContextTextEncoder)
+    bridge = base.bridge
     learned = {PROMPTS_OF_IMAGE: model.tower.prompts, PROMPTS_OF_TEXT: encoder.context}
     state = {name: _to_saved(tensor) for name, tensor in learned.items()}
     _write(directory, state | {"classifier.rows": _to_saved(classifier["rows"])})
@@ -72,12 +73,12 @@ def save_prompts(
         "text": "base",
         "dim": base.dim,
         "logit_scale": base.logit_scale,
-        "digest": digest("prompts", base.digest, base.text_encoder.digest, weights_digest(state)),
+        "digest": digest("prompts", bridge.digest, bridge.text_digest, weights_digest(state)),
         "text_digest": encoder.digest,
         "prompts": {
-            "base": base.name,
-            "digest": base.digest,
-            "text_digest": base.text_encoder.digest,
+            "base": bridge.name,
+            "digest": bridge.digest,
+            "text_digest": bridge.text_digest,
             "image": list(model.tower.prompts.shape),
             "text": list(encoder.context.shape),
         },

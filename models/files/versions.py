@@ -21,11 +21,11 @@ from models.image.tower import EXTENSION, TIME_BLOCKS, Extension, ImageTower
 from models.image.towers import clip_tower
 from models.lite.network import LiteModel, LiteTower, lite_text_encoder
 from models.profiles.profile import Profile
-from models.recognition.base import Base
+from models.recognition.base import Base, Bridge
 from models.recognition.temporal import TemporalHead, TemporalTransformer, mean_head
 from models.text.anchored_encoder import AnchoredTextEncoder
 from models.text.clip_encoder import NOT_TEXT, ClipTextEncoder
-from models.text.context_encoder import ContextTextEncoder
+from models.text.context_encoder import ContextTextEncoder, without_context
 from models.text.encoder import TextEncoder
 from models.text.external_encoder import ExternalTextEncoder
 from models.text.sentence_encoder import SentenceTextEncoder
@@ -60,22 +60,24 @@ def open_version(directory: Path, *, data_dir: Path, progress: LoadProgress, fin
 def _with_prompts(name: str, card: Mapping[str, Any], state: StateDict, find_base: FindBase) -> Base:
     """The base that the card names, with the prompts in both of its towers. Raises: WeightsUnavailable."""
     wanted = card["prompts"]
-    base = find_base(str(wanted["base"]))
-    if (base.digest, base.text_encoder.digest) != (wanted["digest"], wanted["text_digest"]):
+    bridge = Bridge(str(wanted["base"]), str(wanted["digest"]), str(wanted["text_digest"]))
+    base = find_base(bridge.name)
+    if (base.digest, base.text_encoder.digest) != (bridge.digest, bridge.text_digest):
         raise WeightsUnavailable(
-            f"{name} consists of prompts for {wanted['base']}, whose weights are others here.",
-            f"Give this worker the weights of {wanted['base']} that the version was trained with.",
+            f"{name} consists of prompts for {bridge.name}, whose weights are others here.",
+            f"Give this worker the weights of {bridge.name} that the version was trained with.",
         )
     base.tower.add_prompts(state[PROMPTS_OF_IMAGE])
     return replace(
         base,
         name=name,
-        text_encoder=ContextTextEncoder(base.text_encoder, state[PROMPTS_OF_TEXT]),
+        text_encoder=ContextTextEncoder(without_context(base.text_encoder), state[PROMPTS_OF_TEXT]),
         profile=Profile.from_dict(card["profile"]),
         digest=str(card["digest"]),
         classes=tuple(card["classes"]),
         open_labels=True,
         fixed_rows=None,
+        prompts_for=bridge,
     )
 
 

@@ -17,8 +17,17 @@ from models.profiles.profile import Profile
 from models.recognition.recognizer import Recognizer
 from models.recognition.temporal import TemporalHead, build_head
 from models.recognition.video_model import VideoModel
-from models.text.clip_encoder import ClipTextEncoder
 from models.text.encoder import TextEncoder
+from models.text.inner import clip_tower
+
+
+@dataclass(frozen=True, slots=True)
+class Bridge:
+    """The model that prompts are for: their version does not hold its weights, but names it."""
+
+    name: str
+    digest: str
+    text_digest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,20 +46,28 @@ class Base:
     classes: tuple[str, ...] = ()  # the classes a version was trained on
     open_labels: bool = True
     fixed_rows: Tensor | None = None  # unit rows [C, d], if the labels are closed
+    prompts_for: Bridge | None = None  # of a version that consists of prompts
 
     def __post_init__(self) -> None:
         for module in (self.tower, self.temporal):  # training uses a copy
             module.eval().requires_grad_(False)
 
     @property
+    def bridge(self) -> Bridge:
+        """What prompts that are learned on this base are for. They take the place of its own prompts."""
+        return self.prompts_for or Bridge(self.name, self.digest, self.text_encoder.digest)
+
+    @property
     def prompt_layers(self) -> int | None:
-        """Blocks of the text tower; None if it is no plain one of CLIP's."""
-        return self.text_encoder.layers if isinstance(self.text_encoder, ClipTextEncoder) else None
+        """Blocks of the text tower; None if it is not CLIP's."""
+        tower = clip_tower(self.text_encoder)
+        return tower.layers if tower else None
 
     @property
     def text_positions(self) -> int | None:
-        """Positions of the text tower; None if it is no plain one of CLIP's."""
-        return self.text_encoder.positions if isinstance(self.text_encoder, ClipTextEncoder) else None
+        """Positions of the text tower; None if it is not CLIP's."""
+        tower = clip_tower(self.text_encoder)
+        return tower.positions if tower else None
 
     def recognizer(self, device: torch.device, dtype: torch.dtype, *, keep: bool = True) -> Recognizer:
         """What answers requests. The text encoder moves to `device`. With `keep`, image tower and temporal head are

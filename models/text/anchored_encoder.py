@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from models.text.context_encoder import without_context
 from models.text.encoder import TextEncoder
 from models.weights.digests import digest
 
@@ -23,13 +24,12 @@ class AnchoredTextEncoder:
     """A TextEncoder. anchors: unit vectors [A, d] of the texts of the trained classes; classes: int64 [A], the class of
     each, 0 … C−1."""
 
-    context_width: int | None = None  # the anchors were made without a learned context
-
     def __init__(self, encoder: TextEncoder, anchors: Tensor, classes: Tensor) -> None:
         """Raises: ValueError if the anchors do not fit the encoder."""
         if anchors.ndim != 2 or anchors.shape[1] != encoder.dim or len(classes) != len(anchors):
             raise ValueError(f"anchors {tuple(anchors.shape)} of {len(classes)} texts are not [A, {encoder.dim}]")
         self.inner = encoder
+        self.context_width = without_context(encoder).context_width
         self.anchors = normalize(anchors.detach().float().cpu(), dim=-1)  # [A, d]
         self.classes = classes.cpu()  # [A]
         count = int(self.classes.max()) + 1
@@ -49,10 +49,21 @@ class AnchoredTextEncoder:
         """→ float32 [n, d + C], un-normalised; and for each text whether it was truncated."""
         vectors, truncated = self.inner.encode(texts)
         plain = vectors.detach().float()  # [n, d]
-        near = torch.exp((normalize(plain, dim=-1).cpu() @ self.anchors.T - 1) / NEARNESS)  # [n, A]
-        own = (near @ self._from_nearness).to(plain.device)  # [n, C]
-        return torch.cat([plain, LENGTH * plain.norm(dim=-1, keepdim=True) * own], dim=-1), truncated
+        return _joined(plain, self._own(plain)), truncated
 
     def encode_with_context(self, texts: list[str], context: Tensor) -> Tensor:
-        """Raises: TypeError, always."""
-        raise TypeError(f"{len(texts)} texts have anchors; a context {tuple(context.shape)} cannot be learned")
+        """The text alone decides how near it is to a class, so the added coordinates stay as they are without the
+        context."""
+        own = self._own(self.inner.encode(texts)[0].detach().float())  # [n, C]
+        return _joined(without_context(self.inner).encode_with_context(texts, context).float(), own)
+
+    def _own(self, plain: Tensor) -> Tensor:
+        """Vectors of texts [n, d] → how much of each class's coordinate they get [n, C]."""
+        near = torch.exp((normalize(plain, dim=-1).cpu() @ self.anchors.T - 1) / NEARNESS)  # [n, A]
+        own: Tensor = near @ self._from_nearness
+        return own.to(plain.device)
+
+
+def _joined(plain: Tensor, own: Tensor) -> Tensor:
+    """[n, d] and [n, C] → [n, d + C]."""
+    return torch.cat([plain, LENGTH * plain.norm(dim=-1, keepdim=True) * own], dim=-1)

@@ -21,7 +21,7 @@ class ContextTextEncoder:
         """Raises: ValueError if the vectors do not fit the encoder."""
         if context.ndim not in (2, 3) or context.shape[-1] != encoder.context_width:
             raise ValueError(f"context {tuple(context.shape)} is not [M, {encoder.context_width}]")
-        self._encoder = encoder
+        self.inner = encoder
         self.context = context.detach().float().cpu()  # [M, w]
         self.dim = encoder.dim
         self.digest = digest("context", encoder.digest, tuple(self.context.shape), self.context.numpy().tobytes())
@@ -29,19 +29,24 @@ class ContextTextEncoder:
     @property
     def module(self) -> nn.Module:
         """The text tower's weights. The classifier's state holds the context."""
-        return self._encoder.module
+        return self.inner.module
 
     @torch.no_grad()
     def encode(self, texts: list[str]) -> tuple[Tensor, list[bool]]:
         """→ float32 [n, d], un-normalised; and for each text whether it was truncated, given the room that the context
         takes."""
         # in every vocabulary, one word "a" takes the same room as one vector
-        _, truncated = self._encoder.encode([f"{'a ' * self.context.shape[-2]}{text}" for text in texts])
+        _, truncated = self.inner.encode([f"{'a ' * self.context.shape[-2]}{text}" for text in texts])
         parameter = next(self.module.parameters(), self.context)
-        return self._encoder.encode_with_context(texts, self.context.to(parameter.device)), truncated
+        return self.inner.encode_with_context(texts, self.context.to(parameter.device)), truncated
 
     def encode_with_context(self, texts: list[str], context: Tensor) -> Tensor:
         """Raises: TypeError, always."""
         raise TypeError(
             f"{len(texts)} texts already have a learned context; a second one {tuple(context.shape)} cannot be added"
         )
+
+
+def without_context(encoder: TextEncoder) -> TextEncoder:
+    """What reads a text without the learned vectors of a `ContextTextEncoder`: prompts take their place."""
+    return encoder.inner if isinstance(encoder, ContextTextEncoder) else encoder

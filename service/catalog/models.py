@@ -214,23 +214,26 @@ class Models:
     async def check_carries(self, method: MethodName, online_text: bool | None, base: ResolvedModel) -> None:
         """Raises: InvalidTraining if the base cannot carry the method, as far as its card and the live workers tell."""
         card = base.card
-        if card is not None and card.prompts is not None:
+        prompted = method in PROMPT_METHODS
+        if card is not None and card.prompts is not None and not prompted:
             raise InvalidTraining(
-                f"{base.name} consists of prompts for {card.prompts['base']}, so it cannot be trained.",
-                hint=f"Start from {card.prompts['base']}.",
+                f"{base.name} consists of prompts for {card.prompts['base']}, so only vl_prompt can go on with it.",
+                hint=f"Use the method vl_prompt, or start from {card.prompts['base']}.",
                 field="base",
             )
         if method not in TEXT_METHODS or (method == "contrastive" and online_text is False):
             return
-        if card is not None and (
-            card.classifier.get("text_inputs") == "context" or card.hyperparameters.get("solver") == "closed_form"
+        if (
+            card is not None
+            and not prompted
+            and (card.classifier.get("text_inputs") == "context" or card.hyperparameters.get("solver") == "closed_form")
         ):
             raise InvalidTraining(
                 f"{base.name} cannot carry the method {method}: its text half has learned vectors of its own.",
                 hint=f"Start from {card.base}, or use the method text4vis.",
                 field="method",
             )
-        if method in PROMPT_METHODS:
+        if prompted:
             await self._check_promptable(method, base)
 
     async def _check_promptable(self, method: MethodName, base: ResolvedModel) -> None:

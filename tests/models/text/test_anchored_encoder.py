@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from models.text.anchored_encoder import LENGTH, AnchoredTextEncoder
+from tests.models.conftest import tiny_base
 
 WORDS = {
     "a fight": [1.0, 0.0, 0.0],
@@ -55,3 +56,17 @@ def test_its_digest_follows_encoder_and_anchors(encoder: AnchoredTextEncoder) ->
 def test_anchors_of_another_width_are_refused() -> None:
     with pytest.raises(ValueError, match="not \\[A, 3\\]"):
         AnchoredTextEncoder(Words(), torch.eye(4), torch.arange(4))
+
+
+def test_a_context_changes_the_vectors_and_not_what_the_classes_get() -> None:
+    texts = tiny_base().text_encoder
+    assert texts.context_width is not None
+    names = ["a fight.", "no fight."]
+    encoder = AnchoredTextEncoder(texts, texts.encode(names)[0], torch.tensor([0, 1]))
+    context = torch.randn(2, 3, texts.context_width, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    vectors = encoder.encode_with_context(["no fight."], context)
+    torch.testing.assert_close(vectors[:, :-2], texts.encode_with_context(["no fight."], context))
+    added = vectors[:, -2:] / vectors[:, :-2].norm(dim=1, keepdim=True) / LENGTH
+    torch.testing.assert_close(added, torch.tensor([[0.0, 1.0]]), rtol=0, atol=1e-4)
+    torch.autograd.backward(vectors[:, 0].sum())
+    assert context.grad is not None

@@ -115,11 +115,15 @@ def test_a_base_that_cannot_carry_the_method_is_refused_with_those_that_can(
         found = error(train(http, base=base, method="vl_prompt"), 422, "invalid_training")
         assert (found["details"]["field"], "clip-b16, clip-l14" in found["hint"]) == ("method", True)
     assert train(http, base="clip-b16", method="vl_prompt").status_code == 202
-    for method, status in (("vifi", 422), ("vl_prompt", 422), ("text4vis", 202)):
+    for method, status in (("vifi", 422), ("vl_prompt", 202), ("text4vis", 202)):
         assert train(http, base="learned", method=method).status_code == status
+    assert train(http, base="prompted", method="vl_prompt").status_code == 202
     assert train(http, base="learned", method="contrastive", online_text=False).status_code == 202
     found = error(train(http, base="prompted"), 422, "invalid_training")
-    assert (found["details"]["field"], found["hint"]) == ("base", "Start from clip-b16.")
+    assert (found["details"]["field"], found["hint"]) == (
+        "base",
+        "Use the method vl_prompt, or start from clip-b16.",
+    )
 
 
 def test_a_dataset_with_errors_is_not_trained_on(http: httpx2.Client, library: Library) -> None:

@@ -35,6 +35,12 @@ def open_base_model(spec: RunSpec) -> Base:
         return _open_zoo_model(spec, spec.model or settings.model)
 
 
+def _open_bridge(spec: RunSpec) -> Base:
+    """What the prompts that the run learns are for."""
+    base = open_base_model(spec)
+    return _bridge(spec, base.prompts_for.name) if base.prompts_for else base
+
+
 def _bridge(spec: RunSpec, name: str) -> Base:
     """What the prompts of a version of the spec are for."""
     if name in spec.bridges:
@@ -68,7 +74,7 @@ def open_written_version(spec: RunSpec, device: torch.device) -> Recognizer:
             device=str(device),
             precision=settings.precision,
             progress=lambda *_: None,  # it has no number yet
-            find_base=lambda _: open_base_model(spec),
+            find_base=lambda _: _open_bridge(spec),
         )
 
 

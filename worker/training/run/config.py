@@ -23,6 +23,9 @@ from models.image.time_blocks import can_be_prompted
 from models.profiles import zoo
 from models.profiles.prompts import normalise_label
 from models.recognition.base import Base
+from models.text.anchored_encoder import AnchoredTextEncoder
+from models.text.context_encoder import without_context
+from models.text.inner import learned_vectors
 
 # Fields of a recipe that the card records as resolved, not as the recipe has them.
 RESOLVED = (
@@ -129,6 +132,7 @@ def resolve_config(
         request.augment if request.augment is not None else tune == "tower" or method.prompted or recipe.augment_frozen
     )
     micro = request.micro_batch or (MICRO_CPU if device.type == "cpu" else MICRO_GPU)
+    _check_context(request, recipe, base)
     try:
         inputs = choose_text_inputs(
             "context" if method.prompted else request.text_inputs or recipe.text_inputs,
@@ -166,13 +170,14 @@ def resolve_config(
 
 def check_base(base: Base, method: Method) -> None:
     """Raises: InvalidTraining if the base cannot carry the method."""
-    if base.tower.prompts is not None:
+    if base.tower.prompts is not None and not method.prompted:
         raise InvalidTraining(
-            f"{base.name} has learned prompts, so it cannot be trained.",
-            hint="Start from the model that its prompts were learned for: its card names it under `prompts`.",
+            f"{base.name} has learned prompts, so only the method vl_prompt can go on with it.",
+            hint="Use vl_prompt, or start from the model that its prompts were learned for: its card names it.",
             field="base",
         )
-    if method.prompted and not (base.tower.prompt_places and base.text_encoder.context_width and base.prompt_layers):
+    texts = without_context(base.text_encoder)
+    if method.prompted and not (base.tower.prompt_places and texts.context_width and base.prompt_layers):
         able = [name for name, entry in zoo.ENTRIES.items() if can_be_prompted(entry)]
         raise InvalidTraining(
             f"{base.name} cannot carry the method {method.name}: it needs a vision transformer and CLIP's text tower.",
@@ -181,10 +186,30 @@ def check_base(base: Base, method: Method) -> None:
         )
 
 
+def _check_context(request: TrainingRequest, recipe: Recipe, base: Base) -> None:
+    """A file has no place for a context that is read before anchors. Raises: InvalidTraining."""
+    context = (request.text_inputs or recipe.text_inputs) == "context"
+    if context and request.classifier == "text" and isinstance(base.text_encoder, AnchoredTextEncoder):
+        raise InvalidTraining(
+            f"{base.name} was fitted in closed form, so its text half cannot learn a context.",
+            hint="Use other text_inputs, or the method vl_prompt.",
+            field="text_inputs",
+        )
+
+
 def _with_prompts(recipe: Recipe, request: TrainingRequest, base: Base) -> Recipe:
-    """With the number and the depth of prompts that the request asks for. Raises: InvalidTraining if they leave the
-    text tower no room for class names."""
-    tokens, depth = request.prompt_tokens or recipe.prompt_tokens, request.prompt_depth or recipe.prompt_depth
+    """With the number and the depth of prompts that the request asks for; those of a base that has prompts are learned
+    further. Raises: InvalidTraining if they differ from the base's, or leave the text tower no room for class names."""
+    own_tokens, own_depth = _own_prompts(base)
+    tokens = request.prompt_tokens or own_tokens or recipe.prompt_tokens
+    depth = request.prompt_depth or own_depth or recipe.prompt_depth
+    for field, own, asked in (("prompt_tokens", own_tokens, tokens), ("prompt_depth", own_depth, depth)):
+        if own not in (None, asked):
+            raise InvalidTraining(
+                f"{field} is {asked}, but {base.name} has learned vectors for {field} {own}, and goes on with them.",
+                hint=f"Leave {field} out, or start from a model without learned vectors.",
+                field=field,
+            )
     positions = base.text_positions
     if positions is not None and tokens > positions - FEWEST_POSITIONS:
         raise InvalidTraining(
@@ -193,6 +218,28 @@ def _with_prompts(recipe: Recipe, request: TrainingRequest, base: Base) -> Recip
             field="prompt_tokens",
         )
     return replace(recipe, prompt_tokens=tokens, prompt_depth=depth)
+
+
+def _own_prompts(base: Base) -> tuple[int | None, int | None]:
+    """Number and depth of the vectors that the base has learned; None for what is still free. A learned context has a
+    number only. Raises: InvalidTraining if its two towers do not fit one another."""
+    image, text = base.tower.prompts, learned_vectors(base.text_encoder)
+    if image is None:
+        return None if text is None else text.shape[1], None
+    places, layers = base.tower.prompt_places, base.prompt_layers
+    assert places is not None  # the tower has prompts
+    assert layers is not None  # `check_base`
+    depth = len(image) if text is None else max(len(image), len(text))
+    fitting = {(min(depth, places[0]), image.shape[1]), (min(depth, layers), image.shape[1])}
+    found = {tuple(prompts.shape[:2]) for prompts in (image, text) if prompts is not None}
+    if not found <= fitting:
+        raise InvalidTraining(
+            f"{base.name} has {' and '.join(f'{deep} x {count}' for deep, count in sorted(found))} prompts in its two "
+            "towers. They are learned further only if both towers have the same number and depth.",
+            hint="Start from a model without prompts.",
+            field="base",
+        )
+    return image.shape[1], depth
 
 
 def _solver(request: TrainingRequest, method: Method, recipe: Recipe, temporal: TemporalKind, clips: int) -> Solver:

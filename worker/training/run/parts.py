@@ -24,8 +24,9 @@ from models.profiles.profile import Profile
 from models.recognition.base import Base
 from models.recognition.video_encoder import VideoEncoder
 from models.recognition.video_model import VideoModel
-from models.text.clip_encoder import ClipTextEncoder
+from models.text.context_encoder import without_context
 from models.text.encoder import TextEncoder
+from models.text.inner import clip_tower, learned_vectors
 from worker.children.messages import send_message
 from worker.decoding.dataset_clips import ClipReader
 from worker.decoding.pool import DecodePool
@@ -114,11 +115,14 @@ def open_run(spec: RunSpec, request: TrainingRequest, world: World, pool: Decode
     cache = spec.frames if config.cache_frames else None
     reader = ClipReader(pool, profile, config.frames, ahead=ahead)
     text_encoder = open_text_encoder(spec, config.classifier, base, seed)
+    if config.method.prompted:
+        text_encoder = without_context(text_encoder)
     features = None
     if config.classifier == "lda":
         world.report_phase("features")
         features = _lda_features(spec, base, division, config, reader, world, stop)
-    classifier = new_classifier(config, division.classes, text_encoder, base.dim, world.device, features)
+    learned = learned_vectors(base.text_encoder)
+    classifier = new_classifier(config, division.classes, text_encoder, base.dim, world.device, features, learned)
     if world.leads:
         _log_truncated(division.classes, classifier)
     model = new_model(base, config, world.device)
@@ -160,9 +164,11 @@ def new_classifier(
     dim: int,
     device: torch.device,
     features: Features | None = None,
+    learned: Tensor | None = None,
 ) -> Classifier:
     """W for these classes, as it is before the first step. The text encoder moves to `device`. features: needed by
-    `lda` only. Raises: InvalidTraining."""
+    `lda` only; learned: the vectors [D, M, w] of the base, from which a method that learns prompts goes on. Raises:
+    InvalidTraining."""
     text_encoder.module.to(device)
     try:
         classifier = build_classifier(
@@ -175,7 +181,7 @@ def new_classifier(
             features=features,
             train_text=config.method.trains_text,
             prompts=_text_prompts(config, text_encoder),
-            words=_first_words(config, text_encoder),
+            first=_first_vectors(config, text_encoder, learned),
         )
     except ValueError as error:
         field = "method" if config.method.trains_text else "classifier"
@@ -184,17 +190,21 @@ def new_classifier(
 
 
 def _text_prompts(config: Config, encoder: TextEncoder) -> tuple[int, int] | None:
-    if not config.method.prompted or not isinstance(encoder, ClipTextEncoder):
+    tower = clip_tower(encoder)
+    if not config.method.prompted or tower is None:
         return None
-    return min(config.recipe.prompt_depth, encoder.layers), config.recipe.prompt_tokens
+    return min(config.recipe.prompt_depth, tower.layers), config.recipe.prompt_tokens
 
 
-def _first_words(config: Config, encoder: TextEncoder) -> Tensor | None:
-    """What the text vectors before the first block start from: words if they are few (method §12), None for noise."""
-    count = config.recipe.prompt_tokens
-    if not config.method.prompted or not isinstance(encoder, ClipTextEncoder) or count > MOST_WORDS:
+def _first_vectors(config: Config, encoder: TextEncoder, learned: Tensor | None) -> Tensor | None:
+    """What the text vectors before the first blocks start from, [k, M, w]: those of the base; words before the first
+    block if they are few (method §12); None for noise."""
+    tower, count = clip_tower(encoder), config.recipe.prompt_tokens
+    if not config.method.prompted or tower is None:
         return None
-    return encoder.word_vectors(FIRST_WORDS)[:count]  # [M, w]
+    if learned is not None:
+        return learned
+    return tower.word_vectors(FIRST_WORDS)[None, :count] if count <= MOST_WORDS else None  # [1, M, w]
 
 
 def new_model(base: Base, config: Config, device: torch.device) -> VideoModel:
@@ -214,7 +224,9 @@ def new_model(base: Base, config: Config, device: torch.device) -> VideoModel:
 
 
 def _add_prompts(model: VideoModel, config: Config) -> None:
-    """In the image tower; those of the text tower belong to W."""
+    """In the image tower; those of the text tower belong to W. A base's own are learned further."""
+    if model.tower.prompts is not None:
+        return
     assert model.tower.prompt_places is not None  # `check_base`
     blocks, width = model.tower.prompt_places
     shape = min(config.recipe.prompt_depth, blocks), config.recipe.prompt_tokens, width

@@ -101,7 +101,7 @@ def test_learned_prompts_work_in_both_towers_of_the_same_file(data_dir: Path) ->
     expected.token_embedding.weight.copy_(tiny_model(7).token_embedding.weight)
     texts = ["a cat.", "riding a bicycle."]
     filled = [f"{'X ' * COUNT}{text}" for text in texts]
-    tokens = base.text_encoder._encoder._tokenizer(filled, context_length=77)  # type: ignore[attr-defined]
+    tokens = base.text_encoder.inner._tokenizer(filled, context_length=77)  # type: ignore[attr-defined]
     x = expected.token_embedding(tokens)
     x = torch.cat([x[:, :1], learned["prompt_learner.ctx"].expand(2, -1, -1), x[:, 1 + COUNT :]], dim=1)
     x = expected.transformer(x + expected.positional_embedding, attn_mask=expected.attn_mask)

@@ -17,6 +17,7 @@ from core.training_requests import EvaluationRequest, TrainingRequest
 from models.files.bases import open_base
 from models.files.versions import open_version
 from models.recognition.base import Base
+from models.text.anchored_encoder import LENGTH
 from models.weights.errors import WeightsUnavailable
 from tests import tiny
 from tests.models.conftest import CPU
@@ -122,9 +123,56 @@ def test_a_version_of_prompts_is_evaluated_with_its_bridge(
     again = TrainingRequest(name="third", dataset=dataset.id, base="prompted:1")
     spec = spec_of(home, dataset, tmp_path / "fourth", training=again)
     spec = spec.model_copy(update={"version": version, "bridges": {"scenes:1": bridge}, "model": "prompted:1"})
-    with pytest.raises(InvalidTraining) as caught:
+    with pytest.raises(InvalidTraining, match="only the method vl_prompt") as caught:
         run_training(spec, again, World(0, 1, CPU), pool, Stop())
     assert caught.value.details["field"] == "base"
+
+
+def test_prompts_of_a_version_are_learned_further(
+    home: Path, dataset: Dataset, tmp_path: Path, pool: DecodePool
+) -> None:
+    train(home, dataset, tmp_path / "first", pool, **PROMPT, prompt_tokens=5, prompt_depth=1)
+    first = tmp_path / "first" / "output"
+    further = on_version(home, dataset, tmp_path / "second", pool, first, learning_rate=1e-9)
+    one, two = load_file(first / "model.safetensors"), load_file(further / "model.safetensors")
+    for name in ("prompts.image", "prompts.text"):
+        torch.testing.assert_close(two[name], one[name], rtol=0, atol=1e-6)
+    assert card_of(further).prompts == card_of(first).prompts, "both are for the model of the zoo"
+    rows = served_rows(opened(home, further).recognizer(CPU, torch.float32), LABELS, normalise=True)
+    torch.testing.assert_close(rows, two["classifier.rows"], rtol=0, atol=1e-5)
+    moved = on_version(home, dataset, tmp_path / "third", pool, first)
+    assert not torch.equal(load_file(moved / "model.safetensors")["prompts.image"], one["prompts.image"])
+    with pytest.raises(InvalidTraining, match="prompt_tokens is 6") as caught:
+        on_version(home, dataset, tmp_path / "fourth", pool, first, prompt_tokens=6)
+    assert caught.value.details["field"] == "prompt_tokens"
+
+
+def test_the_bridge_may_have_a_learned_context(home: Path, dataset: Dataset, tmp_path: Path, pool: DecodePool) -> None:
+    train(home, dataset, tmp_path / "first", pool, text_inputs="context", learning_rate=1e-3)
+    bridge = tmp_path / "first" / "output"
+    version = on_version(home, dataset, tmp_path / "second", pool, bridge, learning_rate=1e-9)
+    context, stored = load_file(bridge / "model.safetensors")["context"], load_file(version / "model.safetensors")
+    torch.testing.assert_close(stored["prompts.text"][0], context, rtol=0, atol=1e-6)
+    rows = served_rows(opened(home, version, bridge).recognizer(CPU, torch.float32), LABELS, normalise=True)
+    torch.testing.assert_close(rows, stored["classifier.rows"], rtol=0, atol=1e-5)
+
+
+def test_the_bridge_may_be_fitted_in_closed_form(
+    home: Path, dataset: Dataset, tmp_path: Path, pool: DecodePool
+) -> None:
+    """What the fit has added to the rows of its classes stays: prompts are learned on it."""
+    train(home, dataset, tmp_path / "first", pool, solver="closed_form", epochs=None, batch_size=None)
+    bridge = tmp_path / "first" / "output"
+    version = on_version(home, dataset, tmp_path / "second", pool, bridge)
+    served = opened(home, version, bridge).recognizer(CPU, torch.float32)
+    rows = served_rows(served, LABELS, normalise=True)
+    torch.testing.assert_close(rows, load_file(version / "model.safetensors")["classifier.rows"], rtol=0, atol=1e-5)
+    assert rows is not None
+    own = rows[:, -len(LABELS) :] / rows[:, : -len(LABELS)].norm(dim=-1, keepdim=True)
+    torch.testing.assert_close(own, LENGTH * torch.eye(len(LABELS)), rtol=0, atol=1e-4)
+    with pytest.raises(InvalidTraining, match="cannot learn a context") as caught:
+        on_version(home, dataset, tmp_path / "third", pool, bridge, method="text4vis", text_inputs="context")
+    assert caught.value.details["field"] == "text_inputs"
 
 
 def test_prompts_are_not_served_on_other_weights(
