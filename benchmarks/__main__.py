@@ -15,6 +15,7 @@ NAMES = (
     "confinement",
     "classifier_cache",
     "second_question",
+    "timeline",
     "shared_work",
     "redis_memory",
     "lite_alignment",

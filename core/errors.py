@@ -22,6 +22,7 @@
     ├── MethodNotAllowed             405 method_not_allowed
     ├── RequestTimeout               408 request_timeout
     ├── Conflict                     409 conflict
+    │   └── VideoGone                409 video_gone              (it has a record, but neither vectors nor bytes)
     ├── PreconditionFailed           412 precondition_failed     (details.etag: what is stored)
     ├── VideoTooLarge                413 video_too_large         (details.limit)
     ├── RequestTooLarge              413 request_too_large       (archives, checkpoints, JSON bodies, form fields)
@@ -160,6 +161,10 @@ class RequestTimeout(VireoError):
 
 class Conflict(VireoError):
     status, code = 409, "conflict"
+
+
+class VideoGone(Conflict):
+    code = "video_gone"
 
 
 class PreconditionFailed(VireoError):

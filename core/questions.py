@@ -19,6 +19,8 @@ MOST_LABELS = 10_000
 MOST_TEXTS = 1000  # templates of a question, or prompts of a label
 LONGEST_TEXT = 5000  # characters
 MOST_FRAMES = 1024
+SHORTEST_STRIDE, LONGEST_STRIDE = 0.02, 3600.0  # seconds, of timelines and their windows
+MOST_OVERLAP = 32  # strides in one window of a timeline
 LONGEST_REFERENCE = 200  # characters of a name that refers to something stored
 
 Text = Annotated[str, Field(max_length=LONGEST_TEXT)]
@@ -72,10 +74,59 @@ class Options(BaseModel):
     )
 
 
+class TimelineOptions(BaseModel):
+    """How a video is divided into points in time, and what counts as a segment. The settings decide what is not given.
+
+    Points are `stride` seconds apart. Each sees a window of `window` seconds around it.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    stride: float | None = Field(
+        None,
+        ge=SHORTEST_STRIDE,
+        le=LONGEST_STRIDE,
+        description="Seconds between two points. Default: `VIREO_TIMELINE_STRIDE`; less for a video that would have "
+        "fewer than 8 points, more for one that would have too many.",
+        examples=[0.5],
+    )
+    window: float | None = Field(
+        None,
+        ge=SHORTEST_STRIDE,
+        le=LONGEST_STRIDE,
+        description="Seconds that each point sees, at least `stride` and at most 32 times as much. Default: as "
+        "`VIREO_TIMELINE_WINDOW` is to `VIREO_TIMELINE_STRIDE`.",
+        examples=[2.0],
+    )
+    enter: float = Field(
+        0.5, gt=0, le=1, description="A label has a segment where its score (softmax over the labels) reaches this."
+    )
+    leave: float = Field(
+        0.25,
+        ge=0,
+        le=1,
+        description="The segment goes on to both sides while the score stays at this and no other label reaches "
+        "`enter`.",
+    )
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> Self:
+        if self.leave > self.enter:
+            raise ValueError("leave must not be above enter")
+        if self.stride and self.window and not self.stride <= self.window <= MOST_OVERLAP * self.stride:
+            raise ValueError(f"window must be between stride and {MOST_OVERLAP} times stride")
+        return self
+
+
+def is_none(value: object) -> bool:
+    return value is None
+
+
 class Question(Options):
     """Labels and options: everything that a worker needs besides the video."""
 
     labels: tuple[Label, ...]
+    timeline: TimelineOptions | None = Field(None, exclude_if=is_none)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +149,6 @@ class ShadowQuestion(BaseModel):
     normalize_labels: bool = Field(description="how the shadow reads the labels")
 
 
-def _is_none(value: object) -> bool:
-    return value is None
-
-
 class ClassifyRequest(BaseModel):
     """The `request` of a job of kind `classification`: about a stored video, or about one that the worker fetches.
 
@@ -111,10 +158,10 @@ class ClassifyRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    sha256: str | None = Field(None, exclude_if=_is_none)
-    url: str | None = Field(None, exclude_if=_is_none)
+    sha256: str | None = Field(None, exclude_if=is_none)
+    url: str | None = Field(None, exclude_if=is_none)
     question: Question
-    shadow: ShadowQuestion | None = Field(None, exclude_if=_is_none)
+    shadow: ShadowQuestion | None = Field(None, exclude_if=is_none)
 
     @model_validator(mode="after")
     def _has_one_video(self) -> Self:
@@ -144,7 +191,7 @@ class EmbedRequest(BaseModel):
 
     texts: tuple[str, ...] = ()
     sha256: str | None = None
-    url: str | None = Field(None, exclude_if=_is_none)
+    url: str | None = Field(None, exclude_if=is_none)
     model: str | None = None
     frames: int | None = Field(None, ge=1)
     views: str = Field("1x1", pattern=VIEWS_PATTERN)
@@ -153,6 +200,16 @@ class EmbedRequest(BaseModel):
     @property
     def video(self) -> AskedVideo | None:
         return AskedVideo(self.sha256, self.url) if self.sha256 or self.url else None
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineLimits:
+    """The settings of timelines: stride and window in seconds, most points, most points times labels."""
+
+    stride: float
+    window: float
+    points: int
+    values: int
 
 
 class QuestionLimits(BaseModel):

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from core.questions import Label
+from core.questions import Label, is_none
 from core.vocabulary import FrameReads
 
 
@@ -141,6 +141,11 @@ class Timings(Record):
 class CacheUse(Record):
     video: Literal["hit", "miss"]
     classifier: Literal["hit", "partial", "miss"]
+    timeline: Literal["hit", "miss"] | None = Field(
+        None,
+        exclude_if=is_none,
+        description="whether the vectors of the windows came from a cache; only with a timeline",
+    )
 
 
 class ModelRef(Record):
@@ -150,6 +155,30 @@ class ModelRef(Record):
     digest: str = Field(description="digest of the weights, which is part of every cache key")
     reason: str | None = Field(None, description="why `auto` chose this model")
     note: str | None = Field(None, description="how strong the model is, and how to get a stronger one")
+
+
+class Segment(Record):
+    """A part of a video in which one label is ahead of the others."""
+
+    label: str
+    start: float = Field(description="seconds from the start of the video")
+    end: float = Field(description="seconds from the start of the video")
+    peak: float = Field(description="the highest similarity in it")
+    mean: float = Field(description="the mean similarity in it")
+
+
+class LabelTimeline(Record):
+    """When the labels of a question are seen. Its numbers are similarities, not probabilities."""
+
+    stride: float = Field(description="seconds between two points")
+    window: float = Field(description="seconds that each point sees: half of them before it, half after it")
+    timestamps: list[float] = Field(description="the points, in seconds from the start of the video")
+    similarities: dict[str, list[float]] = Field(
+        description="by label: the cosine of the label and what each point sees, -1 to 1"
+    )
+    segments: list[Segment] = Field(description="in order, without overlap")
+    enter: float = Field(description="score that a label reaches in its segment")
+    leave: float = Field(description="score below which its segment ends")
 
 
 class Classification(Record):
@@ -165,6 +194,9 @@ class Classification(Record):
         description="`label`, `score` and `similarity` of each label, the highest score first"
     )
     abstained: bool = Field(description="true if the highest score is below `threshold`")
+    timeline: LabelTimeline | None = Field(
+        None, exclude_if=is_none, description="when each label is seen; only if it was asked for"
+    )
     warnings: list[str] = Field(
         default_factory=list,
         description="problems that did not prevent an answer: a truncated label, a damaged file of which some frames "

@@ -8,13 +8,13 @@ from __future__ import annotations
 import os
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from core.questions import LONGEST_TEXT, MOST_FRAMES, MOST_LABELS
+from core.questions import LONGEST_STRIDE, LONGEST_TEXT, MOST_FRAMES, MOST_LABELS, MOST_OVERLAP, SHORTEST_STRIDE
 
 GIB = 1 << 30
 
@@ -165,6 +165,20 @@ class Settings(BaseSettings):
         1000, ge=1, description="Most versions of one label set. A PUT beyond it gets 409 until some are deleted."
     )
     max_frames: int = Field(64, ge=1, le=MOST_FRAMES, description="Most frames per view in one question.")
+    timeline_stride: float = Field(
+        1.0, ge=SHORTEST_STRIDE, le=LONGEST_STRIDE, description="Seconds between two points of a timeline."
+    )
+    timeline_window: float = Field(
+        2.0,
+        ge=SHORTEST_STRIDE,
+        le=LONGEST_STRIDE,
+        description="Seconds of video that each point of a timeline sees. A request that changes only the stride "
+        "changes the window in proportion.",
+    )
+    max_timeline_points: int = Field(4000, ge=8, description="Most points of one timeline.")
+    max_timeline_values: int = Field(
+        400_000, ge=8, description="Most similarities in one timeline: its points times the labels of the question."
+    )
     allowed_hosts: Annotated[frozenset[str], NoDecode] = Field(
         frozenset(),
         description="Hosts with private addresses that `video_url` may name, separated by commas.",
@@ -260,6 +274,14 @@ class Settings(BaseSettings):
     @classmethod
     def _split_hosts(cls, value: object) -> object:
         return frozenset(h.strip().lower() for h in value.split(",") if h.strip()) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _windows_follow_each_other(self) -> Self:
+        if not self.timeline_stride <= self.timeline_window <= MOST_OVERLAP * self.timeline_stride:
+            raise ValueError(
+                f"VIREO_TIMELINE_WINDOW must be between VIREO_TIMELINE_STRIDE and {MOST_OVERLAP} times as much"
+            )
+        return self
 
     @property
     def store_url(self) -> str:

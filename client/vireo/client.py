@@ -29,6 +29,7 @@ from vireo.transfers import CountingFile, TransferProgress, chunks, counted
 
 POLL_SECONDS = 0.5
 RECONNECT_SECONDS = 60.0  # how long a broken event stream is opened again before giving up
+TIMELINE_FIELDS = ("stride", "window", "enter", "leave")
 _CONNECTED_AFTER = 10.0  # seconds: an attempt that took longer than the connect time-out was a connection that broke
 _EVENT_TIMEOUT = httpx2.Timeout(40.0, connect=5.0)  # the server sends a comment after every 15 seconds of silence
 
@@ -86,6 +87,27 @@ class Client:
         if sheet is not None and answer["sheet"]:
             self._download(answer["sheet"]["url"], Path(sheet))
         return answer
+
+    def timeline(
+        self,
+        video: str | Path,
+        labels: Sequence[str] = (),
+        *,
+        progress: TransferProgress | None = None,
+        **options: Any,
+    ) -> dict[str, Any]:
+        """When each label is seen: the answer of `classify`, with its similarities over time and its segments in
+        `timeline`.
+
+        `video`: as for `classify`. `options`: the fields of POST /v1/videos/{id}/timeline, such as `stride`. A stored
+        video that is asked again is not decoded again. Raises: VireoError.
+        """
+        given = _without_none(options)
+        if str(video).startswith("vid_"):
+            fields = {"labels": list(labels)} if labels else {}
+            return self._wait(self._post(f"/v1/videos/{video}/timeline", json=fields | given))
+        own = {name: given.pop(name) for name in TIMELINE_FIELDS if name in given}
+        return self.classify(video, labels, progress=progress, timeline=own or True, **given)
 
     def upload_dataset(
         self, path: str | Path, *, name: str | None = None, progress: TransferProgress | None = None, **options: Any

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from core.records import Classification, Explanation, Progress
+from core.records import Classification, Explanation, LabelTimeline, Progress
 from core.registry import Card
 from core.training_requests import EvaluationRequest, TrainingRequest
 from rendering.block import Block
@@ -21,7 +21,8 @@ from rendering.routes import routes_table
 from rendering.settings import settings_table
 from rendering.transitions import transitions_table
 from rendering.zoo import heads_table, zoo_summary, zoo_table
-from service.bodies.schemas import ClassifyBody, DatasetBody, EmbedBody, ExplainBody, ImportBody, JobView, LabelSetBody
+from service.bodies.questions import ClassifyBody, EmbedBody, ExplainBody, TimelineBody
+from service.bodies.schemas import DatasetBody, ImportBody, JobView, LabelSetBody
 
 _SOURCE = ("video_url", "url", "base64", "video_id")  # where the video is: described once, with the question
 
@@ -35,6 +36,8 @@ BLOCKS = (
     Block("docs/api.md", "routes", routes_table),
     Block("docs/api.md", "question", partial(fields_table, ClassifyBody)),
     Block("docs/api.md", "answer", partial(fields_table, Classification, defaults=False)),
+    Block("docs/api.md", "timeline", partial(fields_table, TimelineBody)),
+    Block("docs/api.md", "label-timeline", partial(fields_table, LabelTimeline, defaults=False)),
     Block("docs/api.md", "explain", partial(fields_table, ExplainBody)),
     Block("docs/api.md", "explanation", partial(fields_table, Explanation, defaults=False)),
     Block("docs/api.md", "embedding", partial(fields_table, EmbedBody, without=_SOURCE)),

@@ -32,11 +32,16 @@ def score(
     cosines."""
     if aggregate == "features":
         views = views.mean(dim=0, keepdim=True)  # [V, d] → [1, d]
-    vectors = normalize(views.float(), dim=-1) if fusion == "embedding" else views.float()  # [V, d]
-    cosines = vectors @ classifier.float().T  # [V, d] · [d, C] → [V, C]
+    cosines = similarities(views, classifier, fusion)  # [V, C]
     logits = logit_scale * cosines  # [V, C]
     if aggregate == "probabilities":
         probabilities = logits.softmax(dim=-1).mean(dim=0)  # [C]
     else:
         probabilities = logits.mean(dim=0).softmax(dim=-1)  # [C]
     return Scores(probabilities, cosines.mean(dim=0))  # [C]
+
+
+def similarities(vectors: torch.Tensor, classifier: torch.Tensor, fusion: Fusion = "embedding") -> torch.Tensor:
+    """vectors: [N, d] as `Recognizer.pool` returns them; classifier: [C, d], unit rows → cosines [N, C]."""
+    units = normalize(vectors.float(), dim=-1) if fusion == "embedding" else vectors.float()  # [N, d]
+    return units @ classifier.float().T  # [N, d] · [d, C] → [N, C]

@@ -20,6 +20,10 @@ QUESTION_EXAMPLES: dict[str, dict[str, Any]] = {
     "labels": {"labels": _LABELS},
     "a label set": {"label_set": "sports", "top_k": 1},
 }
+TIMELINE_EXAMPLES: dict[str, dict[str, Any]] = {
+    "labels": {"labels": _LABELS},
+    "twice a second": {"labels": _LABELS, "stride": 0.5, "window": 1.0},
+}
 EXPLAIN_EXAMPLES: dict[str, dict[str, Any]] = {
     "the winning label": {"labels": _LABELS},
     "another label": {"labels": _LABELS, "label": "a cat"},

@@ -15,7 +15,8 @@ from core.settings import Settings
 from core.uploads.sink import Upload
 from service.bodies.json_reader import JsonReader, parse_json, too_large
 from service.bodies.multipart import Fields, FileSink, FormReader
-from service.bodies.schemas import LIST_FIELDS, FileBody, VideoSource
+from service.bodies.questions import VideoSource
+from service.bodies.schemas import LIST_FIELDS, FileBody
 from service.bodies.validation import BodyT, validate_body
 
 _FORM_OVERHEAD = 1 << 20  # most bytes of a form besides its file and its text fields

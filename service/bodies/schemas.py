@@ -1,4 +1,5 @@
-"""Bodies of the HTTP contract besides the records of `core`: requests, and views of jobs, videos, models and errors."""
+"""Bodies of the HTTP contract besides the records of `core` and the questions: requests, and views of jobs, videos,
+models and errors."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, computed_field
 
 from core.datasets import Dataset, Item
-from core.questions import MOST_FRAMES, MOST_LABELS, VIEWS_PATTERN, Options, Reference, Text, Texts
+from core.questions import Texts
 from core.records import JobKind, JobState, LabelSet, ShadowCounts, VideoFacts, WorkerInfo
 from core.registry import Card, Shadow
 from core.results import Row, ViewMetrics
@@ -22,87 +23,18 @@ LIST_FIELDS = ("labels", "templates", "texts", "classes")
 """Fields that a form may repeat, or send as one JSON array."""
 
 MOST_VERSIONS = 999_999_999
-LONGEST_URL = 4096  # characters
 
-Url = Annotated[str, Field(min_length=1, max_length=LONGEST_URL)]
-TextsToEmbed = Annotated[tuple[Text, ...], Field(max_length=MOST_LABELS, fail_fast=True)]
-
-_LABELS_EXAMPLE = ["riding a bicycle", "playing the guitar", {"name": "cat", "prompts": ["a video of a cat."]}]
+LABELS_EXAMPLE = ["riding a bicycle", "playing the guitar", {"name": "cat", "prompts": ["a video of a cat."]}]
 
 
 class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class VideoSource(Body):
-    """The source of the video: exactly one is needed. A multipart body may send the file `video` instead."""
-
-    video_url: Url | None = Field(None, description="http(s) URL of the video file.")
-    url: Url | None = Field(
-        None, description="The earlier name of `video_url`.", json_schema_extra={"deprecated": True}
-    )
-    base64: str | None = Field(
-        None,
-        description="The video file in base64, plain or as a `data:` URI; only in JSON bodies. The decoded file may "
-        "have `VIREO_MAX_UPLOAD_BYTES` bytes.",
-    )
-    video_id: Reference | None = Field(None, description="Id of a stored video.", examples=["vid_6f3a…"])
-
-
-class QuestionBody(Options):
-    """Labels (in the body, or by the name of a label set) and options."""
-
-    labels: LabelsInput | None = Field(
-        None, description="What to look for: names, or names with prompts.", examples=[_LABELS_EXAMPLE]
-    )
-    label_set: Reference | None = Field(None, description="Name of a stored label set: `name`, or `name:version`.")
-
-
-class ClassifyBody(VideoSource, QuestionBody):
-    """Body of POST /v1/classify."""
-
-
-class ExplainBody(Body):
-    """Body of POST /v1/videos/{id}/explain: a question in one view, and the label to explain."""
-
-    model: Reference | None = Field(
-        None, description="Model name; default: the server's default model.", examples=["lite"]
-    )
-    labels: LabelsInput | None = Field(
-        None, description="What to look for: names, or names with prompts.", examples=[_LABELS_EXAMPLE]
-    )
-    label_set: Reference | None = Field(None, description="Name of a stored label set: `name`, or `name:version`.")
-    label: Text | None = Field(
-        None, description="The label to explain, by name; default: the one with the highest score.", examples=["cat"]
-    )
-    templates: Texts | None = Field(None, description="Prompt templates, as in a question.")
-    normalize_labels: bool | None = Field(None, description="As in a question.")
-    frames: int | None = Field(
-        None, ge=1, le=MOST_FRAMES, description="Frames, spread over the whole video; default: the model's."
-    )
-
-    def question(self) -> QuestionBody:
-        return QuestionBody(**self.model_dump(exclude={"label"}))
-
-
-class KeepBody(VideoSource):
-    """Body of POST /v1/videos."""
-
-
-class EmbedBody(VideoSource):
-    """Body of POST /v1/embeddings: texts, or one video."""
-
-    texts: TextsToEmbed | None = Field(None, description="Texts to embed.", examples=[["a person riding a bicycle"]])
-    model: Reference | None = Field(None, description="Model name; default: the server's default model.")
-    frames: int | None = Field(None, ge=1, le=MOST_FRAMES, description="Frames per view; default: the model's.")
-    views: str = Field("1x1", pattern=VIEWS_PATTERN, description="clips × crops, `1x1` to `4x3`.")
-    normalize: bool = Field(True, description="Scale each vector to length 1.")
-
-
 class LabelSetBody(Body):
     """Body of PUT /v1/label-sets/{name}."""
 
-    labels: LabelsInput = Field(description="The labels, in order.", examples=[_LABELS_EXAMPLE])
+    labels: LabelsInput = Field(description="The labels, in order.", examples=[LABELS_EXAMPLE])
     templates: Texts | None = Field(None, description="Prompt templates for questions that give none.")
     description: str | None = Field(None, max_length=2000, description="What the label set is for.")
 

@@ -14,7 +14,7 @@ from core.prometheus import STAGE_SECONDS
 from core.questions import AskedVideo
 from core.uploads.fetch import Fetcher, check_without_network
 from core.uploads.sink import Upload
-from service.bodies.schemas import VideoSource
+from service.bodies.questions import VideoSource
 from service.catalog.videos import AddedVideo, Videos
 
 _FIELDS = ("video_url", "url", "base64", "video_id")

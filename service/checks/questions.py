@@ -5,7 +5,7 @@ from __future__ import annotations
 from core.errors import InvalidRequest
 from core.questions import Options, QuestionLimits, check_labels, check_options
 from core.uploads.sink import Upload
-from service.bodies.schemas import EmbedBody, QuestionBody
+from service.bodies.questions import EmbedBody, QuestionBody
 from service.catalog.sources import given_sources
 
 

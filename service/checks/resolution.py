@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from core.errors import UnknownModel
 from core.questions import Label, Question, ShadowQuestion, check_labels, check_text_count
 from core.registry import Card, Version
-from service.bodies.schemas import QuestionBody
+from service.bodies.questions import QuestionBody
 from service.catalog.models import ResolvedModel
 from service.checks.admission import Admission
 from service.checks.questions import check_question
@@ -33,7 +33,8 @@ async def resolve_question(body: QuestionBody, gateway: Gateway, admission: Admi
     Raises: InvalidRequest, InvalidLabels, UnknownLabelSet, UnknownModel, WorkerUnavailable, ModelUnavailable.
     """
     check_question(body, gateway.limits)
-    options = body.model_dump(include=set(Question.model_fields) - {"labels"})
+    options = body.model_dump(include=set(Question.model_fields) - {"labels", "timeline"})
+    options["timeline"] = body.timeline
     labels = body.labels or ()
     if body.label_set is not None:
         label_set = await gateway.label_sets.get(body.label_set)

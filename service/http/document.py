@@ -11,16 +11,19 @@ from pydantic import BaseModel
 
 from core.training_requests import EvaluationRequest, PreviewBody, TrainingRequest
 from service.bodies.job_types import EVENT_DATA, JOB_EVENT_SCHEMA
-from service.bodies.schemas import (
-    AliasBody,
+from service.bodies.questions import (
     ClassifyBody,
-    CompareBody,
     EmbedBody,
-    ErrorEnvelope,
     ExplainBody,
     KeepBody,
-    LabelSetBody,
     QuestionBody,
+    TimelineBody,
+)
+from service.bodies.schemas import (
+    AliasBody,
+    CompareBody,
+    ErrorEnvelope,
+    LabelSetBody,
     ShadowBody,
 )
 from service.http.openapi import SHARED_ERRORS, documented_errors, without_null
@@ -45,6 +48,7 @@ _COMPONENTS = (
     KeepBody,
     EmbedBody,
     ExplainBody,
+    TimelineBody,
     LabelSetBody,
     AliasBody,
     CompareBody,

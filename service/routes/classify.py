@@ -19,13 +19,15 @@ from core.errors import (
     UnsupportedMedia,
     UrlNotAllowed,
     UrlUnreachable,
+    VideoGone,
     VideoTooLarge,
     WorkerUnavailable,
 )
 from core.questions import ClassifyRequest
 from core.records import Classification
 from service.bodies import examples, reader
-from service.bodies.schemas import ClassifyBody, JobView
+from service.bodies.questions import ClassifyBody
+from service.bodies.schemas import JobView
 from service.checks.questions import check_question
 from service.checks.resolution import resolve_question
 from service.dependencies import AdmissionDep, GatewayDep, PreferencesDep, VideoUploadDep
@@ -38,6 +40,7 @@ QUESTION_ERRORS = (
     UnknownLabelSet,
     UnknownVideo,
     Conflict,
+    VideoGone,
     RequestTooLarge,
     UnsupportedMedia,
     QueueFull,

@@ -10,7 +10,7 @@ from core.questions import AskedVideo, EmbedRequest
 from core.records import Embeddings
 from core.uploads.sink import Upload
 from service.bodies import examples, reader
-from service.bodies.schemas import EmbedBody
+from service.bodies.questions import EmbedBody
 from service.checks.questions import check_texts
 from service.dependencies import AdmissionDep, GatewayDep, PreferencesDep, VideoUploadDep
 from service.gateway import Gateway

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 
 from core.errors import InvalidRequest, RequestTooLarge, StorageUnavailable, UnknownVideo, UnsupportedMedia
 from core.questions import ClassifyRequest, ExplainRequest
 from core.records import Classification, Explanation, StoredVideo, video_id
 from service.bodies import examples, reader
-from service.bodies.schemas import ExplainBody, KeepBody, Links, QuestionBody, VideoPage, VideoView
+from service.bodies.questions import ExplainBody, KeepBody, QuestionBody, TimelineBody
+from service.bodies.schemas import Links, VideoPage, VideoView
 from service.bodies.validation import similar_names
+from service.checks.admission import Admission
 from service.checks.resolution import resolve_question
 from service.dependencies import (
     AdmissionDep,
@@ -21,7 +24,9 @@ from service.dependencies import (
     PreferencesDep,
     VideoUploadDep,
 )
+from service.gateway import Gateway
 from service.http.openapi import another_response, documented_errors, json_body, json_or_form_body
+from service.http.preferences import Preferences
 from service.routes.classify import QUESTION_ERRORS, QUESTION_RESPONSES, VIDEO_ERRORS
 
 router = APIRouter(prefix="/v1/videos", tags=["videos"])
@@ -86,6 +91,12 @@ async def classify_video(
 ) -> Response:
     """Score a stored video against labels. A video that is asked about again is not decoded again."""
     body = await reader.read_body(request, QuestionBody, upload, _no_preview)
+    return await _ask(body, id, request, gateway, preferences, admission)
+
+
+async def _ask(
+    body: QuestionBody, id: str, request: Request, gateway: Gateway, preferences: Preferences, admission: Admission
+) -> Response:
     resolved = await resolve_question(body, gateway, admission)
     sha256 = await gateway.videos.use(id)
     return await gateway.submitter.submit(
@@ -95,6 +106,26 @@ async def classify_video(
         request,
         as_requested=ClassifyRequest(sha256=sha256, question=resolved.as_requested),
     )
+
+
+@router.post(
+    "/{id}/timeline",
+    name="timeline",
+    response_model=Classification,
+    responses=QUESTION_RESPONSES | documented_errors(*QUESTION_ERRORS),
+    openapi_extra=json_or_form_body(TimelineBody, examples.TIMELINE_EXAMPLES, file=False),
+)
+async def video_timeline(
+    id: NamePath,
+    request: Request,
+    gateway: GatewayDep,
+    preferences: PreferencesDep,
+    admission: AdmissionDep,
+    upload: VideoUploadDep,
+) -> Response:
+    """When each label is seen: its similarity over time, and segments. Asked again, the video is not decoded again."""
+    body = await reader.read_body(request, TimelineBody, upload, _no_preview)
+    return await _ask(body.question(), id, request, gateway, preferences, admission)
 
 
 @router.post(
@@ -132,7 +163,7 @@ def _check_label(label: str | None, labels: list[str]) -> None:
         )
 
 
-async def _no_preview(_: QuestionBody) -> None:
+async def _no_preview(_: BaseModel) -> None:
     """The request has no file, so an early check would save nothing."""
 
 

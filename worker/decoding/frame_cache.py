@@ -251,7 +251,15 @@ def _warn_once(why: str) -> None:
 def _address(path: Path, request: DecodeRequest) -> str:
     profile, content = request.profile, _content(path)
     if request.draw is None:
-        return digest(_FORMAT, "crops", content, profile.vision_digest(), str(request.views), request.frames)
+        return digest(
+            _FORMAT,
+            "crops",
+            content,
+            profile.vision_digest(),
+            str(request.views),
+            request.frames,
+            *(request.times or ()),
+        )
     frames = CANDIDATES, request.frames, profile.sampling
     return digest(_FORMAT, "candidates", content, frames, profile.short_side, profile.interpolation)
 

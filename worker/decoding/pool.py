@@ -101,11 +101,13 @@ class DecodePool:
         views: Views,
         frames: int,
         draw: Draw | None = None,
+        times: tuple[float, ...] | None = None,
         cache: Path | None = None,
     ) -> DecodeTask:
-        """The task starts at once if a child is free. draw: random frames and crops, for training; cache: the directory
-        of a frame cache. Raises: InvalidRequest, WorkerUnavailable."""
-        request = DecodeRequest(profile, views, frames, self._limits, self._threads, draw)
+        """The task starts at once if a child is free. draw: random frames and crops, for training; times: of the
+        frames, see `DecodeRequest`; cache: the directory of a frame cache. Raises: InvalidRequest,
+        WorkerUnavailable."""
+        request = DecodeRequest(profile, views, frames, self._limits, self._threads, draw, times)
         if np.prod(request.shape, dtype=np.int64) > MAX_FRAME_BYTES:
             raise InvalidRequest(
                 f"{views} views of {frames} frames do not fit into memory.", hint="Ask for fewer views or frames."

@@ -60,7 +60,8 @@ class Guard:
     def _too_slow(self) -> DeadlineExceeded:
         return DeadlineExceeded(
             f"The answer took longer than {self._deadline:g} s.",
-            hint="Ask for fewer labels, templates, frames or views, or raise VIREO_INFERENCE_DEADLINE.",
+            hint="Ask for fewer labels, templates, frames or views, for a timeline with a longer stride, or raise "
+            "VIREO_INFERENCE_DEADLINE.",
             limit=self._deadline,
         )
 

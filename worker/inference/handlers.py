@@ -8,14 +8,13 @@ raise Postponed while this worker fetches as many videos as it may.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
-from core.errors import InvalidLabels, InvalidRequest, UndecodableVideo, UnknownVideo, VideoTooLarge
-from core.prometheus import ABSTAINED, CLASSIFY_MARGIN, DECODE_FAILURES, DECODE_FRAMES, VIDEO_SECONDS
-from core.questions import AskedVideo, ClassifyRequest, EmbedRequest, Options, Question, check_text_count
+from core.errors import InvalidLabels, InvalidRequest, UnknownVideo
+from core.prometheus import ABSTAINED, CLASSIFY_MARGIN
+from core.questions import ClassifyRequest, EmbedRequest, Options, Question, check_text_count
 from core.records import (
     CacheUse,
     Classification,
@@ -23,22 +22,20 @@ from core.records import (
     Embeddings,
     Job,
     Prediction,
-    VideoFacts,
     VideoRef,
     video_id,
 )
 from core.state.shadow_counts import Look
-from core.storage import blob_key
-from models.frames.sampling import Views
 from models.recognition.scoring import score
-from worker.decoding.pool import DecodedClip
-from worker.inference.batching.towers import Frames
 from worker.inference.caches.classifiers import ClassifierMatrix
-from worker.inference.caches.features import VideoVectors, video_key
+from worker.inference.caches.features import VideoVectors
 from worker.inference.runtime import Runtime
 from worker.inference.shadows import ShadowTask
 from worker.inference.shelf import Loaded
 from worker.inference.stopwatch import Stopwatch
+from worker.inference.video_vectors import stored_video, video_vectors
+from worker.inference.windows.timeline import make_timeline
+from worker.inference.windows.vectors import StoredVideo, gone
 from worker.jobs.cancellation import CancelToken
 
 
@@ -50,7 +47,7 @@ def answer_classify(
     watch = Stopwatch(job.waited)
     loaded = runtime.shelf.get(request.question.model, token)
     sha256 = stored_video(runtime, request.video, token, watch)
-    vectors, video_outcome = _vectors(runtime, loaded, sha256, request.question, token, watch)
+    vectors, cached = _of_question(runtime, loaded, sha256, request.question, token, watch)
     token.check()
     with watch.stage("text"):
         classifier, text_outcome = label_rows(runtime, loaded, request.question, token)
@@ -59,8 +56,13 @@ def answer_classify(
     best = predictions[0].score
     abstained = request.question.threshold is not None and best < request.question.threshold
     _observe(predictions, abstained)
+    made = None
+    if request.question.timeline:
+        video = StoredVideo(sha256, vectors.facts)
+        made = make_timeline(runtime, loaded, video, request.question, classifier.matrix, token, watch)
     if request.shadow:
         follow(ShadowTask(request.shadow, request.question, sha256, _look(predictions)))
+    warnings = [*vectors.warnings, *(made.warnings if made else ()), *truncations(loaded, classifier, request.question)]
     answer = Classification(
         id=job.id,
         model=loaded.ref.name,
@@ -70,11 +72,26 @@ def answer_classify(
         views=request.question.views,
         predictions=predictions[: request.question.top_k],
         abstained=abstained,
-        warnings=[*vectors.warnings, *truncations(loaded, classifier, request.question)],
+        timeline=made.timeline if made else None,
+        warnings=list(dict.fromkeys(warnings)),
         timings_ms=watch.timings(),
-        cache=CacheUse(video="hit" if video_outcome else "miss", classifier=text_outcome),
+        cache=CacheUse(video=_hit(cached), classifier=text_outcome, timeline=_hit(made.cached) if made else None),
     )
     return answer.model_dump(mode="json")
+
+
+def _of_question(
+    runtime: Runtime, loaded: Loaded, sha256: str, question: Question, token: CancelToken, watch: Stopwatch
+) -> tuple[VideoVectors, bool]:
+    """Raises: VideoGone if a timeline was asked of a video that has a record only, and what `video_vectors` raises."""
+    try:
+        return video_vectors(runtime, loaded, sha256, question, token, watch)
+    except UnknownVideo as error:
+        raise gone(error) if question.timeline else error from None
+
+
+def _hit(cached: bool) -> Literal["hit", "miss"]:
+    return "hit" if cached else "miss"
 
 
 def score_shadow(runtime: Runtime, task: ShadowTask, token: CancelToken) -> Look | None:
@@ -88,7 +105,7 @@ def score_shadow(runtime: Runtime, task: ShadowTask, token: CancelToken) -> Look
     token.check()
     classifier, _ = label_rows(runtime, loaded, question, token)
     watch = Stopwatch(0.0, observed=False)
-    vectors, _ = _vectors(runtime, loaded, task.sha256, question, token, watch, live=False)
+    vectors, _ = video_vectors(runtime, loaded, task.sha256, question, token, watch, live=False)
     token.check()
     return _look(predict(loaded, vectors, classifier, question))
 
@@ -112,108 +129,13 @@ def answer_embed(runtime: Runtime, job: Job, token: CancelToken) -> dict[str, An
     if request.video:
         sha256 = stored_video(runtime, request.video, token, watch)
         options = Options(frames=request.frames, views=request.views)
-        vectors, _ = _vectors(runtime, loaded, sha256, options, token, watch)
+        vectors, _ = video_vectors(runtime, loaded, sha256, options, token, watch)
         pooled = _pool(loaded, vectors).mean(dim=0, keepdim=True)  # [V, d] → [1, d]
         warnings += vectors.warnings
         vector = _as_lists(pooled, request.normalize)[0]
         data.append(Embedding(object="video", video_id=video_id(sha256), vector=vector))
     answer = Embeddings(id=job.id, model=loaded.ref.name, dim=loaded.recognizer.dim, data=data, warnings=warnings)
     return answer.model_dump(mode="json")
-
-
-def stored_video(runtime: Runtime, video: AskedVideo, token: CancelToken, watch: Stopwatch) -> str:
-    """The sha256 of the video, which is in the store unless it has expired."""
-    if video.url is None:
-        assert video.sha256 is not None  # a request has one of them
-        return video.sha256
-    with runtime.url_videos.slot(), watch.stage("fetch"):
-        return runtime.url_videos.store(video.url, token)
-
-
-def _vectors(
-    runtime: Runtime,
-    loaded: Loaded,
-    sha256: str,
-    options: Options,
-    token: CancelToken,
-    watch: Stopwatch,
-    *,
-    live: bool = True,
-) -> tuple[VideoVectors, bool]:
-    """Frame features of a stored video, and whether they were cached. live: whether somebody waits for the answer; if
-    not, the video's record stays as it is."""
-    views = Views.parse(options.views)
-    frames = options.frames or loaded.recognizer.profile.frames
-    key = video_key(sha256, loaded.recognizer, views, frames)
-
-    def make(own: CancelToken) -> VideoVectors:
-        return _decode_and_encode(runtime, loaded, sha256, views, frames, own, watch, live=live)
-
-    vectors, cached = runtime.videos.get_or_make(key, token, make)
-    if live:
-        runtime.book.set_facts(sha256, vectors.facts)
-    return vectors, cached
-
-
-def _decode_and_encode(
-    runtime: Runtime,
-    loaded: Loaded,
-    sha256: str,
-    views: Views,
-    frames: int,
-    token: CancelToken,
-    watch: Stopwatch,
-    *,
-    live: bool,
-) -> VideoVectors:
-    with watch.stage("decode"):
-        clip = decode_video(runtime, loaded, sha256, views, frames, token, live=live)
-    return encode_video(loaded, clip, token, watch)
-
-
-def encode_video(loaded: Loaded, clip: DecodedClip, token: CancelToken, watch: Stopwatch) -> VideoVectors:
-    """The frame features of a decoded video."""
-
-    def forward(frames: Frames, clip_length: int) -> torch.Tensor:
-        return loaded.towers.frames.encode(frames, token, clip_length)
-
-    with watch.stage("encode"):
-        features = loaded.recognizer.encode_clips(clip.frames, forward)  # [V, T, S, S, 3] → [V, T, d]
-    info = clip.report.info
-    facts = VideoFacts(
-        duration=info.duration,
-        width=info.width,
-        height=info.height,
-        fps=info.fps,
-        codec=info.codec,
-        container=info.container,
-    )
-    DECODE_FRAMES.labels(info.codec).inc(features.shape[0] * features.shape[1])
-    VIDEO_SECONDS.inc(info.duration)
-    sampled = sorted({round(float(stamp), 3) for row in clip.report.timestamps for stamp in row})
-    return VideoVectors(features, tuple(sampled), facts, tuple(clip.report.warnings))
-
-
-def decode_video(
-    runtime: Runtime, loaded: Loaded, sha256: str, views: Views, frames: int, token: CancelToken, *, live: bool = True
-) -> DecodedClip:
-    with ExitStack() as held:  # the file stays on this machine until it is decoded
-        try:
-            path = held.enter_context(runtime.store.local_file(blob_key(sha256)))
-        except FileNotFoundError:
-            raise UnknownVideo(
-                f"The video {video_id(sha256)} is not stored; it may have expired.", hint="Upload it again."
-            ) from None
-        decoding = runtime.decoders.submit(path, profile=loaded.recognizer.profile, views=views, frames=frames)
-        try:
-            with token.on_cancel(decoding.cancel):
-                return decoding.result()
-        except (UndecodableVideo, VideoTooLarge) as error:
-            if not live:
-                raise
-            DECODE_FAILURES.labels(error.details.get("reason", "unknown")).inc()
-            runtime.book.expire(sha256)
-            raise
 
 
 def label_rows(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from core.questions import TimelineLimits
 from core.registry import Registry
 from core.settings import Settings
 from core.storage import Store
@@ -29,6 +30,7 @@ class Runtime:
     book: VideoBook
     url_videos: UrlVideos
     max_texts: int  # of one question
+    timeline: TimelineLimits
 
     @classmethod
     def open(cls, settings: Settings, progress: Callable[[str], None]) -> Runtime:
@@ -46,6 +48,12 @@ class Runtime:
             book=book,
             url_videos=UrlVideos(settings, store, book),
             max_texts=settings.max_texts,
+            timeline=TimelineLimits(
+                stride=settings.timeline_stride,
+                window=settings.timeline_window,
+                points=settings.max_timeline_points,
+                values=settings.max_timeline_values,
+            ),
         )
 
     def close(self) -> None:

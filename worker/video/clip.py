@@ -36,8 +36,9 @@ from worker.video.timeline import (
 @dataclass(frozen=True, slots=True)
 class DecodeRequest:
     """frames: T of one clip; the sampling policy and the crops are the profile's. threads: of the decoder.
-    draw: random frames and crops, for training.
-    Raises: ValueError for a draw of more than one view."""
+    draw: random frames and crops, for training. times: seconds from the video's first frame, one for each of the T
+    frames, instead of the sampling policy.
+    Raises: ValueError for a draw or times of more than one view."""
 
     profile: Profile
     views: Views
@@ -45,10 +46,13 @@ class DecodeRequest:
     limits: VideoLimits
     threads: int = 1
     draw: Draw | None = None
+    times: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.draw is not None and self.views.count != 1:
             raise ValueError(f"a draw is one view of a video, not {self.views}")
+        if self.times is not None and (self.views.count, self.frames) != (1, len(self.times)):
+            raise ValueError(f"{len(self.times)} times are as many frames of one view")
 
     @property
     def shape(self) -> tuple[int, int, int, int, int]:
@@ -124,7 +128,10 @@ def decode_frames(
     with VideoFile(video, request.limits) as file:
         timeline = read_timeline(file)
         packets = packet_reader(file, timeline)
-        times = timeline.times(select(timeline.frames))  # [clips, T]
+        if request.times is None:
+            times = timeline.times(select(timeline.frames))  # [clips, T]
+        else:
+            times = timeline.ticks(np.array([request.times]))  # [1, T]
         timeline = with_exact_pts(timeline, packets, times)
         targets = timeline.targets(times)  # [clips, T]
         decoder = Decoder(file, packets, request.threads)

@@ -52,6 +52,10 @@ class Timeline:
         grid: FloatArray = indices.astype(np.float64) + 0.5
         return self.start + grid * ((self.end - self.start) / self.frames)
 
+    def ticks(self, seconds: FloatArray) -> FloatArray:
+        """Ticks of times from the first frame, same shape."""
+        return self.start + seconds / float(self.tick)
+
     def targets(self, times: FloatArray) -> IntArray:
         """Ordinals of the packets whose frames are displayed at `times`, same shape."""
         ordinals = np.flatnonzero(self.shown)

@@ -1,5 +1,5 @@
-"""The options of `vireo train` and `vireo eval`, each with its help text. A value of None leaves the choice to the
-server; docs/training.md explains them."""
+"""Options that several commands share, and those of `vireo train` and `vireo eval`, each with its help text. A value of
+None leaves the choice to the server."""
 
 from __future__ import annotations
 
@@ -108,3 +108,5 @@ SplitColumnOption = Annotated[
 KeepOption = Annotated[
     str | None, typer.Option("--keep-as", help="The model that keeps what the protocol trains. Default: it is deleted.")
 ]
+StrideOption = Annotated[float | None, typer.Option(help="Timeline: seconds between two points.")]
+WindowOption = Annotated[float | None, typer.Option(help="Timeline: seconds that each point sees.")]

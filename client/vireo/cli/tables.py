@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 _METRICS = {"top1": "top-1", "top5": "top-5", "mean_class_accuracy": "mean class accuracy", "map": "mAP"}
 _BASE_TO_NOVEL = {"base": "trained classes", "novel": "classes left out", "harmonic_mean": "harmonic mean"}
@@ -18,6 +19,7 @@ _HEADS = {
     "lda": "LDA",
     "default": "the recipe default",
 }
+_BLOCKS = "▁▂▃▄▅▆▇█"
 _STYLES = {"error": "red", "warning": "yellow", "info": "dim"}
 
 
@@ -109,3 +111,40 @@ def _spread(found: Mapping[str, Any] | None, draws: int) -> str:
 
 def _percent(value: float | None) -> str:
     return "–" if value is None else f"{value:.1%}"
+
+
+def print_segments(timeline: Mapping[str, Any], console: Console) -> None:
+    """The segments, one per line."""
+    if not timeline["segments"]:
+        console.print("No label is ahead long enough for a segment.", style="dim")
+        return
+    table = Table(title=f"a point every {timeline['stride']:g} s", title_justify="left", title_style="dim")
+    table.add_column("seconds", justify="right")
+    table.add_column("label")
+    for heading in ("peak", "mean"):
+        table.add_column(heading, justify="right", style="dim")
+    for segment in timeline["segments"]:
+        table.add_row(
+            f"{segment['start']:.1f} – {segment['end']:.1f}",
+            Text(segment["label"]),
+            f"{segment['peak']:.3f}",
+            f"{segment['mean']:.3f}",
+        )
+    console.print(table)
+
+
+def print_curves(timeline: Mapping[str, Any], console: Console) -> None:
+    """The similarity of each label over time, as a line of blocks with one scale for all labels."""
+    curves: Mapping[str, Sequence[float]] = timeline["similarities"]
+    values = [value for curve in curves.values() for value in curve]
+    low, high = min(values), max(values)
+    table = Table(title="similarity over time", title_justify="left", title_style="dim", show_header=False, box=None)
+    width = max(console.width - 36, 20)
+    for label, curve in curves.items():
+        step = max(1, -(-len(curve) // width))
+        line = "".join(
+            _BLOCKS[round((max(curve[at : at + step]) - low) / ((high - low) or 1) * (len(_BLOCKS) - 1))]
+            for at in range(0, len(curve), step)
+        )
+        table.add_row(Text(label[:28]), line, f"{max(curve):.3f}")
+    console.print(table)

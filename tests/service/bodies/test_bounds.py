@@ -18,7 +18,8 @@ from core.questions import LONGEST_TEXT, MOST_LABELS, MOST_TEXTS
 from service.app import create_app
 from service.bodies import validation
 from service.bodies.json_reader import MOST_VALUES
-from service.bodies.schemas import ClassifyBody, LabelSetBody
+from service.bodies.questions import ClassifyBody
+from service.bodies.schemas import LabelSetBody
 from tests.service.sites import FILE, Site, error
 
 Serve = Callable[..., AbstractContextManager[Site]]

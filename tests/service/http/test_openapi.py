@@ -12,15 +12,18 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from core.errors import BY_CODE
 from core.training_requests import EvaluationRequest, PreviewBody, TrainingRequest
 from service.bodies import examples
-from service.bodies.schemas import (
-    AliasBody,
+from service.bodies.questions import (
     ClassifyBody,
-    CompareBody,
     EmbedBody,
     ExplainBody,
     KeepBody,
-    LabelSetBody,
     QuestionBody,
+    TimelineBody,
+)
+from service.bodies.schemas import (
+    AliasBody,
+    CompareBody,
+    LabelSetBody,
     ShadowBody,
 )
 from service.bodies.validation import validate_body
@@ -118,6 +121,7 @@ def test_the_examples_are_valid_bodies() -> None:
         (KeepBody, examples.KEEP_EXAMPLES),
         (EmbedBody, examples.EMBED_EXAMPLES),
         (ExplainBody, examples.EXPLAIN_EXAMPLES),
+        (TimelineBody, examples.TIMELINE_EXAMPLES),
         (LabelSetBody, examples.LABEL_SET_EXAMPLES),
         (TrainingRequest, examples.TRAINING_EXAMPLES),
         (EvaluationRequest, examples.EVALUATION_EXAMPLES),

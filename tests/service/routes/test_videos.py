@@ -216,3 +216,16 @@ def test_the_sheet_is_served_until_its_job_is_deleted(http: httpx2.Client, worke
     sweep(site, answer_ttl=3600)
     error(http.get(url), 404, "unknown_job")
     assert not site.gateway.store.exists(f"jobs/{answer['id']}/attention.png")
+
+
+def test_a_timeline_is_a_question_with_its_options(http: httpx2.Client, worker: AnsweringWorker, site: Site) -> None:
+    http.post("/v1/videos", files=FILE)
+    body = {"labels": ["a", "b"], "stride": 0.5, "enter": 0.6}
+    assert http.post(f"/v1/videos/{ID}/timeline", json=body).status_code == 200
+    asked = worker.job(worker.seen[-1])
+    assert (asked.kind, asked.request["question"]["timeline"]["stride"]) == ("classification", 0.5)
+    assert asked.request["question"]["timeline"]["enter"] == 0.6
+    http.post(f"/v1/videos/{ID}/classify", json={"labels": ["a"], "timeline": False})
+    assert "timeline" not in worker.job(worker.seen[-1]).request["question"]  # as an earlier version wrote it
+    error(http.post(f"/v1/videos/{ID}/timeline", json={"labels": ["a"], "views": "4x3"}), 422, "invalid_request")
+    error(http.post(f"/v1/videos/vid_{'0' * 64}/timeline", json={"labels": ["a"]}), 404, "unknown_video")

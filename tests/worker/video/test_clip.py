@@ -315,3 +315,21 @@ def test_real_footage_decodes_to_the_frames_of_plain_counting(real_clips: Path) 
         indices = frame_indices(len(seconds), 8, "segment_start")[0]
         assert report.timestamps[0] == pytest.approx([seconds[i] - seconds[0] for i in indices], abs=0.001)
         assert report.warnings == ()
+
+
+@pytest.mark.parametrize("name", ["h264", "h264_bframes", "vp9_webm", "h264_ts", "h264_raw", "gif", "h264_offset"])
+def test_frames_can_be_asked_for_by_time(name: str, folder: Path) -> None:
+    if name not in SPECS:
+        pytest.fail(f"no spec {name}")
+    times = (0.0, 0.41, 0.42, 1.57, 99.0)
+    request = DecodeRequest(PROFILE, Views(), len(times), LIMITS, times=times)
+    out = np.zeros(request.shape, np.uint8)
+    report = decode_clip(rendered(name, folder), request, out)
+    assert read(out) == [[0, 10, 10, 39, 39]]
+    assert report.timestamps[0] == pytest.approx([0, 0.4, 0.4, 1.56, 1.56], abs=0.02)
+
+
+def test_times_are_as_many_as_frames_of_one_view() -> None:
+    for views, frames in (("1x1", 3), ("2x1", 2)):
+        with pytest.raises(ValueError, match="times"):
+            DecodeRequest(PROFILE, Views.parse(views), frames, LIMITS, times=(0.0, 1.0))

@@ -30,10 +30,11 @@ from models.recognition.contributions import contributions
 from worker.decoding.pool import DecodedClip
 from worker.inference.caches.features import VideoVectors, video_key
 from worker.inference.explanation.sheet import Tile, draw_sheet, shown_places
-from worker.inference.handlers import decode_video, encode_video, label_rows, predict, truncations
+from worker.inference.handlers import label_rows, predict, truncations
 from worker.inference.runtime import Runtime
 from worker.inference.shelf import Loaded
 from worker.inference.stopwatch import Stopwatch
+from worker.inference.video_vectors import decode_video, encode_video
 from worker.jobs.cancellation import CancelToken
 
 ONE_VIEW = Views(1, 1)

@@ -10,6 +10,8 @@ import typer
 from rich.table import Table
 
 from vireo.cli.console import Url, connected, err, out, print_error, print_json, transfer_bar
+from vireo.cli.options import StrideOption, WindowOption
+from vireo.cli.tables import print_segments
 from vireo.client import Client
 from vireo.errors import VireoError
 
@@ -29,12 +31,22 @@ def classify(
     top_k: Annotated[int | None, typer.Option(help="Show only the K best labels.")] = None,
     views: Annotated[str | None, typer.Option(help="Clips × crops, from 1x1 to 4x3.")] = None,
     frames: Annotated[int | None, typer.Option(help="Frames per view.")] = None,
+    timeline: Annotated[bool, typer.Option("--timeline", help="Also show when each label is seen.")] = False,
+    stride: StrideOption = None,
+    window: WindowOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the answers as JSON, one per line.")] = False,
     url: Url = None,
 ) -> None:
     """Score videos against your own labels. A fine-tuned model can also use the labels it was trained on."""
     names = [name for value in labels or [] for name in parse_labels(value)]
-    options = {"label_set": label_set, "model": model, "top_k": top_k, "views": views, "frames": frames}
+    options: dict[str, Any] = {
+        "label_set": label_set,
+        "model": model,
+        "top_k": top_k,
+        "views": views,
+        "frames": frames,
+        "timeline": timeline_options(timeline, stride, window),
+    }
     failures = 0
     with connected(url) as client:
         for file in files:
@@ -59,6 +71,13 @@ def parse_labels(value: str) -> list[str]:
     if value.lstrip().startswith("["):
         return _json_labels(value)
     return [part.strip() for part in value.split(",")] if "," in value else [value]
+
+
+def timeline_options(timeline: bool, stride: float | None, window: float | None) -> dict[str, float] | None:
+    """The field `timeline` of a question; None for none."""
+    given = {"stride": stride, "window": window}
+    options = {name: value for name, value in given.items() if value is not None}
+    return options if timeline or options else None
 
 
 def _json_labels(value: str) -> list[str]:
@@ -91,6 +110,8 @@ def _show_answer(file: str, answer: dict[str, Any], as_json: bool) -> None:
     for row in answer["predictions"]:
         table.add_row(row["label"], f"{row['score']:.1%}", f"{row['similarity']:.3f}")
     out.print(table)
+    if "timeline" in answer:
+        print_segments(answer["timeline"], out)
     for warning in answer["warnings"]:
         err.print(f"[yellow]{warning}[/]")
     if answer["abstained"]:

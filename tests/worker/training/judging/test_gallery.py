@@ -14,6 +14,7 @@ import redis
 import torch
 
 from core.datasets import Item
+from core.questions import TimelineLimits
 from core.records import Job
 from core.registry import Registry
 from core.settings import Settings
@@ -128,6 +129,7 @@ def test_evaluation_gives_the_vectors_of_serving_bit_for_bit_and_the_learning_cu
         book=book,
         url_videos=UrlVideos(settings, store, book),
         max_texts=100,
+        timeline=TimelineLimits(stride=1.0, window=2.0, points=100, values=1000),
     )
     request = {"sha256": sha256, "model": "lite", "views": VIEWS, "normalize": False}
     answer = answer_embed(
