@@ -6,7 +6,7 @@ from torch import Tensor
 
 from models.text.anchored_encoder import AnchoredTextEncoder
 from models.text.clip_encoder import ClipTextEncoder
-from models.text.context_encoder import ContextTextEncoder
+from models.text.context_encoder import ContextTextEncoder, without_context
 from models.text.encoder import TextEncoder
 
 
@@ -24,3 +24,12 @@ def learned_vectors(encoder: TextEncoder) -> Tensor | None:
     if not isinstance(encoder, ContextTextEncoder):
         return None
     return encoder.context.view(-1, *encoder.context.shape[-2:])  # [M, w] → [1, M, w]
+
+
+def without_anchors(encoder: TextEncoder) -> TextEncoder:
+    """What reads labels without the coordinates that a closed-form fit has added."""
+    if isinstance(encoder, AnchoredTextEncoder):
+        return encoder.inner
+    if isinstance(encoder, ContextTextEncoder) and isinstance(encoder.inner, AnchoredTextEncoder):
+        return ContextTextEncoder(without_context(encoder.inner.inner), encoder.context)
+    return encoder

@@ -20,6 +20,7 @@ from models.image.tower import Extension, pooled, root
 from models.recognition.video_model import VideoModel
 from models.text.anchored_encoder import LENGTH, AnchoredTextEncoder
 from models.text.encoder import TextEncoder
+from models.text.inner import without_anchors
 from worker.training.run.base_model import text_rows
 from worker.training.run.feeds import no_clip_decoded
 from worker.training.run.parts import TrainingRun, new_classifier, new_model
@@ -96,17 +97,12 @@ def plain_vectors(model: VideoModel, x: Tensor) -> Tensor:
     return pooled_features
 
 
-def plain_encoder(encoder: TextEncoder) -> TextEncoder:
-    """Without the anchors of an earlier fit."""
-    return encoder.inner if isinstance(encoder, AnchoredTextEncoder) else encoder
-
-
 def plain_rows(run: TrainingRun, classes: Sequence[str]) -> Tensor:
     """Unit rows [C, d] of text: those of the run, or those of the base if the run's are not frozen text."""
     if run.config.solver != "closed_form":
-        encode, templates = plain_encoder(run.base.text_encoder).encode, run.base.profile.templates
+        encode, templates = without_anchors(run.base.text_encoder).encode, run.base.profile.templates
         return text_rows(encode, classes, templates, normalise=run.request.normalize_labels)
-    encoder = plain_encoder(run.text_encoder)
+    encoder = without_anchors(run.text_encoder)
     return new_classifier(run.config, tuple(classes), encoder, encoder.dim, run.device).rows().detach().float().cpu()
 
 
@@ -160,7 +156,7 @@ def _extended(run: TrainingRun, found: Coordinates, *, rooted: bool) -> VideoMod
 
 
 def _anchored(run: TrainingRun, classes: Sequence[str]) -> AnchoredTextEncoder:
-    encoder = plain_encoder(run.text_encoder)
+    encoder = without_anchors(run.text_encoder)
     texts = run.config.inputs.texts(classes)
     if run.base.prompt_layers and run.base.tower.prompt_places:  # prompts that are learned on the version read names
         names = replace(run.config.inputs, mode="context").texts(classes)

@@ -32,12 +32,21 @@ from worker.training.run.world import World
 PROMPT: dict[str, Any] = {"method": "vl_prompt", "learning_rate": 0.05, "epochs": 2}
 
 
-def on_version(home: Path, dataset: Dataset, scratch: Path, pool: DecodePool, bridge: Path, **options: Any) -> Path:
-    """A run whose base is the version in `bridge`. → its output."""
+def on_version(
+    home: Path,
+    dataset: Dataset,
+    scratch: Path,
+    pool: DecodePool,
+    bridge: Path,
+    bridges: dict[str, Path] | None = None,
+    **options: Any,
+) -> Path:
+    """A run whose base is the version in `bridge`. bridges: what its prompts are for. → its output."""
     fields = {"name": "prompted", "dataset": dataset.id, "base": "scenes:1", "batch_size": 4} | PROMPT | options
     request = TrainingRequest.model_validate(fields)
     spec = spec_of(home, dataset, scratch, training=request)
     spec = spec.model_copy(update={"version": bridge, "model": "scenes:1"})
+    spec = spec.model_copy(update={"bridges": bridges or {}})
     run_training(spec, request, World(0, 1, CPU), pool, Stop())
     return spec.output
 
@@ -170,6 +179,9 @@ def test_the_bridge_may_be_fitted_in_closed_form(
     assert rows is not None
     own = rows[:, -len(LABELS) :] / rows[:, : -len(LABELS)].norm(dim=-1, keepdim=True)
     torch.testing.assert_close(own, LENGTH * torch.eye(len(LABELS)), rtol=0, atol=1e-4)
+    bridges = {"scenes:1": bridge}
+    further = on_version(home, dataset, tmp_path / "further", pool, version, bridges, learning_rate=1e-9)
+    assert card_of(further).prompts == card_of(version).prompts
     with pytest.raises(InvalidTraining, match="cannot learn a context") as caught:
         on_version(home, dataset, tmp_path / "third", pool, bridge, method="text4vis", text_inputs="context")
     assert caught.value.details["field"] == "text_inputs"
