@@ -185,6 +185,16 @@ def _question(case: Any, body: dict[str, Any]) -> None:
         body["labels"] = _labels(body.get("labels"), form=_is_form(case))
     _settle_templates(body)
     _settle_options(body)
+    for options in (body, body.get("timeline")):
+        if isinstance(options, dict):
+            _settle_timeline(options)
+
+
+def _settle_timeline(options: dict[str, Any]) -> None:
+    """A window that fits any stride, and thresholds in order."""
+    options.pop("window", None)
+    if "enter" in options or "leave" in options:
+        options |= {"enter": 0.5, "leave": 0.25}
 
 
 def _labels(labels: list[Any] | None, *, form: bool) -> list[Any]:
@@ -311,6 +321,7 @@ _BODIES: dict[tuple[str, str], Callable[[Any, dict[str, Any]], None]] = {
     ("POST", "/v1/classify"): _classify,
     ("POST", "/v1/videos"): _keep,
     ("POST", "/v1/videos/{id}/classify"): _question,
+    ("POST", "/v1/videos/{id}/timeline"): _question,
     ("POST", "/v1/videos/{id}/explain"): _explain,
     ("POST", "/v1/embeddings"): _embed,
     ("POST", "/v1/training-jobs"): _training,
