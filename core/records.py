@@ -296,6 +296,8 @@ class StoredVideo(Record):
     created_at: float
     expires_at: float | None = None
     facts: VideoFacts | None = Field(None, description="null until a worker has decoded the video")
+    tags: tuple[str, ...] = ()
+    metadata: dict[str, str] = Field(default_factory=dict)
 
     @property
     def id(self) -> str:

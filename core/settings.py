@@ -169,7 +169,7 @@ class Settings(BaseSettings):
         1.0, ge=SHORTEST_STRIDE, le=LONGEST_STRIDE, description="Seconds between two points of a timeline."
     )
     timeline_window: float = Field(
-        2.0,
+        1.0,
         ge=SHORTEST_STRIDE,
         le=LONGEST_STRIDE,
         description="Seconds of video that each point of a timeline sees. A request that changes only the stride "

@@ -11,103 +11,29 @@ Answers are dictionaries: the JSON that docs/api.md describes. Errors are raised
 
 from __future__ import annotations
 
-import json
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import httpx2
 
 from vireo import archive, export
 from vireo.answers import connection_errors, read_answer, result_of
+from vireo.connection import POLL_SECONDS, without_none
 from vireo.errors import InvalidRequest, WorkerUnavailable
 from vireo.events import FINAL_STATES, Event, parse
-from vireo.transfers import CountingFile, TransferProgress, chunks, counted
+from vireo.transfers import TransferProgress, chunks, counted
+from vireo.videos import VideoMethods
 
-POLL_SECONDS = 0.5
 RECONNECT_SECONDS = 60.0  # how long a broken event stream is opened again before giving up
-TIMELINE_FIELDS = ("stride", "window", "enter", "leave")
 _CONNECTED_AFTER = 10.0  # seconds: an attempt that took longer than the connect time-out was a connection that broke
 _EVENT_TIMEOUT = httpx2.Timeout(40.0, connect=5.0)  # the server sends a comment after every 15 seconds of silence
 
 
-class Client:
+class Client(VideoMethods):
     """A connection to one Vireo server. It can be used as a context manager, which closes it."""
-
-    def __init__(self, url: str, *, timeout: float = 300.0) -> None:
-        """`timeout`: seconds to wait for the next bytes, sent or received."""
-        self._http = httpx2.Client(base_url=url, timeout=httpx2.Timeout(timeout, connect=5.0), trust_env=False)
-        self.url = url
-
-    def classify(
-        self,
-        video: str | Path,
-        labels: Sequence[str] = (),
-        *,
-        progress: TransferProgress | None = None,
-        **options: Any,
-    ) -> dict[str, Any]:
-        """Score a video against labels; waits for as long as the job takes.
-
-        `video`: a file, an http(s) URL, or the id of a stored video. `options`: the fields of POST /v1/classify.
-        Raises: VireoError.
-        """
-        fields = ({"labels": list(labels)} if labels else {}) | _without_none(options)
-        if str(video).startswith(("http://", "https://")):
-            return self._wait(self._post("/v1/classify", json=fields | {"video_url": str(video)}))
-        if str(video).startswith("vid_"):
-            return self._wait(self._post("/v1/classify", json=fields | {"video_id": str(video)}))
-        return self._wait(self._upload("/v1/classify", "video", Path(video), fields, progress))
-
-    def explain(
-        self,
-        video: str | Path,
-        labels: Sequence[str] = (),
-        *,
-        label: str | None = None,
-        sheet: str | Path | None = None,
-        progress: TransferProgress | None = None,
-        **options: Any,
-    ) -> dict[str, Any]:
-        """Why a label gets its score: what each frame adds, and where the image tower looks.
-
-        `video`: as for `classify`; a file or URL is classified first, which stores it for a while. `label`: the one to
-        explain; None for the one with the highest score. `sheet`: where to write the attention sheet, a PNG; nothing is
-        written if the model has none (`answer["sheet"]` is None). `options`: the other fields of POST
-        /v1/videos/{id}/explain. Raises: VireoError.
-        """
-        stored = str(video)
-        if not stored.startswith("vid_"):
-            stored = self.classify(video, labels, progress=progress, **options)["video"]["id"]
-        fields = ({"labels": list(labels)} if labels else {}) | _without_none(options | {"label": label})
-        answer = self._wait(self._post(f"/v1/videos/{stored}/explain", json=fields))
-        if sheet is not None and answer["sheet"]:
-            self._download(answer["sheet"]["url"], Path(sheet))
-        return answer
-
-    def timeline(
-        self,
-        video: str | Path,
-        labels: Sequence[str] = (),
-        *,
-        progress: TransferProgress | None = None,
-        **options: Any,
-    ) -> dict[str, Any]:
-        """When each label is seen: the answer of `classify`, with its similarities over time and its segments in
-        `timeline`.
-
-        `video`: as for `classify`. `options`: the fields of POST /v1/videos/{id}/timeline, such as `stride`. A stored
-        video that is asked again is not decoded again. Raises: VireoError.
-        """
-        given = _without_none(options)
-        if str(video).startswith("vid_"):
-            fields = {"labels": list(labels)} if labels else {}
-            return self._wait(self._post(f"/v1/videos/{video}/timeline", json=fields | given))
-        own = {name: given.pop(name) for name in TIMELINE_FIELDS if name in given}
-        return self.classify(video, labels, progress=progress, timeline=own or True, **given)
 
     def upload_dataset(
         self, path: str | Path, *, name: str | None = None, progress: TransferProgress | None = None, **options: Any
@@ -125,7 +51,7 @@ class Client:
     ) -> dict[str, Any]:
         """Send a dataset like `upload_dataset`, but return the job that checks it. Raises: VireoError."""
         path = Path(path)
-        params = {"name": name or path.resolve().stem} | _without_none(options)
+        params = {"name": name or path.resolve().stem} | without_none(options)
         if path.is_dir():
             files = archive.list_files(path)
             size = sum(file.size for file in files)
@@ -147,17 +73,17 @@ class Client:
     def train(self, **request: Any) -> dict[str, Any]:
         """Start a training job and return it. `request`: the fields of POST /v1/training-jobs; None leaves one out.
         Raises: VireoError."""
-        return read_answer(self._post("/v1/training-jobs", json=_without_none(request)))
+        return read_answer(self._post("/v1/training-jobs", json=without_none(request)))
 
     def preview(self, dataset: str, **request: Any) -> dict[str, Any]:
         """Start a preview of training on a dataset, and return its job. `request`: the fields of POST
         /v1/datasets/{id}/preview; None leaves one out. Raises: VireoError."""
-        return read_answer(self._post(f"/v1/datasets/{dataset}/preview", json=_without_none(request)))
+        return read_answer(self._post(f"/v1/datasets/{dataset}/preview", json=without_none(request)))
 
     def evaluate(self, **request: Any) -> dict[str, Any]:
         """Start an evaluation job and return it. `request`: the fields of POST /v1/evaluations; None leaves one out.
         Raises: VireoError."""
-        return read_answer(self._post("/v1/evaluations", json=_without_none(request)))
+        return read_answer(self._post("/v1/evaluations", json=without_none(request)))
 
     def import_checkpoint(
         self, path: str | Path, name: str, *, progress: TransferProgress | None = None, **options: Any
@@ -166,7 +92,7 @@ class Client:
 
         `options`: `base`, `temporal`, `frames`, `classes`. Raises: VireoError.
         """
-        fields = _without_none(options | {"name": name})
+        fields = without_none(options | {"name": name})
         return read_answer(self._upload("/v1/models", "file", Path(path), fields, progress))
 
     def export(self, ref: str, target: str | Path, *, progress: TransferProgress | None = None) -> dict[str, Any]:
@@ -209,7 +135,7 @@ class Client:
     def compare(self, name: str, alias: str, candidate: str, dataset: str | None = None) -> dict[str, Any]:
         """Whether the model `candidate` is better than the version that the alias points to; waits for as long as it
         takes. `dataset`: on whose held-out clips both are judged. Raises: VireoError."""
-        body = _without_none({"model": candidate, "dataset": dataset})
+        body = without_none({"model": candidate, "dataset": dataset})
         return self._wait(self._post(f"/v1/models/{name}/aliases/{alias}/compare", json=body))
 
     def shadow(self, name: str, alias: str) -> dict[str, Any]:
@@ -229,15 +155,11 @@ class Client:
         if answer.is_error:
             read_answer(answer)
 
-    def job(self, job_id: str) -> dict[str, Any]:
-        """A job's state, request, progress and result. Raises: VireoError."""
-        return read_answer(self._get(f"/v1/jobs/{job_id}"))
-
     def jobs(self, **filters: Any) -> list[dict[str, Any]]:
         """The newest jobs, newest first, without requests and results. `filters`: `state`, `kind`, `limit`.
 
         Raises: VireoError."""
-        answer = self._send(lambda: self._http.get("/v1/jobs", params=_without_none(filters)))
+        answer = self._send(lambda: self._http.get("/v1/jobs", params=without_none(filters)))
         data: list[dict[str, Any]] = read_answer(answer)["data"]
         return data
 
@@ -304,54 +226,3 @@ class Client:
     def get(self, path: str) -> httpx2.Response:
         """A plain GET; an error status is not raised. Raises: WorkerUnavailable if nothing listens."""
         return self._get(path)
-
-    def close(self) -> None:
-        """Close the connections to the server."""
-        self._http.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def _upload(
-        self, route: str, field: str, path: Path, fields: dict[str, Any], progress: TransferProgress | None
-    ) -> httpx2.Response:
-        data = {name: value if isinstance(value, str) else json.dumps(value) for name, value in fields.items()}
-        with CountingFile(path, progress) as file:
-            return self._post(route, data=data, files={field: (path.name, file, "application/octet-stream")})
-
-    def _download(self, path: str, target: Path, progress: TransferProgress | None = None) -> None:
-        with connection_errors(self.url), self._http.stream("GET", path) as answer, target.open("wb") as file:
-            if answer.is_error:
-                answer.read()
-                read_answer(answer)
-            size = int(answer.headers.get("content-length", 0))
-            for chunk in counted(answer.iter_bytes(1 << 20), size, progress):
-                file.write(chunk)
-
-    def _wait(self, answer: httpx2.Response) -> dict[str, Any]:
-        body = read_answer(answer)
-        if answer.status_code != 202:
-            return body
-        while body["state"] not in FINAL_STATES:
-            time.sleep(POLL_SECONDS)
-            body = self.job(body["id"])
-        return result_of(body)
-
-    def _get(self, path: str) -> httpx2.Response:
-        return self._send(lambda: self._http.get(path))
-
-    def _post(self, path: str, **content: Any) -> httpx2.Response:
-        return self._send(lambda: self._http.post(path, **content))
-
-    def _send(self, call: Callable[[], httpx2.Response]) -> httpx2.Response:
-        with connection_errors(self.url):
-            return call()
-
-
-def _without_none(fields: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if value is not None}

@@ -68,6 +68,11 @@ def video(sha256: str) -> str:
     return f"vireo:video:{sha256}"
 
 
+def video_tag(tag: str) -> str:
+    """Zset: sha256 -> created_at, of the videos with this tag. The records decide; an entry here may be outdated."""
+    return f"vireo:videos:tag:{tag}"
+
+
 def video_deleting(sha256: str) -> str:
     """Exists for seconds while a video's bytes are being deleted. An upload of the same video waits for its end."""
     return f"vireo:video:{sha256}:leaving"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping, Sequence
 
 from core.records import StoredVideo, VideoFacts
 from core.state import keys
@@ -24,6 +25,22 @@ else
   redis.call('ZADD', KEYS[2], ARGV[5], ARGV[1])
 end
 return new
+"""
+
+# KEYS: video    ARGV: sha256, tags as JSON or '', metadata as JSON or '', key prefix of tags    → 1, or 0 if it is gone
+# What is '' stays as it is.
+DESCRIBE = """
+if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
+if ARGV[2] ~= '' then
+  for _, tag in ipairs(cjson.decode(redis.call('HGET', KEYS[1], 'tags') or '[]')) do
+    redis.call('ZREM', ARGV[4] .. tag, ARGV[1])
+  end
+  local created = redis.call('HGET', KEYS[1], 'created_at')
+  for _, tag in ipairs(cjson.decode(ARGV[2])) do redis.call('ZADD', ARGV[4] .. tag, created, ARGV[1]) end
+  redis.call('HSET', KEYS[1], 'tags', ARGV[2])
+end
+if ARGV[3] ~= '' then redis.call('HSET', KEYS[1], 'metadata', ARGV[3]) end
+return 1
 """
 
 DELETING_POLL = 0.05
@@ -61,6 +78,14 @@ def facts_args(sha256: str, facts: VideoFacts) -> tuple[list[str], list[str]]:
     return [keys.video(sha256)], [facts.model_dump_json()]
 
 
+def describe_args(
+    sha256: str, tags: Sequence[str] | None, metadata: Mapping[str, str] | None
+) -> tuple[list[str], list[str]]:
+    """None: what it has stays."""
+    given = ("" if tags is None else json.dumps(list(tags)), "" if metadata is None else json.dumps(dict(metadata)))
+    return [keys.video(sha256)], [sha256, *given, keys.video_tag("")]
+
+
 def from_fields(fields: dict[str, str], deletable_after: float | None) -> StoredVideo:
     """`deletable_after`: the video's score in `keys.VIDEOS`."""
     kept = fields["kept"] == "1"
@@ -72,4 +97,6 @@ def from_fields(fields: dict[str, str], deletable_after: float | None) -> Stored
         created_at=float(fields["created_at"]),
         expires_at=expires,
         facts=VideoFacts.model_validate(json.loads(fields["facts"])) if "facts" in fields else None,
+        tags=tuple(json.loads(fields.get("tags", "[]"))),
+        metadata=json.loads(fields.get("metadata", "{}")),
     )

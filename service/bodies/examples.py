@@ -28,7 +28,11 @@ EXPLAIN_EXAMPLES: dict[str, dict[str, Any]] = {
     "the winning label": {"labels": _LABELS},
     "another label": {"labels": _LABELS, "label": "a cat"},
 }
-KEEP_EXAMPLES: dict[str, dict[str, Any]] = {"a URL": {"video_url": "https://example.org/clip.mp4"}}
+KEEP_EXAMPLES: dict[str, dict[str, Any]] = {
+    "a URL": {"video_url": "https://example.org/clip.mp4"},
+    "with tags": {"video_url": "https://example.org/clip.mp4", "tags": ["kitchen"], "metadata": {"camera": "3"}},
+}
+DESCRIBE_EXAMPLES: dict[str, dict[str, Any]] = {"tags": {"tags": ["kitchen", "night"]}}
 LABEL_SET_EXAMPLES: dict[str, dict[str, Any]] = {
     "names": {"labels": _LABELS, "description": "What happens in our clips."},
     "prompts": {"labels": [{"name": "cat", "prompts": ["a video of a cat."]}], "templates": ["a video of {}."]},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from core.questions import (
     MOST_FRAMES,
@@ -24,6 +24,19 @@ LONGEST_URL = 4096  # characters
 
 Url = Annotated[str, Field(min_length=1, max_length=LONGEST_URL)]
 TextsToEmbed = Annotated[tuple[Text, ...], Field(max_length=MOST_LABELS, fail_fast=True)]
+
+Tag = Annotated[str, Field(min_length=1, max_length=64, pattern=r"\S")]
+Tags = Annotated[tuple[Tag, ...], Field(max_length=32), AfterValidator(lambda tags: tuple(dict.fromkeys(tags)))]
+
+
+def _from_text(value: Any) -> Any:
+    """A form sends an object as JSON text. Raises: InvalidRequest for text that is not JSON."""
+    return parse_json(value.encode()) if isinstance(value, str) else value
+
+
+Metadata = Annotated[
+    dict[Tag, Annotated[str, Field(max_length=1000)]], Field(max_length=32), BeforeValidator(_from_text)
+]
 
 _SWITCH = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
@@ -118,8 +131,23 @@ class TimelineBody(TimelineOptions):
         return QuestionBody(timeline=timeline, **self.model_dump(exclude=own))
 
 
-class KeepBody(VideoSource):
+class Description(Body):
+    """What a user says about a stored video. What is left out stays as it is."""
+
+    tags: Tags | None = Field(
+        None, description="Words to find it by, at most 32; an empty list removes them all.", examples=[["kitchen"]]
+    )
+    metadata: Metadata | None = Field(
+        None, description="Names and texts of your own, at most 32; kept, and never read.", examples=[{"camera": "3"}]
+    )
+
+
+class KeepBody(VideoSource, Description):
     """Body of POST /v1/videos."""
+
+
+class DescribeBody(Description):
+    """Body of PATCH /v1/videos/{id}."""
 
 
 class EmbedBody(VideoSource):

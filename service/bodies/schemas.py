@@ -19,7 +19,7 @@ from service.bodies.labels import LabelsInput
 
 ItemT = TypeVar("ItemT")
 
-LIST_FIELDS = ("labels", "templates", "texts", "classes")
+LIST_FIELDS = ("labels", "templates", "texts", "classes", "tags")
 """Fields that a form may repeat, or send as one JSON array."""
 
 MOST_VERSIONS = 999_999_999
@@ -173,6 +173,8 @@ class VideoView(BaseModel):
     created_at: float
     expires_at: float | None = None
     facts: VideoFacts | None = Field(None, description="null until a worker has decoded the video")
+    tags: tuple[str, ...] = ()
+    metadata: dict[str, str] = Field(default_factory=dict)
     links: Links
 
 

@@ -11,6 +11,7 @@ import asyncio
 import math
 import re
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -19,7 +20,15 @@ from redis.asyncio import Redis
 from core.errors import StorageUnavailable, UnknownVideo
 from core.records import StoredVideo, video_id
 from core.state import keys
-from core.state.video_records import DELETING_POLL, RECORD, from_fields, record_args, record_keys
+from core.state.video_records import (
+    DELETING_POLL,
+    DESCRIBE,
+    RECORD,
+    describe_args,
+    from_fields,
+    record_args,
+    record_keys,
+)
 from core.storage import Staged, Store, blob_key
 from service.bodies.cursors import Entry, read_cursor, write_cursor
 from service.bodies.validation import similar_names
@@ -34,11 +43,14 @@ if redis.call('HGET', KEYS[1], 'kept') == '0' then redis.call('ZADD', KEYS[2], A
 return 1
 """
 
-# KEYS: video, VIDEOS, deleting, VIDEOS_CREATED    ARGV: sha256, delete only if deletable before, seconds
-# → 1 if the bytes may be deleted now
+# KEYS: video, VIDEOS, deleting, VIDEOS_CREATED    ARGV: sha256, delete only if deletable before, seconds, key prefix of
+# tags    → 1 if the bytes may be deleted now
 _REMOVE = """
 local after = redis.call('ZSCORE', KEYS[2], ARGV[1])
 if after and tonumber(after) > tonumber(ARGV[2]) then return 0 end
+for _, tag in ipairs(cjson.decode(redis.call('HGET', KEYS[1], 'tags') or '[]')) do
+  redis.call('ZREM', ARGV[4] .. tag, ARGV[1])
+end
 if redis.call('DEL', KEYS[1]) == 0 and not after then return 0 end
 redis.call('ZREM', KEYS[2], ARGV[1])
 redis.call('ZREM', KEYS[4], ARGV[1])
@@ -80,6 +92,7 @@ class Videos:
         self._use = redis.register_script(_USE)
         self._remove = redis.register_script(_REMOVE)
         self._release = redis.register_script(_RELEASE)
+        self._describe = redis.register_script(DESCRIBE)
         self._complete_list = redis.register_script(_COMPLETE_LIST)
 
     async def add(self, staged: Staged, *, keep: bool = False) -> AddedVideo:
@@ -123,29 +136,48 @@ class Videos:
             raise await self._unknown(video)
         return from_fields(fields, await self._redis.zscore(keys.VIDEOS, sha256))
 
-    async def page(self, cursor: str | None, limit: int) -> tuple[list[StoredVideo], str | None]:
-        """Newest first, and the cursor of the next page. Raises: InvalidRequest for a malformed cursor."""
-        entries = await self._entries(read_cursor(cursor), limit + 1)
-        shown = [sha256 for _, sha256 in entries[:limit]]
+    async def describe(self, video: str, tags: Sequence[str] | None, metadata: Mapping[str, str] | None) -> StoredVideo:
+        """Replace what is given; None stays. Raises: UnknownVideo."""
+        script_keys, args = describe_args(await self._parse(video), tags, metadata)
+        if not await self._describe(keys=script_keys, args=args):
+            raise await self._unknown(video)
+        return await self.get(video)
+
+    async def page(
+        self, cursor: str | None, limit: int, tags: Sequence[str] = ()
+    ) -> tuple[list[StoredVideo], str | None]:
+        """Those with all `tags`, newest first, and the cursor of the next page. Raises: InvalidRequest for a malformed
+        cursor."""
+        key = keys.video_tag(tags[0]) if tags else keys.VIDEOS_CREATED
+        before, found = read_cursor(cursor), list[tuple[Entry, StoredVideo]]()
+        while len(found) <= limit:
+            entries = await self._entries(key, before, limit + 1)
+            records = zip(entries, await self._read([sha256 for _, sha256 in entries]), strict=True)
+            found += [(entry, video) for entry, video in records if video and set(tags) <= set(video.tags)]
+            if len(entries) <= limit:
+                break
+            before = entries[-1]
+        following = write_cursor(found[limit - 1][0]) if len(found) > limit else None
+        return [video for _, video in found[:limit]], following
+
+    async def _read(self, sha256s: Sequence[str]) -> list[StoredVideo | None]:
+        """None for those that were deleted meanwhile."""
         async with self._redis.pipeline(transaction=False) as pipe:
-            for sha256 in shown:
+            for sha256 in sha256s:
                 pipe.hgetall(keys.video(sha256))
                 pipe.zscore(keys.VIDEOS, sha256)
             answers = iter(await pipe.execute())
-        found = [(fields, after) for fields, after in zip(answers, answers, strict=True) if fields]
-        more = len(entries) > limit
-        return [from_fields(*each) for each in found], write_cursor(entries[limit - 1]) if more else None
+        pairs = zip(answers, answers, strict=True)
+        return [from_fields(fields, after) if fields else None for fields, after in pairs]
 
-    async def _entries(self, before: Entry, most: int) -> list[Entry]:
+    async def _entries(self, key: str, before: Entry, most: int) -> list[Entry]:
         """The newest `most` entries of the list that are older than `before`."""
         found: list[Entry] = []
         start = 0
         while len(found) < most:
             pairs = cast(
                 list[tuple[str, float]],
-                await self._redis.zrevrangebyscore(
-                    keys.VIDEOS_CREATED, before[0], "-inf", start=start, num=most, withscores=True
-                ),
+                await self._redis.zrevrangebyscore(key, before[0], "-inf", start=start, num=most, withscores=True),
             )
             found += [(score, sha256) for sha256, score in pairs if (score, sha256) < before]
             start += len(pairs)
@@ -182,7 +214,8 @@ class Videos:
 
     async def _delete(self, sha256: str, before: float) -> bool:
         script_keys = record_keys(sha256)
-        if not await self._remove(keys=script_keys, args=[sha256, str(before), str(_DELETING_SECONDS)]):
+        args = [sha256, str(before), str(_DELETING_SECONDS), keys.video_tag("")]
+        if not await self._remove(keys=script_keys, args=args):
             return False
         await asyncio.to_thread(self._store.delete, blob_key(sha256))
         await self._redis.delete(keys.video_deleting(sha256))

@@ -13,6 +13,7 @@ from core.training_requests import EvaluationRequest, PreviewBody, TrainingReque
 from service.bodies.job_types import EVENT_DATA, JOB_EVENT_SCHEMA
 from service.bodies.questions import (
     ClassifyBody,
+    DescribeBody,
     EmbedBody,
     ExplainBody,
     KeepBody,
@@ -46,6 +47,7 @@ _COMPONENTS = (
     ClassifyBody,
     QuestionBody,
     KeepBody,
+    DescribeBody,
     EmbedBody,
     ExplainBody,
     TimelineBody,

@@ -23,7 +23,7 @@ from service.routes import (
 
 ROUTERS: tuple[APIRouter, ...] = (
     classify.router,
-    videos.router,
+    *videos.ROUTERS,
     embeddings.router,
     label_sets.router,
     datasets.router,

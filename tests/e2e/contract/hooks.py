@@ -185,16 +185,19 @@ def _question(case: Any, body: dict[str, Any]) -> None:
         body["labels"] = _labels(body.get("labels"), form=_is_form(case))
     _settle_templates(body)
     _settle_options(body)
-    for options in (body, body.get("timeline")):
-        if isinstance(options, dict):
-            _settle_timeline(options)
+    body |= _possible(body)
+    if isinstance(body.get("timeline"), dict):
+        body["timeline"] = _possible(body["timeline"])
 
 
-def _settle_timeline(options: dict[str, Any]) -> None:
-    """A window that fits any stride, and thresholds in order."""
-    options.pop("window", None)
-    if "enter" in options or "leave" in options:
-        options |= {"enter": 0.5, "leave": 0.25}
+def _possible(options: dict[str, Any]) -> dict[str, Any]:
+    """Options of a timeline with thresholds in order, and a window that fits the stride."""
+    found = dict(options)
+    if found.get("window") is not None:
+        found["stride"] = found["window"]
+    if "enter" in found or "leave" in found:
+        found |= {"enter": 0.5, "leave": 0.25}
+    return found
 
 
 def _labels(labels: list[Any] | None, *, form: bool) -> list[Any]:

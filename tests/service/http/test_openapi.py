@@ -14,6 +14,7 @@ from core.training_requests import EvaluationRequest, PreviewBody, TrainingReque
 from service.bodies import examples
 from service.bodies.questions import (
     ClassifyBody,
+    DescribeBody,
     EmbedBody,
     ExplainBody,
     KeepBody,
@@ -32,9 +33,10 @@ from tests.service.sites import Site, error
 ROUTES = {
     "/v1/classify": {"post"},
     "/v1/videos": {"get", "post"},
-    "/v1/videos/{id}": {"get", "delete"},
+    "/v1/videos/{id}": {"get", "patch", "delete"},
     "/v1/videos/{id}/classify": {"post"},
     "/v1/videos/{id}/explain": {"post"},
+    "/v1/videos/{id}/timeline": {"post"},
     "/v1/embeddings": {"post"},
     "/v1/label-sets": {"get"},
     "/v1/label-sets/{name}": {"get", "put", "delete"},
@@ -119,6 +121,7 @@ def test_the_examples_are_valid_bodies() -> None:
         (ClassifyBody, examples.CLASSIFY_EXAMPLES),
         (QuestionBody, examples.QUESTION_EXAMPLES),
         (KeepBody, examples.KEEP_EXAMPLES),
+        (DescribeBody, examples.DESCRIBE_EXAMPLES),
         (EmbedBody, examples.EMBED_EXAMPLES),
         (ExplainBody, examples.EXPLAIN_EXAMPLES),
         (TimelineBody, examples.TIMELINE_EXAMPLES),

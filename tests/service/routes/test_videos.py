@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -229,3 +230,56 @@ def test_a_timeline_is_a_question_with_its_options(http: httpx2.Client, worker: 
     assert "timeline" not in worker.job(worker.seen[-1]).request["question"]  # as an earlier version wrote it
     error(http.post(f"/v1/videos/{ID}/timeline", json={"labels": ["a"], "views": "4x3"}), 422, "invalid_request")
     error(http.post(f"/v1/videos/vid_{'0' * 64}/timeline", json={"labels": ["a"]}), 404, "unknown_video")
+
+
+def send(http: httpx2.Client, number: int, **fields: str) -> str:
+    answer = http.post("/v1/videos", data=fields, files={"video": (f"{number}.mp4", VIDEO + bytes([number]))})
+    assert answer.status_code == 201, answer.text
+    video: str = answer.json()["id"]
+    return video
+
+
+def test_tags_and_metadata_are_set_at_upload_and_changed(http: httpx2.Client, site: Site) -> None:
+    video = send(http, 1, tags='["kitchen", "night", "kitchen"]', metadata='{"camera": "3"}')
+    shown = http.get(f"/v1/videos/{video}").json()
+    assert (shown["tags"], shown["metadata"]) == (["kitchen", "night"], {"camera": "3"})
+    changed = http.patch(f"/v1/videos/{video}", json={"tags": ["day"]}).json()
+    assert (changed["tags"], changed["metadata"]) == (["day"], {"camera": "3"})
+    again = http.post("/v1/videos", files={"video": VIDEO + bytes([1])}).json()
+    assert (again["tags"], again["metadata"]) == (["day"], {"camera": "3"})  # what is left out stays
+    bare = http.patch(f"/v1/videos/{video}", json={"tags": [], "metadata": {}}).json()
+    assert (bare["tags"], bare["metadata"]) == ([], {})
+    assert http.post("/v1/videos", json={"video_id": video, "tags": ["x"]}).json()["tags"] == ["x"]
+    error(http.patch(f"/v1/videos/vid_{'0' * 64}", json={"tags": []}), 404, "unknown_video")
+    for wrong in ({"tag": "x"}, {"tags": [" "]}, {"tags": ["x" * 65]}, {"metadata": {"a": 1}}, {"tags": "x" * 40}):
+        error(http.patch(f"/v1/videos/{video}", json=wrong), 422, "invalid_request")
+
+
+def test_the_list_is_filtered_by_tags(http: httpx2.Client, site: Site) -> None:
+    videos = [send(http, number, tags=json.dumps(["all", f"mod {number % 3}"])) for number in range(7)]
+    newest = videos[::-1]
+
+    def listed(**params: object) -> tuple[list[str], str | None]:
+        page = http.get("/v1/videos", params=params).json()
+        return [video["id"] for video in page["data"]], page["next"]
+
+    assert listed(tag="all") == (newest, None)
+    assert listed(tag="mod 0") == ([videos[6], videos[3], videos[0]], None)
+    assert listed(tag=["all", "mod 1"]) == ([videos[4], videos[1]], None)
+    assert listed(tag="none") == ([], None)
+    first, following = listed(tag=["all", "mod 0"], limit=2)
+    assert first == [videos[6], videos[3]]
+    assert listed(tag=["all", "mod 0"], limit=2, cursor=following) == ([videos[0]], None)
+    assert listed(limit=4)[0] == newest[:4]
+
+    http.patch(f"/v1/videos/{videos[3]}", json={"tags": ["all"]})
+    http.delete(f"/v1/videos/{videos[6]}")
+    assert listed(tag="mod 0") == ([videos[0]], None)
+    assert site.redis.zrange(keys.video_tag("mod 0"), 0, -1) == [videos[0].removeprefix("vid_")]
+
+
+def test_a_record_of_an_earlier_version_has_no_tags(http: httpx2.Client, site: Site) -> None:
+    video = send(http, 1)
+    site.redis.hdel(keys.video(video.removeprefix("vid_")), "tags", "metadata")
+    shown = http.get(f"/v1/videos/{video}").json()
+    assert (shown["tags"], shown["metadata"]) == ([], {})

@@ -89,7 +89,7 @@ def _make(
         return decode_video(runtime, loaded, video.sha256, _ONE_VIEW, len(times), token, times=times)
 
     features: list[torch.Tensor] = []
-    for piece, clip in _ahead(pieces, decode, token, watch):
+    for piece, clip in _ahead(pieces, decode, watch):
         with watch.stage("encode"):
             features.append(_encode(loaded, clip.frames[0], piece, token))
         warnings |= dict.fromkeys(clip.report.warnings)
@@ -113,7 +113,7 @@ def _pieces(grid: Grid, mixes_time: bool) -> Iterator[IntArray]:
 
 
 def _ahead(
-    pieces: list[IntArray], decode: Callable[[IntArray], DecodedClip], token: CancelToken, watch: Stopwatch
+    pieces: list[IntArray], decode: Callable[[IntArray], DecodedClip], watch: Stopwatch
 ) -> Iterator[tuple[IntArray, DecodedClip]]:
     """Each piece with its frames, while the next one is being decoded. Raises: Cancelled, VideoGone, and what `decode`
     raises."""
@@ -127,7 +127,6 @@ def _ahead(
             except UnknownVideo as error:
                 raise gone(error) from None
             coming = beside.submit(decode, pieces[number]) if number < len(pieces) else None
-            token.check()
             yield piece, clip
 
 

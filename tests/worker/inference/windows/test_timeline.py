@@ -18,6 +18,7 @@ from core.errors import Cancelled, InvalidRequest, VideoGone
 from core.storage import blob_key
 from models.frames.sampling import Views
 from models.recognition.recognizer import Recognizer
+from models.recognition.segments import Run
 from tests.clips import SPECS, render, truncate
 from tests.worker.inference.conftest import TextTower
 from tests.worker.inference.test_handlers import classify, keep
@@ -25,7 +26,7 @@ from worker.decoding.pool import DecodePool, DecodeTask
 from worker.inference import shelf
 from worker.inference.runtime import Runtime
 from worker.inference.windows import vectors
-from worker.inference.windows.timeline import ONE_LABEL
+from worker.inference.windows.timeline import ONE_LABEL, _segments
 from worker.jobs.cancellation import CancelToken
 
 LABELS = ["running", "boxing", "a cat"]
@@ -75,7 +76,7 @@ def test_similarities_are_cosines_of_what_each_window_shows(runtime: Runtime, vi
 
 def test_a_short_video_has_eight_points_and_the_settings_decide_the_rest(runtime: Runtime, video: str) -> None:
     timeline = ask(runtime, video)["timeline"]
-    assert (timeline["stride"], timeline["window"], len(timeline["timestamps"])) == (1.0, 2.0, 8)
+    assert (timeline["stride"], timeline["window"], len(timeline["timestamps"])) == (1.0, 1.0, 8)
 
 
 @pytest.mark.parametrize("mixes_time", [False, True])
@@ -208,6 +209,13 @@ def test_segments_have_the_similarities_of_their_points(runtime: Runtime, video:
         assert segment["mean"] == pytest.approx(np.mean(inside), abs=1e-4)
     assert timeline["segments"][0]["start"] == 0.0
     assert timeline["segments"][-1]["end"] == pytest.approx(8.0)
+
+
+def test_a_segment_reaches_to_the_edges_of_its_cells_and_the_last_one_to_the_end() -> None:
+    cosines = np.array([[0.1, 0.2], [0.3, 0.1], [0.4, 0.1], [0.0, 0.5], [0.0, 0.3]])
+    first, second = _segments([Run(0, 1, 2), Run(1, 3, 4)], cosines, ["a", "b"], stride=0.5, duration=2.7)
+    assert (first.label, first.start, first.end, first.peak, first.mean) == ("a", 0.5, 1.5, 0.4, 0.35)
+    assert (second.label, second.start, second.end, second.peak, second.mean) == ("b", 1.5, 2.7, 0.5, 0.4)
 
 
 def test_it_is_cancelled_between_two_pieces(runtime: Runtime, video: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,77 +1,25 @@
-"""/v1/videos: store a video, and ask about it again with other labels, without upload and decoding."""
+"""/v1/videos/{id}/…: questions about a stored video, without upload and mostly without decoding."""
 
 from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
-from core.errors import InvalidRequest, RequestTooLarge, StorageUnavailable, UnknownVideo, UnsupportedMedia
+from core.errors import InvalidRequest
 from core.questions import ClassifyRequest, ExplainRequest
-from core.records import Classification, Explanation, StoredVideo, video_id
+from core.records import Classification, Explanation
 from service.bodies import examples, reader
-from service.bodies.questions import ExplainBody, KeepBody, QuestionBody, TimelineBody
-from service.bodies.schemas import Links, VideoPage, VideoView
+from service.bodies.questions import ExplainBody, QuestionBody, TimelineBody
 from service.bodies.validation import similar_names
 from service.checks.admission import Admission
 from service.checks.resolution import resolve_question
-from service.dependencies import (
-    AdmissionDep,
-    CursorQuery,
-    GatewayDep,
-    LimitQuery,
-    NamePath,
-    PreferencesDep,
-    VideoUploadDep,
-)
+from service.dependencies import AdmissionDep, GatewayDep, NamePath, PreferencesDep, VideoUploadDep
 from service.gateway import Gateway
-from service.http.openapi import another_response, documented_errors, json_body, json_or_form_body
+from service.http.openapi import documented_errors, json_body, json_or_form_body
 from service.http.preferences import Preferences
-from service.routes.classify import QUESTION_ERRORS, QUESTION_RESPONSES, VIDEO_ERRORS
+from service.routes.classify import QUESTION_ERRORS, QUESTION_RESPONSES
 
 router = APIRouter(prefix="/v1/videos", tags=["videos"])
-
-
-@router.post(
-    "",
-    name="keep",
-    status_code=201,
-    response_model=VideoView,
-    responses=another_response(200, VideoView, "The video was stored already. It is kept from now on.")
-    | documented_errors(
-        *VIDEO_ERRORS, InvalidRequest, RequestTooLarge, UnsupportedMedia, UnknownVideo, StorageUnavailable
-    ),
-    openapi_extra=json_or_form_body(KeepBody, examples.KEEP_EXAMPLES, file=True),
-)
-async def keep_video(request: Request, gateway: GatewayDep, upload: VideoUploadDep) -> Response:
-    """Store a video until it is deleted. The same bytes always get the same id."""
-
-    async def preview(_: KeepBody) -> None:
-        await gateway.redis.ping()  # fails before the upload, not after it
-
-    body = await reader.read_body(request, KeepBody, upload, preview)
-    sha256, new = await gateway.sources.keep(body, upload)
-    view = _view(await gateway.videos.get(video_id(sha256)))
-    return JSONResponse(view.model_dump(mode="json"), 201 if new else 200, {"Location": view.links.self})
-
-
-@router.get("", name="list", responses=documented_errors(InvalidRequest, StorageUnavailable))
-async def get_videos(gateway: GatewayDep, cursor: CursorQuery = None, limit: LimitQuery = 100) -> VideoPage:
-    """Stored videos, newest first."""
-    found, following = await gateway.videos.page(cursor, limit)
-    return VideoPage(data=[_view(video) for video in found], next=following)
-
-
-@router.get("/{id}", name="get", responses=documented_errors(UnknownVideo, StorageUnavailable))
-async def get_video(id: NamePath, gateway: GatewayDep) -> VideoView:
-    """A stored video: its size, its expiry, and its duration and codec once it has been decoded."""
-    return _view(await gateway.videos.get(id))
-
-
-@router.delete("/{id}", name="delete", status_code=204, responses=documented_errors(UnknownVideo, StorageUnavailable))
-async def delete_video(id: NamePath, gateway: GatewayDep) -> None:
-    """Delete a stored video, whether it is kept or not."""
-    await gateway.videos.delete(id)
 
 
 @router.post(
@@ -165,15 +113,3 @@ def _check_label(label: str | None, labels: list[str]) -> None:
 
 async def _no_preview(_: BaseModel) -> None:
     """The request has no file, so an early check would save nothing."""
-
-
-def _view(video: StoredVideo) -> VideoView:
-    return VideoView(
-        id=video.id,
-        bytes=video.bytes,
-        kept=video.kept,
-        created_at=video.created_at,
-        expires_at=video.expires_at,
-        facts=video.facts,
-        links=Links(self=f"/v1/videos/{video.id}"),
-    )

@@ -1,0 +1,128 @@
+"""Methods of the client for videos: questions about them, and the videos that a server stores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from vireo.answers import read_answer
+from vireo.connection import Connection, without_none
+from vireo.transfers import TransferProgress
+
+TIMELINE_FIELDS = ("stride", "window", "enter", "leave")
+
+
+class VideoMethods(Connection):
+    """Everything that is about a video."""
+
+    def classify(
+        self,
+        video: str | Path,
+        labels: Sequence[str] = (),
+        *,
+        progress: TransferProgress | None = None,
+        **options: Any,
+    ) -> dict[str, Any]:
+        """Score a video against labels; waits for as long as the job takes.
+
+        `video`: a file, an http(s) URL, or the id of a stored video. `options`: the fields of POST /v1/classify.
+        Raises: VireoError.
+        """
+        fields = ({"labels": list(labels)} if labels else {}) | without_none(options)
+        if str(video).startswith(("http://", "https://")):
+            return self._wait(self._post("/v1/classify", json=fields | {"video_url": str(video)}))
+        if str(video).startswith("vid_"):
+            return self._wait(self._post("/v1/classify", json=fields | {"video_id": str(video)}))
+        return self._wait(self._upload("/v1/classify", "video", Path(video), fields, progress))
+
+    def explain(
+        self,
+        video: str | Path,
+        labels: Sequence[str] = (),
+        *,
+        label: str | None = None,
+        sheet: str | Path | None = None,
+        progress: TransferProgress | None = None,
+        **options: Any,
+    ) -> dict[str, Any]:
+        """Why a label gets its score: what each frame adds, and where the image tower looks.
+
+        `video`: as for `classify`; a file or URL is classified first, which stores it for a while. `label`: the one to
+        explain; None for the one with the highest score. `sheet`: where to write the attention sheet, a PNG; nothing is
+        written if the model has none (`answer["sheet"]` is None). `options`: the other fields of POST
+        /v1/videos/{id}/explain. Raises: VireoError.
+        """
+        stored = str(video)
+        if not stored.startswith("vid_"):
+            stored = self.classify(video, labels, progress=progress, **options)["video"]["id"]
+        fields = ({"labels": list(labels)} if labels else {}) | without_none(options | {"label": label})
+        answer = self._wait(self._post(f"/v1/videos/{stored}/explain", json=fields))
+        if sheet is not None and answer["sheet"]:
+            self._download(answer["sheet"]["url"], Path(sheet))
+        return answer
+
+    def timeline(
+        self,
+        video: str | Path,
+        labels: Sequence[str] = (),
+        *,
+        progress: TransferProgress | None = None,
+        **options: Any,
+    ) -> dict[str, Any]:
+        """When each label is seen: the answer of `classify`, with its similarities over time and its segments in
+        `timeline`.
+
+        `video`: as for `classify`. `options`: the fields of POST /v1/videos/{id}/timeline, such as `stride`. A stored
+        video that is asked again is not decoded again. Raises: VireoError.
+        """
+        given = without_none(options)
+        if str(video).startswith("vid_"):
+            fields = {"labels": list(labels)} if labels else {}
+            return self._wait(self._post(f"/v1/videos/{video}/timeline", json=fields | given))
+        own = {name: given.pop(name) for name in TIMELINE_FIELDS if name in given}
+        return self.classify(video, labels, progress=progress, timeline=own or True, **given)
+
+    def keep(
+        self,
+        video: str | Path,
+        *,
+        tags: Sequence[str] | None = None,
+        metadata: Mapping[str, str] | None = None,
+        progress: TransferProgress | None = None,
+        **options: Any,
+    ) -> dict[str, Any]:
+        """Store a video until it is deleted, and return its record.
+
+        `video`: as for `classify`. `tags`, `metadata`: what it has stays if they are None. `options`: the other fields
+        of POST /v1/videos. Raises: VireoError.
+        """
+        given = {"tags": None if tags is None else list(tags), "metadata": None if metadata is None else dict(metadata)}
+        fields = without_none(options | given)
+        if str(video).startswith(("http://", "https://")):
+            return read_answer(self._post("/v1/videos", json=fields | {"video_url": str(video)}))
+        if str(video).startswith("vid_"):
+            return read_answer(self._post("/v1/videos", json=fields | {"video_id": str(video)}))
+        return read_answer(self._upload("/v1/videos", "video", Path(video), fields, progress))
+
+    def videos(self, *tags: str, limit: int = 100) -> list[dict[str, Any]]:
+        """The newest stored videos that have all `tags`, newest first; at most `limit`. Raises: VireoError."""
+        found: list[dict[str, Any]] = []
+        params: dict[str, Any] = {"tag": list(tags)}
+        while len(found) < limit:
+            page_params = params | {"limit": min(limit - len(found), 1000)}
+            page = read_answer(self._send(lambda sent=page_params: self._http.get("/v1/videos", params=sent)))
+            found += page["data"]
+            if page["next"] is None:
+                break
+            params["cursor"] = page["next"]
+        return found
+
+    def describe(
+        self, video: str, *, tags: Sequence[str] | None = None, metadata: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
+        """Set the tags or the metadata of a stored video; None stays. Raises: VireoError."""
+        body = without_none(
+            {"tags": None if tags is None else list(tags), "metadata": None if metadata is None else dict(metadata)}
+        )
+        return read_answer(self._send(lambda: self._http.patch(f"/v1/videos/{video}", json=body)))

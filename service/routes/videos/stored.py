@@ -1,0 +1,100 @@
+"""/v1/videos: store, list, describe and delete videos."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import JSONResponse
+
+from core.errors import InvalidRequest, RequestTooLarge, StorageUnavailable, UnknownVideo, UnsupportedMedia
+from core.records import StoredVideo, video_id
+from service.bodies import examples, reader
+from service.bodies.questions import DescribeBody, KeepBody, Tag
+from service.bodies.schemas import Links, VideoPage, VideoView
+from service.dependencies import (
+    CursorQuery,
+    GatewayDep,
+    LimitQuery,
+    NamePath,
+    VideoUploadDep,
+)
+from service.http.openapi import another_response, documented_errors, json_body, json_or_form_body
+from service.routes.classify import VIDEO_ERRORS
+
+TagQuery = Annotated[
+    tuple[Tag, ...],
+    Query(max_length=8, description="Only videos with this tag; repeat it for videos that have all of them."),
+]
+
+router = APIRouter(prefix="/v1/videos", tags=["videos"])
+
+
+@router.post(
+    "",
+    name="keep",
+    status_code=201,
+    response_model=VideoView,
+    responses=another_response(200, VideoView, "The video was stored already. It is kept from now on.")
+    | documented_errors(
+        *VIDEO_ERRORS, InvalidRequest, RequestTooLarge, UnsupportedMedia, UnknownVideo, StorageUnavailable
+    ),
+    openapi_extra=json_or_form_body(KeepBody, examples.KEEP_EXAMPLES, file=True),
+)
+async def keep_video(request: Request, gateway: GatewayDep, upload: VideoUploadDep) -> Response:
+    """Store a video until it is deleted. The same bytes always get the same id."""
+
+    async def preview(_: KeepBody) -> None:
+        await gateway.redis.ping()  # fails before the upload, not after it
+
+    body = await reader.read_body(request, KeepBody, upload, preview)
+    sha256, new = await gateway.sources.keep(body, upload)
+    view = _view(await gateway.videos.describe(video_id(sha256), body.tags, body.metadata))
+    return JSONResponse(view.model_dump(mode="json"), 201 if new else 200, {"Location": view.links.self})
+
+
+@router.get("", name="list", responses=documented_errors(InvalidRequest, StorageUnavailable))
+async def get_videos(
+    gateway: GatewayDep, tag: TagQuery = (), cursor: CursorQuery = None, limit: LimitQuery = 100
+) -> VideoPage:
+    """Stored videos, newest first; with `tag`, those that have it."""
+    found, following = await gateway.videos.page(cursor, limit, tag)
+    return VideoPage(data=[_view(video) for video in found], next=following)
+
+
+@router.get("/{id}", name="get", responses=documented_errors(UnknownVideo, StorageUnavailable))
+async def get_video(id: NamePath, gateway: GatewayDep) -> VideoView:
+    """A stored video: its size, its expiry, and its duration and codec once it has been decoded."""
+    return _view(await gateway.videos.get(id))
+
+
+@router.patch(
+    "/{id}",
+    name="describe",
+    responses=documented_errors(InvalidRequest, UnknownVideo, RequestTooLarge, UnsupportedMedia, StorageUnavailable),
+    openapi_extra=json_body(DescribeBody, examples.DESCRIBE_EXAMPLES),
+)
+async def describe_video(id: NamePath, request: Request, gateway: GatewayDep) -> VideoView:
+    """Set the tags or the metadata of a stored video. What is left out stays as it is."""
+    body = await reader.read_json_body(request, DescribeBody)
+    return _view(await gateway.videos.describe(id, body.tags, body.metadata))
+
+
+@router.delete("/{id}", name="delete", status_code=204, responses=documented_errors(UnknownVideo, StorageUnavailable))
+async def delete_video(id: NamePath, gateway: GatewayDep) -> None:
+    """Delete a stored video, whether it is kept or not."""
+    await gateway.videos.delete(id)
+
+
+def _view(video: StoredVideo) -> VideoView:
+    return VideoView(
+        id=video.id,
+        bytes=video.bytes,
+        kept=video.kept,
+        created_at=video.created_at,
+        expires_at=video.expires_at,
+        facts=video.facts,
+        tags=video.tags,
+        metadata=video.metadata,
+        links=Links(self=f"/v1/videos/{video.id}"),
+    )
