@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import httpx2
+
 from vireo.answers import read_answer
 from vireo.connection import Connection, without_none
 from vireo.transfers import TransferProgress
@@ -30,11 +32,7 @@ class VideoMethods(Connection):
         Raises: VireoError.
         """
         fields = ({"labels": list(labels)} if labels else {}) | without_none(options)
-        if str(video).startswith(("http://", "https://")):
-            return self._wait(self._post("/v1/classify", json=fields | {"video_url": str(video)}))
-        if str(video).startswith("vid_"):
-            return self._wait(self._post("/v1/classify", json=fields | {"video_id": str(video)}))
-        return self._wait(self._upload("/v1/classify", "video", Path(video), fields, progress))
+        return self._wait(self._send_video("/v1/classify", video, fields, progress))
 
     def explain(
         self,
@@ -99,24 +97,23 @@ class VideoMethods(Connection):
         """
         given = {"tags": None if tags is None else list(tags), "metadata": None if metadata is None else dict(metadata)}
         fields = without_none(options | given)
-        if str(video).startswith(("http://", "https://")):
-            return read_answer(self._post("/v1/videos", json=fields | {"video_url": str(video)}))
-        if str(video).startswith("vid_"):
-            return read_answer(self._post("/v1/videos", json=fields | {"video_id": str(video)}))
-        return read_answer(self._upload("/v1/videos", "video", Path(video), fields, progress))
+        return read_answer(self._send_video("/v1/videos", video, fields, progress))
 
     def videos(self, *tags: str, limit: int = 100) -> list[dict[str, Any]]:
         """The newest stored videos that have all `tags`, newest first; at most `limit`. Raises: VireoError."""
         found: list[dict[str, Any]] = []
-        params: dict[str, Any] = {"tag": list(tags)}
+        cursor: str | None = None
         while len(found) < limit:
-            page_params = params | {"limit": min(limit - len(found), 1000)}
-            page = read_answer(self._send(lambda sent=page_params: self._http.get("/v1/videos", params=sent)))
+            page = self._page(tags, min(limit - len(found), 1000), cursor)
             found += page["data"]
-            if page["next"] is None:
+            cursor = page["next"]
+            if cursor is None:
                 break
-            params["cursor"] = page["next"]
         return found
+
+    def _page(self, tags: Sequence[str], limit: int, cursor: str | None) -> dict[str, Any]:
+        params: dict[str, Any] = without_none({"tag": list(tags), "limit": limit, "cursor": cursor})
+        return read_answer(self._send(lambda: self._http.get("/v1/videos", params=params)))
 
     def describe(
         self, video: str, *, tags: Sequence[str] | None = None, metadata: Mapping[str, str] | None = None
@@ -126,3 +123,13 @@ class VideoMethods(Connection):
             {"tags": None if tags is None else list(tags), "metadata": None if metadata is None else dict(metadata)}
         )
         return read_answer(self._send(lambda: self._http.patch(f"/v1/videos/{video}", json=body)))
+
+    def _send_video(
+        self, route: str, video: str | Path, fields: dict[str, Any], progress: TransferProgress | None
+    ) -> httpx2.Response:
+        """`video`: a file, an http(s) URL, or the id of a stored video."""
+        if str(video).startswith(("http://", "https://")):
+            return self._post(route, json=fields | {"video_url": str(video)})
+        if str(video).startswith("vid_"):
+            return self._post(route, json=fields | {"video_id": str(video)})
+        return self._upload(route, "video", Path(video), fields, progress)

@@ -95,7 +95,7 @@ def test_labels_of_metrics_are_in_the_table() -> None:
 
 def test_every_route_is_in_the_table() -> None:
     """As many as the sources declare. The files of the pages, declared in a loop, are hidden from the document."""
-    sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "service" / "routes").glob("*.py"))
+    sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "service" / "routes").rglob("*.py"))
     declared = re.findall(r"^@router\.(?:get|post|put|patch|delete)\(", sources, re.MULTILINE)
     rows = routes_table().splitlines()[2:]
     assert len(rows) == len(set(rows)) == len(declared)

@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from typing import Any
 
 import httpx2
 
@@ -259,7 +260,7 @@ def test_the_list_is_filtered_by_tags(http: httpx2.Client, site: Site) -> None:
     videos = [send(http, number, tags=json.dumps(["all", f"mod {number % 3}"])) for number in range(7)]
     newest = videos[::-1]
 
-    def listed(**params: object) -> tuple[list[str], str | None]:
+    def listed(**params: Any) -> tuple[list[str], str | None]:
         page = http.get("/v1/videos", params=params).json()
         return [video["id"] for video in page["data"]], page["next"]
 
