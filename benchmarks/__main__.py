@@ -35,6 +35,7 @@ NAMES = (
     "prompting",
     "baselines",
     "lite_text",
+    "calibration",
     "faults",
 )
 

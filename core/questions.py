@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from dataclasses import dataclass
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -39,6 +39,15 @@ class Label(BaseModel):
     )
 
 
+Mode = Literal["single", "multi"]
+
+MULTI_THRESHOLD = 0.5  # of the mode `multi`
+
+
+def _is_single(mode: object) -> bool:
+    return mode == "single"
+
+
 class Options(BaseModel):
     """Options of a question. The model's profile decides what is not given."""
 
@@ -70,7 +79,17 @@ class Options(BaseModel):
     )
     aggregate: Aggregate | None = Field(None, description="What is averaged over several views; default: the model's.")
     threshold: float | None = Field(
-        None, ge=0, le=1, description="`abstained` is true if the highest score is below this value."
+        None,
+        ge=0,
+        le=1,
+        description="`abstained` is true if the best label's confidence is below this value; of a model that is not "
+        "calibrated, its score. Default: none with the mode `single`, 0.5 with `multi`.",
+    )
+    mode: Mode = Field(
+        "single",
+        exclude_if=_is_single,
+        description="`single`: one of the labels is right, or none. `multi`: any number of them; `present` says which "
+        "reach the threshold.",
     )
 
 
@@ -251,7 +270,7 @@ def check_labels(labels: tuple[Label, ...], limits: QuestionLimits, templates: t
     seen: dict[str, int] = {}
     for index, label in enumerate(labels):
         _check_label(index, label, limits)
-        key = _folded(label.name)
+        key = folded(label.name)
         if key in seen:
             raise InvalidLabels(
                 f"labels[{index}] ({label.name!r}) repeats labels[{seen[key]}].",
@@ -262,7 +281,8 @@ def check_labels(labels: tuple[Label, ...], limits: QuestionLimits, templates: t
         seen[key] = index
 
 
-def _folded(text: str) -> str:
+def folded(text: str) -> str:
+    """The text without differences of case and spaces."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from core.questions import Label, is_none
+from core.questions import Label, Mode, is_none
 from core.vocabulary import FrameReads
 
 
@@ -35,7 +35,16 @@ class JobState(StrEnum):
 
 
 JobKind = Literal[
-    "classification", "embedding", "explanation", "training", "preview", "evaluation", "comparison", "dataset", "import"
+    "classification",
+    "embedding",
+    "explanation",
+    "training",
+    "preview",
+    "evaluation",
+    "comparison",
+    "calibration",
+    "dataset",
+    "import",
 ]
 
 _EARLIER_KINDS = {"classify": "classification", "embed": "embedding"}
@@ -124,6 +133,26 @@ class Prediction(Record):
     label: str
     score: float = Field(description="softmax over the labels of the question, 0 to 1")
     similarity: float = Field(description="cosine of video and label, -1 to 1; comparable between questions")
+    confidence: float | None = Field(
+        None,
+        description="calibrated probability that the label is right, 0 to 1, independent of the other labels; null if "
+        "the model is not calibrated",
+    )
+    present: bool | None = Field(
+        None,
+        exclude_if=is_none,
+        description="with the mode `multi`: whether the label's confidence (or score, if the model is not calibrated) "
+        "reaches the threshold",
+    )
+
+
+class CalibrationRef(Record):
+    """The calibration that gave the confidences of an answer."""
+
+    id: str = Field(description="`cal_…`")
+    version: int = Field(description="its number among the calibrations of this model and label set")
+    label_set: str | None = Field(description="the label set that it is for; null: any labels")
+    created_at: float = Field(description="unix seconds")
 
 
 class Timings(Record):
@@ -191,9 +220,17 @@ class Classification(Record):
     frames: list[float] = Field(description="timestamps of the sampled frames, in seconds")
     views: str = Field(description="clips × crops")
     predictions: list[Prediction] = Field(
-        description="`label`, `score` and `similarity` of each label, the highest score first"
+        description="`label`, `score`, `similarity` and `confidence` of each label, the highest score first"
     )
-    abstained: bool = Field(description="true if the highest score is below `threshold`")
+    abstained: bool = Field(
+        description="true if no label reaches `threshold`: by its confidence, or by its score if the model is not "
+        "calibrated"
+    )
+    mode: Mode = Field("single", description="whether one label can be right, or several")
+    calibrated: bool = Field(False, description="whether the predictions have a confidence")
+    calibration: CalibrationRef | None = Field(
+        None, description="the calibration that was applied; null if there is none"
+    )
     timeline: LabelTimeline | None = Field(
         None, exclude_if=is_none, description="when each label is seen; only if it was asked for"
     )

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import Field
 from typing_extensions import TypedDict
 
+from core.calibration.record import Calibration
 from core.comparison.paired import Comparison
 from core.datasets import Finding
 from core.records import Classification, Embeddings, Explanation, Record
@@ -212,6 +213,7 @@ RESULTS: tuple[type[Any], ...] = (
     PreviewResult,
     EvaluationResult,
     Comparison,
+    Calibration,
     DatasetResult,
     ImportResult,
 )

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 
 from redis.asyncio import BlockingConnectionPool, Redis
 
+from core.calibration.shelf import Calibrations
 from core.questions import QuestionLimits
 from core.registry import Registry
 from core.settings import Settings
 from core.state.payloads import Payloads
 from core.storage import Store, Upkeep
 from service.catalog.aliases import Aliases
+from service.catalog.calibrations import CalibrationCatalog
 from service.catalog.datasets import Datasets
 from service.catalog.label_sets import LabelSets
 from service.catalog.models import Models
@@ -40,6 +42,7 @@ class Gateway:
     redis: Redis
     store: Store
     store_check: StoreCheck
+    registry: Registry
     jobs: Jobs
     events: Events
     submitter: Submitter
@@ -50,6 +53,7 @@ class Gateway:
     videos: Videos
     sources: VideoSources
     reports: EvaluationReports
+    calibrations: CalibrationCatalog
     workers: Workers
     waiter: Waiter
     limits: QuestionLimits
@@ -103,21 +107,24 @@ def _assemble(settings: Settings, redis: Redis, store: Store, sender: Sender, wa
     videos = Videos(redis, store, settings.video_ttl)
     registry = Registry(store)
     aliases = Aliases(redis, store, registry)
+    models = Models(registry, workers, jobs, aliases, settings.model)
     return Gateway(
         settings=settings,
         redis=redis,
         store=store,
         store_check=StoreCheck(store),
+        registry=registry,
         jobs=jobs,
         events=Events(settings.jobs_redis, redis, stopping),
         submitter=Submitter(jobs, waiter, store, stopping, settings.sync_deadline, videos.drop),
         datasets=Datasets(store, jobs),
-        models=Models(registry, workers, jobs, aliases, settings.model),
+        models=models,
         aliases=aliases,
         label_sets=LabelSets(redis, limits, settings.max_label_set_versions),
         videos=videos,
         sources=VideoSources(videos, settings.allowed_hosts),
         reports=EvaluationReports(store),
+        calibrations=CalibrationCatalog(Calibrations(store), models),
         workers=workers,
         waiter=waiter,
         limits=limits,

@@ -85,6 +85,29 @@ class Client(VideoMethods):
         Raises: VireoError."""
         return read_answer(self._post("/v1/evaluations", json=without_none(request)))
 
+    def calibrate(self, **request: Any) -> dict[str, Any]:
+        """Start a calibration job and return it. `request`: the fields of POST /v1/calibrations; None leaves one out.
+        Raises: VireoError."""
+        return read_answer(self._post("/v1/calibrations", json=without_none(request)))
+
+    def calibrations(self) -> list[dict[str, Any]]:
+        """All calibrations, the newest first. Raises: VireoError."""
+        return self._pages("/v1/calibrations")
+
+    def calibration(self, name: str, *, diagram: str | Path | None = None) -> dict[str, Any]:
+        """A calibration by its id, or the newest one of a model. `diagram`: where to write its reliability diagram, a
+        PNG. Raises: VireoError."""
+        found = read_answer(self._get(f"/v1/calibrations/{name}"))
+        if diagram is not None:
+            self._download(found["links"]["diagram"], Path(diagram))
+        return found
+
+    def delete_calibration(self, calibration_id: str) -> None:
+        """Delete a calibration by its id; the one before it is used again. Raises: VireoError."""
+        answer = self._send(lambda: self._http.delete(f"/v1/calibrations/{calibration_id}"))
+        if answer.is_error:
+            read_answer(answer)
+
     def import_checkpoint(
         self, path: str | Path, name: str, *, progress: TransferProgress | None = None, **options: Any
     ) -> dict[str, Any]:
@@ -118,14 +141,7 @@ class Client(VideoMethods):
 
     def models(self) -> list[dict[str, Any]]:
         """All models: those that need no training, and the fine-tuned ones. Raises: VireoError."""
-        found: list[dict[str, Any]] = []
-        params: dict[str, str] = {}
-        while True:
-            page = read_answer(self._send(lambda: self._http.get("/v1/models", params=params)))
-            found += page["data"]
-            if page.get("next") is None:
-                return found
-            params["cursor"] = page["next"]
+        return self._pages("/v1/models")
 
     def set_alias(self, name: str, alias: str, version: int) -> dict[str, Any]:
         """Point an alias of a fine-tuned model at a version. Raises: VireoError."""

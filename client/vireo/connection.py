@@ -67,6 +67,17 @@ class Connection:
             body = self.job(body["id"])
         return result_of(body)
 
+    def _pages(self, route: str) -> list[dict[str, Any]]:
+        """All entries of a list, page by page."""
+        found: list[dict[str, Any]] = []
+        params: dict[str, str] = {}
+        while True:
+            page = read_answer(self._send(lambda: self._http.get(route, params=params)))
+            found += page["data"]
+            if page.get("next") is None:
+                return found
+            params["cursor"] = page["next"]
+
     def _get(self, path: str) -> httpx2.Response:
         return self._send(lambda: self._http.get(path))
 

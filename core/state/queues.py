@@ -22,6 +22,7 @@ QUEUES: dict[JobKind, str] = {
     "preview": keys.TRAINING,
     "evaluation": keys.TRAINING,
     "comparison": keys.TRAINING,
+    "calibration": keys.TRAINING,
     "dataset": keys.DATASETS,
     "import": keys.DATASETS,
 }

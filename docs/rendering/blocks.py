@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
+from core.calibration.record import Calibration
+from core.calibration.request import CalibrationBody
 from core.records import Classification, Explanation, LabelTimeline, Progress
 from core.registry import Card
 from core.training_requests import EvaluationRequest, TrainingRequest
@@ -56,6 +58,8 @@ BLOCKS = (
     Block("docs/training.md", "heads", heads_table),
     Block("docs/training.md", "protocols", protocols_table),
     Block("docs/training.md", "card", partial(fields_table, Card, defaults=False)),
+    Block("docs/calibration.md", "calibration-request", partial(fields_table, CalibrationBody)),
+    Block("docs/calibration.md", "calibration", partial(fields_table, Calibration, defaults=False)),
     Block("docs/metrics.md", "metrics", metrics_table),
     Block("docs/metrics.md", "label-values", label_values_table),
     Block("docs/cli.md", "commands", help_sections),

@@ -78,6 +78,10 @@ EVALUATION_EXAMPLES: dict[str, dict[str, Any]] = {
         "training": {"method": "vifi", "recipe": "vifi-base-to-novel"},
     },
 }
+CALIBRATION_EXAMPLES: dict[str, dict[str, Any]] = {
+    "any labels": {"model": "lite", "dataset": _DATASET_ID},
+    "the labels of a set": {"model": "my-gym@production", "dataset": _DATASET_ID, "label_set": "exercises"},
+}
 ALIAS_EXAMPLES: dict[str, dict[str, Any]] = {"the third version": {"version": 3}}
 SHADOW_EXAMPLES: dict[str, dict[str, Any]] = {"a tenth of the questions": {"version": 4, "share": 0.1}}
 DATASET_UPLOAD_EXAMPLE: dict[str, Any] = {"archive": "@my-gym.zip", "name": "my-gym"}

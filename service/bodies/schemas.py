@@ -7,6 +7,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, computed_field
 
+from core.calibration.record import Calibration
 from core.datasets import Dataset, Item
 from core.questions import Texts
 from core.records import JobKind, JobState, LabelSet, ShadowCounts, VideoFacts, WorkerInfo
@@ -203,6 +204,20 @@ class EvaluationView(BaseModel):
 
 class EvaluationPage(Page[EvaluationView]):
     """A page of evaluations."""
+
+
+class CalibrationLinks(Links):
+    diagram: str = Field(description="the reliability diagram, a PNG")
+
+
+class CalibrationView(Calibration):
+    """A calibration."""
+
+    links: CalibrationLinks
+
+
+class CalibrationPage(Page[CalibrationView]):
+    """A page of calibrations."""
 
 
 class VideoPage(Page[VideoView]):

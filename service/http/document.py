@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
+from core.calibration.request import CalibrationBody
 from core.training_requests import EvaluationRequest, PreviewBody, TrainingRequest
 from service.bodies.job_types import EVENT_DATA, JOB_EVENT_SCHEMA
 from service.bodies.questions import (
@@ -37,6 +38,7 @@ TAGS: Final = {
     "datasets": "Labelled videos to train and evaluate on.",
     "training": "Train a model on a dataset; follow, cancel and resume the run.",
     "evaluations": "Measure a model on a dataset.",
+    "calibrations": "Find out how often a model's similarities are right, and answer with confidence.",
     "models": "Models, the versions of fine-tuned ones, and their aliases.",
     "jobs": "Follow and cancel work of any kind. Every question is a job, too.",
     "operations": "For operators: liveness, readiness, metrics, and what this server runs.",
@@ -57,6 +59,7 @@ _COMPONENTS = (
     ShadowBody,
     TrainingRequest,
     EvaluationRequest,
+    CalibrationBody,
     PreviewBody,
     ErrorEnvelope,
     *EVENT_DATA,

@@ -60,6 +60,7 @@ POLICIES: Final[dict[JobKind, Policy]] = {
     "preview": BACKGROUND,
     "evaluation": BACKGROUND,
     "comparison": QUESTION,
+    "calibration": BACKGROUND,
     "dataset": BACKGROUND,
     "import": BACKGROUND,
 }

@@ -11,7 +11,6 @@ from service.routes import (
     classify,
     datasets,
     embeddings,
-    evaluations,
     jobs,
     label_sets,
     models,
@@ -20,6 +19,7 @@ from service.routes import (
     training,
     videos,
 )
+from service.routes.judging import calibrations, evaluations
 
 ROUTERS: tuple[APIRouter, ...] = (
     classify.router,
@@ -29,6 +29,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     datasets.router,
     training.router,
     evaluations.router,
+    calibrations.router,
     models.router,
     jobs.router,
     operations.router,

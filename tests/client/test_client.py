@@ -15,6 +15,7 @@ from safetensors.numpy import load_file, save
 from core import errors
 from core.records import Job
 from core.state import keys
+from tests.core.calibration.records import PICTURE, published
 from tests.service.doubles import answering
 from tests.service.library import DATASET, Library
 from tests.service.sites import Site, serving, wait_until
@@ -179,3 +180,15 @@ def test_a_url_is_sent_as_a_url_and_an_id_as_an_id(client: Client, redis_url: st
     assert asked["url"] == url
     assert [label["name"] for label in asked["question"]["labels"]] == ["a", "b"]
     assert (asked["question"]["top_k"], asked["question"]["model"]) == (1, None)
+
+
+def test_calibrations_are_listed_read_and_deleted(client: Client, library: Library, tmp_path: Path) -> None:
+    first, second = (published(library.store, tmp_path / "new", number) for number in (1, 2))
+    assert [each["id"] for each in client.calibrations()] == [second.id, first.id]
+    found = client.calibration(first.id, diagram=tmp_path / "diagram.png")
+    assert (found["version"], (tmp_path / "diagram.png").read_bytes()) == (1, PICTURE)
+    client.delete_calibration(first.id)
+    with pytest.raises(NotFound):
+        client.delete_calibration(first.id)
+    with pytest.raises(InvalidRequest, match="clips"):
+        client.calibrate(model=None, dataset=library.dataset().id)

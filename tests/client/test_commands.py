@@ -18,7 +18,8 @@ from core.records import Job
 from core.state import keys
 from core.state.shadow_counts import COUNT, Look, Pair, count_args
 from tests.client.test_client import folder
-from tests.service.doubles import AnsweringWorker, answering
+from tests.core.calibration.records import PICTURE, published
+from tests.service.doubles import AnsweringWorker, answering, classification
 from tests.service.library import DATASET, Library
 from tests.service.sites import Site
 from vireo.cli.app import build_cli
@@ -300,3 +301,53 @@ def test_parsing_and_formatting() -> None:
         == "epoch 2: validation top1 50.0%"
     )
     assert event_line(Event("1-0", "metric", {"epoch": 2, "split": "train", "loss": 0.5})) is None
+
+
+def test_a_calibration_shows_score_and_confidence_side_by_side(
+    run: Run, library: Library, redis_url: str, tmp_path: Path
+) -> None:
+    library.dataset(counts=dict.fromkeys(("boxing", "running", "swimming", "rowing"), (4, 1)))
+    asked: list[dict[str, Any]] = []
+
+    def calibrate(job: Job) -> dict[str, Any]:
+        asked.append(job.request)
+        made = published(library.store, tmp_path / "new", notes=["Mind this."])
+        return made.model_dump(mode="json")
+
+    with answering(redis_url), answering(redis_url, calibrate, keys.TRAINING):
+        picture = tmp_path / "diagram.png"
+        done = run("calibrate", "lite", "--dataset", DATASET, "--diagram", str(picture))
+    assert done.exit_code == 0, done.output
+    assert (asked[0]["model"], asked[0]["dataset"], asked[0]["label_set"]) == ("lite", DATASET, None)
+    for words in ("lite: classes left out", "calibration error (ECE)", "0.400", "0.050", "Mind this.", "Version 1"):
+        assert words in done.stdout
+    assert picture.read_bytes() == PICTURE
+    assert "/files/reliability.png" in done.stdout
+
+
+def test_confidence_is_shown_if_the_model_is_calibrated(run: Run, redis_url: str, tmp_path: Path) -> None:
+    def sure(job: Job) -> dict[str, Any]:
+        answer = classification(job)
+        first, *rest = answer["predictions"]
+        first |= {"confidence": 0.87, "present": True}
+        return answer | {
+            "calibrated": True,
+            "predictions": [first, *({**each, "confidence": 0.1, "present": False} for each in rest)],
+        }
+
+    clip = tmp_path / "clip.mp4"
+    clip.write_bytes(b"video")
+    asked: list[dict[str, Any]] = []
+
+    def answer(job: Job) -> dict[str, Any]:
+        asked.append(job.request["question"])
+        return sure(job)
+
+    with answering(redis_url, answer):
+        done = run("classify", str(clip), "--labels", "cat,dog", "--multi", "--threshold", "0.4")
+    assert done.exit_code == 0, done.output
+    assert (asked[0]["mode"], asked[0]["threshold"]) == ("multi", 0.4)
+    assert "confidence" in done.stdout
+    assert "87%" in done.stdout
+    assert "✓ cat" in done.stdout
+    assert "✓ dog" not in done.stdout

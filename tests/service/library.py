@@ -90,7 +90,7 @@ class Library:
         return made
 
     def clear(self) -> None:
-        for name in ("registry", "datasets", "evaluations", "incoming"):
+        for name in ("registry", "datasets", "evaluations", "calibrations", "incoming"):
             self.store.delete_tree(name, marker="")
 
 

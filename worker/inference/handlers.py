@@ -29,6 +29,7 @@ from core.state.shadow_counts import Look
 from models.recognition.scoring import score
 from worker.inference.caches.classifiers import ClassifierMatrix
 from worker.inference.caches.features import VideoVectors
+from worker.inference.confidence import decide
 from worker.inference.runtime import Runtime
 from worker.inference.shadows import ShadowTask
 from worker.inference.shelf import Loaded
@@ -52,10 +53,10 @@ def answer_classify(
     with watch.stage("text"):
         classifier, text_outcome = label_rows(runtime, loaded, request.question, token)
     with watch.stage("score"):
-        predictions = predict(loaded, vectors, classifier, request.question)
-    best = predictions[0].score
-    abstained = request.question.threshold is not None and best < request.question.threshold
-    _observe(predictions, abstained)
+        scored = predict(loaded, vectors, classifier, request.question)
+        decided = decide(runtime, loaded, lambda: pool(loaded, vectors), scored, request.question, token)
+    predictions = decided.predictions
+    _observe(predictions, decided.abstained)
     made = None
     if request.question.timeline:
         video = StoredVideo(sha256, vectors.facts)
@@ -71,9 +72,12 @@ def answer_classify(
         frames=list(vectors.timestamps),
         views=request.question.views,
         predictions=predictions[: request.question.top_k],
-        abstained=abstained,
+        abstained=decided.abstained,
+        mode=request.question.mode,
+        calibrated=decided.calibration is not None,
+        calibration=decided.calibration,
         timeline=made.timeline if made else None,
-        warnings=list(dict.fromkeys(warnings)),
+        warnings=list(dict.fromkeys([*warnings, *decided.warnings])),
         timings_ms=watch.timings(),
         cache=CacheUse(video=_hit(cached), classifier=text_outcome, timeline=_hit(made.cached) if made else None),
     )
@@ -130,7 +134,7 @@ def answer_embed(runtime: Runtime, job: Job, token: CancelToken) -> dict[str, An
         sha256 = stored_video(runtime, request.video, token, watch)
         options = Options(frames=request.frames, views=request.views)
         vectors, _ = video_vectors(runtime, loaded, sha256, options, token, watch)
-        pooled = _pool(loaded, vectors).mean(dim=0, keepdim=True)  # [V, d] → [1, d]
+        pooled = pool(loaded, vectors).mean(dim=0, keepdim=True)  # [V, d] → [1, d]
         warnings += vectors.warnings
         vector = _as_lists(pooled, request.normalize)[0]
         data.append(Embedding(object="video", video_id=video_id(sha256), vector=vector))
@@ -176,7 +180,7 @@ def predict(
 ) -> list[Prediction]:
     """All labels, best first; equal scores keep the order of the request."""
     recognizer = loaded.recognizer
-    pooled = _pool(loaded, vectors)  # [V, d]
+    pooled = pool(loaded, vectors)  # [V, d]
     aggregate = question.aggregate or recognizer.profile.aggregate
     fusion = recognizer.profile.fusion
     scores = score(pooled, classifier.matrix, recognizer.logit_scale, aggregate, fusion)
@@ -190,7 +194,7 @@ def predict(
     ]
 
 
-def _pool(loaded: Loaded, vectors: VideoVectors) -> torch.Tensor:
+def pool(loaded: Loaded, vectors: VideoVectors) -> torch.Tensor:
     """[V, d]. Raises: InvalidRequest for more frames than a temporal transformer has positions."""
     try:
         return loaded.recognizer.pool(vectors.features)  # [V, T, d] → [V, d]

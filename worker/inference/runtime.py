@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from core.calibration.shelf import Calibrations
 from core.questions import TimelineLimits
 from core.registry import Registry
 from core.settings import Settings
@@ -24,6 +25,7 @@ from worker.jobs.connection import connect
 class Runtime:
     store: Store
     shelf: Shelf
+    calibrations: Calibrations
     decoders: DecodePool
     classifiers: ClassifierCache
     videos: VideoCache
@@ -42,6 +44,7 @@ class Runtime:
         return cls(
             store=store,
             shelf=Shelf(settings, Registry(store), DefaultModel(records, settings), progress),
+            calibrations=Calibrations(store),
             decoders=DecodePool.from_settings(settings),
             classifiers=ClassifierCache(cache),
             videos=VideoCache(cache),

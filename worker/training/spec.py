@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from core.calibration.request import CalibrationRequest
 from core.datasets import Dataset
 from core.protocols.protocol import Run
 from core.registry import Card
@@ -32,7 +33,7 @@ class Outcome(BaseModel):
 
 
 class RunSpec(BaseModel):
-    """One of `training`, `preview`, `evaluation` and `comparison` is set."""
+    """One of `training`, `preview`, `evaluation`, `comparison` and `calibration` is set."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -42,11 +43,12 @@ class RunSpec(BaseModel):
     evaluation: EvaluationRequest | None = None
     outcomes: tuple[Outcome, ...] = ()  # of the training runs of the evaluation's protocol, to be summed up
     comparison: ComparisonRequest | None = None
+    calibration: CalibrationRequest | None = None
     model: str | None  # to start from, or to evaluate: a zoo name or `name:version`; None: what `auto` means here
     version: Path | None  # the files of that version, if it is one
     standing: tuple[int, Path] | None = None  # the version that `promote` would replace: number, files
     other: Path | None = None  # the files of the version that a comparison is with, if it is one
-    trained_on: frozenset[str] = frozenset()  # sha256 of clips that one of two compared models has learned from
+    trained_on: frozenset[str] = frozenset()  # sha256 of clips that a compared or calibrated model has learned from
     bridges: dict[str, Path] = Field(
         default_factory=dict
     )  # the files of the versions that those of them that consist of prompts are for

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import typer
 
-from vireo.cli.commands import classify, explain, jobs, models, timeline, training, version, videos
+from vireo.cli.commands import calibrate, classify, explain, jobs, models, timeline, training, version, videos
 from vireo.cli.console import err
 
 SERVER_COMMANDS = "vireo.commands"
@@ -32,6 +32,7 @@ def build_cli() -> typer.Typer:
     cli.command("videos")(videos.list_videos)
     cli.command("train")(training.train)
     cli.command("eval")(training.evaluate)
+    cli.command("calibrate")(calibrate.calibrate)
     cli.command("resume")(training.resume)
     cli.command("models")(models.list_models)
     cli.command("alias")(models.alias)

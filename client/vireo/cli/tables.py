@@ -20,6 +20,12 @@ _HEADS = {
     "default": "the recipe default",
 }
 _BLOCKS = "▁▂▃▄▅▆▇█"
+_RELIABILITY = {
+    "ece": "calibration error (ECE)",
+    "ece_labels": "the same, of every label",
+    "auroc": "known against unknown (AUROC)",
+    "coverage": "answered at 90 % precision",
+}
 _STYLES = {"error": "red", "warning": "yellow", "info": "dim"}
 
 
@@ -89,6 +95,26 @@ def print_preview(result: Mapping[str, Any], console: Console) -> None:
         highlight=False,
     )
     console.print(result["advice"]["sentence"], highlight=False, markup=False)
+
+
+def print_calibration(result: Mapping[str, Any], console: Console) -> None:
+    """How well score and confidence hold, on labels or clips that the fit has not seen."""
+    for measured in result["measures"]:
+        way = {"trained": "labels that were trained, ", "untrained": "labels read as if never trained, "}
+        title = f"{result['model']}: {way.get(measured['reading'], '')}{result['left_out']} left out"
+        table = Table(title=title, title_justify="left", title_style="bold")
+        for heading in ("", "score", "confidence"):
+            table.add_column(heading, justify="right" if heading else "left")
+        for name, text in _RELIABILITY.items():
+            before, after = measured["before"][name], measured["after"][name]
+            table.add_row(text, *("–" if value is None else f"{value:.3f}" for value in (before, after)))
+        console.print(table)
+    console.print(
+        f"Version {result['version']}, fitted on {result['clips']} clips of {result['classes']} classes.",
+        highlight=False,
+    )
+    for note in result["notes"]:
+        console.print(note, style="yellow", highlight=False, markup=False)
 
 
 def _print_table(

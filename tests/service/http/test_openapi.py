@@ -178,13 +178,14 @@ def test_request_headers_are_parameters(document: dict[str, Any]) -> None:
         "/v1/datasets",
         "/v1/training-jobs",
         "/v1/evaluations",
+        "/v1/calibrations",
         "/v1/models",
     ):
         assert {"Prefer", "Idempotency-Key"} <= header_names(paths[path]["post"]), path
     for path in ("/v1/jobs/{id}/events", "/v1/training-jobs/{id}/events"):
         assert "Last-Event-ID" in header_names(paths[path]["get"])
     files = [operation for name, operation in operations(document) if name.endswith(("/report", "/files/{file}"))]
-    assert len(files) == 5
+    assert len(files) == 6
     for operation in files:
         assert "Range" in header_names(operation)
         assert {"206", "416"} <= set(operation["responses"])
@@ -194,7 +195,7 @@ def test_results_progress_and_events_of_jobs_have_types(document: dict[str, Any]
     schemas = document["components"]["schemas"]
     job = schemas["JobView"]["properties"]
     jobs = {"TrainingResult", "PreviewResult", "EvaluationResult", "Comparison", "DatasetResult", "ImportResult"}
-    results = {"Classification", "Embeddings", "Explanation"} | jobs
+    results = {"Classification", "Embeddings", "Explanation", "Calibration"} | jobs
     assert references(job["result"]) == {f"#/components/schemas/{name}" for name in results}
     assert references(job["progress"]) == {"#/components/schemas/JobProgress"}
     for one in results:  # a result fits one of them only

@@ -29,8 +29,9 @@ from models.frames.sampling import Views
 from models.recognition.contributions import contributions
 from worker.decoding.pool import DecodedClip
 from worker.inference.caches.features import VideoVectors, video_key
+from worker.inference.confidence import decide
 from worker.inference.explanation.sheet import Tile, draw_sheet, shown_places
-from worker.inference.handlers import label_rows, predict, truncations
+from worker.inference.handlers import label_rows, pool, predict, truncations
 from worker.inference.runtime import Runtime
 from worker.inference.shelf import Loaded
 from worker.inference.stopwatch import Stopwatch
@@ -56,7 +57,8 @@ def answer_explain(runtime: Runtime, job: Job, token: CancelToken, keep: KeepPic
     with watch.stage("text"):
         rows, _ = label_rows(runtime, loaded, question, token)
     with watch.stage("score"):
-        predictions = predict(loaded, vectors, rows, question)
+        scored = predict(loaded, vectors, rows, question)
+        predictions = decide(runtime, loaded, lambda: pool(loaded, vectors), scored, question, token).predictions
         explained = _explained(predictions, request.label)
         shares = _shares(loaded, vectors, rows.matrix, question, explained.label)
     sheet = _sheet(loaded, clip, shares, token, watch)

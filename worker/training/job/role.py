@@ -30,6 +30,7 @@ class TrainingRole:
             "preview": self._runner.preview,
             "evaluation": self._runner.evaluate,
             "comparison": self._runner.compare,
+            "calibration": self._runner.calibrate,
         }
 
     def announce(self) -> None:

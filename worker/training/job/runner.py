@@ -8,13 +8,17 @@ from __future__ import annotations
 import fcntl
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from core.calibration.learned import learned_from
+from core.calibration.record import Calibration
+from core.calibration.request import CalibrationRequest
+from core.calibration.shelf import RECORD, Calibrations
 from core.datasets import Dataset, dataset_key
-from core.errors import Conflict, UnknownDataset, UnknownModel, VireoError
+from core.errors import Conflict, UnknownDataset, VireoError
 from core.protocols.catalogue import protocol_of
 from core.records import Job
 from core.registry import REPORT, Card, Registry, Version
@@ -44,6 +48,7 @@ class Runner:
         self._store = store
         self._book = book
         self._registry = Registry(store)
+        self._calibrations = Calibrations(store)
         self._checkpoints = Checkpoints(store)
         self._protocol_runs = ProtocolRuns(self._registry, book)
 
@@ -118,30 +123,22 @@ class Runner:
         with self._scratch(reporter.attempt) as scratch, ExitStack() as inputs:
             spec = self._spec(job, scratch, inputs, request.candidate, comparison=request)
             both = [self._version(request.candidate), self._version(request.standing)]
-            update: dict[str, Any] = {"trained_on": self._trained_on(both)}
+            update: dict[str, Any] = {"trained_on": learned_from(self._registry, self._store, both)}
             if other := both[1]:
                 bridges = spec.bridges | self._bridges(other, inputs)
                 update |= {"other": inputs.enter_context(self._registry.directory(other)), "bridges": bridges}
             return self._run_child(spec.model_copy(update=update), token, reporter, None)
 
-    def _trained_on(self, versions: Sequence[Version | None]) -> frozenset[str]:
-        """sha256 of the clips that the versions, and those that they were trained from, have learned from; as far as
-        their datasets still exist."""
-        found: set[str] = set()
-        for each in versions:
-            version = each
-            while version is not None:
-                card = self._registry.card(version)
-                learned = card.dataset or {}
-                dataset = self._store.read_text(f"{dataset_key(str(learned.get('id')))}/dataset.json")
-                if dataset is not None:
-                    divided = Dataset.model_validate_json(dataset).under(learned.get("split_column"))
-                    found |= {item.sha256 for item in divided.of("train")}
-                with suppress(UnknownModel):
-                    version = self._version(card.base)
-                    continue
-                break
-        return frozenset(found)
+    def calibrate(self, job: Job, token: CancelToken, reporter: Reporter) -> dict[str, Any]:
+        """Raises: VireoError, Superseded, Interrupted."""
+        request = CalibrationRequest.model_validate(job.request, extra="ignore")
+        with self._scratch(reporter.attempt) as scratch, ExitStack() as inputs:
+            spec = self._spec(job, scratch, inputs, request.model, calibration=request)
+            learned = learned_from(self._registry, self._store, [self._version(request.model)])
+            self._run_child(spec.model_copy(update={"trained_on": learned}), token, reporter, None)
+            text = (spec.output / RECORD).read_text(encoding="utf-8")
+            published = self._calibrations.publish(spec.output, Calibration.model_validate_json(text))
+        return published.model_dump(mode="json")
 
     def _version(self, model: str | None) -> Version | None:
         """None for a model of the zoo. Raises: UnknownModel."""
@@ -216,10 +213,11 @@ class Runner:
         preview: PreviewRequest | None = None,
         evaluation: EvaluationRequest | None = None,
         comparison: ComparisonRequest | None = None,
+        calibration: CalibrationRequest | None = None,
     ) -> RunSpec:
         """What the child is told. Its dataset and its model stay on this machine until `inputs` is closed. Raises:
         UnknownDataset, UnknownModel."""
-        request = training or preview or evaluation or comparison
+        request = training or preview or evaluation or comparison or calibration
         assert request is not None
         version = self._version(model)
         dataset, clips = self._dataset(request.dataset, inputs)
@@ -231,6 +229,7 @@ class Runner:
             preview=preview,
             evaluation=evaluation,
             comparison=comparison,
+            calibration=calibration,
             model=str(version) if version else model,
             version=inputs.enter_context(self._registry.directory(version)) if version else None,
             bridges=self._bridges(version, inputs) if version else {},

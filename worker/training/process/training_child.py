@@ -65,6 +65,7 @@ def _start(spec: RunSpec, path: Path, stop: Stop) -> None:
     if spec.training and "RANK" not in os.environ and (count := process_count(spec.settings)) > 1:
         _restart_under_torchrun(path, count)
     # Imported by the processes that work: this takes seconds.
+    from worker.training.process.calibration import run_calibration
     from worker.training.process.comparison import run_comparison
     from worker.training.process.evaluation import run_evaluation
     from worker.training.process.session import run_preview, run_training
@@ -81,6 +82,8 @@ def _start(spec: RunSpec, path: Path, stop: Stop) -> None:
             run_evaluation(spec, spec.evaluation, world, pool, stop)
         elif spec.comparison:
             run_comparison(spec, spec.comparison, world, pool, stop)
+        elif spec.calibration:
+            run_calibration(spec, spec.calibration, world, pool, stop)
     leave_world(world)
 
 

@@ -34,6 +34,13 @@ def classify(
     timeline: Annotated[bool, typer.Option("--timeline", help="Also show when each label is seen.")] = False,
     stride: StrideOption = None,
     window: WindowOption = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(help="Say that no label fits if none has this confidence (score, of an uncalibrated model)."),
+    ] = None,
+    multi: Annotated[
+        bool, typer.Option("--multi", help="Several labels may be right: mark those that reach the threshold (0.5).")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the answers as JSON, one per line.")] = False,
     url: Url = None,
 ) -> None:
@@ -45,6 +52,8 @@ def classify(
         "top_k": top_k,
         "views": views,
         "frames": frames,
+        "threshold": threshold,
+        "mode": "multi" if multi else None,
         "timeline": timeline_options(timeline, stride, window),
     }
     failures = 0
@@ -107,8 +116,12 @@ def _show_answer(file: str, answer: dict[str, Any], as_json: bool) -> None:
     table.add_column("label")
     table.add_column("score", justify="right")
     table.add_column("similarity", justify="right", style="dim")
+    if answer.get("calibrated"):
+        table.add_column("confidence", justify="right")
     for row in answer["predictions"]:
-        table.add_row(row["label"], f"{row['score']:.1%}", f"{row['similarity']:.3f}")
+        confidence = [f"{row['confidence']:.0%}"] if answer.get("calibrated") else []
+        label = f"✓ {row['label']}" if row.get("present") else row["label"]
+        table.add_row(label, f"{row['score']:.1%}", f"{row['similarity']:.3f}", *confidence)
     out.print(table)
     if "timeline" in answer:
         print_segments(answer["timeline"], out)

@@ -104,7 +104,7 @@ def _preview(source: str, as_json: bool, url: str | None, **request: Any) -> Non
     with connected(url) as client:
         dataset = ensure_dataset(client, source, quiet=as_json)
         job = client.preview(dataset, **request)
-        result = _watch(client, job["id"], as_json)
+        result = watch(client, job["id"], as_json)
         if as_json:
             print_json(result)
         else:
@@ -167,7 +167,7 @@ def evaluate(
             name=keep_as,
             normalize_labels=normalize_labels,
         )
-        result = _watch(client, job["id"], as_json)
+        result = watch(client, job["id"], as_json)
         if as_json:
             print_json(result)
             return
@@ -242,7 +242,7 @@ def _count(classes: Any) -> int:
     return classes if isinstance(classes, int) else len(classes)
 
 
-def _watch(client: Client, job_id: str, quiet: bool) -> dict[str, Any]:
+def watch(client: Client, job_id: str, quiet: bool) -> dict[str, Any]:
     """Follow a job and return its result; Ctrl-C cancels the job. Raises: VireoError."""
     try:
         return follow(client, job_id, err, quiet=quiet)
@@ -260,7 +260,7 @@ def _watch(client: Client, job_id: str, quiet: bool) -> dict[str, Any]:
 
 
 def _finish(client: Client, job_id: str, as_json: bool) -> None:
-    result = _watch(client, job_id, as_json)
+    result = watch(client, job_id, as_json)
     if as_json:
         print_json(result)
         return
