@@ -130,7 +130,8 @@ def _calibration(digest: str, number: int) -> Calibration:
         left_out="classes",
         null_version=NULL_VERSION,
         bias=-2.0,
-        weights=(20.0, 5.0),
+        above_mean=20.0,
+        above_best=5.0,
         informative=True,
         measures=[],
     )

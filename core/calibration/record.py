@@ -69,9 +69,8 @@ class Calibration(Record):
     left_out: Literal["classes", "clips"] = Field(description="what `measures` was measured on: what the fits left out")
     null_version: int = Field(description="version of the list of null prompts")
     bias: float = Field(description="of the logistic function")
-    weights: tuple[float, float] = Field(
-        description="of the similarity above the mean null prompt, and above the most similar one"
-    )
+    above_mean: float = Field(description="its weight of the similarity above the mean null prompt")
+    above_best: float = Field(description="its weight of the similarity above the most similar null prompt")
     informative: bool = Field(
         description="whether a higher similarity means a higher confidence; otherwise the clips showed no connection, "
         "and every confidence is the share of right labels"

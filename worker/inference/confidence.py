@@ -54,7 +54,7 @@ def decide(
     if found is not None:
         null = _null_similarities(runtime, loaded, pool(), question, token)  # [N]
         similarities = np.array([each.similarity for each in predictions])  # [C]
-        confidences = Logistic(found.bias, found.weights)(similarities, null).tolist()  # [C]
+        confidences = Logistic(found.bias, (found.above_mean, found.above_best))(similarities, null).tolist()  # [C]
         predictions = [
             each.model_copy(update={"confidence": round(confidence, 6)})
             for each, confidence in zip(predictions, confidences, strict=True)

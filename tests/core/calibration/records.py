@@ -45,7 +45,8 @@ def calibration(number: int = 1, **changes: Any) -> Calibration:
         "left_out": "classes",
         "null_version": 1,
         "bias": -2.0,
-        "weights": (20.0, 5.0),
+        "above_mean": 20.0,
+        "above_best": 5.0,
         "informative": True,
         "measures": [_MEASURES],
     }

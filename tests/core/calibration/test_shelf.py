@@ -69,7 +69,7 @@ def test_numbers_of_deleted_versions_are_never_used_again(store: Store, tmp_path
 def test_jobs_that_end_together_get_different_numbers(store: Store, tmp_path: Path) -> None:
     versions: list[int] = []
     threads = [
-        threading.Thread(target=lambda n=number: versions.append(published(store, tmp_path / f"{n}", n).version))  # type: ignore[misc]
+        threading.Thread(target=lambda n=number: versions.append(published(store, tmp_path / f"{n}", n).version))
         for number in range(1, 6)
     ]
     for thread in threads:
@@ -88,7 +88,7 @@ def test_the_calibration_of_a_label_set_goes_before_the_one_for_any_labels(store
 
     def asked(labels: tuple[Label, ...], templates: tuple[str, ...] | None = None) -> str | None:
         found = calibrations.newest("d1", lambda: scope_of(labels, templates, normalise=False))
-        return found and found.label_set
+        return found.label_set if found else None
 
     assert own.version == 1
     assert asked(labels) == "pets:1"

@@ -13,7 +13,9 @@ from typing import Any
 
 import httpx2
 
+from core.storage import Store
 from tests.clips import SPECS, render
+from tests.core.calibration.records import published
 from tests.e2e.stack import Stack
 
 SPARES = 4
@@ -28,6 +30,10 @@ class Furniture:
     dataset: str
     training: str
     evaluation: str
+    calibration: str
+    clips: str
+    """A dataset with enough clips for a calibration. They are only listed."""
+
     video: str
     explanation: str
     clip: str
@@ -58,8 +64,15 @@ def furnish(stack: Stack, folder: Path) -> Furniture:
         question = {"model": MODEL, "dataset": dataset}
         video = _ok(http.post("/v1/videos", files={"video": clip}))["id"]
         scored = {"model": "tiny", "labels": list(CLASSES)}
+        store = stack.data_dir / "store"
+        calibrations = [
+            published(Store(store.as_uri(), folder / "spool"), folder, number, model="tiny").id
+            for number in range(1 + SPARES)
+        ]
         made = Furniture(
             dataset=dataset,
+            calibration=calibrations[0],
+            clips=_copy(store / "datasets", dataset, "ds_" + "c" * 24, "dataset.json", _many_clips("ds_" + "c" * 24)),
             training=training,
             evaluation=_finished(http, http.post("/v1/evaluations", json=question))["id"],
             video=video,
@@ -75,7 +88,7 @@ def furnish(stack: Stack, folder: Path) -> Furniture:
             _ok(http.put(f"/v1/label-sets/{name}", json={"labels": ["a cat", "colour bars"]}))
         made.share("/v1/label-sets/{name}", label_sets)
         _ok(http.put(f"/v1/models/{made.model}/aliases/production", json={"version": 1}))
-    store = stack.data_dir / "store"
+    made.spare["DELETE /v1/calibrations/{name}"] = calibrations[1:]
     _copy(store / "registry", f"{MODEL}/1", f"{MODEL}/2", "card.json", {"version": 2})  # a shadow
     made.share("/v1/models/{name}", [_copy_version(store, MODEL, f"spare-{number}") for number in range(2 * SPARES)])
     made.spare["DELETE /v1/datasets/{id}"] = [
@@ -128,6 +141,22 @@ def _finished(http: httpx2.Client, answer: httpx2.Response) -> Any:
         time.sleep(0.1)
     assert found["state"] == "succeeded", found
     return found
+
+
+def _many_clips(dataset: str) -> dict[str, Any]:
+    """What to change in the description of a dataset."""
+    labels = [f"{name} {number}" for number in range(2) for name in CLASSES]
+    items = [
+        {
+            "path": f"{number}.mp4",
+            "sha256": f"{number:064x}",
+            "label": labels[number % 4],
+            "split": "train",
+            "seconds": 1,
+        }
+        for number in range(20)
+    ]
+    return {"id": dataset, "items": items, "classes": [{"name": name, "train": 5} for name in sorted(labels)]}
 
 
 def _copy_version(store: Path, model: str, name: str) -> str:

@@ -39,6 +39,7 @@ _NAMES: dict[str, dict[str, str]] = {
     "/v1/datasets/{": {"id": DATA["dataset"]},
     "/v1/training-jobs/{": {"id": DATA["training"]},
     "/v1/evaluations/{": {"id": DATA["evaluation"], "file": "report.json"},
+    "/v1/calibrations/{": {"name": DATA["calibration"], "file": "reliability.png"},
     "/v1/models/{": {"name": DATA["model"], "n": "1", "alias": "production", "file": "card.json"},
     "/v1/jobs/{": {"id": DATA["explanation"], "file": "attention.png"},
 }
@@ -320,6 +321,14 @@ def _evaluation(case: Any, body: dict[str, Any]) -> None:
     _settle_templates(body)
 
 
+def _calibration(case: Any, body: dict[str, Any]) -> None:
+    """A dataset with enough clips, for any labels: a label set would need clips of its own."""
+    body["dataset"] = DATA["clips"]
+    body.pop("label_set", None)
+    if body.get("model") is not None:
+        body["model"] = "tiny"
+
+
 _BODIES: dict[tuple[str, str], Callable[[Any, dict[str, Any]], None]] = {
     ("POST", "/v1/classify"): _classify,
     ("POST", "/v1/videos"): _keep,
@@ -332,6 +341,7 @@ _BODIES: dict[tuple[str, str], Callable[[Any, dict[str, Any]], None]] = {
     ("POST", "/v1/models/{name}/aliases/{alias}/compare"): _compare,
     ("POST", "/v1/models"): _import,
     ("POST", "/v1/evaluations"): _evaluation,
+    ("POST", "/v1/calibrations"): _calibration,
     ("PUT", "/v1/label-sets/{name}"): _label_set,
     ("PUT", "/v1/models/{name}/aliases/{alias}"): _alias,
     ("PUT", "/v1/models/{name}/aliases/{alias}/shadow"): _shadow,

@@ -32,7 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("clips") / "calibration"
     for number in range(20):
         (root / CLASSES[number % 4]).mkdir(parents=True, exist_ok=True)
-        spec = replace(SPECS["h264"], frames=4 + number, content=("bars", "index")[number % 2], matrix="bt709")  # type: ignore[arg-type]
+        spec = replace(SPECS["h264"], frames=4 + number, content=("bars", "index")[number % 2], matrix="bt709")
         render(root / CLASSES[number % 4] / f"{number}.mp4", spec)
     return root
 

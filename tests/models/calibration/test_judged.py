@@ -58,7 +58,7 @@ def test_what_is_judged_was_not_fitted_on(monkeypatch: pytest.MonkeyPatch, by_cl
     seen = world(0.3, classes=5, clips=4)
     fits: list[tuple[set[int], set[int]]] = []
     asked: list[tuple[set[int], set[int]]] = []
-    draw = judged.draw_questions
+    draw = draw_questions
 
     def fit(seen: Seen, clips: IntArray, classes: list[int], _: object) -> Logistic:
         fits.append((set(clips.tolist()), set(classes)))

@@ -34,7 +34,9 @@ def video(runtime: Runtime, tmp_path: Path) -> str:
 
 @pytest.fixture
 def calibrated(runtime: Runtime, tiny: Recognizer, tmp_path: Path) -> None:
-    published(runtime.store, tmp_path / "new", digest=tiny.digest, bias=BIAS, weights=WEIGHTS)
+    published(
+        runtime.store, tmp_path / "new", digest=tiny.digest, bias=BIAS, above_mean=WEIGHTS[0], above_best=WEIGHTS[1]
+    )
 
 
 def by_label(answer: dict[str, Any], field: str) -> dict[str, Any]:
@@ -97,11 +99,11 @@ def test_several_labels_may_be_true_at_once(
     tiny: Recognizer,
     tmp_path: Path,
 ) -> None:
-    published(runtime.store, tmp_path / "sure", digest=tiny.digest, bias=5.0, weights=(0.01, 0.01))
+    published(runtime.store, tmp_path / "sure", digest=tiny.digest, bias=5.0, above_mean=0.01, above_best=0.01)
     answer = classify(runtime, video, LABELS, mode="multi", top_k=2)
     assert [each["present"] for each in answer["predictions"]] == [True, True]
     assert (answer["mode"], answer["abstained"], answer["warnings"]) == ("multi", False, [])
-    published(runtime.store, tmp_path / "unsure", 2, digest=tiny.digest, bias=-5.0, weights=(0.01, 0.01))
+    published(runtime.store, tmp_path / "unsure", 2, digest=tiny.digest, bias=-5.0, above_mean=0.01, above_best=0.01)
     unsure = classify(runtime, video, LABELS, mode="multi")
     assert unsure["calibration"]["version"] == 2, "the newer version, without a restart"
     assert set(by_label(unsure, "present").values()) == {False}

@@ -13,6 +13,7 @@ import pytest
 import redis
 import torch
 
+from core.calibration.shelf import Calibrations
 from core.datasets import Item
 from core.questions import TimelineLimits
 from core.records import Job
@@ -123,6 +124,7 @@ def test_evaluation_gives_the_vectors_of_serving_bit_for_bit_and_the_learning_cu
     runtime = Runtime(
         store=store,
         shelf=Shelf(settings, Registry(store), DefaultModel(cache_redis, settings)),
+        calibrations=Calibrations(store),
         decoders=pool,
         classifiers=ClassifierCache(RemoteCache(cache_redis, 60)),
         videos=VideoCache(RemoteCache(cache_redis, 60)),

@@ -131,7 +131,9 @@ def test_confidence_of_labels_that_a_closed_form_fit_was_not_trained_on(
     asked = ["a box", "a ball", "a cat"]
     rows, _ = build_rows(recognizer.encode_texts, [(name, None) for name in asked], ("{}",), True)
     similarities = (rows @ video).double()
-    confidence = Logistic(found.bias, found.weights)(similarities.numpy(), (null_rows(recognizer) @ video).numpy())
+    confidence = Logistic(found.bias, (found.above_mean, found.above_best))(
+        similarities.numpy(), (null_rows(recognizer) @ video).numpy()
+    )
     score = float((recognizer.logit_scale * similarities).softmax(dim=0).max())
     assert float(confidence.max()) < score
     assert float(confidence.max()) < 0.7
