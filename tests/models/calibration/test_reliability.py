@@ -32,6 +32,8 @@ def test_coverage_is_the_largest_share_that_keeps_the_precision() -> None:
     share, threshold = coverage(scores, right)
     assert (share, threshold) == (1.0, scores[-1])
     assert coverage(scores, ~right) == (0.1, 1.0)
+    second = np.array([True, False] + [True] * 8)  # one wrong answer does not end it
+    assert coverage(scores, second)[0] == 1.0
     assert coverage(scores, np.zeros(10, bool)) == (0.0, None)
 
 
