@@ -26,7 +26,7 @@ from tests.models.conftest import CPU
 from tests.worker.training.process.runs import LABELS, spec_of, train
 from worker.decoding.pool import DecodePool
 from worker.training.calibration import diagram
-from worker.training.calibration.similarities import null_rows
+from worker.training.calibration.similarities import null_rows, readings_of
 from worker.training.process.calibration import run_calibration
 from worker.training.run.base_model import as_served, open_base_model
 from worker.training.run.stop import Stop
@@ -106,6 +106,12 @@ def test_a_label_set_is_calibrated_on_clips_of_its_labels(
     found = bench.calibrate(tmp_path, label_set="shapes:2", labels=labels, templates=("a {}.",))
     assert (found.label_set, found.left_out, found.clips, found.classes) == ("shapes:2", "clips", 8, 2)
     assert found.scope == scope_of(labels, ("a {}.",), normalise=False)
+    spec = spec_of(bench.home, bench.dataset, tmp_path / "read")
+    base = open_base_model(spec)
+    recognizer = as_served(base, spec, CPU)
+    (read,) = readings_of(base, recognizer, labels, ("a {}.",), normalise=False).values()
+    texts = [("Bars", ("stripes of colour.",)), ("dots", None), ("nothing", None)]
+    torch.testing.assert_close(read, build_rows(recognizer.encode_texts, texts, ("a {}.",), False)[0])
 
 
 def test_confidence_of_labels_that_a_closed_form_fit_was_not_trained_on(
