@@ -12,8 +12,9 @@ from contextlib import asynccontextmanager
 from core.errors import Conflict, InvalidRequest, QueueFull
 from core.prometheus import STAGE_SECONDS
 from core.questions import AskedVideo
-from core.uploads.fetch import Fetcher, check_without_network
+from core.uploads.fetch import Fetcher
 from core.uploads.sink import Upload
+from core.uploads.targets import check_without_network
 from service.bodies.questions import VideoSource
 from service.catalog.videos import AddedVideo, Videos
 

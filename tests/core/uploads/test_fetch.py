@@ -20,8 +20,9 @@ from cryptography.x509.oid import NameOID
 from core.errors import UndecodableVideo, UrlNotAllowed, UrlUnreachable, VideoTooLarge, VireoError
 from core.storage import Store
 from core.uploads import fetch
-from core.uploads.fetch import Fetcher, check_without_network
+from core.uploads.fetch import Fetcher
 from core.uploads.sink import Upload
+from core.uploads.targets import Guard, check_without_network
 from tests.service.sites import VIDEO
 
 
@@ -132,9 +133,9 @@ def test_a_file_is_fetched_from_the_checked_address_under_its_name(
 
 def test_tls_asks_for_and_verifies_the_name_not_the_address() -> None:
     async def build() -> httpx2.Request:
-        target = await resolving("93.184.216.34").check("https://videos.example.org/a.mp4")
+        target = await resolving("93.184.216.34")._guard.check("https://videos.example.org/a.mp4")
         async with httpx2.AsyncClient() as client:
-            return target.request(client)
+            return target.request(client, "GET", {})
 
     request = asyncio.run(build())
     assert request.url.host == "93.184.216.34"
@@ -290,7 +291,7 @@ def test_a_certificate_must_be_for_the_name_in_the_url(
         return ["127.0.0.1"]
 
     fetcher = Fetcher(frozenset({"test", "other"}), resolve)
-    fetcher.__dict__["_tls"] = ssl.create_default_context(cafile=str(authority.certificate))
+    fetcher._guard.__dict__["tls"] = ssl.create_default_context(cafile=str(authority.certificate))
     assert get(f"https://test:{tls_port}/a.mp4", tmp_path, fetcher) == VIDEO
     with pytest.raises(UrlUnreachable, match="mismatch"):
         get(f"https://other:{tls_port}/a.mp4", tmp_path, fetcher)
@@ -305,8 +306,8 @@ def test_each_scheme_has_its_port(scheme: str, port: int) -> None:
         asked.append(port)
         return ["8.8.8.8"]
 
-    asyncio.run(Fetcher(frozenset(), resolve).check(f"{scheme}://example.org/a.mp4"))
-    asyncio.run(Fetcher(frozenset(), resolve).check(f"{scheme}://example.org:8080/a.mp4"))
+    asyncio.run(Guard(frozenset(), resolve).check(f"{scheme}://example.org/a.mp4"))
+    asyncio.run(Guard(frozenset(), resolve).check(f"{scheme}://example.org:8080/a.mp4"))
     assert asked == [port, 8080]
 
 
