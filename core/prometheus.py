@@ -62,6 +62,7 @@ CLASSIFY_MARGIN = Histogram(
     buckets=(0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 1.0),
 )
 ABSTAINED = Counter("vireo_abstain_total", "Answers in which no label reached the requested threshold.")
+WEBHOOK_DELIVERIES = Counter("vireo_webhook_deliveries_total", "Attempts to send a webhook.", ["outcome"])
 SHADOW_QUESTIONS = Counter(
     "vireo_shadow_questions_total",
     "Questions to an alias that its shadow was to score as well.",

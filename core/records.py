@@ -55,6 +55,26 @@ AcceptedJobKind = Annotated[
 """A kind in a record or in a request, which may have the name of an earlier version."""
 
 
+class Delivery(Record):
+    """One attempt to send a webhook."""
+
+    at: float = Field(description="unix seconds")
+    seconds: float = Field(description="until the answer, or until it was given up")
+    status: int | None = Field(None, description="of the answer; null without one")
+    error: str | None = Field(None, description="why it counts as failed; null for a success")
+
+
+class Webhook(Record):
+    """Where the end of a job is announced, and how that went."""
+
+    url: str = Field(description="without its query in answers, because that may be secret")
+    state: Literal["pending", "delivered", "failed"] = Field(
+        "pending", description="`failed`: the last attempt has failed, or the server answered 410"
+    )
+    next_at: float | None = Field(None, description="unix seconds of the next attempt, once one has failed")
+    deliveries: tuple[Delivery, ...] = Field((), description="all attempts, the earliest first")
+
+
 class Job(Record):
     """One piece of work for a worker: its `request`, and the `result` or `error` that the worker wrote."""
 
@@ -70,6 +90,7 @@ class Job(Record):
     result_key: str | None = Field(None, description="key in the store of a result that is too large for the record")
     error: dict[str, Any] | None = None
     progress: dict[str, Any] | None = Field(None, description="progress of a long job")
+    webhook: Webhook | None = Field(None, description="where its end is announced")
     attempts: int = Field(0, description="number of starts of the job; above 1 after a worker died or put the job back")
     created_at: float
     started_at: float | None = None

@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -182,6 +182,13 @@ class Settings(BaseSettings):
     allowed_hosts: Annotated[frozenset[str], NoDecode] = Field(
         frozenset(),
         description="Hosts with private addresses that `video_url` may name, separated by commas.",
+    )
+
+    webhook_secret: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="Signs webhooks (HMAC-SHA256), so that their receiver knows the sender: `whsec_` and base64, or "
+        "any text. Without it, requests with a webhook are refused.",
     )
 
     # limits of a connection

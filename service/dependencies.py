@@ -12,7 +12,13 @@ from core.uploads.sink import ARCHIVE, CHECKPOINT, Upload
 from service.bodies.schemas import MOST_VERSIONS
 from service.checks.admission import Admission
 from service.gateway import Gateway
-from service.http.preferences import IdempotencyKeyHeader, Preferences, PreferHeader, read_preferences
+from service.http.preferences import (
+    IdempotencyKeyHeader,
+    Preferences,
+    PreferHeader,
+    WebhookHeader,
+    read_preferences,
+)
 
 
 async def _gateway(request: Request) -> Gateway:
@@ -20,13 +26,24 @@ async def _gateway(request: Request) -> Gateway:
     return gateway
 
 
-async def _preferences(
-    request: Request, _: PreferHeader = None, idempotency_key: IdempotencyKeyHeader = None
-) -> Preferences:
-    return read_preferences(request.headers.getlist("prefer"), idempotency_key)  # there may be several `Prefer`
-
-
 GatewayDep = Annotated[Gateway, Depends(_gateway)]
+
+
+async def _preferences(
+    request: Request,
+    gateway: GatewayDep,
+    _: PreferHeader = None,
+    idempotency_key: IdempotencyKeyHeader = None,
+    webhook: WebhookHeader = None,
+) -> Preferences:
+    """Raises: InvalidRequest, UrlNotAllowed, UrlUnreachable for a webhook that cannot be called."""
+    if webhook is not None:
+        await gateway.webhooks.check(webhook)
+    return read_preferences(
+        request.headers.getlist("prefer"), idempotency_key, webhook
+    )  # there may be several `Prefer`
+
+
 PreferencesDep = Annotated[Preferences, Depends(_preferences)]
 
 

@@ -15,6 +15,7 @@ from core.registry import Registry
 from core.settings import Settings
 from core.state.payloads import Payloads
 from core.storage import Store, Upkeep
+from core.uploads.targets import Guard
 from service.catalog.aliases import Aliases
 from service.catalog.calibrations import CalibrationCatalog
 from service.catalog.datasets import Datasets
@@ -29,6 +30,7 @@ from service.jobs.retention import Limits, Retention
 from service.jobs.sender import Sender
 from service.jobs.submit import Submitter
 from service.jobs.waiter import Waiter
+from service.jobs.webhook_sender import WebhookSender
 from service.ops.store_check import StoreCheck
 from service.ops.workers import Workers
 from service.sweeper import Sweeper
@@ -45,6 +47,7 @@ class Gateway:
     registry: Registry
     jobs: Jobs
     events: Events
+    webhooks: WebhookSender
     submitter: Submitter
     datasets: Datasets
     models: Models
@@ -81,6 +84,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         sweeper = Sweeper(redis, store, gateway.videos, gateway.jobs, retention)
         gateway.waiter.start()
         sweeper.start()
+        gateway.webhooks.start()
         upkeep = Upkeep(store, settings.spool_check_seconds)
         upkeep.start()
         try:
@@ -89,6 +93,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             gateway.stopping.set()
             upkeep.stop()
             await sweeper.stop()
+            await gateway.webhooks.stop()
             await gateway.waiter.stop()
             await asyncio.to_thread(sender.close)
 
@@ -116,6 +121,7 @@ def _assemble(settings: Settings, redis: Redis, store: Store, sender: Sender, wa
         registry=registry,
         jobs=jobs,
         events=Events(settings.jobs_redis, redis, stopping),
+        webhooks=WebhookSender(redis, jobs, Guard(settings.allowed_hosts), settings.webhook_secret),
         submitter=Submitter(jobs, waiter, store, stopping, settings.sync_deadline, videos.drop),
         datasets=Datasets(store, jobs),
         models=models,

@@ -21,9 +21,12 @@ POLL_SECONDS = 0.5
 class Connection:
     """It can be used as a context manager, which closes it."""
 
-    def __init__(self, url: str, *, timeout: float = 300.0) -> None:
-        """`timeout`: seconds to wait for the next bytes, sent or received."""
-        self._http = httpx2.Client(base_url=url, timeout=httpx2.Timeout(timeout, connect=5.0), trust_env=False)
+    def __init__(self, url: str, *, timeout: float = 300.0, webhook: str | None = None) -> None:
+        """`timeout`: seconds to wait for the next bytes, sent or received. `webhook`: the URL to which the end of each
+        job that this client starts is announced."""
+        headers = {"webhook-url": webhook} if webhook else None
+        limit = httpx2.Timeout(timeout, connect=5.0)
+        self._http = httpx2.Client(base_url=url, timeout=limit, headers=headers, trust_env=False)
         self.url = url
 
     def job(self, job_id: str) -> dict[str, Any]:

@@ -21,6 +21,7 @@ LABEL_SETS = "vireo:label-sets"  # set of names
 LABEL_SET_VERSIONS = "vireo:label-sets:versions"  # hash: name -> last version number, so that none is used twice
 DEFAULT_MODEL = "vireo:models:default"  # JSON: the model for requests that name none, and who decided
 PAYLOADS = "vireo:jobs:payloads"  # zset: id of a job with files in the store -> unix time after which to look at them
+WEBHOOKS = "vireo:webhooks"  # zset: id of a job whose end is to be announced -> unix time to look at it
 PROBE = "vireo:probe"  # written to see whether Redis takes writes
 WORKERS = "vireo:workers"  # zset: worker id -> unix time of its last heartbeat
 
@@ -37,6 +38,11 @@ def events(job_id: str) -> str:
 def metrics(job_id: str) -> str:
     """List of a run's metrics as JSON. It is not trimmed."""
     return f"vireo:job:{job_id}:metrics"
+
+
+def webhook_sender(job_id: str) -> str:
+    """Exists while a gateway sends the job's webhook."""
+    return f"vireo:job:{job_id}:webhook-sender"
 
 
 def children(job_id: str) -> str:

@@ -37,9 +37,9 @@ LONGEST_RESEND_SECONDS: Final = 600.0
 
 _MOST_RESENT = 100  # jobs that one RESEND looks at
 
-_JSON_FIELDS = ("request", "result", "error", "progress")
+_JSON_FIELDS = ("request", "result", "error", "progress", "webhook")
 
-SUMMARY_FIELDS: Final = tuple(name for name in Job.model_fields if name not in ("request", "result"))
+SUMMARY_FIELDS: Final = tuple(name for name in Job.model_fields if name not in ("request", "result", "webhook"))
 """The fields of a job in a list."""
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, computed_fiel
 from core.calibration.record import Calibration
 from core.datasets import Dataset, Item
 from core.questions import Texts
-from core.records import JobKind, JobState, LabelSet, ShadowCounts, VideoFacts, WorkerInfo
+from core.records import JobKind, JobState, LabelSet, ShadowCounts, VideoFacts, Webhook, WorkerInfo
 from core.registry import Card, Shadow
 from core.results import Row, ViewMetrics
 from core.training_requests import MODEL_NAME_PATTERN, ModelName, ModelRefText, Names
@@ -160,6 +160,7 @@ class JobView(JobSummary):
     """A job."""
 
     request: dict[str, Any] | None = Field(None, description="the request; null for questions about a video or a text")
+    webhook: Webhook | None = Field(None, description="where the job's end is announced, and how that went")
     result: JobResultData = Field(
         None, title="JobResult", description="of a job that succeeded: the answer to the request, by its kind"
     )

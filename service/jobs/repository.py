@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from core.errors import Cancelled, Conflict, QueueFull, RequestTooLarge, StorageUnavailable, UnknownJob
-from core.records import Job, JobKind, JobState, new_job_id, subject_of
+from core.records import Job, JobKind, JobState, Webhook, new_job_id, subject_of
 from core.state import keys, lifecycle, steps
 from core.state.fullness import is_refusal, redis_full
 from core.state.payloads import CLAIM_SECONDS, Payloads
@@ -26,6 +26,7 @@ from service.bodies.schemas import JobPage, JobView
 from service.bodies.validation import similar_names
 from service.jobs.sender import Sender
 from service.jobs.views import job_summary, job_view
+from service.jobs.webhooks import start_again, watch
 from service.ops.logs import REQUEST_ID
 from service.ops.workers import Workers, why_waiting
 
@@ -69,13 +70,15 @@ class Jobs:
         key: str | None = None,
         as_requested: BaseModel | None = None,
         children: int = 0,
+        webhook: str | None = None,
     ) -> tuple[Job, bool]:
         """A new job, or the job that the idempotency `key` stands for already; and whether it is new.
 
         `as_requested`: the request before the names in it were resolved. Repeats are recognised by it, because a name
         may mean a newer version by then. `children`: jobs that it will make, for which there must be room as well; the
-        queue must be empty for more than it can hold. Raises: QueueFull; RequestTooLarge; StorageUnavailable where
-        Redis is full or the store cannot be written; Conflict where the key stands for another request.
+        queue must be empty for more than it can hold. `webhook`: the URL to which its end is announced. Raises:
+        QueueFull; RequestTooLarge; StorageUnavailable where Redis is full or the store cannot be written; Conflict
+        where the key stands for another request.
         """
         fields = request.model_dump(mode="json")
         job = Job(
@@ -84,6 +87,7 @@ class Jobs:
             subject=subject_of(fields),
             request_id=REQUEST_ID.get(),
             request=fields,
+            webhook=Webhook(url=webhook) if webhook else None,
             created_at=time.time(),
         )
         digest = _digest(kind, as_requested or request)
@@ -101,6 +105,8 @@ class Jobs:
             case ["full"]:
                 raise _queue_full(self._limit)
             case ["created", created_at]:
+                if webhook:
+                    await watch(self._redis, job.id)
                 return job.model_copy(update={"created_at": float(created_at)}), True
         earlier = await self.get(outcome[1])
         if await self._redis.hget(keys.job(earlier.id), _REQUEST_DIGEST) != digest:
@@ -199,6 +205,9 @@ class Jobs:
         resumed = await self.get(job.id)
         if state not in (JobState.CANCELLED, JobState.FAILED):
             raise Conflict(f"Only a cancelled or failed run can be resumed; this one is {state}.", state=state)
+        if resumed.webhook:  # its next end is announced as well
+            await start_again(self._redis, job.id, resumed.webhook)
+            resumed = await self.get(job.id)
         await self.send(resumed)
         return resumed
 

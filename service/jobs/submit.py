@@ -105,7 +105,9 @@ class Submitter:
         `connection`: the HTTP request, which is watched for a disconnect while the answer waits. `as_requested`,
         `children`: as in `Jobs.create`. Raises: QueueFull, Conflict, StorageUnavailable.
         """
-        job, new = await self._jobs.create(kind, request, preferences.idempotency_key, as_requested, children)
+        job, new = await self._jobs.create(
+            kind, request, preferences.idempotency_key, as_requested, children, preferences.webhook
+        )
         return await self._follow(job, new, preferences, connection)
 
     async def submit_upload(
@@ -129,7 +131,11 @@ class Submitter:
         await asyncio.to_thread(self._store.publish, upload.staged, key)
         try:
             job, new = await self._jobs.create(
-                kind, request_for(key), preferences.idempotency_key, request_for(archive_key(sha256))
+                kind,
+                request_for(key),
+                preferences.idempotency_key,
+                request_for(archive_key(sha256)),
+                webhook=preferences.webhook,
             )
         except VireoError:
             await asyncio.to_thread(self._store.delete, key)

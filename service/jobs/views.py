@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import httpx2
+
 from core.records import Job
 from core.state import keys
 from core.state.queues import QUEUES
+from core.uploads.targets import without_secrets
 from service.bodies.schemas import ErrorBody, JobLinks, JobSummary, JobView
 
 _INTERNAL = ("archive", "file")  # fields of a request that hold keys of the store, which are not shown
@@ -21,7 +24,13 @@ def job_view(job: Job, progress: dict[str, Any] | None) -> JobView:
     request = None
     if QUEUES[job.kind] != keys.INFERENCE:
         request = {name: value for name, value in job.request.items() if name not in _INTERNAL}
-    return JobView(**_common(job) | {"progress": progress}, error=_error(job), request=request, result=job.result)
+    shown = job.webhook and job.webhook.model_copy(update={"url": without_secrets(httpx2.URL(job.webhook.url))})
+    return JobView(
+        **_common(job) | {"progress": progress, "webhook": shown},
+        error=_error(job),
+        request=request,
+        result=job.result,
+    )
 
 
 def _common(job: Job) -> dict[str, Any]:

@@ -70,8 +70,10 @@ def test_compose_passes_on_all_settings_and_no_other() -> None:
     assert {name.removesuffix("_FILE") for name in re.findall(r"VIREO_[A-Z_]+", COMPOSE.read_text())} <= settings
 
 
-def test_addresses_with_a_password_can_come_from_files() -> None:
-    assert {"VIREO_REDIS_URL_FILE", "VIREO_REDIS_CACHE_URL_FILE"} <= set(load(COMPOSE)["x-settings"])
+def test_secrets_can_come_from_files() -> None:
+    assert {"VIREO_REDIS_URL_FILE", "VIREO_REDIS_CACHE_URL_FILE", "VIREO_WEBHOOK_SECRET_FILE"} <= set(
+        load(COMPOSE)["x-settings"]
+    )
 
 
 @pytest.mark.parametrize("name", SERVICES)

@@ -31,10 +31,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON, 
 
 
 @contextmanager
-def connected(url: str | None, *, timeout: float = 300.0) -> Iterator[Client]:
+def connected(url: str | None, *, timeout: float = 300.0, webhook: str | None = None) -> Iterator[Client]:
     """A client; an error in the block is printed and ends the command with status 1."""
     try:
-        with Client(url or default_url(), timeout=timeout) as client:
+        with Client(url or default_url(), timeout=timeout, webhook=webhook) as client:
             yield client
     except VireoError as error:
         print_error(error)

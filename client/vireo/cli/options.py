@@ -18,6 +18,9 @@ DatasetSource = Annotated[
 ViewsOption = Annotated[
     str | None, typer.Option(help="Evaluate with several views as well: clips × crops, for example 4x3.")
 ]
+WebhookOption = Annotated[
+    str | None, typer.Option(help="A URL to which the end of the job is announced, as docs/api.md describes.")
+]
 BaseOption = Annotated[str | None, typer.Option(help="The model to start from. Default: the server's.")]
 EpochsOption = Annotated[float | None, typer.Option(help="Passes over the training clips. Default: the recipe's.")]
 NameOption = Annotated[str | None, typer.Option(help="Name of the new model. Default: the folder's name.")]

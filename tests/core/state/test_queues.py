@@ -31,5 +31,6 @@ def test_each_kind_has_a_queue_and_each_queue_a_task() -> None:
         "preview",
         "evaluation",
         "comparison",
+        "calibration",
     }
     assert len(set(TASKS.values())) == len(TASKS)

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from schemathesis.core.parameters import ParameterLocation
 from schemathesis.transport.serialization import Binary
 
+from core.uploads.targets import MAX_URL_CHARS
 from core.vocabulary import METHOD_FIELDS, METHOD_RECIPES
 
 DATA: dict[str, Any] = json.loads(Path(os.environ["VIREO_CONTRACT_DATA"]).read_text(encoding="utf-8"))
@@ -102,6 +103,8 @@ def _settle_headers(case: Any) -> None:
     for every fourth request, because hardly any of them holds."""
     if "Idempotency-Key" in case.headers:
         case.headers["Idempotency-Key"] = f"{os.getpid()}-{next(_numbers)}"
+    if 0 < len(case.headers.get("Webhook-URL", "")) <= MAX_URL_CHARS:  # no secret is set, and no host can be reached
+        del case.headers["Webhook-URL"]
     if "wait=" in case.headers.get("Prefer", ""):
         case.headers["Prefer"] = "wait=1"
     if _draw(case) % 4:

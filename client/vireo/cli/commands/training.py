@@ -52,6 +52,7 @@ def train(
     promote: options.PromoteOption = None,
     split_column: options.SplitColumnOption = None,
     preview: options.PreviewOption = False,
+    webhook: options.WebhookOption = None,
     as_json: AsJson = False,
     url: Url = None,
 ) -> None:
@@ -93,7 +94,7 @@ def train(
         "promote": promote,
         "split_column": split_column,
     }
-    with connected(url) as client:
+    with connected(url, webhook=webhook) as client:
         dataset = ensure_dataset(client, source, quiet=as_json)
         job = client.train(dataset=dataset, **request)
         _finish(client, job["id"], as_json)
