@@ -187,6 +187,7 @@ class Settings(BaseSettings):
     webhook_secret: SecretStr | None = Field(
         None,
         min_length=16,
+        exclude=True,  # settings are written into files for child processes, which have no use for it
         description="Signs webhooks (HMAC-SHA256), so that their receiver knows the sender: `whsec_` and base64, or "
         "any text. Without it, requests with a webhook are refused.",
     )

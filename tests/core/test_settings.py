@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from core.settings import Settings
 
@@ -57,3 +57,9 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("VIREO_REDIS_URL_FILE", str(tmp_path / "nothing"))
     with pytest.raises(ValueError, match=r"VIREO_REDIS_URL_FILE names the file .*nothing"):
         Settings()
+
+
+def test_settings_in_a_file_for_a_child_hold_no_secret() -> None:
+    written = Settings(webhook_secret=SecretStr("a secret of sixteen")).model_dump_json()
+    assert "secret" not in written
+    assert Settings.model_validate_json(written).webhook_secret is None
