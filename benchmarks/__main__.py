@@ -16,6 +16,7 @@ NAMES = (
     "classifier_cache",
     "second_question",
     "timeline",
+    "search",
     "shared_work",
     "redis_memory",
     "lite_alignment",

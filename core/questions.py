@@ -203,6 +203,48 @@ class ExplainRequest(BaseModel):
     label: str | None = Field(None, description="Name of the label to explain; None: the one with the highest score.")
 
 
+class SearchFilter(BaseModel):
+    """Which of the stored videos are meant: those that fit everything that is given."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tags: tuple[Annotated[str, Field(min_length=1, max_length=64)], ...] = Field(
+        (), max_length=8, description="Only videos that have all of these tags.", examples=[["kitchen"]]
+    )
+    videos: tuple[Annotated[str, Field(pattern=r"^vid_[0-9a-f]{64}$")], ...] | None = Field(
+        None, max_length=1000, description="Only these videos, by id; default: all."
+    )
+    created_after: Annotated[float, Field(ge=0, le=1e11)] | None = Field(
+        None, description="Only videos that were stored after this time, unix seconds."
+    )
+    created_before: Annotated[float, Field(ge=0, le=1e11)] | None = Field(
+        None, description="Only videos that were stored before this time, unix seconds."
+    )
+
+
+class SearchRequest(BaseModel):
+    """The `request` of a job of kind `search`: by a text, or by a stored video."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    text: str | None = None
+    sha256: str | None = None
+    model: str | None = None
+    templates: tuple[str, ...] | None = None
+    normalize_labels: bool | None = None
+    top_k: int = 10
+    filter: SearchFilter = SearchFilter()
+
+
+class IndexRequest(BaseModel):
+    """The `request` of a job of kind `indexing`: makes stored videos searchable."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str | None = None
+    filter: SearchFilter = SearchFilter()
+
+
 class EmbedRequest(BaseModel):
     """The `request` of a job of kind `embedding`: texts, or one video (one vector, averaged over its views)."""
 

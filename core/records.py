@@ -38,6 +38,8 @@ JobKind = Literal[
     "classification",
     "embedding",
     "explanation",
+    "search",
+    "indexing",
     "training",
     "preview",
     "evaluation",

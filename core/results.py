@@ -13,7 +13,7 @@ from typing_extensions import TypedDict
 from core.calibration.record import Calibration
 from core.comparison.paired import Comparison
 from core.datasets import Finding
-from core.records import Classification, Embeddings, Explanation, Record
+from core.records import Classification, Embeddings, Explanation, ModelRef, Record, Timings
 
 
 class ViewMetrics(TypedDict):
@@ -26,6 +26,52 @@ class ViewMetrics(TypedDict):
     top5_k: int
     mean_class_accuracy: float
     map: float
+
+
+class SearchHit(TypedDict):
+    """A stored video, and its window that resembles what was searched most."""
+
+    video: str
+    start: float
+    end: float
+    similarity: float
+    duration: float
+    tags: list[str]
+    metadata: dict[str, str]
+
+
+class SearchResult(Record):
+    """The result of a job of kind `search`."""
+
+    id: str = Field(description="job id")
+    model: str = Field(description="the model that was searched with")
+    model_info: ModelRef = Field(description="as in a classification")
+    data: list[SearchHit] = Field(
+        description="stored videos, the most similar first: `video` is its id, `start` and `end` (seconds) are the "
+        "window that resembles most what was searched, `similarity` is its cosine, -1 to 1"
+    )
+    stored: int = Field(description="stored videos that fit the filter")
+    searched: int = Field(description="of these, the videos with vectors for this model, which were searched")
+    windows: int = Field(description="windows that were compared")
+    warnings: list[str] = Field(default_factory=list, description="what was not searched, a text that is too long")
+    timings_ms: Timings = Field(description="milliseconds per stage; `score` with reading new vectors from the cache")
+
+
+class IndexFailure(TypedDict):
+    """A video that could not be made searchable, and why."""
+
+    video: str
+    code: str
+    message: str
+
+
+class IndexResult(Record):
+    """The result of a job of kind `indexing`."""
+
+    model: str
+    indexed: int = Field(description="videos whose vectors were computed")
+    known: int = Field(description="videos that had vectors")
+    failed: list[IndexFailure] = Field(description="videos that could not be decoded, or are gone")
 
 
 _REPORT = "path of the report as a page"
@@ -209,6 +255,8 @@ RESULTS: tuple[type[Any], ...] = (
     Classification,
     Embeddings,
     Explanation,
+    SearchResult,
+    IndexResult,
     TrainingResult,
     PreviewResult,
     EvaluationResult,

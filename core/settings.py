@@ -179,6 +179,12 @@ class Settings(BaseSettings):
     max_timeline_values: int = Field(
         400_000, ge=8, description="Most similarities in one timeline: its points times the labels of the question."
     )
+    max_search_windows: int = Field(
+        500_000,
+        ge=1,
+        description="Most windows of stored videos that one worker keeps in memory for the search with one model. The "
+        "newest videos come first.",
+    )
     allowed_hosts: Annotated[frozenset[str], NoDecode] = Field(
         frozenset(),
         description="Hosts with private addresses that `video_url` may name, separated by commas.",

@@ -124,6 +124,28 @@ class VideoMethods(Connection):
         )
         return read_answer(self._send(lambda: self._http.patch(f"/v1/videos/{video}", json=body)))
 
+    def search(
+        self,
+        text: str | None = None,
+        *,
+        video: str | None = None,
+        tags: Sequence[str] = (),
+        top_k: int | None = None,
+        model: str | None = None,
+        **filters: Any,
+    ) -> dict[str, Any]:
+        """Stored videos that show what `text` says, or that resemble the stored `video`: `data`, the most similar
+        first, and how many of the `stored` videos were `searched`. `filters`: the other fields of `filter` in POST
+        /v1/search. Raises: VireoError."""
+        wanted = without_none(filters | {"tags": list(tags)})
+        body = without_none({"text": text, "video_id": video, "top_k": top_k, "model": model, "filter": wanted})
+        return self._wait(self._post("/v1/search", json=body))
+
+    def index(self, *, tags: Sequence[str] = (), model: str | None = None, **filters: Any) -> dict[str, Any]:
+        """Start the job that makes stored videos searchable, and return it. Raises: VireoError."""
+        wanted = without_none(filters | {"tags": list(tags)})
+        return read_answer(self._post("/v1/search/index", json=without_none({"model": model, "filter": wanted})))
+
     def _send_video(
         self, route: str, video: str | Path, fields: dict[str, Any], progress: TransferProgress | None
     ) -> httpx2.Response:

@@ -18,6 +18,8 @@ QUEUES: dict[JobKind, str] = {
     "classification": keys.INFERENCE,
     "embedding": keys.INFERENCE,
     "explanation": keys.INFERENCE,
+    "search": keys.INFERENCE,
+    "indexing": keys.INFERENCE,
     "training": keys.TRAINING,
     "preview": keys.TRAINING,
     "evaluation": keys.TRAINING,

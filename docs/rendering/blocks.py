@@ -6,8 +6,10 @@ from functools import partial
 
 from core.calibration.record import Calibration
 from core.calibration.request import CalibrationBody
+from core.questions import SearchFilter
 from core.records import Classification, Explanation, LabelTimeline, Progress
 from core.registry import Card
+from core.results import SearchResult
 from core.training_requests import EvaluationRequest, TrainingRequest
 from rendering.block import Block
 from rendering.commands import help_sections
@@ -23,7 +25,7 @@ from rendering.routes import routes_table
 from rendering.settings import settings_table
 from rendering.transitions import transitions_table
 from rendering.zoo import heads_table, zoo_summary, zoo_table
-from service.bodies.questions import ClassifyBody, EmbedBody, ExplainBody, TimelineBody
+from service.bodies.questions import ClassifyBody, EmbedBody, ExplainBody, SearchBody, TimelineBody
 from service.bodies.schemas import DatasetBody, ImportBody, JobView, LabelSetBody
 
 _SOURCE = ("video_url", "url", "base64", "video_id")  # where the video is: described once, with the question
@@ -40,6 +42,9 @@ BLOCKS = (
     Block("docs/api.md", "answer", partial(fields_table, Classification, defaults=False)),
     Block("docs/api.md", "timeline", partial(fields_table, TimelineBody)),
     Block("docs/api.md", "label-timeline", partial(fields_table, LabelTimeline, defaults=False)),
+    Block("docs/api.md", "search", partial(fields_table, SearchBody)),
+    Block("docs/api.md", "search-filter", partial(fields_table, SearchFilter)),
+    Block("docs/api.md", "search-answer", partial(fields_table, SearchResult, defaults=False)),
     Block("docs/api.md", "explain", partial(fields_table, ExplainBody)),
     Block("docs/api.md", "explanation", partial(fields_table, Explanation, defaults=False)),
     Block("docs/api.md", "embedding", partial(fields_table, EmbedBody, without=_SOURCE)),

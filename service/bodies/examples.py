@@ -24,6 +24,12 @@ TIMELINE_EXAMPLES: dict[str, dict[str, Any]] = {
     "labels": {"labels": _LABELS},
     "twice a second": {"labels": _LABELS, "stride": 0.5, "window": 1.0},
 }
+SEARCH_EXAMPLES: dict[str, dict[str, Any]] = {
+    "by text": {"text": "a person riding a bicycle", "top_k": 5},
+    "among some": {"text": "a cat", "filter": {"tags": ["kitchen"], "created_after": 1767225600}},
+    "by a stored video": {"video_id": "vid_6f3a…"},
+}
+INDEX_EXAMPLES: dict[str, dict[str, Any]] = {"all": {}, "some": {"filter": {"tags": ["kitchen"]}}}
 EXPLAIN_EXAMPLES: dict[str, dict[str, Any]] = {
     "the winning label": {"labels": _LABELS},
     "another label": {"labels": _LABELS, "label": "a cat"},

@@ -7,11 +7,13 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from core.questions import (
+    LONGEST_TEXT,
     MOST_FRAMES,
     MOST_LABELS,
     VIEWS_PATTERN,
     Options,
     Reference,
+    SearchFilter,
     Text,
     Texts,
     TimelineOptions,
@@ -145,9 +147,35 @@ class Description(Body):
 class KeepBody(VideoSource, Description):
     """Body of POST /v1/videos."""
 
+    index: bool = Field(
+        False, description="Whether a job makes the video searchable with the default model; `index_job` names it."
+    )
+
 
 class DescribeBody(Description):
     """Body of PATCH /v1/videos/{id}."""
+
+
+class SearchBody(Body):
+    """Body of POST /v1/search: a text or a stored video, and where to look for it."""
+
+    text: Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT, pattern=r"\S")] | None = Field(
+        None, description="What to look for, in words.", examples=["a person riding a bicycle"]
+    )
+    video_id: Reference | None = Field(
+        None, description="Look for videos that resemble this stored one, which is not among the results."
+    )
+    model: Reference | None = Field(None, description="Model name; default: the server's default model.")
+    templates: Texts | None = Field(None, description="Prompt templates for the text. Default: the model's.")
+    top_k: int = Field(10, ge=1, le=1000, description="Most videos in the answer.")
+    filter: SearchFilter = Field(SearchFilter(), description="Which stored videos are searched; default: all.")
+
+
+class IndexBody(Body):
+    """Body of POST /v1/search/index."""
+
+    model: Reference | None = Field(None, description="Model name; default: the server's default model.")
+    filter: SearchFilter = Field(SearchFilter(), description="Which stored videos are meant; default: all.")
 
 
 class EmbedBody(VideoSource):

@@ -177,6 +177,7 @@ class VideoView(BaseModel):
     facts: VideoFacts | None = Field(None, description="null until a worker has decoded the video")
     tags: tuple[str, ...] = ()
     metadata: dict[str, str] = Field(default_factory=dict)
+    index_job: str | None = Field(None, description="the job that makes it searchable, if the request asked for one")
     links: Links
 
 

@@ -17,8 +17,10 @@ from service.bodies.questions import (
     DescribeBody,
     EmbedBody,
     ExplainBody,
+    IndexBody,
     KeepBody,
     QuestionBody,
+    SearchBody,
     TimelineBody,
 )
 from service.bodies.schemas import (
@@ -33,6 +35,7 @@ from service.http.openapi import SHARED_ERRORS, documented_errors, without_null
 TAGS: Final = {
     "classify": "Score a video against any labels.",
     "videos": "Store a video once and ask about it again.",
+    "search": "Find stored videos by what they show.",
     "embeddings": "Vectors of texts and videos in the model's joint space.",
     "label-sets": "Named, versioned lists of labels.",
     "datasets": "Labelled videos to train and evaluate on.",
@@ -53,6 +56,8 @@ _COMPONENTS = (
     EmbedBody,
     ExplainBody,
     TimelineBody,
+    SearchBody,
+    IndexBody,
     LabelSetBody,
     AliasBody,
     CompareBody,

@@ -30,7 +30,7 @@ for index = 4, #ARGV do
   local job = ARGV[1] .. id
   local finished = redis.call('ZSCORE', KEYS[1], id)
   local kind = redis.call('HGET', job, 'kind')
-  local answer = kind == 'classification' or kind == 'embedding' or kind == 'explanation'
+  local answer = kind == 'classification' or kind == 'embedding' or kind == 'explanation' or kind == 'search'
     or kind == 'classify' or kind == 'embed'  -- the names that earlier versions wrote
   local ttl = answer and ARGV[3] or ARGV[2]
   if finished and tonumber(finished) <= now - ttl then

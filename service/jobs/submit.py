@@ -56,6 +56,8 @@ POLICIES: Final[dict[JobKind, Policy]] = {
     "classification": QUESTION,
     "embedding": QUESTION,
     "explanation": QUESTION,
+    "search": QUESTION,
+    "indexing": BACKGROUND,
     "training": BACKGROUND,
     "preview": BACKGROUND,
     "evaluation": BACKGROUND,

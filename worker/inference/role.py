@@ -17,6 +17,8 @@ from worker.inference.explanation.answer import answer_explain
 from worker.inference.guard import Guard
 from worker.inference.handlers import answer_classify, answer_embed, score_shadow
 from worker.inference.runtime import Runtime
+from worker.inference.search.answer import answer_search
+from worker.inference.search.indexing import index_videos
 from worker.inference.shadows import ShadowBook, Shadows, ShadowTask
 from worker.jobs.attempt import Handler
 from worker.jobs.cancellation import CancelToken
@@ -47,7 +49,13 @@ class InferenceRole:
 
     @property
     def handlers(self) -> Mapping[str, Handler]:
-        return {"classification": self._classify, "embedding": self._embed, "explanation": self._explain}
+        return {
+            "classification": self._classify,
+            "embedding": self._embed,
+            "explanation": self._explain,
+            "search": self._search,
+            "indexing": self._index,
+        }
 
     def _classify(self, job: Job, token: CancelToken, reporter: Reporter) -> dict[str, Any]:
         def follow(task: ShadowTask) -> None:
@@ -63,6 +71,13 @@ class InferenceRole:
     def _explain(self, job: Job, token: CancelToken, reporter: Reporter) -> dict[str, Any]:
         with self._shadows.live():
             return self._guard.run(token, lambda: answer_explain(self._runtime, job, token, reporter.picture))
+
+    def _search(self, job: Job, token: CancelToken, _: Reporter) -> dict[str, Any]:
+        with self._shadows.live():
+            return self._guard.run(token, lambda: answer_search(self._runtime, job, token))
+
+    def _index(self, job: Job, token: CancelToken, reporter: Reporter) -> dict[str, Any]:
+        return index_videos(self._runtime, job, token, reporter.progress, self._guard)
 
     def announce(self) -> None:
         """Load the default model and announce what this worker can do. If the model cannot be loaded, the worker

@@ -14,6 +14,7 @@ from worker.decoding.pool import DecodePool
 from worker.inference.caches.classifiers import ClassifierCache
 from worker.inference.caches.features import VideoCache
 from worker.inference.caches.remote import TIMEOUT, RemoteCache
+from worker.inference.caches.windows import WindowIndexes
 from worker.inference.default_model import DefaultModel
 from worker.inference.shelf import Shelf
 from worker.inference.url_videos import UrlVideos
@@ -33,6 +34,7 @@ class Runtime:
     url_videos: UrlVideos
     max_texts: int  # of one question
     timeline: TimelineLimits
+    indexes: WindowIndexes
 
     @classmethod
     def open(cls, settings: Settings, progress: Callable[[str], None]) -> Runtime:
@@ -51,6 +53,7 @@ class Runtime:
             book=book,
             url_videos=UrlVideos(settings, store, book),
             max_texts=settings.max_texts,
+            indexes=WindowIndexes(settings.max_search_windows),
             timeline=TimelineLimits(
                 stride=settings.timeline_stride,
                 window=settings.timeline_window,

@@ -1,15 +1,18 @@
-"""The records of stored videos, as a worker writes them: a video that it has fetched, and what it learns about one."""
+"""The records of stored videos, as a worker reads and writes them: which there are, a video that it has fetched, what
+it learns about one."""
 
 from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
+from typing import cast
 
 import redis
 
 from core.errors import StorageUnavailable
-from core.records import VideoFacts
-from core.state import video_records
+from core.records import StoredVideo, VideoFacts
+from core.state import keys, video_records
 from core.state.fullness import is_refusal, redis_full
 from core.storage import Staged, Store, blob_key
 
@@ -21,6 +24,7 @@ class VideoBook:
 
     def __init__(self, client: redis.Redis, store: Store, ttl: float) -> None:
         """`ttl`: seconds after its last use that a video stays."""
+        self._redis = client
         self._store = store
         self._ttl = ttl
         self._record = client.register_script(video_records.RECORD)
@@ -53,6 +57,21 @@ class VideoBook:
                     raise
                 raise redis_full() from error
             time.sleep(video_records.DELETING_POLL)
+
+    def stored(self, tags: Sequence[str] = ()) -> dict[str, float]:
+        """The videos with all `tags` by sha256, the newest first, with the time at which they were stored. Raises:
+        redis.RedisError."""
+        names = [keys.video_tag(tag) for tag in tags] or [keys.VIDEOS_CREATED]
+        lists = [cast(list[tuple[str, float]], self._redis.zrevrange(name, 0, -1, withscores=True)) for name in names]
+        others = [{sha256 for sha256, _ in entries} for entries in lists[1:]]
+        return {sha256: created for sha256, created in lists[0] if all(sha256 in other for other in others)}
+
+    def records(self, sha256s: Sequence[str]) -> list[StoredVideo | None]:
+        """None for a video that was deleted meanwhile. Raises: redis.RedisError."""
+        pipe = self._redis.pipeline(transaction=False)
+        for sha256 in sha256s:
+            pipe.hgetall(keys.video(sha256))
+        return [video_records.from_fields(fields, None) if fields else None for fields in pipe.execute()]
 
     def set_facts(self, sha256: str, facts: VideoFacts) -> None:
         script_keys, args = video_records.facts_args(sha256, facts)

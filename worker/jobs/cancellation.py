@@ -38,7 +38,7 @@ class StopReason(Enum):
 class CancelToken:
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._stop: Callable[[], object] | None = None
+        self._stops: list[Callable[[], object]] = []
         self.reason: StopReason | None = None
 
     @property
@@ -49,8 +49,8 @@ class CancelToken:
     def cancel(self, reason: StopReason = StopReason.CANCELLED) -> None:
         with self._lock:
             self.reason = self.reason or reason  # the first reason counts; a worker may be told to stop twice
-            stop = self._stop
-        if stop:
+            stops = list(self._stops)
+        for stop in stops:
             stop()
 
     @property
@@ -64,18 +64,18 @@ class CancelToken:
 
     @contextmanager
     def on_cancel(self, stop: Callable[[], object]) -> Iterator[None]:
-        """While the block runs, `cancel` also calls `stop`.
+        """While the block runs, `cancel` also calls `stop`. Several threads may be in such blocks.
 
         Raises: Cancelled, if `cancel` was called before or during the block.
         """
         with self._lock:
-            self._stop = stop
+            self._stops.append(stop)
         try:
             self.check()  # after `stop` is in place, so that no cancellation is lost between the two
             yield
         finally:
             with self._lock:
-                self._stop = None
+                self._stops.remove(stop)
         self.check()
 
     def wait_for(self, future: Future[T]) -> T:

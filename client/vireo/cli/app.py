@@ -9,7 +9,7 @@ from pathlib import Path
 
 import typer
 
-from vireo.cli.commands import calibrate, classify, explain, jobs, models, timeline, training, version, videos
+from vireo.cli.commands import calibrate, classify, explain, jobs, models, search, timeline, training, version, videos
 from vireo.cli.console import err
 
 SERVER_COMMANDS = "vireo.commands"
@@ -29,6 +29,7 @@ def build_cli() -> typer.Typer:
     cli.command("classify")(classify.classify)
     cli.command("explain")(explain.explain)
     cli.command("timeline")(timeline.timeline)
+    cli.command("search")(search.search)
     cli.command("videos")(videos.list_videos)
     cli.command("train")(training.train)
     cli.command("eval")(training.evaluate)

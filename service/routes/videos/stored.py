@@ -7,7 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 
-from core.errors import InvalidRequest, RequestTooLarge, StorageUnavailable, UnknownVideo, UnsupportedMedia
+from core.errors import InvalidRequest, QueueFull, RequestTooLarge, StorageUnavailable, UnknownVideo, UnsupportedMedia
+from core.questions import IndexRequest, SearchFilter
 from core.records import StoredVideo, video_id
 from service.bodies import examples, reader
 from service.bodies.questions import DescribeBody, KeepBody, Tag
@@ -37,19 +38,24 @@ router = APIRouter(prefix="/v1/videos", tags=["videos"])
     response_model=VideoView,
     responses=another_response(200, VideoView, "The video was stored already. It is kept from now on.")
     | documented_errors(
-        *VIDEO_ERRORS, InvalidRequest, RequestTooLarge, UnsupportedMedia, UnknownVideo, StorageUnavailable
+        *VIDEO_ERRORS, InvalidRequest, RequestTooLarge, UnsupportedMedia, UnknownVideo, QueueFull, StorageUnavailable
     ),
     openapi_extra=json_or_form_body(KeepBody, examples.KEEP_EXAMPLES, file=True),
 )
 async def keep_video(request: Request, gateway: GatewayDep, upload: VideoUploadDep) -> Response:
     """Store a video until it is deleted. The same bytes always get the same id."""
 
-    async def preview(_: KeepBody) -> None:
+    async def preview(body: KeepBody) -> None:
         await gateway.redis.ping()  # fails before the upload, not after it
+        if body.index:
+            await gateway.jobs.check_room("indexing")
 
     body = await reader.read_body(request, KeepBody, upload, preview)
     sha256, new = await gateway.sources.keep(body, upload)
     view = _view(await gateway.videos.describe(video_id(sha256), body.tags, body.metadata))
+    if body.index:
+        job, _ = await gateway.jobs.create("indexing", IndexRequest(filter=SearchFilter(videos=(view.id,))))
+        view = view.model_copy(update={"index_job": job.id})
     return JSONResponse(view.model_dump(mode="json"), 201 if new else 200, {"Location": view.links.self})
 
 

@@ -259,6 +259,21 @@ def _embed(case: Any, body: dict[str, Any]) -> None:
     _settle_options(body)
 
 
+def _search(case: Any, body: dict[str, Any]) -> None:
+    """A text or a video."""
+    body.pop("video_id", None)
+    body["text"] = _text(body.get("text") or "a cat", 0)
+    if _draw(case) % 3 == 0:
+        body["video_id"] = DATA["video"]
+        del body["text"]
+    _settle_templates(body)
+    _settle_options(body)
+
+
+def _index(case: Any, body: dict[str, Any]) -> None:
+    _settle_options(body)
+
+
 def _label_set(case: Any, body: dict[str, Any]) -> None:
     body["labels"] = _labels(body["labels"], form=False)
     _settle_templates(body)
@@ -338,6 +353,8 @@ _BODIES: dict[tuple[str, str], Callable[[Any, dict[str, Any]], None]] = {
     ("POST", "/v1/videos/{id}/classify"): _question,
     ("POST", "/v1/videos/{id}/timeline"): _question,
     ("POST", "/v1/videos/{id}/explain"): _explain,
+    ("POST", "/v1/search"): _search,
+    ("POST", "/v1/search/index"): _index,
     ("POST", "/v1/embeddings"): _embed,
     ("POST", "/v1/training-jobs"): _training,
     ("POST", "/v1/datasets/{id}/preview"): _preview,

@@ -17,8 +17,10 @@ from service.bodies.questions import (
     DescribeBody,
     EmbedBody,
     ExplainBody,
+    IndexBody,
     KeepBody,
     QuestionBody,
+    SearchBody,
     TimelineBody,
 )
 from service.bodies.schemas import (
@@ -37,6 +39,8 @@ ROUTES = {
     "/v1/videos/{id}/classify": {"post"},
     "/v1/videos/{id}/explain": {"post"},
     "/v1/videos/{id}/timeline": {"post"},
+    "/v1/search": {"post"},
+    "/v1/search/index": {"post"},
     "/v1/embeddings": {"post"},
     "/v1/label-sets": {"get"},
     "/v1/label-sets/{name}": {"get", "put", "delete"},
@@ -124,6 +128,8 @@ def test_the_examples_are_valid_bodies() -> None:
         (DescribeBody, examples.DESCRIBE_EXAMPLES),
         (EmbedBody, examples.EMBED_EXAMPLES),
         (ExplainBody, examples.EXPLAIN_EXAMPLES),
+        (SearchBody, examples.SEARCH_EXAMPLES),
+        (IndexBody, examples.INDEX_EXAMPLES),
         (TimelineBody, examples.TIMELINE_EXAMPLES),
         (LabelSetBody, examples.LABEL_SET_EXAMPLES),
         (TrainingRequest, examples.TRAINING_EXAMPLES),
@@ -195,7 +201,7 @@ def test_results_progress_and_events_of_jobs_have_types(document: dict[str, Any]
     schemas = document["components"]["schemas"]
     job = schemas["JobView"]["properties"]
     jobs = {"TrainingResult", "PreviewResult", "EvaluationResult", "Comparison", "DatasetResult", "ImportResult"}
-    results = {"Classification", "Embeddings", "Explanation", "Calibration"} | jobs
+    results = {"Classification", "Embeddings", "Explanation", "SearchResult", "IndexResult", "Calibration"} | jobs
     assert references(job["result"]) == {f"#/components/schemas/{name}" for name in results}
     assert references(job["progress"]) == {"#/components/schemas/JobProgress"}
     for one in results:  # a result fits one of them only

@@ -284,3 +284,36 @@ def test_a_record_of_an_earlier_version_has_no_tags(http: httpx2.Client, site: S
     site.redis.hdel(keys.video(video.removeprefix("vid_")), "tags", "metadata")
     shown = http.get(f"/v1/videos/{video}").json()
     assert (shown["tags"], shown["metadata"]) == ([], {})
+
+
+def test_a_search_is_resolved_and_checked(http: httpx2.Client, worker: AnsweringWorker, site: Site) -> None:
+    worker.answer = lambda job: {"data": []} if job.kind == "search" else {"indexed": 0}
+    video = send(http, 1)
+    assert http.post("/v1/search", json={"text": "a cat", "filter": {"tags": ["x"]}}).json() == {"data": []}
+    asked = worker.job(worker.seen[-1])
+    assert (asked.kind, asked.request["text"], asked.request["filter"]["tags"]) == ("search", "a cat", ["x"])
+    http.post("/v1/search", json={"video_id": video})
+    assert worker.job(worker.seen[-1]).request["sha256"] == video.removeprefix("vid_")
+    job = http.post("/v1/search/index", json={})
+    assert (job.status_code, job.json()["kind"]) == (202, "indexing")
+    for wrong in (
+        {},
+        {"text": "a", "video_id": video},
+        {"text": " "},
+        {"text": "x" * 501},
+        {"text": "a", "filter": {"tag": "x"}},
+        {"text": "a", "filter": {"videos": ["vid_1"]}},
+        {"text": "a", "top_k": 0},
+        {"text": "a", "templates": ["no place"]},
+    ):
+        error(http.post("/v1/search", json=wrong), 422, "invalid_request")
+    error(http.post("/v1/search", json={"video_id": f"vid_{'0' * 64}"}), 404, "unknown_video")
+    error(http.post("/v1/search", json={"text": "a", "model": "nobody"}), 404, "unknown_model")
+
+
+def test_an_upload_can_ask_to_be_searchable(http: httpx2.Client, worker: AnsweringWorker, site: Site) -> None:
+    worker.answer = lambda _: {"indexed": 1}
+    kept = http.post("/v1/videos", data={"index": "true"}, files=FILE).json()
+    found = worker.job(kept["index_job"])
+    assert (found.kind, found.request["filter"]["videos"]) == ("indexing", [ID])
+    assert http.post("/v1/videos", files=FILE).json()["index_job"] is None

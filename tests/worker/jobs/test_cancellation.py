@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 
 import pytest
 import redis
@@ -139,3 +140,20 @@ def test_only_a_patient_connection_tries_again() -> None:
         assert retry.get_retries() == retries
     with pytest.raises(redis.ConnectionError):
         connect("redis://127.0.0.1:9/0", decode=False, patient=False, timeout=1.0).ping()
+
+
+def test_everything_that_waits_is_stopped() -> None:
+    """A timeline decodes its next piece in a thread beside the one that encodes."""
+    token, stopped = CancelToken(), list[str]()
+    first, over, second = (partial(stopped.append, name) for name in ("first", "over", "second"))
+
+    def wait() -> None:
+        with token.on_cancel(first):
+            with token.on_cancel(over):
+                pass
+            with token.on_cancel(second):
+                token.cancel()
+
+    with pytest.raises(Cancelled):
+        wait()
+    assert stopped == ["first", "second"]

@@ -7,7 +7,7 @@ frames and views. Features are cached per frame and before pooling, so any aggre
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -104,6 +104,13 @@ class VideoCache:
             CACHE_REQUESTS.labels("video", "redis").inc()
             return vectors
         return None
+
+    def stored(self, wanted: Sequence[str]) -> dict[str, VideoVectors]:
+        """What Redis has of these keys, in one command. It is not kept in this process's memory."""
+        entries = {key: keys.cached_video(key) for key in wanted}
+        data = self._remote.get(list(entries.values()))
+        found = {key: VideoVectors.unpack(data[entry]) for key, entry in entries.items() if entry in data}
+        return {key: vectors for key, vectors in found.items() if vectors}
 
     def put(self, key: str, vectors: VideoVectors) -> None:
         CACHE_REQUESTS.labels("video", "miss").inc()

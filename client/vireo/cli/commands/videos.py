@@ -30,8 +30,10 @@ def list_videos(
         out.print("No videos are stored.", style="dim")
         return
     table = Table()
-    for heading in ("video", "stored", "seconds", "tags"):
-        table.add_column(heading, justify="right" if heading == "seconds" else "left", no_wrap=heading == "video")
+    table.add_column("video", overflow="fold")
+    table.add_column("stored", no_wrap=True)
+    table.add_column("seconds", justify="right", no_wrap=True)
+    table.add_column("tags", min_width=8)
     for video in found:
         facts = video["facts"]
         table.add_row(

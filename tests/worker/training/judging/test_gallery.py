@@ -33,6 +33,7 @@ from worker.inference import shelf
 from worker.inference.caches.classifiers import ClassifierCache
 from worker.inference.caches.features import VideoCache
 from worker.inference.caches.remote import RemoteCache
+from worker.inference.caches.windows import WindowIndexes
 from worker.inference.default_model import DefaultModel
 from worker.inference.handlers import answer_embed
 from worker.inference.runtime import Runtime
@@ -131,6 +132,7 @@ def test_evaluation_gives_the_vectors_of_serving_bit_for_bit_and_the_learning_cu
         book=book,
         url_videos=UrlVideos(settings, store, book),
         max_texts=100,
+        indexes=WindowIndexes(1000),
         timeline=TimelineLimits(stride=1.0, window=2.0, points=100, values=1000),
     )
     request = {"sha256": sha256, "model": "lite", "views": VIEWS, "normalize": False}
