@@ -99,6 +99,11 @@ def documented_errors(*kinds: type[VireoError]) -> Responses:
     return answers
 
 
+def _items(schema: dict[str, Any]) -> dict[str, Any]:
+    """Of a list in a form: texts with their own bounds. A label may be an object, which a form writes as text."""
+    return schema if schema.get("type") == "string" else {"type": "string", "maxLength": LONGEST_TEXT}
+
+
 def _properties(model: type[BaseModel]) -> dict[str, Any]:
     """The fields of `model` as a form or a query has them: a field that is left out is null."""
     schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
@@ -108,7 +113,7 @@ def _properties(model: type[BaseModel]) -> dict[str, Any]:
             words = properties[name].get("description", "")
             properties[name] = {
                 "type": "array",
-                "items": {"type": "string", "maxLength": LONGEST_TEXT},
+                "items": _items(properties[name]["items"]),
                 "maxItems": properties[name]["maxItems"],
                 "description": f"{words} Repeat the field, or send one JSON array.",
             }

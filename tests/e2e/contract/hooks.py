@@ -156,8 +156,11 @@ def _one_source(case: Any, body: dict[str, Any]) -> None:
 
 
 def _keep(case: Any, body: dict[str, Any]) -> None:
-    """In a sequence a new video: if it was there already depended on the sequences before."""
+    """In a sequence a new video: if it was there already depended on the sequences before. In a form a tag that begins
+    with a bracket is read as JSON."""
     _one_source(case, body)
+    if body.get("tags") is not None:
+        body["tags"] = [_text(tag[:40], number) for number, tag in enumerate(body["tags"])]
     if _follows_a_link(case):
         _drop_sources(body)
         _bring(case, body, _another_clip())
