@@ -224,6 +224,11 @@ class PreviewBody(TrainingRecord):
     frames: Annotated[int, Field(ge=1, le=77), BeforeValidator(_not_a_word)] | None = Field(
         None, description="T, frames per clip; default: the base's."
     )
+    split_column: SplitColumn | None = Field(
+        None,
+        description="Split column of the manifest to use: `1` for `split:1`. Default: the column `split`.",
+        examples=["1"],
+    )
     seed: WholeNumber = Field(0, ge=0, lt=1 << 31, description="Seed of the folds and of the subsamples.")
 
 
@@ -243,6 +248,7 @@ class PreviewRequest(PreviewBody):
             text_inputs="templates" if self.templates is not None and len(self.templates) > 1 else None,
             normalize_labels=self.normalize_labels,
             frames=self.frames,
+            split_column=self.split_column,
             seed=self.seed,
         )
 

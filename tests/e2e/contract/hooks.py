@@ -310,6 +310,7 @@ def _training(case: Any, body: dict[str, Any]) -> None:
 
 
 def _preview(case: Any, body: dict[str, Any]) -> None:
+    body.pop("split_column", None)  # of other datasets
     if body.get("base") is not None:
         body["base"] = "tiny"
     _settle_templates(body)

@@ -221,6 +221,8 @@ def test_a_preview_is_a_job_of_its_own(http: httpx2.Client, site: Site, library:
     assert (request["dataset"], request["base"], request["seed"]) == (DATASET, "lite", 3)
     assert site.redis.zcard(keys.waiting(keys.TRAINING)) == 1
     assert error(http.delete(f"/v1/datasets/{DATASET}"), 409, "conflict")["details"]["jobs"] == [job["id"]]
+    refused = error(http.post(f"/v1/datasets/{DATASET}/preview", json={"split_column": "1"}), 422, "invalid_request")
+    assert refused["details"]["field"] == "split_column"
 
 
 @pytest.mark.parametrize(

@@ -221,7 +221,7 @@ class Runner:
         assert request is not None
         version = self._version(model)
         dataset, clips = self._dataset(request.dataset, inputs)
-        column = training.split_column if training else evaluation.split_column if evaluation else None
+        column = getattr(training or preview or evaluation, "split_column", None)
         checkpoint = scratch / "resume.pt"
         spec = RunSpec(
             job=job.id,

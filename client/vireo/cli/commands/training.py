@@ -58,7 +58,16 @@ def train(
 ) -> None:
     """Train a model on your own videos."""
     if preview:
-        _preview(source, as_json, url, base=base, templates=template or None, frames=frames, seed=seed)
+        _preview(
+            source,
+            as_json,
+            url,
+            base=base,
+            templates=template or None,
+            frames=frames,
+            split_column=split_column,
+            seed=seed,
+        )
         return
     request = {
         "name": name or _default_name(source),

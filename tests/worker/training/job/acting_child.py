@@ -26,6 +26,9 @@ def main() -> None:
     if spec.comparison is not None:
         send_message("result", other=spec.other is not None and (spec.other / CARD).is_file())
         return
+    if spec.preview is not None:
+        send_message("result")
+        return
     assert spec.training is not None
     if spec.training.name == "dies-early":
         return

@@ -203,7 +203,7 @@ def test_cancelling_a_protocol_stops_the_run_that_is_under_way(
     assert bench.client.zcard(keys.running(keys.TRAINING)) == 0
 
 
-@pytest.mark.parametrize("kind", ["training", "evaluation"])
+@pytest.mark.parametrize("kind", ["training", "evaluation", "preview"])
 def test_a_child_is_told_the_dataset_as_the_split_column_divides_it(
     bench: Protocols, monkeypatch: pytest.MonkeyPatch, kind: JobKind
 ) -> None:

@@ -31,6 +31,7 @@ from worker.training.job import child_process
 from worker.training.job.checkpoints import Checkpoints
 from worker.training.job.runner import Runner, evaluation_key
 
+Work = Callable[[Job, CancelToken, Reporter], dict[str, Any]]
 PATIENCE = 30.0  # seconds; much longer than any step takes
 
 
@@ -70,8 +71,13 @@ class Bench:
 
     def _work(self, job: Job, attempt: Attempt) -> dict[str, Any]:
         reporter = Reporter(self.book, attempt, self.token)
-        works = {"evaluation": self.runner.evaluate, "comparison": self.runner.compare}
-        return works.get(job.kind, self.runner.train)(job, self.token, reporter)
+        works: dict[str, Work] = {
+            "training": self.runner.train,
+            "preview": self.runner.preview,
+            "evaluation": self.runner.evaluate,
+            "comparison": self.runner.compare,
+        }
+        return works[job.kind](job, self.token, reporter)
 
     def publish(self, job: str, name: str, number: int, **changes: Any) -> None:
         with self.store.stage_tree() as tree:
