@@ -37,6 +37,7 @@ NAMES = (
     "baselines",
     "lite_text",
     "calibration",
+    "label_doctor",
     "faults",
 )
 

@@ -296,9 +296,15 @@ def check_text_count(labels: tuple[Label, ...], templates: tuple[str, ...], limi
         )
 
 
-def check_labels(labels: tuple[Label, ...], limits: QuestionLimits, templates: tuple[str, ...] | None = None) -> None:
-    """Raises: InvalidLabels, naming the index of the first label that cannot be used; InvalidRequest for too many texts
-    in all."""
+def check_labels(
+    labels: tuple[Label, ...],
+    limits: QuestionLimits,
+    templates: tuple[str, ...] | None = None,
+    *,
+    distinct: bool = True,
+) -> None:
+    """distinct: whether a label may appear only once. Raises: InvalidLabels, naming the index of the first label that
+    cannot be used; InvalidRequest for too many texts in all."""
     if not labels:
         raise InvalidLabels("No labels were given.", hint='Send labels=["riding a bicycle","a cat"] or label_set=NAME.')
     if len(labels) > limits.max_labels:
@@ -313,7 +319,7 @@ def check_labels(labels: tuple[Label, ...], limits: QuestionLimits, templates: t
     for index, label in enumerate(labels):
         _check_label(index, label, limits)
         key = folded(label.name)
-        if key in seen:
+        if distinct and key in seen:
             raise InvalidLabels(
                 f"labels[{index}] ({label.name!r}) repeats labels[{seen[key]}].",
                 hint="Each label may appear once. Case and spaces are ignored.",

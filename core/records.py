@@ -40,6 +40,7 @@ JobKind = Literal[
     "explanation",
     "search",
     "indexing",
+    "label_check",
     "training",
     "preview",
     "evaluation",

@@ -13,6 +13,7 @@ from typing_extensions import TypedDict
 from core.calibration.record import Calibration
 from core.comparison.paired import Comparison
 from core.datasets import Finding
+from core.labels.check import LabelCheck
 from core.records import Classification, Embeddings, Explanation, ModelRef, Record, Timings
 
 
@@ -257,6 +258,7 @@ RESULTS: tuple[type[Any], ...] = (
     Explanation,
     SearchResult,
     IndexResult,
+    LabelCheck,
     TrainingResult,
     PreviewResult,
     EvaluationResult,

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +89,29 @@ class Client(VideoMethods):
         """Start a calibration job and return it. `request`: the fields of POST /v1/calibrations; None leaves one out.
         Raises: VireoError."""
         return read_answer(self._post("/v1/calibrations", json=without_none(request)))
+
+    def check_labels(
+        self,
+        labels: Sequence[str] = (),
+        *,
+        label_set: str | None = None,
+        picture: str | Path | None = None,
+        **options: Any,
+    ) -> dict[str, Any]:
+        """What is wrong with labels, or with a stored label set, before anything is asked: findings with suggestions.
+
+        `picture`: where to write the picture of their similarities, a PNG. `options`: `model`, `templates`,
+        `normalize_labels`. Raises: VireoError.
+        """
+        fields = without_none(options)
+        if label_set is None:
+            answer = self._post("/v1/labels/check", json=fields | {"labels": list(labels)})
+        else:
+            answer = self._post(f"/v1/label-sets/{label_set}/check", json=fields)
+        found = self._wait(answer)
+        if picture is not None:
+            self._download(found["map"]["url"], Path(picture))
+        return found
 
     def calibrations(self) -> list[dict[str, Any]]:
         """All calibrations, the newest first. Raises: VireoError."""

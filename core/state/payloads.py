@@ -1,6 +1,6 @@
 """Large requests and results of jobs. They are files in the store, and the record in Redis has their keys.
 
-    jobs/<job id>/request.json, result-<attempt>.json, attention.png
+    jobs/<job id>/request.json, result-<attempt>.json, attention.png, labels.png
 
 A record in Redis cannot be evicted, so its size is bounded. Whoever reads a job through `Payloads.load` sees the same,
 wherever its request and its result are. `keys.PAYLOADS` lists the jobs with files: the gateway deletes the files after
@@ -23,7 +23,7 @@ OWN: Final = GO_ON + "redis.call('ZADD', KEYS[1], '+inf', ARGV[1])"
 
 PayloadName = Literal["request", "result"]
 
-PictureName = Literal["attention.png"]
+PictureName = Literal["attention.png", "labels.png"]
 """A picture that belongs to a result. Attempts at one job draw the same, so it has one name."""
 
 PICTURES: Final[tuple[PictureName, ...]] = get_args(PictureName)

@@ -20,6 +20,7 @@ QUEUES: dict[JobKind, str] = {
     "explanation": keys.INFERENCE,
     "search": keys.INFERENCE,
     "indexing": keys.INFERENCE,
+    "label_check": keys.INFERENCE,
     "training": keys.TRAINING,
     "preview": keys.TRAINING,
     "evaluation": keys.TRAINING,

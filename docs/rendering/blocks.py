@@ -6,6 +6,7 @@ from functools import partial
 
 from core.calibration.record import Calibration
 from core.calibration.request import CalibrationBody
+from core.labels.check import LabelCheck
 from core.questions import SearchFilter
 from core.records import Classification, Explanation, LabelTimeline, Progress
 from core.registry import Card
@@ -26,7 +27,7 @@ from rendering.settings import settings_table
 from rendering.transitions import transitions_table
 from rendering.zoo import heads_table, zoo_summary, zoo_table
 from service.bodies.questions import ClassifyBody, EmbedBody, ExplainBody, SearchBody, TimelineBody
-from service.bodies.schemas import DatasetBody, ImportBody, JobView, LabelSetBody
+from service.bodies.schemas import DatasetBody, ImportBody, JobView, LabelCheckBody, LabelSetBody
 
 _SOURCE = ("video_url", "url", "base64", "video_id")  # where the video is: described once, with the question
 
@@ -49,6 +50,8 @@ BLOCKS = (
     Block("docs/api.md", "explanation", partial(fields_table, Explanation, defaults=False)),
     Block("docs/api.md", "embedding", partial(fields_table, EmbedBody, without=_SOURCE)),
     Block("docs/api.md", "label-set", partial(fields_table, LabelSetBody)),
+    Block("docs/api.md", "label-check", partial(fields_table, LabelCheckBody)),
+    Block("docs/api.md", "label-check-answer", partial(fields_table, LabelCheck, defaults=False)),
     Block("docs/api.md", "queues", queues_table),
     Block("docs/api.md", "job", partial(fields_table, JobView, defaults=False)),
     Block("docs/api.md", "progress", partial(fields_table, Progress, defaults=False)),

@@ -18,7 +18,16 @@ def help_texts(cli: typer.Typer) -> dict[str, str]:
     context = _context(root, "vireo", None)
     texts = {"vireo": root.get_help(context)}
     for name, command in sorted(root.commands.items()):
-        texts[f"vireo {name}"] = command.get_help(_context(command, name, context))
+        texts |= _texts(command, name, context)
+    return texts
+
+
+def _texts(command: Any, name: str, parent: Any) -> dict[str, str]:
+    """The help of a command, and of those below it."""
+    context = _context(command, name, parent)
+    texts = {context.command_path: command.get_help(context)}
+    for below, each in sorted(getattr(command, "commands", {}).items()):
+        texts |= _texts(each, below, context)
     return texts
 
 

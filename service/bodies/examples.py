@@ -43,6 +43,10 @@ LABEL_SET_EXAMPLES: dict[str, dict[str, Any]] = {
     "names": {"labels": _LABELS, "description": "What happens in our clips."},
     "prompts": {"labels": [{"name": "cat", "prompts": ["a video of a cat."]}], "templates": ["a video of {}."]},
 }
+LABEL_CHECK_EXAMPLES: dict[str, dict[str, Any]] = {
+    "names": {"labels": ["jogging", "running", "ApplyEyeMakeup", "17"], "model": "lite"}
+}
+LABEL_SET_CHECK_EXAMPLES: dict[str, dict[str, Any]] = {"by a model": {"model": "lite"}}
 EMBED_EXAMPLES: dict[str, dict[str, Any]] = {
     "texts": {"texts": ["a person riding a bicycle"]},
     "a stored video": {"video_id": "vid_6f3a…"},

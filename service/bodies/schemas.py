@@ -40,6 +40,30 @@ class LabelSetBody(Body):
     description: str | None = Field(None, max_length=2000, description="What the label set is for.")
 
 
+class LabelSetCheckBody(Body):
+    """Body of POST /v1/label-sets/{name}/check."""
+
+    model: ModelRefText | None = Field(
+        None, description="Model whose text encoder reads the labels; default: the server's default model."
+    )
+    templates: Texts | None = Field(
+        None, description="Prompt templates, each with one `{}`; default: those of the label set, or the model's."
+    )
+    normalize_labels: bool | None = Field(
+        None,
+        strict=True,
+        description="Whether `BrushHair` and `brush_hair` are read as separate words. Default: as in questions.",
+    )
+
+
+class LabelCheckBody(LabelSetCheckBody):
+    """Body of POST /v1/labels/check."""
+
+    labels: LabelsInput = Field(
+        description="The labels, in order. They may repeat each other.", examples=[["jogging", "running", "17"]]
+    )
+
+
 class FileBody(Body):
     """Fields that accompany a file: in the form, or in the query where the file is the whole body."""
 

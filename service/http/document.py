@@ -27,7 +27,9 @@ from service.bodies.schemas import (
     AliasBody,
     CompareBody,
     ErrorEnvelope,
+    LabelCheckBody,
     LabelSetBody,
+    LabelSetCheckBody,
     ShadowBody,
 )
 from service.http.openapi import SHARED_ERRORS, documented_errors, without_null
@@ -37,7 +39,7 @@ TAGS: Final = {
     "videos": "Store a video once and ask about it again.",
     "search": "Find stored videos by what they show.",
     "embeddings": "Vectors of texts and videos in the model's joint space.",
-    "label-sets": "Named, versioned lists of labels.",
+    "label-sets": "Named, versioned lists of labels, and a check of labels before anything is asked.",
     "datasets": "Labelled videos to train and evaluate on.",
     "training": "Train a model on a dataset; follow, cancel and resume the run.",
     "evaluations": "Measure a model on a dataset.",
@@ -59,6 +61,8 @@ _COMPONENTS = (
     SearchBody,
     IndexBody,
     LabelSetBody,
+    LabelCheckBody,
+    LabelSetCheckBody,
     AliasBody,
     CompareBody,
     ShadowBody,

@@ -58,6 +58,7 @@ POLICIES: Final[dict[JobKind, Policy]] = {
     "explanation": QUESTION,
     "search": QUESTION,
     "indexing": BACKGROUND,
+    "label_check": QUESTION,
     "training": BACKGROUND,
     "preview": BACKGROUND,
     "evaluation": BACKGROUND,

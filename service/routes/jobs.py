@@ -94,7 +94,8 @@ async def get_job_file(id: NamePath, file: NamePath, gateway: GatewayDep) -> Res
     await gateway.jobs.record(id)
     missing = NotFound(
         f"The job {id[:80]!r} has no file {file[:80]!r}.",
-        hint="An explanation has attention.png once it has succeeded, if its model attends to places.",
+        hint="An explanation has attention.png once it has succeeded, if its model attends to places; a check of "
+        "labels has labels.png.",
     )
     if file not in PICTURES:
         raise missing

@@ -14,8 +14,10 @@ from typer.testing import CliRunner, Result
 
 from core import errors
 from core.comparison.paired import compare_hits
+from core.labels.check import LabelCheck, LabelMap
 from core.records import Job
 from core.state import keys
+from core.state.payloads import Payloads
 from core.state.shadow_counts import COUNT, Look, Pair, count_args
 from tests.client.test_client import folder
 from tests.core.calibration.records import PICTURE, published
@@ -351,3 +353,33 @@ def test_confidence_is_shown_if_the_model_is_calibrated(run: Run, redis_url: str
     assert "87%" in done.stdout
     assert "✓ cat" in done.stdout
     assert "✓ dog" not in done.stdout
+
+
+def test_labels_are_checked_with_suggestions(run: Run, site: Site, redis_url: str, tmp_path: Path) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def check(job: Job) -> dict[str, Any]:
+        asked.append(job.request)
+        Payloads(site.gateway.store, 1).write_picture(job.id, "labels.png", PICTURE)
+        answer = LabelCheck(
+            id=job.id,
+            model="lite",
+            checked=len(job.request["labels"]),
+            findings=job.request["found"],
+            near=0.7,
+            mean_similarity=0.1,
+            map=LabelMap(url=f"/v1/jobs/{job.id}/files/labels.png", width=1, height=1),
+        )
+        return answer.model_dump(mode="json")
+
+    picture = tmp_path / "labels.png"
+    with answering(redis_url, check):
+        done = run("labels", "check", "--labels", "BrushHair,brush hair", "--map", str(picture))
+        assert done.exit_code == 0, done.output
+        assert "are the same label" in done.stdout
+        assert "Keep one of them" in done.stdout
+        assert picture.read_bytes() == PICTURE
+        assert "2 labels: nothing to mend" in run("labels", "check", "--labels", "a cat,a dog").stdout
+        assert run("labels", "check").exit_code == 2
+        assert run("labels", "check", "--labels", "a", "--label-set", "b").exit_code == 2
+    assert [label["name"] for label in asked[0]["labels"]] == ["BrushHair", "brush hair"]

@@ -66,6 +66,8 @@ def unknown_commands(text: str, helps: dict[str, str]) -> list[str]:
     """Commands of `vireo` in code that do not exist, and options that the command does not have."""
     unknown = []
     for name, rest in (match.groups() for line in code_lines(text) if (match := _COMMAND.search(line))):
+        below = rest.split()[:1]  # `vireo labels check`: a command below another
+        name = " ".join([name, *below]) if below and f"vireo {name} {below[0]}" in helps else name
         described = helps.get(f"vireo {name}")
         if described is None:
             unknown.append(f"vireo {name}")

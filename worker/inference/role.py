@@ -16,6 +16,7 @@ from models.profiles import zoo
 from worker.inference.explanation.answer import answer_explain
 from worker.inference.guard import Guard
 from worker.inference.handlers import answer_classify, answer_embed, score_shadow
+from worker.inference.labels.doctor import answer_label_check
 from worker.inference.runtime import Runtime
 from worker.inference.search.answer import answer_search
 from worker.inference.search.indexing import index_videos
@@ -55,6 +56,7 @@ class InferenceRole:
             "explanation": self._explain,
             "search": self._search,
             "indexing": self._index,
+            "label_check": self._check_labels,
         }
 
     def _classify(self, job: Job, token: CancelToken, reporter: Reporter) -> dict[str, Any]:
@@ -78,6 +80,10 @@ class InferenceRole:
 
     def _index(self, job: Job, token: CancelToken, reporter: Reporter) -> dict[str, Any]:
         return index_videos(self._runtime, job, token, reporter.progress, self._guard)
+
+    def _check_labels(self, job: Job, token: CancelToken, reporter: Reporter) -> dict[str, Any]:
+        with self._shadows.live():
+            return self._guard.run(token, lambda: answer_label_check(self._runtime, job, token, reporter.picture))
 
     def announce(self) -> None:
         """Load the default model and announce what this worker can do. If the model cannot be loaded, the worker

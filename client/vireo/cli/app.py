@@ -9,7 +9,19 @@ from pathlib import Path
 
 import typer
 
-from vireo.cli.commands import calibrate, classify, explain, jobs, models, search, timeline, training, version, videos
+from vireo.cli.commands import (
+    calibrate,
+    classify,
+    explain,
+    jobs,
+    labels,
+    models,
+    search,
+    timeline,
+    training,
+    version,
+    videos,
+)
 from vireo.cli.console import err
 
 SERVER_COMMANDS = "vireo.commands"
@@ -31,6 +43,7 @@ def build_cli() -> typer.Typer:
     cli.command("timeline")(timeline.timeline)
     cli.command("search")(search.search)
     cli.command("videos")(videos.list_videos)
+    cli.add_typer(labels.labels_commands(), name="labels")
     cli.command("train")(training.train)
     cli.command("eval")(training.evaluate)
     cli.command("calibrate")(calibrate.calibrate)

@@ -351,6 +351,13 @@ def _calibration(case: Any, body: dict[str, Any]) -> None:
         body["model"] = "tiny"
 
 
+def _label_check(case: Any, body: dict[str, Any]) -> None:
+    if "labels" in body:
+        body["labels"] = _labels(body["labels"], form=False)
+    _settle_templates(body)
+    _settle_options(body)
+
+
 _BODIES: dict[tuple[str, str], Callable[[Any, dict[str, Any]], None]] = {
     ("POST", "/v1/classify"): _classify,
     ("POST", "/v1/videos"): _keep,
@@ -366,6 +373,8 @@ _BODIES: dict[tuple[str, str], Callable[[Any, dict[str, Any]], None]] = {
     ("POST", "/v1/models"): _import,
     ("POST", "/v1/evaluations"): _evaluation,
     ("POST", "/v1/calibrations"): _calibration,
+    ("POST", "/v1/labels/check"): _label_check,
+    ("POST", "/v1/label-sets/{name}/check"): _label_check,
     ("PUT", "/v1/label-sets/{name}"): _label_set,
     ("PUT", "/v1/models/{name}/aliases/{alias}"): _alias,
     ("PUT", "/v1/models/{name}/aliases/{alias}/shadow"): _shadow,

@@ -201,7 +201,8 @@ def test_results_progress_and_events_of_jobs_have_types(document: dict[str, Any]
     schemas = document["components"]["schemas"]
     job = schemas["JobView"]["properties"]
     jobs = {"TrainingResult", "PreviewResult", "EvaluationResult", "Comparison", "DatasetResult", "ImportResult"}
-    results = {"Classification", "Embeddings", "Explanation", "SearchResult", "IndexResult", "Calibration"} | jobs
+    asked = {"Classification", "Embeddings", "Explanation", "LabelCheck", "SearchResult", "IndexResult"}
+    results = asked | {"Calibration"} | jobs
     assert references(job["result"]) == {f"#/components/schemas/{name}" for name in results}
     assert references(job["progress"]) == {"#/components/schemas/JobProgress"}
     for one in results:  # a result fits one of them only
