@@ -25,7 +25,7 @@ from av.video.stream import VideoStream
 
 from benchmarks.report import Row, report
 from tests.e2e.labels import EVERYDAY
-from tests.e2e.stack import running
+from tests.e2e.stack import Stack, running
 from tests.scenes import FPS, HEIGHT, SCENES, WIDTH, film
 
 FILMS, REAL_FILMS, SHOTS = 20, 12, 5
@@ -51,7 +51,7 @@ def main() -> bool:
         running(Path(folder) / "data", {"VIREO_MODEL": "lite"}) as stack,
         stack.http(600) as http,
     ):
-        rows = [*_drawn(http, Path(folder)), *_cost(http, Path(folder))]
+        rows = [*_drawn(http, Path(folder)), *_cost(http, Path(folder)), *_hour(stack, http, Path(folder))]
         if clips.is_dir():
             rows += _real(http, Path(folder), clips)
         else:
@@ -127,6 +127,60 @@ def _cost(http: httpx2.Client, folder: Path) -> list[Row]:
             Row(f"{what}: of another question", asked / again, "×", "at most 3", asked <= 3 * again),
         ]
     return rows
+
+
+def _hour(stack: Stack, http: httpx2.Client, folder: Path) -> list[Row]:
+    """Memory of the worker that has answered everything before, at its highest, before and after an hour of video."""
+    video = _keep(http, _repeated(film(folder / "minute.mp4", [(label, 12.0) for label in SCENES]), folder, 60))
+    (worker,) = stack.children("--queue inference")
+    _set_peak_back(worker)
+    before = _peak(worker)
+    _ask(http, _keep(http, folder / "minute.mp4"), list(SCENES))
+    minute = _peak(worker)
+    start = time.perf_counter()
+    body = {"labels": list(SCENES), "timeline": {}, "video_id": video}
+    sent = http.post("/v1/classify", json=body, headers={"Prefer": "respond-async"}).raise_for_status().json()
+    while (job := http.get(f"/v1/jobs/{sent['id']}").json())["state"] in ("queued", "running"):
+        time.sleep(0.5)
+    spent = time.perf_counter() - start
+    assert job["state"] == "succeeded", job
+    assert len(job["result"]["timeline"]["timestamps"]) >= 3590
+    grown = _peak(worker) - minute
+    return [
+        Row("an hour of 320×240: time", spent, "s"),
+        Row("an hour: points", len(job["result"]["timeline"]["timestamps"]), ""),
+        Row("an hour: segments", len(job["result"]["timeline"]["segments"]), ""),
+        Row("peak memory of the worker for a minute of it", minute - before, "MB"),
+        Row("an hour: more than that", grown, "MB", "at most 200", grown <= 200),
+    ]
+
+
+def _repeated(source: Path, folder: Path, times: int) -> Path:
+    """The same packets again and again, one after the other."""
+    path = folder / "hour.mp4"
+    with av.open(str(source)) as given, av.open(str(path), "w") as container:
+        stream = given.streams.video[0]
+        packets = [packet for packet in given.demux(stream) if packet.dts is not None]
+        length = stream.duration or 0
+        target = container.add_stream_from_template(stream)
+        kept = [(bytes(packet), packet.pts or 0, packet.dts or 0, packet.is_keyframe) for packet in packets]
+        for turn in range(times):
+            for data, pts, dts, key in kept:
+                packet = av.Packet(data)
+                packet.stream, packet.time_base = target, stream.time_base
+                packet.pts, packet.dts, packet.is_keyframe = pts + turn * length, dts + turn * length, key
+                container.mux(packet)
+    return path
+
+
+def _set_peak_back(pid: int) -> None:
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def _peak(pid: int) -> float:
+    """The most memory that the process has had, MB."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
 def _quality(what: str, judged: Sequence[Judged], stride: float, claim: str = "", least: float = 0.0) -> list[Row]:

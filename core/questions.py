@@ -214,10 +214,10 @@ class SearchFilter(BaseModel):
     videos: tuple[Annotated[str, Field(pattern=r"^vid_[0-9a-f]{64}$")], ...] | None = Field(
         None, max_length=1000, description="Only these videos, by id; default: all."
     )
-    created_after: Annotated[float, Field(ge=0, le=1e11)] | None = Field(
+    created_after: Annotated[float, Field(ge=0, le=1e11, strict=True)] | None = Field(
         None, description="Only videos that were stored after this time, unix seconds."
     )
-    created_before: Annotated[float, Field(ge=0, le=1e11)] | None = Field(
+    created_before: Annotated[float, Field(ge=0, le=1e11, strict=True)] | None = Field(
         None, description="Only videos that were stored before this time, unix seconds."
     )
 

@@ -303,6 +303,7 @@ def test_a_search_is_resolved_and_checked(http: httpx2.Client, worker: Answering
         {"text": "x" * 501},
         {"text": "a", "filter": {"tag": "x"}},
         {"text": "a", "filter": {"videos": ["vid_1"]}},
+        {"text": "a", "filter": {"created_after": True}},
         {"text": "a", "top_k": 0},
         {"text": "a", "templates": ["no place"]},
     ):
