@@ -137,6 +137,8 @@ def test_a_deleted_video_is_not_found_any_more(runtime: Runtime, videos: list[st
     answer = search(runtime)
     assert [hit["video"] for hit in answer["data"]] == [video_id(videos[1])]
     assert answer["stored"] == 1
+    (kept,) = runtime.indexes._indexes.values()
+    assert len(kept) == answer["windows"]  # its memory is free again
 
 
 def test_a_video_finds_others_but_not_itself(runtime: Runtime, videos: list[str]) -> None:
