@@ -106,7 +106,7 @@ class TimelineOptions(BaseModel):
         ge=SHORTEST_STRIDE,
         le=LONGEST_STRIDE,
         description="Seconds between two points. Default: `VIREO_TIMELINE_STRIDE`; less for a video that would have "
-        "fewer than 8 points, more for one that would have too many.",
+        "fewer than 8 points, more for one that would have more than 1,200.",
         examples=[0.5],
     )
     window: float | None = Field(

@@ -18,7 +18,7 @@ from core.errors import InvalidRequest
 from core.questions import MOST_OVERLAP, TimelineLimits
 from models.frames.arrays import FloatArray, IntArray
 
-FEWEST_POINTS = 8  # of a short video, unless the request gives a stride
+FEWEST_POINTS, MOST_POINTS = 8, 1200  # unless the request gives a stride: of a short video, and of a long one
 _PLACES = 4  # decimals of a second that tell two frames apart
 
 
@@ -35,7 +35,7 @@ def choose_spacing(stride: float | None, window: float | None, duration: float, 
     if stride is None and window is not None:
         stride = max(min(limits.stride, window), window / MOST_OVERLAP)
     if stride is None:
-        stride = max(min(limits.stride, duration / FEWEST_POINTS), duration / limits.points)
+        stride = max(min(limits.stride, duration / FEWEST_POINTS), duration / min(MOST_POINTS, limits.points))
     stride = max(math.ceil(round(1000 * stride, 3)), 1) / 1000
     return Spacing(stride, round(window or stride * limits.window / limits.stride, 3))
 

@@ -30,6 +30,13 @@ def test_what_is_not_given_follows(
     assert choose_spacing(stride, window, duration, LIMITS) == expected
 
 
+def test_a_long_video_has_fewer_points_by_default_than_it_may_have() -> None:
+    roomy = TimelineLimits(stride=1.0, window=1.0, points=4000, values=10**6)
+    assert choose_spacing(None, None, 3600.0, roomy) == Spacing(3.0, 3.0)
+    assert choose_spacing(1.0, None, 3600.0, roomy) == Spacing(1.0, 1.0)
+    check_size(3600, 10, 3600.0, roomy)
+
+
 @pytest.mark.parametrize("duration", [0.04, 0.3, 1.0, 7.7, 99.9, 100.0, 100.1, 12345.678])
 def test_the_default_stride_always_fits(duration: float) -> None:
     spacing = choose_spacing(None, None, duration, LIMITS)
