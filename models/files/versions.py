@@ -87,6 +87,7 @@ def _rebuild(
     architecture, kind = str(card["architecture"]), cast("TemporalKind", card["temporal"]["kind"])
     if (directory / CONFIG).exists():
         register_architecture(json.loads((directory / CONFIG).read_text(encoding="utf-8")))
+    profile = Profile.from_dict(card["profile"])
     open_towers = _open_lite if architecture == "lite" else _open_clip
     tower, own_encoder = open_towers(directory, card, _without_added(state))
     encoder: TextEncoder = own_encoder or _other_encoder(directory, card, data_dir, progress)
@@ -108,9 +109,8 @@ def _rebuild(
         extension = Extension(*added["weight"].shape, rooted=bool(rooted))
         extension.load_state_dict(added | {"rooted": rooted})
         tower.extend(extension)
-        encoder = AnchoredTextEncoder(encoder, state["anchors.vectors"], state["anchors.classes"])
+        encoder = AnchoredTextEncoder(encoder, state["anchors.vectors"], state["anchors.classes"], profile.templates)
         encoder.digest = str(card["text_digest"])
-    profile = Profile.from_dict(card["profile"])
     temporal = _build_head(card["temporal"], tower.dim, profile.fusion)
     temporal.load_state_dict(_under("temporal.", state))
     open_labels = bool(card["open_labels"])

@@ -6,6 +6,7 @@ any other label nothing. So the fit decides among the trained classes, and leave
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import torch
@@ -22,14 +23,15 @@ LENGTH: Final = 0.2  # of the new coordinates of a trained class's row, whose ot
 
 class AnchoredTextEncoder:
     """A TextEncoder. anchors: unit vectors [A, d] of the texts of the trained classes; classes: int64 [A], the class of
-    each, 0 … C−1."""
+    each, 0 … C−1; templates: with which the anchors were made, for labels that are read behind a learned context."""
 
-    def __init__(self, encoder: TextEncoder, anchors: Tensor, classes: Tensor) -> None:
+    def __init__(self, encoder: TextEncoder, anchors: Tensor, classes: Tensor, templates: Sequence[str] = ()) -> None:
         """Raises: ValueError if the anchors do not fit the encoder."""
         if anchors.ndim != 2 or anchors.shape[1] != encoder.dim or len(classes) != len(anchors):
             raise ValueError(f"anchors {tuple(anchors.shape)} of {len(classes)} texts are not [A, {encoder.dim}]")
         self.inner = encoder
-        self.context_width = without_context(encoder).context_width
+        self.context_width = without_context(encoder).context_width if templates else None
+        self._templates = tuple(templates)
         self.anchors = normalize(anchors.detach().float().cpu(), dim=-1)  # [A, d]
         self.classes = classes.cpu()  # [A]
         count = int(self.classes.max()) + 1
@@ -52,9 +54,11 @@ class AnchoredTextEncoder:
         return _joined(plain, self._own(plain)), truncated
 
     def encode_with_context(self, texts: list[str], context: Tensor) -> Tensor:
-        """The text alone decides how near it is to a class, so the added coordinates stay as they are without the
-        context."""
-        own = self._own(self.inner.encode(texts)[0].detach().float())  # [n, C]
+        """The added coordinates are those that a label has without the context, in the templates of the anchors."""
+        names = [text.removesuffix(".") for text in texts]  # a context is followed by a name and a full stop
+        filled = [template.replace("{}", name) for template in self._templates for name in names]
+        vectors = self.inner.encode(filled)[0].detach().float()  # [K · n, d]
+        own = self._own(vectors).view(len(self._templates), len(texts), -1).mean(dim=0)  # [n, C]
         return _joined(without_context(self.inner).encode_with_context(texts, context).float(), own)
 
     def _own(self, plain: Tensor) -> Tensor:

@@ -61,8 +61,9 @@ def test_anchors_of_another_width_are_refused() -> None:
 def test_a_context_changes_the_vectors_and_not_what_the_classes_get() -> None:
     texts = tiny_base().text_encoder
     assert texts.context_width is not None
-    names = ["a fight.", "no fight."]
-    encoder = AnchoredTextEncoder(texts, texts.encode(names)[0], torch.tensor([0, 1]))
+    anchors = texts.encode(["a video of a fight", "a video of no fight"])[0]
+    assert AnchoredTextEncoder(texts, anchors, torch.tensor([0, 1])).context_width is None
+    encoder = AnchoredTextEncoder(texts, anchors, torch.tensor([0, 1]), ["a video of {}"])
     context = torch.randn(2, 3, texts.context_width, generator=torch.Generator().manual_seed(0)).requires_grad_()
     vectors = encoder.encode_with_context(["no fight."], context)
     torch.testing.assert_close(vectors[:, :-2], texts.encode_with_context(["no fight."], context))

@@ -157,10 +157,6 @@ def _extended(run: TrainingRun, found: Coordinates, *, rooted: bool) -> VideoMod
 
 def _anchored(run: TrainingRun, classes: Sequence[str]) -> AnchoredTextEncoder:
     encoder = without_anchors(run.text_encoder)
-    texts = run.config.inputs.texts(classes)
-    if run.base.prompt_layers and run.base.tower.prompt_places:  # prompts that are learned on the version read names
-        names = replace(run.config.inputs, mode="context").texts(classes)
-        texts = [[*dict.fromkeys(own + name)] for own, name in zip(texts, names, strict=True)]
-    vectors, _ = encode_by_label(encoder.encode, texts)  # of each class [K, d]
+    vectors, _ = encode_by_label(encoder.encode, run.config.inputs.texts(classes))  # of each class [K, d]
     owners = torch.tensor([label for label, of_label in enumerate(vectors) for _ in of_label])
-    return AnchoredTextEncoder(encoder, torch.cat(vectors), owners)
+    return AnchoredTextEncoder(encoder, torch.cat(vectors), owners, run.config.inputs.served)
