@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -19,9 +20,12 @@ from pathlib import Path
 from typing import Final
 
 from core.calibration.record import Calibration
+from core.errors import StorageUnavailable
 from core.questions import Label
 from core.registry import NAMES_SECONDS
 from core.storage import Store
+
+log = logging.getLogger(__name__)
 
 RECORD: Final = "calibration.json"
 DIAGRAM: Final = "reliability.png"
@@ -54,7 +58,8 @@ class Calibrations:
 
     def newest(self, digest: str, labels: Callable[[], str]) -> Calibration | None:
         """The calibration that answers of this model use. labels: gives the scope of the question's labels; it is only
-        called if the model has a calibration for some label set."""
+        called if the model has a calibration for some label set. While the store cannot be reached, what was known
+        before is used."""
         scopes = self._children(f"{_ROOT}/{digest}")
         if not scopes:
             return None
@@ -113,7 +118,12 @@ class Calibrations:
     def _children(self, key: str) -> list[str]:
         until, names = self._listed.get(key, (0.0, []))
         if self._clock() >= until:
-            names = self._store.children(key)
+            try:
+                names = self._store.children(key)
+            except StorageUnavailable:
+                if key not in self._listed:
+                    raise
+                log.warning("the calibrations cannot be listed; what was there before is used")
             if len(self._listed) >= _MOST_KNOWN:
                 self._listed.clear()
             self._listed[key] = (self._clock() + self._memory, names)

@@ -12,6 +12,7 @@ import torch
 
 from core.calibration.record import Calibration
 from core.calibration.shelf import scope_of
+from core.errors import StorageUnavailable
 from core.questions import MULTI_THRESHOLD, Label, Question
 from core.records import CalibrationRef, Prediction
 from models.calibration.logistic import Logistic
@@ -27,6 +28,11 @@ _NO_TEMPLATES: Final = ("{}",)
 UNCALIBRATED_MULTI: Final = (
     "{model} is not calibrated: the threshold applies to scores, which add up to 1 over the labels, so hardly more "
     "than one label can reach it. POST /v1/calibrations calibrates the model."
+)
+
+UNKNOWN: Final = (
+    "The store cannot be reached, so nobody knows whether {model} is calibrated: there is no confidence, and a "
+    "threshold applies to scores."
 )
 
 
@@ -50,7 +56,12 @@ def decide(
     token: CancelToken,
 ) -> Decided:
     """pool: gives the vectors of the views [V, d]; predictions: of all labels. Raises: what the text tower raises."""
-    found = _calibration(runtime, loaded, question)
+    warnings: list[str] = []
+    try:
+        found = _calibration(runtime, loaded, question)
+    except StorageUnavailable:
+        found = None
+        warnings.append(UNKNOWN.format(model=loaded.ref.name))
     if found is not None:
         null = _null_similarities(runtime, loaded, pool(), question, token)  # [N]
         similarities = np.array([each.similarity for each in predictions])  # [C]
@@ -65,12 +76,13 @@ def decide(
         threshold = MULTI_THRESHOLD if threshold is None else threshold
         predictions = [each.model_copy(update={"present": _probability(each) >= threshold}) for each in predictions]
     abstained = threshold is not None and all(_probability(each) < threshold for each in predictions)
-    warned = multi and found is None and len(predictions) > 1
+    if multi and found is None and len(predictions) > 1:
+        warnings.append(UNCALIBRATED_MULTI.format(model=loaded.ref.name))
     return Decided(
         predictions,
         abstained,
         found.ref if found else None,
-        (UNCALIBRATED_MULTI.format(model=loaded.ref.name),) if warned else (),
+        tuple(warnings),
     )
 
 

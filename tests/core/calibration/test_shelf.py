@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from core.calibration.shelf import Calibrations, scope_of
+from core.errors import StorageUnavailable
 from core.questions import Label
 from core.registry import NAMES_SECONDS
 from core.storage import Store
@@ -48,6 +49,25 @@ def test_a_new_version_is_seen_without_a_restart(store: Store, tmp_path: Path) -
         found = calibrations.newest("d1", no_scope)
         assert found is not None
         assert found.version == number
+
+
+def test_what_was_known_is_used_while_the_store_is_away(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    published(store, tmp_path / "new")
+    calibrations = Calibrations(store, lambda: now[0])
+    known = calibrations.newest("d1", no_scope)
+
+    def away(_: str) -> list[str]:
+        raise StorageUnavailable("away")
+
+    monkeypatch.setattr(store, "children", away)
+    now[0] += NAMES_SECONDS
+    assert known is not None
+    assert calibrations.newest("d1", no_scope) == known
+    with pytest.raises(StorageUnavailable):
+        Calibrations(store).newest("d1", no_scope)
 
 
 def test_an_attempt_that_is_repeated_publishes_nothing_new(store: Store, tmp_path: Path) -> None:

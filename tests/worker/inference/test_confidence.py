@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from core.calibration.shelf import Calibrations, scope_of
+from core.errors import StorageUnavailable
 from core.questions import Label
 from models.calibration.logistic import Logistic
 from models.calibration.null_prompts import NULL_PROMPTS
@@ -161,3 +162,19 @@ def test_a_deleted_calibration_is_no_longer_applied(
     assert classify(runtime, video, LABELS)["calibrated"] is True
     Calibrations(runtime.store).delete(found)
     assert classify(runtime, video, LABELS)["calibrated"] is False
+
+
+@pytest.mark.usefixtures("calibrated")
+def test_a_store_that_is_away_costs_the_confidence_and_not_the_answer(
+    runtime: Runtime, video: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classify(runtime, video, ["warm"])  # the features of the video are cached now
+
+    def away(_: str) -> list[str]:
+        raise StorageUnavailable("away")
+
+    runtime.calibrations = Calibrations(runtime.store)
+    monkeypatch.setattr(runtime.store, "children", away)
+    answer = classify(runtime, video, LABELS)
+    assert answer["calibrated"] is False
+    assert "The store cannot be reached" in answer["warnings"][0]
