@@ -55,6 +55,7 @@ async def keep_video(request: Request, gateway: GatewayDep, upload: VideoUploadD
     view = _view(await gateway.videos.describe(video_id(sha256), body.tags, body.metadata))
     if body.index:
         job, _ = await gateway.jobs.create("indexing", IndexRequest(filter=SearchFilter(videos=(view.id,))))
+        await gateway.jobs.send(job)
         view = view.model_copy(update={"index_job": job.id})
     return JSONResponse(view.model_dump(mode="json"), 201 if new else 200, {"Location": view.links.self})
 

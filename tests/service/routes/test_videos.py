@@ -317,4 +317,5 @@ def test_an_upload_can_ask_to_be_searchable(http: httpx2.Client, worker: Answeri
     kept = http.post("/v1/videos", data={"index": "true"}, files=FILE).json()
     found = worker.job(kept["index_job"])
     assert (found.kind, found.request["filter"]["videos"]) == ("indexing", [ID])
+    wait_until(lambda: kept["index_job"] in worker.seen)  # it was sent, and is not left to the reaper
     assert http.post("/v1/videos", files=FILE).json()["index_job"] is None
