@@ -50,6 +50,7 @@ class WebhookSender:
         self._record = redis.register_script(_RECORD)
         self._sending: dict[str, asyncio.Task[None]] = {}
         self._task: asyncio.Task[None] | None = None
+        self._stopped = False
 
     async def check(self, url: str) -> None:
         """Raises: InvalidRequest, UrlNotAllowed, UrlUnreachable."""
@@ -71,13 +72,14 @@ class WebhookSender:
         self._task = asyncio.create_task(self._run(), name="webhooks")
 
     async def stop(self) -> None:
+        self._stopped = True  # in rare moments the Redis client turns a cancellation into an error of its own
         tasks = [*self._sending.values(), *([self._task] if self._task else [])]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _run(self) -> None:
-        while True:
+        while not self._stopped:
             try:
                 await self._look()
             except RedisError as error:
