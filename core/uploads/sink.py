@@ -7,7 +7,6 @@ file belongs to the request: leaving the `with` block of the upload deletes it, 
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -22,7 +21,7 @@ from core.errors import (
     VireoError,
 )
 from core.prometheus import UPLOAD_BYTES
-from core.storage import Staged, Store
+from core.storage import Staged, Store, threads
 
 WRITE_BYTES = 1 << 20  # collected before one write in a thread
 
@@ -109,7 +108,7 @@ class Sink:
     async def _drain(self) -> None:
         data, self._pending, self._pending_size = b"".join(self._pending), [], 0
         if data:
-            await asyncio.to_thread(self.staged.write, data)
+            await threads.call(self.staged.write, data)
 
 
 class Upload:
@@ -126,7 +125,10 @@ class Upload:
         self._store = store
 
     async def open(self) -> Sink:
-        self.staged = await asyncio.to_thread(self._store.stage)
+        return await threads.call(self._open)
+
+    def _open(self) -> Sink:
+        self.staged = self._store.stage()
         return Sink(self.staged, self.limit, self.kind)
 
     def refuse_early(self, announced: int | None, overhead: int = 0) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from starlette.responses import MalformedRangeHeader, RangeNotSatisfiable
 from starlette.types import Receive, Scope, Send
 
 from core.errors import InvalidRange
+from core.storage import threads
 from service.http.openapi import Responses, documented_errors
 
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
@@ -76,8 +76,9 @@ class LocalFile:
     @classmethod
     async def open(cls, file: AbstractContextManager[Path]) -> Self:
         """The file stays until `close`. A file of a remote store is copied first, which may take a while."""
-        held = ExitStack()
-        return cls(await asyncio.to_thread(held.enter_context, file), held)
+        with ExitStack() as held:
+            path = await threads.call(held.enter_context, file)
+            return cls(path, held.pop_all())
 
     def close(self) -> None:
         self._held.close()

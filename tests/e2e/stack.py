@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import signal
 import socket
@@ -124,9 +125,10 @@ def _state(pid: int) -> str:
 
 def _children_of(pid: int) -> list[int]:
     found: list[int] = []
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+    # Not `Path.glob`: it fails where the process ends meanwhile.
+    for task in glob.glob(f"/proc/{pid}/task/*/children"):  # noqa: PTH207
         try:
-            found += [int(child) for child in task.read_text().split()]
+            found += [int(child) for child in Path(task).read_text().split()]
         except OSError:
             continue
     return found

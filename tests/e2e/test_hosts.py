@@ -7,6 +7,7 @@ one host, most of those of training (a run uses one host), and the clips of ever
 
 from __future__ import annotations
 
+import glob
 import itertools
 import os
 import signal
@@ -111,7 +112,8 @@ def _live_workers(http: httpx2.Client) -> int:
 
 def copies(host: Stack) -> set[str]:
     """Names of what a host has copied from the store."""
-    return {path.name for path in host.data_dir.glob("spool/copies/*/content/*")}
+    # Not `Path.glob`: it fails where a directory is deleted meanwhile.
+    return {Path(path).name for path in glob.glob("spool/copies/*/content/*", root_dir=host.data_dir)}  # noqa: PTH207
 
 
 def ask(http: httpx2.Client, video: str, frames: int) -> str:

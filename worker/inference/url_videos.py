@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from core.errors import Cancelled
 from core.settings import Settings
-from core.storage import Store
+from core.storage import Store, threads
 from core.uploads.fetch import Fetcher
 from core.uploads.sink import Upload
 from worker.inference.video_facts import VideoBook
@@ -65,9 +65,4 @@ class UrlVideos:
         with Upload(self._store, self._limit) as upload:
             await self._fetcher.fetch(url, upload)
             assert upload.staged is not None  # `fetch` opens it
-            adding = asyncio.ensure_future(asyncio.to_thread(self._book.add, upload.staged))
-            try:
-                return await asyncio.shield(adding)
-            except asyncio.CancelledError:
-                await adding  # the file must stay until it is published
-                raise
+            return await threads.call(self._book.add, upload.staged)  # the file must stay until it is published

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -122,3 +123,34 @@ def test_a_full_disk_is_said_in_words(tmp_path: Path) -> None:
 
     with Path("/dev/full").open("wb", buffering=0) as full, pytest.raises(StorageUnavailable, match="No space left"):
         asyncio.run(run(Staged(tmp_path / "x.part", full)))
+
+
+def test_nothing_stays_of_an_upload_that_is_cancelled_while_its_file_is_made(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, go_on = threading.Event(), threading.Event()
+    stage = store.stage
+
+    def stage_slowly() -> Staged:
+        staged = stage()
+        made.set()
+        go_on.wait(20)
+        return staged
+
+    async def open_and_wait() -> None:
+        with Upload(store, 10) as upload:
+            await upload.open()
+            await asyncio.sleep(60)
+
+    async def cancel() -> None:
+        uploading = asyncio.create_task(open_and_wait())
+        await asyncio.to_thread(made.wait, 20)
+        uploading.cancel()
+        await asyncio.sleep(0)
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await uploading
+
+    monkeypatch.setattr(store, "stage", stage_slowly)
+    asyncio.run(cancel())
+    assert parts(store) == []
