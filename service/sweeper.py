@@ -14,6 +14,7 @@ from core.datasets import archive_key
 from core.errors import StorageUnavailable
 from core.state import keys
 from core.storage import Store
+from service import background
 from service.catalog.videos import Videos
 from service.jobs.repository import Jobs
 from service.jobs.retention import Retention
@@ -40,9 +41,7 @@ class Sweeper:
         self._task = asyncio.create_task(self._run(), name="sweeper")
 
     async def stop(self) -> None:
-        if self._task:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await background.end(self._task)
 
     async def sweep(self) -> None:
         """Raises: RedisError, StorageUnavailable, OSError."""

@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 
 from core.records import JobState
 from core.state import keys
+from service import background
 
 log = logging.getLogger(__name__)
 
@@ -38,9 +39,7 @@ class Waiter:
         self._task = asyncio.create_task(self._run(), name="waiter")
 
     async def stop(self) -> None:
-        if self._task:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await background.end(self._task)
 
     @contextmanager
     def expect(self, job_id: str) -> Iterator[asyncio.Future[None]]:

@@ -22,6 +22,7 @@ from core.prometheus import WEBHOOK_DELIVERIES
 from core.records import Delivery, Job, JobState
 from core.state import keys
 from core.uploads.targets import Guard, without_secrets
+from service import background
 from service.jobs.repository import Jobs
 from service.jobs.webhooks import after, signed
 
@@ -50,7 +51,6 @@ class WebhookSender:
         self._record = redis.register_script(_RECORD)
         self._sending: dict[str, asyncio.Task[None]] = {}
         self._task: asyncio.Task[None] | None = None
-        self._stopped = False
 
     async def check(self, url: str) -> None:
         """Raises: InvalidRequest, UrlNotAllowed, UrlUnreachable."""
@@ -72,14 +72,11 @@ class WebhookSender:
         self._task = asyncio.create_task(self._run(), name="webhooks")
 
     async def stop(self) -> None:
-        self._stopped = True  # in rare moments the Redis client turns a cancellation into an error of its own
-        tasks = [*self._sending.values(), *([self._task] if self._task else [])]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await background.end(self._task)  # nothing new is sent from here on
+        await background.end(*self._sending.values())
 
     async def _run(self) -> None:
-        while not self._stopped:
+        while True:
             try:
                 await self._look()
             except RedisError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import hashlib
 import hmac
@@ -14,18 +13,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from unittest.mock import Mock
 
 import httpx2
 import pytest
-import redis
 from pydantic import SecretStr
 
 from core.records import Delivery, Webhook
 from core.state import keys
-from core.uploads.targets import Guard
 from service.jobs import webhooks
-from service.jobs.webhook_sender import WebhookSender
 from tests.service.doubles import answering
 from tests.service.library import DATASET, Library
 from tests.service.sites import FILE, LABELS, Site, error, wait_until
@@ -236,23 +231,3 @@ def test_without_a_secret_there_are_no_webhooks(serve: Serve, working: None) -> 
         found = error(ask(http, "https://example.org/"), 422, "invalid_request")
         assert "VIREO_WEBHOOK_SECRET" in found["hint"]
         assert site.redis.zcard(keys.JOBS) == 0
-
-
-def test_the_sender_stops_although_its_cancellation_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def look(_: WebhookSender) -> None:
-        try:
-            await asyncio.sleep(60)
-        except asyncio.CancelledError:
-            raise redis.ConnectionError("the connection was closed") from None
-
-    async def start_and_stop() -> None:
-        nothing: Any = Mock()  # neither Redis nor jobs are read
-        sender = WebhookSender(nothing, nothing, Guard(frozenset()), SecretStr(SECRET))
-        sender.start()
-        await asyncio.sleep(0)  # it looks now
-        async with asyncio.timeout(30):
-            await sender.stop()
-
-    monkeypatch.setattr(WebhookSender, "_look", look)
-    monkeypatch.setattr("service.jobs.webhook_sender.POLL_SECONDS", 0.01)
-    asyncio.run(start_and_stop())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -11,11 +10,9 @@ from typing import Any
 import httpx2
 import pytest
 
-from core.comparison.paired import compare_hits
 from core.errors import Cancelled
 from core.state import keys
-from core.state.shadow_counts import COUNT, Look, Pair, count_args
-from tests.service.doubles import LITE, AnsweringWorker, answering
+from tests.service.doubles import AnsweringWorker, answering
 from tests.service.library import DATASET, REPORT, WEIGHTS, Library
 from tests.service.sites import BASE64, FILE, SHA, Site, error
 
@@ -335,191 +332,6 @@ def test_only_an_inference_worker_makes_the_server_ready(http: httpx2.Client, si
         assert http.get("/readyz").status_code == 503
     with answering(redis_url):
         assert http.get("/readyz").status_code == 200
-
-
-def predictions(*right: bool) -> str:
-    lines = (
-        {"clip": f"{number}", "view": "1x1", "true": "a", "given": "a" if hit else "b", "score": 1.0}
-        for number, hit in enumerate(right)
-    )
-    return "\n".join(map(json.dumps, lines))
-
-
-def test_a_version_is_compared_with_that_of_an_alias(http: httpx2.Client, library: Library) -> None:
-    for version, (right, digest) in enumerate([(30, "d"), (50, "d")], start=1):
-        library.version("my-gym", version, dataset={"id": DATASET, "digest": digest})
-        answers = predictions(*[number < right for number in range(60)])
-        library.store.write_text(f"registry/my-gym/{version}/predictions.jsonl", answers)
-    http.put("/v1/models/my-gym/aliases/production", json={"version": 1})
-    compare = "/v1/models/my-gym/aliases/production/compare"
-    found = http.post(compare, json={"model": "my-gym:2"})
-    assert found.status_code == 200, found.text
-    assert (found.json()["verdict"], found.json()["clips"]) == ("better", 60)
-    assert http.post(compare, json={"model": "my-gym:1"}).json()["verdict"] == "cannot_be_told_apart"
-    error(http.post(compare, json={"model": "my-gym:9"}), 404, "unknown_model")
-    error(http.post(compare, json={}), 422, "invalid_request")
-    error(http.post("/v1/models/my-gym/aliases/none/compare", json={"model": "my-gym:2"}), 404, "not_found")
-
-
-def test_the_report_of_a_version_knows_the_model_that_it_was_trained_from(
-    http: httpx2.Client, library: Library, worker: AnsweringWorker
-) -> None:
-    """So a zoo model, or a version that was judged elsewhere, is compared without a job."""
-    library.version("my-gym", 1, base="lite", dataset={"id": DATASET, "digest": "first"})
-    library.version("my-gym", 2, base="my-gym:1", dataset={"id": DATASET, "digest": "second"})
-    for version in (1, 2):
-        lines = [{"clip": f"{n}.mp4", "view": "1x1", "true": "a", "given": "a", "before": "b"} for n in range(40)]
-        library.store.write_text(f"registry/my-gym/{version}/predictions.jsonl", "\n".join(map(json.dumps, lines)))
-    http.put("/v1/models/my-gym/aliases/production", json={"version": 1})
-    for candidate, verdict, top1 in (("lite", "worse", 0.0), ("my-gym:2", "better", 1.0)):
-        found = http.post("/v1/models/my-gym/aliases/production/compare", json={"model": candidate}).json()
-        assert (found["candidate"], found["standing"], found["verdict"]) == (candidate, "my-gym:1", verdict)
-        assert found["candidate_top1"] == top1
-
-
-def test_what_no_report_tells_is_compared_by_a_job(
-    http: httpx2.Client, library: Library, site: Site, redis_url: str, worker: AnsweringWorker
-) -> None:
-    library.dataset()
-    other = DATASET[:-1] + "0"
-    library.dataset(other)
-    library.version("my-gym", 1, base="lite", dataset={"id": other, "digest": "first"})
-    library.version("my-gym", 2, base="lite", dataset={"id": DATASET, "digest": "second"})
-    http.put("/v1/models/my-gym/aliases/production", json={"version": 1})
-    compare = "/v1/models/my-gym/aliases/production/compare"
-    for body, dataset in (
-        ({"model": "my-gym:2"}, DATASET),  # the candidate's
-        ({"model": "my-gym@production"}, None),
-        ({"model": "clip-b16"}, other),
-        ({"model": "clip-b16", "dataset": DATASET}, DATASET),
-    ):
-        asked = http.post(compare, json=body, headers={"prefer": "respond-async"})
-        if dataset is None:
-            continue
-        assert asked.status_code == 202, asked.text
-        assert asked.json()["kind"] == "comparison"
-        request = site.run(site.gateway.jobs.get(asked.json()["id"])).request
-        candidate = body["model"]
-        assert request == {"candidate": candidate, "standing": "my-gym:1", "dataset": dataset}
-    error(http.delete("/v1/models/my-gym/versions/1"), 409, "conflict")  # the jobs need it
-    said = compare_hits("my-gym:2", {"a": True}, "my-gym:1", {"a": False})
-    assert said is not None
-    with answering(redis_url, lambda _: dict(said), keys.TRAINING):
-        waited = http.post(compare, json={"model": "my-gym:2"})
-    assert (waited.status_code, waited.json()["sentence"]) == (200, said["sentence"])
-
-
-def test_comparisons_that_cannot_be(http: httpx2.Client, library: Library, worker: AnsweringWorker) -> None:
-    library.version("my-gym", 1, base="clip-b16")  # imported: judged on nothing
-    library.version("my-gym", 2, dataset={"id": DATASET, "digest": "d"}, open_labels=False)
-    http.put("/v1/models/my-gym/aliases/production", json={"version": 1})
-    compare = "/v1/models/my-gym/aliases/production/compare"
-    assert "dataset" in error(http.post(compare, json={"model": "lite"}), 409, "conflict")["hint"]
-    error(http.post(compare, json={"model": "lite", "dataset": DATASET}), 404, "unknown_dataset")
-    library.dataset(counts={"boxing": (3, 0), "running": (2, 0)})
-    error(http.post(compare, json={"model": "lite", "dataset": DATASET}), 422, "invalid_request")  # no held-out clips
-    library.dataset(counts={"boxing": (3, 1), "swimming": (2, 1)})
-    error(http.post(compare, json={"model": "my-gym:2"}), 422, "invalid_labels")
-
-
-def shadow_of(http: httpx2.Client, worker: AnsweringWorker, **fields: Any) -> dict[str, Any] | None:
-    """What the job of a question asks of a shadow."""
-    assert ask(http, labels='["a","b"]', **fields).status_code == 200
-    found: dict[str, Any] | None = worker.job(worker.seen[-1]).request.get("shadow")
-    return found
-
-
-SHADOW = "/v1/models/gym/aliases/production/shadow"
-
-
-@pytest.fixture
-def shadowed(http: httpx2.Client, library: Library) -> None:
-    """`gym@production` is version 1, and version 2 scores all its questions."""
-    library.version("gym", 1)
-    library.version("gym", 2, classifier={"kind": "text", "normalize_labels": True})
-    http.put("/v1/models/gym/aliases/production", json={"version": 1})
-    assert http.put(SHADOW, json={"version": 2, "share": 1.0}).status_code == 200
-
-
-@pytest.mark.usefixtures("shadowed")
-def test_questions_to_an_alias_go_to_its_shadow_as_well(http: httpx2.Client, worker: AnsweringWorker) -> None:
-    asked = {"name": "gym", "alias": "production", "version": 1, "shadow": 2, "normalize_labels": True}
-    assert shadow_of(http, worker, model="gym@production") == asked
-    plain = shadow_of(http, worker, model="gym@production", normalize_labels="false")
-    assert plain == asked | {"normalize_labels": False}
-    for other in ("gym:1", "gym:2", "gym", "lite"):
-        assert shadow_of(http, worker, model=other) is None, other
-    assert ask(http, labels="a", model="gym@production").status_code == 200  # one label has no alternative
-    assert "shadow" not in worker.job(worker.seen[-1]).request
-    assert http.delete(SHADOW).status_code == 204
-    assert shadow_of(http, worker, model="gym@production") is None
-
-
-@pytest.mark.usefixtures("shadowed")
-def test_a_shadow_gets_its_share_of_the_questions(
-    http: httpx2.Client, worker: AnsweringWorker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    http.put(SHADOW, json={"version": 2, "share": 0.25})
-    for drawn, expected in ((0.0, True), (0.2499, True), (0.25, False), (0.99, False)):
-        monkeypatch.setattr("service.checks.resolution.random.random", lambda drawn=drawn: drawn)
-        assert (shadow_of(http, worker, model="gym@production") is not None) is expected
-
-
-@pytest.mark.usefixtures("shadowed")
-def test_the_shadow_of_an_alias_that_is_the_default_model(
-    http: httpx2.Client, site: Site, worker: AnsweringWorker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """VIREO_MODEL=gym@production: workers announce the version."""
-    monkeypatch.setattr(site.gateway.models, "_default", "gym@production")
-    worker.announce(model=LITE.model_copy(update={"name": "gym:1"}))
-    found = shadow_of(http, worker)
-    assert found is not None
-    assert (found["version"], found["shadow"]) == (1, 2)
-
-
-@pytest.mark.usefixtures("shadowed")
-def test_the_record_of_a_shadow(http: httpx2.Client, library: Library) -> None:
-    alias = http.get("/v1/models/gym/aliases/production")
-    assert alias.json()["shadow"] == {"version": 2, "share": 1.0}
-    found = http.get(SHADOW).json()
-    assert (found["version"], found["standing"], found["share"]) == (2, 1, 1.0)
-    assert (found["counts"]["seen"], found["counts"]["agreement"]) == (0, None)
-    library.version("gym", 3)
-    moved = http.put("/v1/models/gym/aliases/production", json={"version": 3})
-    assert moved.headers["etag"] == http.get("/v1/models/gym/aliases/production").headers["etag"]
-    assert moved.headers["etag"] != alias.headers["etag"]
-    assert http.get(SHADOW).json()["standing"] == 3
-    http.put("/v1/models/gym/aliases/production", json={"version": 2})  # it answers now
-    error(http.get(SHADOW), 404, "not_found")
-    error(http.delete(SHADOW), 404, "not_found")
-
-
-@pytest.mark.usefixtures("shadowed")
-def test_counts_end_with_the_alias_and_not_with_the_shadow(http: httpx2.Client, site: Site) -> None:
-    pair = Pair("gym", "production", 1, 2)
-    count = site.redis.register_script(COUNT)
-    script_keys, args = count_args(pair, "agreed", 1.0, (Look("a", 0.5), Look("a", 0.5)))
-    body = {"version": 2, "share": 1.0}
-    count(keys=script_keys, args=args)
-    http.delete(SHADOW)
-    assert http.put(SHADOW, json=body).json()["counts"]["seen"] == 1
-    assert http.delete("/v1/models/gym/aliases/production").status_code == 204
-    http.put("/v1/models/gym/aliases/production", json={"version": 1})
-    assert http.put(SHADOW, json=body).json()["counts"]["seen"] == 0
-    count(keys=script_keys, args=args)
-    assert http.delete("/v1/models/gym").status_code == 204
-    assert site.redis.exists(*pair.keys) == 0
-
-
-@pytest.mark.usefixtures("shadowed")
-def test_shadows_that_cannot_be(http: httpx2.Client) -> None:
-    error(http.put(SHADOW, json={"version": 1}), 422, "invalid_request")  # it answers
-    error(http.put(SHADOW, json={"version": 9}), 404, "unknown_model")
-    for share in (0, -1, 1.1, "x"):
-        error(http.put(SHADOW, json={"version": 2, "share": share}), 422, "invalid_request")
-    error(http.put("/v1/models/gym/aliases/staging/shadow", json={"version": 2}), 404, "not_found")
-    error(http.put("/v1/models/none/aliases/production/shadow", json={"version": 2}), 404, "unknown_model")
-    assert http.get(SHADOW).json()["share"] == 1.0
 
 
 def test_a_version_that_prompts_are_for_is_not_deleted_before_them(

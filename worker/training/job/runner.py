@@ -221,7 +221,8 @@ class Runner:
         assert request is not None
         version = self._version(model)
         dataset, clips = self._dataset(request.dataset, inputs)
-        column = getattr(training or preview or evaluation, "split_column", None)
+        divided = training or preview or evaluation  # the others judge all clips
+        column = divided.split_column if divided else None
         checkpoint = scratch / "resume.pt"
         spec = RunSpec(
             job=job.id,

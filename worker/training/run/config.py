@@ -132,22 +132,11 @@ def resolve_config(
         request.augment if request.augment is not None else tune == "tower" or method.prompted or recipe.augment_frozen
     )
     micro = request.micro_batch or (MICRO_CPU if device.type == "cpu" else MICRO_GPU)
-    _check_context(request, recipe, base)
-    try:
-        inputs = choose_text_inputs(
-            "context" if method.prompted else request.text_inputs or recipe.text_inputs,
-            requested=request.templates,
-            usual=recipe.templates or base.profile.templates,
-            ensemble=recipe.ensemble or base.profile.templates,
-            normalise=request.normalize_labels,
-        )
-    except ValueError as error:
-        raise InvalidTraining(f"{error}.", field="templates") from error
     return Config(
         method=method,
         recipe=recipe,
         classifier=method.classifier or request.classifier,
-        inputs=inputs,
+        inputs=_inputs(request, method, recipe, base),
         temporal=temporal,
         temporal_init=_init(request, recipe, temporal),
         solver=solver,
@@ -186,15 +175,26 @@ def check_base(base: Base, method: Method) -> None:
         )
 
 
-def _check_context(request: TrainingRequest, recipe: Recipe, base: Base) -> None:
-    """A file has no place for a context that is read before anchors. Raises: InvalidTraining."""
-    context = (request.text_inputs or recipe.text_inputs) == "context"
-    if context and request.classifier == "text" and isinstance(base.text_encoder, AnchoredTextEncoder):
+def _inputs(request: TrainingRequest, method: Method, recipe: Recipe, base: Base) -> TextInputs:
+    """Raises: InvalidTraining."""
+    mode = request.text_inputs or recipe.text_inputs
+    anchored = request.classifier == "text" and isinstance(base.text_encoder, AnchoredTextEncoder)
+    if mode == "context" and anchored:  # a file has no place for a context that is read before anchors
         raise InvalidTraining(
             f"{base.name} was fitted in closed form, so its text half cannot learn a context.",
             hint="Use other text_inputs, or the method vl_prompt.",
             field="text_inputs",
         )
+    try:
+        return choose_text_inputs(
+            "context" if method.prompted else mode,
+            requested=request.templates,
+            usual=recipe.templates or base.profile.templates,
+            ensemble=recipe.ensemble or base.profile.templates,
+            normalise=request.normalize_labels,
+        )
+    except ValueError as error:
+        raise InvalidTraining(f"{error}.", field="templates") from error
 
 
 def _with_prompts(recipe: Recipe, request: TrainingRequest, base: Base) -> Recipe:

@@ -62,6 +62,7 @@ def train(
             source,
             as_json,
             url,
+            webhook,
             base=base,
             templates=template or None,
             frames=frames,
@@ -109,9 +110,9 @@ def train(
         _finish(client, job["id"], as_json)
 
 
-def _preview(source: str, as_json: bool, url: str | None, **request: Any) -> None:
+def _preview(source: str, as_json: bool, url: str | None, webhook: str | None, **request: Any) -> None:
     """What training would bring, as a table."""
-    with connected(url) as client:
+    with connected(url, webhook=webhook) as client:
         dataset = ensure_dataset(client, source, quiet=as_json)
         job = client.preview(dataset, **request)
         result = watch(client, job["id"], as_json)
