@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner, Result
 
+from tests.service.doubles import AnsweringWorker, answering
 from tests.service.library import Library
 from tests.service.sites import Site, serving
+from vireo.cli.app import build_cli
 from vireo.client import Client
 
 
@@ -27,3 +30,22 @@ def library(site: Site) -> Library:
 def client(site: Site) -> Iterator[Client]:
     with Client(site.url) as client:
         yield client
+
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(site: Site, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.setenv("COLUMNS", "160")
+
+    def invoke(*arguments: str) -> Result:
+        return CliRunner().invoke(build_cli(), [*arguments, "--url", site.url])
+
+    return invoke
+
+
+@pytest.fixture
+def worker(site: Site, redis_url: str) -> Iterator[AnsweringWorker]:
+    with answering(redis_url) as worker:
+        yield worker

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors.numpy import save
-from typer.testing import CliRunner, Result
 
 from core import errors
 from core.comparison.paired import compare_hits
@@ -19,17 +18,15 @@ from core.records import Job
 from core.state import keys
 from core.state.payloads import Payloads
 from core.state.shadow_counts import COUNT, Look, Pair, count_args
+from tests.client.conftest import Run
 from tests.client.test_client import folder
 from tests.core.calibration.records import PICTURE, published
 from tests.service.doubles import AnsweringWorker, answering, classification
 from tests.service.library import DATASET, Library
 from tests.service.sites import Site
-from vireo.cli.app import build_cli
 from vireo.cli.commands.training import parse_novel, slug
 from vireo.cli.follow import detail, event_line
 from vireo.events import Event
-
-Run = Callable[..., Result]
 
 METRICS = {"top1": 0.875, "top5": 1.0, "mean_class_accuracy": 0.85, "map": 0.9}
 TRAINED = {
@@ -49,16 +46,6 @@ FINDINGS = [
     {"severity": "warning", "code": "undecodable", "message": "2 files are no videos.", "paths": ["a.txt"], "count": 2},
     {"severity": "info", "code": "no_split", "message": "A split was made.", "paths": [], "count": 1},
 ]
-
-
-@pytest.fixture
-def run(site: Site, monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.setenv("COLUMNS", "160")
-
-    def invoke(*arguments: str) -> Result:
-        return CliRunner().invoke(build_cli(), [*arguments, "--url", site.url])
-
-    return invoke
 
 
 def prepare(library: Library) -> Callable[[Job], dict[str, Any]]:

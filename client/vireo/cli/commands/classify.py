@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
+from vireo.cli.answer_file import AnswerFile
 from vireo.cli.console import Url, connected, err, out, print_error, print_json, transfer_bar
+from vireo.cli.many_videos import check_there, find_videos, write_rows
 from vireo.cli.options import StrideOption, WindowOption
 from vireo.cli.tables import print_segments
 from vireo.client import Client
@@ -18,7 +21,8 @@ from vireo.errors import VireoError
 
 def classify(
     files: Annotated[
-        list[str], typer.Argument(metavar="FILE…", help="Video files, http(s) URLs or ids of stored videos.")
+        list[str],
+        typer.Argument(metavar="FILE…", help="Video files, folders of them, http(s) URLs or ids of stored videos."),
     ],
     labels: Annotated[
         list[str] | None,
@@ -42,6 +46,14 @@ def classify(
         bool, typer.Option("--multi", help="Several labels may be right: mark those that reach the threshold (0.5).")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the answers as JSON, one per line.")] = False,
+    csv_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--csv",
+            dir_okay=False,
+            help="Write a row per video into this file, as it is done. The same command goes on after an interruption.",
+        ),
+    ] = None,
     url: Url = None,
 ) -> None:
     """Score videos against your own labels. A fine-tuned model can also use the labels it was trained on."""
@@ -56,17 +68,32 @@ def classify(
         "mode": "multi" if multi else None,
         "timeline": timeline_options(timeline, stride, window),
     }
-    failures = 0
+    if csv_file is not None and (as_json or options["timeline"]):
+        raise typer.BadParameter("it cannot be combined with --json or a timeline", param_hint="--csv")
     with connected(url) as client:
-        for file in files:
-            try:
-                answer = _classify_one(client, file, names, options, quiet=as_json)
-            except VireoError as error:
-                failures += 1
-                _show_error(file, error, as_json)
-            else:
-                _show_answer(file, answer, as_json)
+        sources = find_videos(files)
+        if csv_file is not None:
+            with AnswerFile(csv_file, names, options) as rows:
+                failures = write_rows(client, sources, rows, names, options)
+        else:
+            failures = _print_answers(client, sources, names, options, as_json)
     raise typer.Exit(1 if failures else 0)
+
+
+def _print_answers(
+    client: Client, sources: Mapping[str, str], names: list[str], options: dict[str, Any], as_json: bool
+) -> int:
+    """Returns how many videos have no answer."""
+    failures = 0
+    for file in sources.values():
+        try:
+            answer = _classify_one(client, file, names, options, quiet=as_json)
+        except VireoError as error:
+            failures += 1
+            _show_error(file, error, as_json)
+        else:
+            _show_answer(file, answer, as_json)
+    return failures
 
 
 def parse_labels(value: str) -> list[str]:
@@ -102,8 +129,7 @@ def _json_labels(value: str) -> list[str]:
 def _classify_one(
     client: Client, file: str, labels: list[str], options: dict[str, Any], *, quiet: bool
 ) -> dict[str, Any]:
-    if "://" not in file and not file.startswith("vid_") and not Path(file).is_file():
-        raise VireoError(f"There is no file {file}.")
+    check_there(file)
     with transfer_bar(file, then="classifying", quiet=quiet) as progress:
         return client.classify(file, labels, progress=progress, **options)
 
