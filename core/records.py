@@ -41,6 +41,7 @@ JobKind = Literal[
     "search",
     "indexing",
     "label_check",
+    "batch",
     "training",
     "preview",
     "evaluation",
@@ -51,7 +52,6 @@ JobKind = Literal[
 ]
 
 _EARLIER_KINDS = {"classify": "classification", "embed": "embedding"}
-
 AcceptedJobKind = Annotated[
     JobKind, BeforeValidator(lambda kind: _EARLIER_KINDS.get(kind, kind) if isinstance(kind, str) else kind)
 ]
@@ -94,7 +94,7 @@ class Job(Record):
     error: dict[str, Any] | None = None
     progress: dict[str, Any] | None = Field(None, description="progress of a long job")
     webhook: Webhook | None = Field(None, description="where its end is announced")
-    attempts: int = Field(0, description="number of starts of the job; above 1 after a worker died or put the job back")
+    attempts: int = Field(0, description="number of starts; above 1 after a worker died, or the job was put back")
     created_at: float
     started_at: float | None = None
     finished_at: float | None = None
@@ -105,12 +105,13 @@ class Job(Record):
         return self.started_at - self.created_at if self.started_at is not None else 0.0
 
 
-Phase = Literal["preparing", "features", "preview", "training", "evaluating", "publishing", "runs"]
+Phase = Literal["preparing", "features", "preview", "training", "evaluating", "publishing", "runs", "videos"]
 
 
 class Progress(Record):
-    """Progress of a training job, in `GET /v1/jobs/{id}` and, once per step, in the event stream. In the phase `runs` a
-    protocol waits for its training jobs: `step` counts those that have ended, of `steps`."""
+    """Progress of a long job, in `GET /v1/jobs/{id}` and, once per step, in the event stream. In the phase `runs` a
+    protocol waits for its training jobs, in `videos` a batch for its questions: `step` counts those that have ended, of
+    `steps`."""
 
     phase: Phase = Field(description="stage of the run")
     epoch: float = Field(0.0, description="epochs done")
@@ -121,6 +122,7 @@ class Progress(Record):
     lr: float | None = Field(None, description="learning rate of new modules")
     samples_per_s: float | None = Field(None, description="clips trained on per second")
     eta_s: float | None = Field(None, description="seconds left")
+    failed: int | None = Field(None, description="videos of a batch that have an error")
 
 
 def subject_of(request: dict[str, Any]) -> str | None:

@@ -240,6 +240,15 @@ class DatasetResult(Record):
     report: tuple[Finding, ...] = Field(description="what was found in the uploaded archive")
 
 
+class BatchResult(Record):
+    """The result of a job of kind `batch`."""
+
+    items: int = Field(description="number of items in the manifest")
+    answered: int = Field(description="how many of them have an answer")
+    unanswered: int = Field(description="how many of them have an error")
+    results: str = Field(description="path of the rows, one per item")
+
+
 class ImportResult(Record):
     """The result of a job of kind `import`: a new version."""
 
@@ -265,6 +274,7 @@ RESULTS: tuple[type[Any], ...] = (
     Comparison,
     Calibration,
     DatasetResult,
+    BatchResult,
     ImportResult,
 )
 """The results of all kinds of jobs. Each has required fields that no other has."""

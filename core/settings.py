@@ -189,6 +189,18 @@ class Settings(BaseSettings):
         frozenset(),
         description="Hosts with private addresses that `video_url` may name, separated by commas.",
     )
+    max_batch_items: int = Field(100_000, ge=1, le=1_000_000, description="Most videos in one batch.")
+    batch_window: int = Field(
+        8,
+        ge=1,
+        description="Most questions of one batch that wait or run at the same time. While other jobs wait, a batch "
+        "asks fewer, and at least one.",
+    )
+    batch_prefixes: Annotated[frozenset[str], NoDecode] = Field(
+        frozenset(),
+        description="Prefixes of objects that a batch may read, separated by commas, such as `s3://bucket/videos/`. "
+        "Workers read them with their own credentials. Default: none.",
+    )
 
     webhook_secret: SecretStr | None = Field(
         None,
@@ -288,6 +300,19 @@ class Settings(BaseSettings):
     @classmethod
     def _split_hosts(cls, value: object) -> object:
         return frozenset(h.strip().lower() for h in value.split(",") if h.strip()) if isinstance(value, str) else value
+
+    @field_validator("batch_prefixes", mode="before")
+    @classmethod
+    def _split_prefixes(cls, value: object) -> object:
+        return frozenset(p.strip() for p in value.split(",") if p.strip()) if isinstance(value, str) else value
+
+    @field_validator("batch_prefixes", mode="after")
+    @classmethod
+    def _are_prefixes(cls, value: frozenset[str]) -> frozenset[str]:
+        for prefix in value:
+            if not prefix.removeprefix("s3://").strip("/") or not prefix.startswith("s3://"):
+                raise ValueError(f"{prefix!r} is no prefix of objects; one looks like s3://bucket/videos/")
+        return value
 
     @model_validator(mode="after")
     def _windows_follow_each_other(self) -> Self:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Path, Query, Request
 
 from core.questions import LONGEST_REFERENCE
-from core.uploads.sink import ARCHIVE, CHECKPOINT, Upload
+from core.uploads.sink import ARCHIVE, CHECKPOINT, MANIFEST, Upload
 from service.bodies.schemas import MOST_VERSIONS
 from service.checks.admission import Admission
 from service.gateway import Gateway
@@ -19,6 +19,8 @@ from service.http.preferences import (
     WebhookHeader,
     read_preferences,
 )
+
+ITEM_BYTES = 2000  # of a manifest, for each item that it may have
 
 
 async def _gateway(request: Request) -> Gateway:
@@ -66,12 +68,18 @@ async def _checkpoint_upload(gateway: GatewayDep) -> AsyncIterator[Upload]:
         yield upload
 
 
+async def _manifest_upload(gateway: GatewayDep) -> AsyncIterator[Upload]:
+    with Upload(gateway.store, gateway.settings.max_batch_items * ITEM_BYTES, MANIFEST) as upload:
+        yield upload
+
+
 AdmissionDep = Annotated[Admission, Depends(_admission)]
 VideoUploadDep = Annotated[Upload, Depends(_video_upload)]
 """The video file of this request. It is deleted when the request ends, unless it was published."""
 
 ArchiveUploadDep = Annotated[Upload, Depends(_archive_upload)]
 CheckpointUploadDep = Annotated[Upload, Depends(_checkpoint_upload)]
+ManifestUploadDep = Annotated[Upload, Depends(_manifest_upload)]
 
 NamePath = Annotated[str, Path(max_length=LONGEST_REFERENCE)]
 """A name or id in the path of a URL."""

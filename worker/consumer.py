@@ -140,6 +140,7 @@ def serve(settings: Settings, book: JobBook, running: RunningJobs, heartbeat: He
         def send(job_id: str) -> None:
             send_job(app, job_id, book.queue)
 
+        book.send = send
         start_thread("cancellations", running.listen, connect(settings.jobs_redis, decode=True), stopped)
         start_thread("confinement", announce_confinement, heartbeat)
         start_thread("store", announce_store, settings, heartbeat, stopped)

@@ -44,3 +44,14 @@ def counted(pieces: Iterable[bytes], size: int, progress: TransferProgress | Non
             progress(min(done, size), size)
     if progress:
         progress(size, size)
+
+
+def json_lines(texts: Iterable[str]) -> Iterator[str]:
+    """The lines of a JSONL file that arrives in pieces. Only a newline ends a line: JSON has the other line separators
+    in its texts."""
+    rest = ""
+    for text in texts:
+        *lines, rest = (rest + text).split("\n")
+        yield from filter(None, lines)
+    if rest:
+        yield rest

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import httpx2
 
-from vireo.answers import read_answer
+from vireo.answers import connection_errors, read_answer
 from vireo.connection import Connection, without_none
-from vireo.transfers import TransferProgress
+from vireo.transfers import TransferProgress, json_lines
 
 TIMELINE_FIELDS = ("stride", "window", "enter", "leave")
 
@@ -146,6 +147,35 @@ class VideoMethods(Connection):
         wanted = without_none(filters | {"tags": list(tags)})
         return read_answer(self._post("/v1/search/index", json=without_none({"model": model, "filter": wanted})))
 
+    def batch(
+        self, videos: str | Path | Sequence[str | Mapping[str, str]], labels: Sequence[str] = (), **options: Any
+    ) -> dict[str, Any]:
+        """Start the job that asks one question about many videos, and return it.
+
+        `videos`: a manifest file (JSONL or CSV), or ids of stored videos, http(s) URLs, `s3://` URLs, or items with an
+        `id` of your own. `options`: the other fields of POST /v1/batches. Raises: VireoError.
+        """
+        fields = ({"labels": list(labels)} if labels else {}) | without_none(options)
+        if isinstance(videos, str | Path):
+            return read_answer(self._upload("/v1/batches", "manifest", Path(videos), fields, None))
+        items = [_item(video) if isinstance(video, str) else dict(video) for video in videos]
+        return read_answer(self._post("/v1/batches", json=fields | {"items": items}))
+
+    def batch_rows(self, job_id: str) -> Iterator[dict[str, Any]]:
+        """The rows of a batch that are ready, in the order of its manifest. Raises: VireoError."""
+        with connection_errors(self.url), self._http.stream("GET", f"/v1/batches/{job_id}/results") as answer:
+            if answer.is_error:
+                answer.read()
+                read_answer(answer)
+            for line in json_lines(answer.iter_text()):
+                yield json.loads(line)
+
+    def save_batch(self, job_id: str, target: str | Path) -> None:
+        """Write the rows of a batch that are ready into a file: CSV if its name ends so, else JSONL. Raises:
+        VireoError."""
+        kind = "csv" if Path(target).suffix.lower() == ".csv" else "jsonl"
+        self._download(f"/v1/batches/{job_id}/results?format={kind}", Path(target))
+
     def _send_video(
         self, route: str, video: str | Path, fields: dict[str, Any], progress: TransferProgress | None
     ) -> httpx2.Response:
@@ -155,3 +185,9 @@ class VideoMethods(Connection):
         if str(video).startswith("vid_"):
             return self._post(route, json=fields | {"video_id": str(video)})
         return self._upload(route, "video", Path(video), fields, progress)
+
+
+def _item(video: str) -> dict[str, str]:
+    if video.startswith("vid_"):
+        return {"video_id": video}
+    return {"s3" if video.startswith("s3://") else "video_url": video}

@@ -2,8 +2,11 @@
 
 A parent that waits is `running`, and no worker holds it: its field `awaits` has the number of its children, and its
 lease never ends. A child that ends counts in the parent's progress. If it ends without a result, the other children
-are cancelled, because the parent cannot have its own result any more. After the last child the parent is queued, and
-the reaper sends its message. All of it happens in the step that ends the child, so no crash comes between.
+are cancelled, because the parent cannot have its own result any more. After the last child the parent is queued. All
+of it happens in the step that ends the child, so no crash comes between. Who takes that step sends the parent's
+message; otherwise the reaper does.
+
+A parent that is `tolerant` goes on whatever its children came to, and reports its own progress.
 """
 
 from __future__ import annotations
@@ -11,9 +14,12 @@ from __future__ import annotations
 from typing import Final
 
 from core.state import keys
+from core.state.fullness import GO_ON
 
 # A part of every step that can end a job. It needs `finish_job` and the queue's keys.
 CHILDREN: Final = """
+local woken = false -- whether the step has queued a parent again
+
 local function report_children(key, name, total, left)
   local data = cjson.encode({phase = 'runs', step = total - left, steps = total})
   redis.call('HSET', key, 'progress', data)
@@ -27,6 +33,7 @@ local function requeue(key, name)
   redis.call('ZADD', waiting, stamp(now), name)
   redis.call('ZADD', resend, stamp(now), name)
   redis.call('XADD', key .. ':events', 'MAXLEN', '~', 20000, '*', 'event', 'state', 'data', '"queued"')
+  woken = true
 end
 
 -- Queued children end; the workers of running ones are told.
@@ -50,9 +57,10 @@ local function child_ended(parent, child, state)
   redis.call('SREM', key .. ':children', child)
   local total = tonumber(redis.call('HGET', key, 'awaits') or '0')
   if total == 0 then return end
-  if state ~= 'succeeded' then cancel_children(parent) end
+  local tolerant = redis.call('HGET', key, 'tolerant') == '1'
+  if state ~= 'succeeded' and not tolerant then cancel_children(parent) end
   local left = redis.call('SCARD', key .. ':children')
-  report_children(key, parent, total, left)
+  if not tolerant then report_children(key, parent, total, left) end
   if left > 0 then return end
   if redis.call('HGET', key, 'cancel_requested') then
     finish_job(key, parent, 'cancelled', 'error', [==[CANCELLED]==])
@@ -63,12 +71,12 @@ end
 """.replace("JOB_KEY", keys.job(""))
 
 # KEYS: as every step, then JOBS
-# ARGV: attempt, number of children, then for each: id, number of its arguments, field, value, field, value, …
+# ARGV: attempt, 1 for a tolerant parent, number of children, then for each: id, number of its arguments, field, value …
 # → a Standing. Children that are there already are left as they are, so that an attempt can repeat what another began.
 AWAIT_BODY: Final = """
 if not belongs_to_attempt() then return 0 end
 if get('cancel_requested') then return 2 end
-local total, at = tonumber(ARGV[4]), 5
+local tolerant, total, at = ARGV[4], tonumber(ARGV[5]), 6
 for number = 1, total do
   local child, count = ARGV[at], tonumber(ARGV[at + 1])
   local key = 'JOB_KEY' .. child
@@ -86,9 +94,25 @@ for number = 1, total do
   at = at + 2 + count
 end
 local left = redis.call('SCARD', job .. ':children')
-redis.call('HSET', job, 'awaits', total, 'holder', '', 'stuck', 0)
+redis.call('HSET', job, 'awaits', total, 'holder', '', 'stuck', 0, 'tolerant', tolerant)
 redis.call('ZADD', running, '+inf', id)
-report_children(job, id, total, left)
+if tolerant ~= '1' then report_children(job, id, total, left) end
 if left == 0 then requeue(job, id) end
 return 1
 """.replace("JOB_KEY", keys.job(""))
+
+# KEYS: FINISHED, JOBS, PAYLOADS    ARGV: prefix of job keys, id, id, …
+# The parent has taken over what these children came to. A child that has not ended stays.
+FORGET: Final = (
+    GO_ON
+    + """
+for index = 2, #ARGV do
+  local job = ARGV[1] .. ARGV[index]
+  if redis.call('ZREM', KEYS[1], ARGV[index]) == 1 then
+    redis.call('DEL', job, job .. ':events', job .. ':metrics')
+    redis.call('ZREM', KEYS[2], ARGV[index])
+    redis.call('ZADD', KEYS[3], 'XX', 0, ARGV[index])
+  end
+end
+"""
+)

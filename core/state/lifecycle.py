@@ -134,13 +134,18 @@ def report_args(
     )
 
 
-def await_args(attempt: Attempt, queue: str, children: Sequence[Job]) -> Arguments:
-    """`children`: jobs of the same queue, whose parent is the attempt's job."""
-    arguments = [*map(str, attempt), str(len(children))]
+def await_args(attempt: Attempt, queue: str, children: Sequence[Job], *, tolerant: bool = False) -> Arguments:
+    """`children`: jobs of the same queue, whose parent is the attempt's job. `tolerant`: it goes on whatever they come
+    to."""
+    arguments = [*map(str, attempt), "1" if tolerant else "0", str(len(children))]
     for child in children:
         fields = [part for pair in job_to_fields(child).items() for part in pair]
         arguments += [child.id, str(len(fields)), *fields]
     return [*_job_keys(attempt.job_id, queue), keys.JOBS], arguments
+
+
+def forget_args(job_ids: Sequence[str]) -> Arguments:
+    return [keys.FINISHED, keys.JOBS, keys.PAYLOADS], [keys.job(""), *job_ids]
 
 
 def release_args(attempt: Attempt, queue: str, *, counts_as_failure: bool) -> Arguments:

@@ -1,6 +1,6 @@
 """Large requests and results of jobs. They are files in the store, and the record in Redis has their keys.
 
-    jobs/<job id>/request.json, result-<attempt>.json, attention.png, labels.png
+    jobs/<job id>/request.json, result-<attempt>.json, attention.png, labels.png, and the files of a batch
 
 A record in Redis cannot be evicted, so its size is bounded. Whoever reads a job through `Payloads.load` sees the same,
 wherever its request and its result are. `keys.PAYLOADS` lists the jobs with files: the gateway deletes the files after
@@ -16,7 +16,7 @@ from typing import Any, Final, Literal, get_args
 from core.errors import StorageUnavailable
 from core.records import Job
 from core.state.fullness import GO_ON
-from core.storage import Store
+from core.storage import Staged, Store
 
 # KEYS: PAYLOADS    ARGV: job id    The job has a record, which owns its files.
 OWN: Final = GO_ON + "redis.call('ZADD', KEYS[1], '+inf', ARGV[1])"
@@ -27,6 +27,9 @@ PictureName = Literal["attention.png", "labels.png"]
 """A picture that belongs to a result. Attempts at one job draw the same, so it has one name."""
 
 PICTURES: Final[tuple[PictureName, ...]] = get_args(PictureName)
+
+MANIFEST: Final = "manifest"
+"""The file that a request for a batch brings."""
 
 CLAIM_SECONDS: Final = 3600.0
 """Files whose job has no record are deleted after this time. Until then the record may still be written."""
@@ -74,6 +77,10 @@ class Payloads:
         with self._store.stage() as staged:
             staged.write(content)
             self._store.publish(staged, f"{payloads_key(job_id)}/{name}")
+
+    def write_manifest(self, job_id: str, manifest: Staged) -> None:
+        """Raises: StorageUnavailable."""
+        self._store.publish(manifest, f"{payloads_key(job_id)}/{MANIFEST}")
 
     def load(self, job: Job) -> Job:
         """The job with its request and its result. Raises: StorageUnavailable where they cannot be read."""

@@ -21,6 +21,7 @@ QUEUES: dict[JobKind, str] = {
     "search": keys.INFERENCE,
     "indexing": keys.INFERENCE,
     "label_check": keys.INFERENCE,
+    "batch": keys.INFERENCE,
     "training": keys.TRAINING,
     "preview": keys.TRAINING,
     "evaluation": keys.TRAINING,

@@ -208,13 +208,14 @@ return version
 """
 )
 
-# ARGV: attempt, state, field, JSON value    → 1, or 0 if the job belongs to another attempt
+# ARGV: attempt, state, field, JSON value
+# → 1; 2 if the job's parent waits for a worker now; 0 if the job belongs to another attempt
 FINISH = (
     GO_ON_WITH_JOB
     + """
 if not belongs_to_attempt() then return 0 end
 finish(ARGV[4], ARGV[5], ARGV[6])
-return 1
+return woken and 2 or 1
 """
 )
 

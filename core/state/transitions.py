@@ -56,7 +56,7 @@ TAKEN_BY: Final[Mapping[Step, str]] = {
     Step.REPORT: "the attempt",
     Step.RENEW: "the attempt's heartbeat",
     Step.CLAIM_VERSION: "the attempt, before it publishes a model",
-    Step.AWAIT: "the attempt of a protocol, which makes them",
+    Step.AWAIT: "the attempt of a protocol or a batch, which makes them",
     Step.CHILD_ENDS: "whoever ends the child",
     Step.SUCCEED: "the attempt",
     Step.FAIL: "the attempt, after an error",

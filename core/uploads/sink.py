@@ -75,6 +75,14 @@ CHECKPOINT = UploadKind(
     RequestTooLarge,
     InvalidCheckpoint,
 )
+MANIFEST = UploadKind(
+    "manifest",
+    "manifest",
+    "videos.jsonl",
+    "Split it over several batches, or raise VIREO_MAX_BATCH_ITEMS.",
+    RequestTooLarge,
+    InvalidRequest,
+)
 
 
 class Sink:

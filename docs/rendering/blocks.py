@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from core.batches.rows import BatchRow
 from core.calibration.record import Calibration
 from core.calibration.request import CalibrationBody
 from core.labels.check import LabelCheck
@@ -26,7 +27,15 @@ from rendering.routes import routes_table
 from rendering.settings import settings_table
 from rendering.transitions import transitions_table
 from rendering.zoo import heads_table, zoo_summary, zoo_table
-from service.bodies.questions import ClassifyBody, EmbedBody, ExplainBody, SearchBody, TimelineBody
+from service.bodies.questions import (
+    BatchBody,
+    ClassifyBody,
+    EmbedBody,
+    ExplainBody,
+    QuestionBody,
+    SearchBody,
+    TimelineBody,
+)
 from service.bodies.schemas import DatasetBody, ImportBody, JobView, LabelCheckBody, LabelSetBody
 
 _SOURCE = ("video_url", "url", "base64", "video_id")  # where the video is: described once, with the question
@@ -43,6 +52,8 @@ BLOCKS = (
     Block("docs/api.md", "answer", partial(fields_table, Classification, defaults=False)),
     Block("docs/api.md", "timeline", partial(fields_table, TimelineBody)),
     Block("docs/api.md", "label-timeline", partial(fields_table, LabelTimeline, defaults=False)),
+    Block("docs/api.md", "batch", partial(fields_table, BatchBody, without=QuestionBody.model_fields)),
+    Block("docs/api.md", "batch-row", partial(fields_table, BatchRow, defaults=False)),
     Block("docs/api.md", "search", partial(fields_table, SearchBody)),
     Block("docs/api.md", "search-filter", partial(fields_table, SearchFilter)),
     Block("docs/api.md", "search-answer", partial(fields_table, SearchResult, defaults=False)),

@@ -20,6 +20,15 @@ QUESTION_EXAMPLES: dict[str, dict[str, Any]] = {
     "labels": {"labels": _LABELS},
     "a label set": {"label_set": "sports", "top_k": 1},
 }
+BATCH_EXAMPLES: dict[str, dict[str, Any]] = {
+    "stored videos and URLs": {
+        "items": [{"id": "front door", "video_id": "vid_6f3a…"}, {"video_url": "https://example.org/clip.mp4"}],
+        "labels": _LABELS,
+        "top_k": 1,
+    },
+    "objects": {"items": [{"s3": "s3://bucket/videos/clip.mp4"}], "label_set": "sports:3"},
+}
+BATCH_UPLOAD_EXAMPLE: dict[str, Any] = {"manifest": "@videos.jsonl", "labels": _LABELS, "top_k": 1}
 TIMELINE_EXAMPLES: dict[str, dict[str, Any]] = {
     "labels": {"labels": _LABELS},
     "twice a second": {"labels": _LABELS, "stride": 0.5, "window": 1.0},

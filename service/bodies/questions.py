@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from core.batches.request import MOST_ITEMS
 from core.questions import (
     LONGEST_TEXT,
     MOST_FRAMES,
@@ -20,7 +21,7 @@ from core.questions import (
 )
 from service.bodies.json_reader import parse_json
 from service.bodies.labels import LabelsInput
-from service.bodies.schemas import LABELS_EXAMPLE, Body
+from service.bodies.schemas import LABELS_EXAMPLE, Body, FileBody
 
 LONGEST_URL = 4096  # characters
 
@@ -89,6 +90,23 @@ class QuestionBody(Options):
 
 class ClassifyBody(VideoSource, QuestionBody):
     """Body of POST /v1/classify."""
+
+
+class BatchBody(QuestionBody):
+    """Body of POST /v1/batches: a question, and the videos that it is about."""
+
+    items: tuple[dict[str, Any], ...] = Field(
+        min_length=1,
+        max_length=MOST_ITEMS,
+        description="The videos. Each has one of `video_id`, `video_url` and `s3` (an object, as "
+        "`s3://bucket/folder/clip.mp4`), and an `id` if you like, which its row repeats. One that cannot be used has "
+        "an error in its row; the others are asked.",
+        examples=[[{"id": "front door", "video_id": "vid_6f3a…"}]],
+    )
+
+
+class BatchFileBody(FileBody, QuestionBody):
+    """Fields of POST /v1/batches that accompany the file `manifest`."""
 
 
 class ExplainBody(Body):

@@ -42,7 +42,7 @@ async def read_body(request: Request, model: type[BodyT], upload: Upload, previe
         return validate_body(model, await _read_json(request, model, upload))
     raise UnsupportedMedia(
         f"The body has the type {kind or '(none)'}; it must be multipart/form-data or application/json.",
-        hint='With curl: -F video=@clip.mp4 -F \'labels=["a cat","a dog"]\'.',
+        hint=f'With curl: -F {upload.kind.field}=@{upload.kind.example} -F \'labels=["a cat","a dog"]\'.',
     )
 
 
@@ -77,6 +77,10 @@ async def read_json_body(request: Request, model: type[BodyT]) -> BodyT:
     if not _is_json(_kind(request)):
         raise UnsupportedMedia("The body must be application/json.", hint="Set the header Content-Type.")
     return validate_body(model, await _read_json(request, model))
+
+
+def has_json_body(request: Request) -> bool:
+    return _is_json(_kind(request))
 
 
 def _kind(request: Request) -> str:

@@ -13,6 +13,7 @@ from core.calibration.request import CalibrationBody
 from core.training_requests import EvaluationRequest, PreviewBody, TrainingRequest
 from service.bodies.job_types import EVENT_DATA, JOB_EVENT_SCHEMA
 from service.bodies.questions import (
+    BatchBody,
     ClassifyBody,
     DescribeBody,
     EmbedBody,
@@ -38,6 +39,7 @@ TAGS: Final = {
     "classify": "Score a video against any labels.",
     "videos": "Store a video once and ask about it again.",
     "search": "Find stored videos by what they show.",
+    "batches": "Ask one question about many videos.",
     "embeddings": "Vectors of texts and videos in the model's joint space.",
     "label-sets": "Named, versioned lists of labels, and a check of labels before anything is asked.",
     "datasets": "Labelled videos to train and evaluate on.",
@@ -52,6 +54,7 @@ TAGS: Final = {
 
 _COMPONENTS = (
     ClassifyBody,
+    BatchBody,
     QuestionBody,
     KeepBody,
     DescribeBody,

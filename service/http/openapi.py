@@ -80,6 +80,20 @@ def file_body(model: type[BaseModel], field: str, example: dict[str, Any]) -> di
     return {"requestBody": {"required": True, "content": content}, "parameters": query}
 
 
+def json_or_file_body(
+    model: type[BaseModel],
+    examples: dict[str, dict[str, Any]],
+    form: type[BaseModel],
+    field: str,
+    example: dict[str, Any],
+) -> dict[str, Any]:
+    """`openapi_extra` for a body of `model` as JSON, or for a form with the file `field` and the fields of `form`."""
+    extra = json_body(model, examples)
+    content = file_body(form, field, example)["requestBody"]["content"]
+    extra["requestBody"]["content"]["multipart/form-data"] = content["multipart/form-data"]
+    return extra
+
+
 def another_response(status: int, model: type[BaseModel], description: str) -> Responses:
     """A response besides the one that the route declares."""
     return {status: {"model": model, "description": description}}

@@ -21,6 +21,7 @@ from core.state import keys, lifecycle, steps
 from core.state.fullness import is_refusal, redis_full
 from core.state.payloads import CLAIM_SECONDS, Payloads
 from core.state.queues import QUEUES
+from core.storage import Staged
 from service.bodies.cursors import Entry, read_cursor, write_cursor
 from service.bodies.schemas import JobPage, JobView
 from service.bodies.validation import similar_names
@@ -71,14 +72,15 @@ class Jobs:
         as_requested: BaseModel | None = None,
         children: int = 0,
         webhook: str | None = None,
+        manifest: Staged | None = None,
     ) -> tuple[Job, bool]:
         """A new job, or the job that the idempotency `key` stands for already; and whether it is new.
 
         `as_requested`: the request before the names in it were resolved. Repeats are recognised by it, because a name
         may mean a newer version by then. `children`: jobs that it will make, for which there must be room as well; the
-        queue must be empty for more than it can hold. `webhook`: the URL to which its end is announced. Raises:
-        QueueFull; RequestTooLarge; StorageUnavailable where Redis is full or the store cannot be written; Conflict
-        where the key stands for another request.
+        queue must be empty for more than it can hold. `webhook`: the URL to which its end is announced. `manifest`: a
+        file that belongs to the job. Raises: QueueFull; RequestTooLarge; StorageUnavailable where Redis is full or the
+        store cannot be written; Conflict where the key stands for another request.
         """
         fields = request.model_dump(mode="json")
         job = Job(
@@ -93,6 +95,9 @@ class Jobs:
         digest = _digest(kind, as_requested or request)
         try:
             recorded = await self._store_request(job)
+            if manifest:
+                await self._claim(job)
+                await asyncio.to_thread(self._payloads.write_manifest, job.id, manifest)
             room = max(1, self._limit - children)
             script_keys, args = lifecycle.create_args(recorded, QUEUES[kind], room, key and idempotency_key(key))
             outcome = await self._create(keys=script_keys, args=[*args, _REQUEST_DIGEST, digest] if key else args)
@@ -126,9 +131,13 @@ class Jobs:
             )
         if not self._payloads.is_large(text):
             return job
-        await self._redis.zadd(keys.PAYLOADS, {job.id: (await self._redis.time())[0] + CLAIM_SECONDS})
+        await self._claim(job)
         written = await asyncio.to_thread(self._payloads.write, job.id, "request", text)
         return job.model_copy(update={"request": {}, written.field: written.text})
+
+    async def _claim(self, job: Job) -> None:
+        """Announce files of a job, which are swept if no record follows."""
+        await self._redis.zadd(keys.PAYLOADS, {job.id: (await self._redis.time())[0] + CLAIM_SECONDS})
 
     async def send(self, job: Job) -> None:
         """Put the job on its queue. Raises: StorageUnavailable; then the job has failed and its idempotency key can be

@@ -22,7 +22,7 @@ from starlette.responses import Response
 from core.datasets import archive_key
 from core.errors import VireoError
 from core.records import Job, JobKind, JobState
-from core.storage import Store
+from core.storage import Staged, Store
 from core.uploads.sink import Upload
 from service.http.envelope import client_gone, error_response
 from service.http.preferences import Preferences
@@ -59,6 +59,7 @@ POLICIES: Final[dict[JobKind, Policy]] = {
     "search": QUESTION,
     "indexing": BACKGROUND,
     "label_check": QUESTION,
+    "batch": BACKGROUND,
     "training": BACKGROUND,
     "preview": BACKGROUND,
     "evaluation": BACKGROUND,
@@ -102,15 +103,15 @@ class Submitter:
         *,
         as_requested: BaseModel | None = None,
         children: int = 0,
+        manifest: Staged | None = None,
     ) -> Response:
         """The answer to a request for a job of `kind`.
 
         `connection`: the HTTP request, which is watched for a disconnect while the answer waits. `as_requested`,
-        `children`: as in `Jobs.create`. Raises: QueueFull, Conflict, StorageUnavailable.
+        `children`, `manifest`: as in `Jobs.create`. Raises: QueueFull, Conflict, StorageUnavailable.
         """
-        job, new = await self._jobs.create(
-            kind, request, preferences.idempotency_key, as_requested, children, preferences.webhook
-        )
+        key, webhook = preferences.idempotency_key, preferences.webhook
+        job, new = await self._jobs.create(kind, request, key, as_requested, children, webhook, manifest)
         return await self._follow(job, new, preferences, connection)
 
     async def submit_upload(

@@ -11,8 +11,11 @@ from typing import Any
 from core.errors import VireoError
 from core.records import Job
 from core.settings import Settings
+from core.state import keys
+from core.state.payloads import Payloads
 from models.files.bases import promptable_names
 from models.profiles import zoo
+from worker.inference.batches.driver import Batches
 from worker.inference.explanation.answer import answer_explain
 from worker.inference.guard import Guard
 from worker.inference.handlers import answer_classify, answer_embed, score_shadow
@@ -22,6 +25,7 @@ from worker.inference.search.answer import answer_search
 from worker.inference.search.indexing import index_videos
 from worker.inference.shadows import ShadowBook, Shadows, ShadowTask
 from worker.jobs.attempt import Handler
+from worker.jobs.book import JobBook
 from worker.jobs.cancellation import CancelToken
 from worker.jobs.connection import connect
 from worker.jobs.heartbeat import Heartbeat
@@ -43,6 +47,12 @@ class InferenceRole:
         self._runtime = Runtime.open(settings, lambda detail: heartbeat.update(detail=detail))
         self._guard = Guard(settings.inference_deadline, leave)
         counts = ShadowBook(connect(settings.jobs_redis, decode=True, patient=False))
+        queue = JobBook(
+            connect(settings.jobs_redis, decode=True),
+            keys.INFERENCE,
+            payloads=Payloads(self._runtime.store, settings.job_inline_bytes),
+        )
+        self._batches = Batches(queue, self._runtime.store, settings)
         self._shadows = Shadows(lambda task, token: score_shadow(self._runtime, task, token), counts)
         self._announced: str | None = None  # name of the default model, once it is loaded
         self._tried = self._reconsidered = time.monotonic()
@@ -57,6 +67,7 @@ class InferenceRole:
             "search": self._search,
             "indexing": self._index,
             "label_check": self._check_labels,
+            "batch": self._batches.run,
         }
 
     def _classify(self, job: Job, token: CancelToken, reporter: Reporter) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from core.registry import Registry
 from core.settings import Settings
 from core.storage import Store
 from worker.decoding.pool import DecodePool
+from worker.inference.batches.objects import ObjectVideos
 from worker.inference.caches.classifiers import ClassifierCache
 from worker.inference.caches.features import VideoCache
 from worker.inference.caches.remote import TIMEOUT, RemoteCache
@@ -32,6 +33,7 @@ class Runtime:
     videos: VideoCache
     book: VideoBook
     url_videos: UrlVideos
+    object_videos: ObjectVideos
     max_texts: int  # of one question
     timeline: TimelineLimits
     indexes: WindowIndexes
@@ -52,6 +54,7 @@ class Runtime:
             videos=VideoCache(cache),
             book=book,
             url_videos=UrlVideos(settings, store, book),
+            object_videos=ObjectVideos(settings, store, book),
             max_texts=settings.max_texts,
             indexes=WindowIndexes(settings.max_search_windows),
             timeline=TimelineLimits(

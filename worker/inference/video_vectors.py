@@ -6,6 +6,7 @@ from contextlib import ExitStack
 
 import torch
 
+from core.batches.request import OBJECT_SCHEME
 from core.errors import UndecodableVideo, UnknownVideo, VideoTooLarge
 from core.prometheus import DECODE_FAILURES, DECODE_FRAMES, VIDEO_SECONDS
 from core.questions import AskedVideo, Options
@@ -28,6 +29,8 @@ def stored_video(runtime: Runtime, video: AskedVideo, token: CancelToken, watch:
         assert video.sha256 is not None  # a request has one of them
         return video.sha256
     with runtime.url_videos.slot(), watch.stage("fetch"):
+        if video.url.startswith(OBJECT_SCHEME):  # of a batch: other questions are refused before
+            return runtime.object_videos.store(video.url, token)
         return runtime.url_videos.store(video.url, token)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import redis
 
-from core.errors import Cancelled, VireoError
+from core.errors import Cancelled, StorageUnavailable, VireoError
 from core.records import Job
 from core.state.lifecycle import Attempt, Standing
 from worker.jobs.book import JobBook, Superseded
@@ -37,9 +37,11 @@ class Postponed(Exception):
 class Awaits(Exception):
     """The job goes on after other jobs, which it makes. Its thread serves others meanwhile, perhaps one of them."""
 
-    def __init__(self, children: Sequence[Job]) -> None:
+    def __init__(self, children: Sequence[Job], *, tolerant: bool = False) -> None:
+        """`tolerant`: it goes on whatever they come to; otherwise one that fails ends the others."""
         super().__init__(f"{len(children)} children")
         self.children = children
+        self.tolerant = tolerant
 
 
 class Interrupted(Exception):
@@ -92,8 +94,12 @@ def _run(handlers: Mapping[str, Handler], book: JobBook, attempt: Attempt, token
         log.warning("%s is started again: %s", job_id, error)
         return _put_back(book, attempt, counts_as_failure=True)
     except Awaits as awaited:
-        log.info("%s waits for %s", job_id, awaited)
-        standing = book.await_children(attempt, awaited.children)
+        log.log(logging.DEBUG if awaited.tolerant else logging.INFO, "%s waits for %s", job_id, awaited)
+        try:
+            standing = book.await_children(attempt, awaited.children, tolerant=awaited.tolerant)
+        except StorageUnavailable as error:
+            log.warning("%s is started again: its children cannot be made: %s", job_id, error)
+            return _put_back(book, attempt, counts_as_failure=False, delay=LONGEST_DELAY)
         if standing is not Standing.CANCEL_PENDING:
             ended = standing is Standing.HELD
         else:

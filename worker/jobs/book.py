@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import redis
@@ -13,8 +14,13 @@ from core.errors import Cancelled, VireoError
 from core.prometheus import JOBS_FINISHED, REQUEUED
 from core.records import Job, JobState
 from core.state import keys, lifecycle, steps
+from core.state.children import FORGET
 from core.state.lifecycle import LEASE_SECONDS, Attempt, Standing
 from core.state.payloads import OWN, Payloads, PictureName
+
+log = logging.getLogger(__name__)
+
+_PARENT_WAITS = 2  # what FINISH returns where the job was the last one that its parent waited for
 
 
 class Superseded(Exception):
@@ -29,6 +35,9 @@ class JobBook:
     ) -> None:
         """`lease`: seconds after which a job without a renewal is given to another worker. `payloads`: where large
         requests and results are; None for a book that reads and ends no jobs with them."""
+        self.send: Callable[[str], object] = lambda _: None
+        """Puts a job id on the queue. Without it, or where it fails, the reaper sends the messages of children and
+        parents."""
         self._redis = client
         self._payloads = payloads
         self._own_payloads = client.register_script(OWN)
@@ -42,6 +51,7 @@ class JobBook:
         self._release = client.register_script(steps.RELEASE)
         self._report = client.register_script(steps.REPORT)
         self._await = client.register_script(steps.AWAIT)
+        self._forget = client.register_script(FORGET)
         self._claim_version = client.register_script(steps.CLAIM_VERSION)
 
     def get(self, job_id: str) -> Job | None:
@@ -90,10 +100,12 @@ class JobBook:
 
     def _end(self, attempt: Attempt, state: JobState, field: str, value: dict[str, Any] | str) -> bool:
         script_keys, args = lifecycle.finish_args(attempt, self.queue, state, field, value)
-        ended = bool(self._finish(keys=script_keys, args=args))
+        ended = int(self._finish(keys=script_keys, args=args))
         if ended:
             self._count(attempt.job_id, state)
-        return ended
+        if ended == _PARENT_WAITS:
+            self._wake(str(self._redis.hget(keys.job(attempt.job_id), "parent")))
+        return bool(ended)
 
     def release(self, attempt: Attempt, *, counts_as_failure: bool) -> bool:
         """Give a running job back. Returns True if it waits again, so that its message must be sent.
@@ -106,11 +118,47 @@ class JobBook:
             self._count(attempt.job_id, JobState(state))
         return bool(state == JobState.QUEUED)
 
-    def await_children(self, attempt: Attempt, children: Sequence[Job]) -> Standing:
+    def await_children(self, attempt: Attempt, children: Sequence[Job], *, tolerant: bool = False) -> Standing:
         """Make the children that are not there yet. The job belongs to no attempt until the last of them has ended;
-        then it is queued again."""
-        script_keys, args = lifecycle.await_args(attempt, self.queue, children)
-        return Standing(self._await(keys=script_keys, args=args))
+        then it is queued again. `tolerant`: the other children go on if one ends without a result.
+
+        Raises: StorageUnavailable where a large request cannot be written into the store.
+        """
+        recorded = list(map(self._recorded, children))
+        script_keys, args = lifecycle.await_args(attempt, self.queue, recorded, tolerant=tolerant)
+        standing = Standing(self._await(keys=script_keys, args=args))
+        if standing is Standing.HELD:
+            for child in children:
+                self._wake(child.id)
+        return standing
+
+    def _recorded(self, child: Job) -> Job:
+        """The child as its record has it: with a large request in the store."""
+        text = json.dumps(child.request)
+        if not self._payloads or not self._payloads.is_large(text):
+            return child
+        self._own_payloads(keys=[keys.PAYLOADS], args=[child.id])
+        written = self._payloads.write(child.id, "request", text)
+        return child.model_copy(update={"request": {}, written.field: written.text})
+
+    def _wake(self, job_id: str) -> None:
+        try:
+            self.send(job_id)
+        except Exception:
+            log.exception("the message of %s could not be sent; the reaper sends it", job_id)
+
+    def forget(self, children: Sequence[str]) -> None:
+        """Delete the records of children that have ended: their parent has what they came to."""
+        script_keys, args = lifecycle.forget_args(children)
+        self._forget(keys=script_keys, args=args)
+
+    def own_files(self, attempt: Attempt) -> None:
+        """Say that the job has files in the store, which are deleted after its record."""
+        self._own_payloads(keys=[keys.PAYLOADS], args=[attempt.job_id])
+
+    def waiting(self) -> int:
+        """How many jobs of the queue wait."""
+        return int(self._redis.zcard(keys.waiting(self.queue)))
 
     def report(
         self,

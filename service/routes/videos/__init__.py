@@ -7,6 +7,6 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from service.routes.videos import questions, search, stored
+from service.routes.videos import batches, questions, search, stored
 
-ROUTERS: tuple[APIRouter, ...] = (stored.router, questions.router, search.router)
+ROUTERS: tuple[APIRouter, ...] = (stored.router, questions.router, search.router, batches.router)

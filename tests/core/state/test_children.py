@@ -22,6 +22,8 @@ class Family:
     def __init__(self, redis_url: str) -> None:
         self.redis = connect(redis_url, decode=True)
         self.book = JobBook(self.redis, keys.TRAINING)
+        self.sent: list[str] = []
+        self.book.send = self.sent.append
         self.parent = Job(id=new_job_id(), kind="evaluation", created_at=0.0)
         ids = sorted((new_job_id() for _ in range(3)), reverse=True)  # not in the order of their names
         self.children = [Job(id=each, kind="training", parent=self.parent.id, created_at=0.0) for each in ids]
@@ -29,9 +31,9 @@ class Family:
         self.redis.register_script(steps.CREATE)(keys=script_keys, args=args)
         self.wait()
 
-    def wait(self) -> Standing:
+    def wait(self, *, tolerant: bool = False) -> Standing:
         self.attempt = self.start(self.parent)
-        return self.book.await_children(self.attempt, self.children)
+        return self.book.await_children(self.attempt, self.children, tolerant=tolerant)
 
     def start(self, job: Job) -> Attempt:
         attempt = self.book.start(job.id)
@@ -139,6 +141,49 @@ def test_a_child_without_a_result_ends_its_siblings_and_wakes_the_parent(family:
     assert family.state(family.parent) == "running"
     family.book.fail(running, Cancelled("It stopped."))
     assert family.state(family.parent) == "queued"
+
+
+def test_messages_of_children_and_parent_need_no_reaper(family: Family) -> None:
+    assert family.sent == [child.id for child in family.children]
+    family.end(*family.children[:2])
+    assert len(family.sent) == 3
+    family.end(family.children[2])
+    assert family.sent[3:] == [family.parent.id]
+
+
+def test_a_message_that_cannot_be_sent_changes_no_step(family: Family) -> None:
+    def away(_: str) -> None:
+        raise ConnectionError
+
+    family.book.send = away
+    family.end(*family.children)
+    assert (family.state(family.parent), family.states) == ("queued", ["succeeded"] * 3)
+
+
+def test_a_tolerant_parent_goes_on_after_a_child_without_a_result(redis_url: str) -> None:
+    family = Family(redis_url)
+    family.end(*family.children)
+    family.children = [Job(id=new_job_id(), kind="training", parent=family.parent.id, created_at=0.0) for _ in "123"]
+    family.redis.hset(keys.job(family.parent.id), "progress", '{"step": 7}')
+    assert family.wait(tolerant=True) is Standing.HELD
+    family.book.fail(family.start(family.children[0]), TrainingFailed("The loss is not a number."))
+    family.cancel(family.children[1])
+    assert family.states == ["failed", "cancelled", "queued"]
+    assert family.state(family.parent) == "running"
+    family.end(family.children[2])
+    assert (family.state(family.parent), family.progress) == ("queued", {"step": 7})
+
+
+def test_children_are_forgotten_once_they_have_ended(family: Family) -> None:
+    ended, running, waiting = family.children
+    family.end(ended)
+    family.start(running)
+    family.book.forget([child.id for child in family.children])
+    assert [bool(family.redis.exists(keys.job(child.id))) for child in family.children] == [False, True, True]
+    assert family.redis.zscore(keys.JOBS, ended.id) is None
+    assert family.redis.zscore(keys.FINISHED, ended.id) is None
+    assert not family.redis.exists(keys.events(ended.id))
+    assert waiting.id in family.book.lost_messages()
 
 
 def test_a_parent_that_ends_without_a_result_leaves_no_child_behind(family: Family) -> None:

@@ -36,6 +36,7 @@ class Furniture:
 
     video: str
     explanation: str
+    batch: str
     clip: str
     """The bytes of a short video, in base64."""
 
@@ -77,6 +78,7 @@ def furnish(stack: Stack, folder: Path) -> Furniture:
             evaluation=_finished(http, http.post("/v1/evaluations", json=question))["id"],
             video=video,
             explanation=_ok(http.post(f"/v1/videos/{video}/explain", json=scored))["id"],
+            batch=_finished(http, http.post("/v1/batches", json=scored | {"items": [{"video_id": video}, {}]}))["id"],
             clip=base64.b64encode(clip).decode(),
         )
         # bytes behind the end of a container change nothing but the id

@@ -13,6 +13,7 @@ from core.errors import BY_CODE
 from core.training_requests import EvaluationRequest, PreviewBody, TrainingRequest
 from service.bodies import examples
 from service.bodies.questions import (
+    BatchBody,
     ClassifyBody,
     DescribeBody,
     EmbedBody,
@@ -123,6 +124,7 @@ def test_every_body_has_an_example(document: dict[str, Any]) -> None:
 def test_the_examples_are_valid_bodies() -> None:
     pairs = (
         (ClassifyBody, examples.CLASSIFY_EXAMPLES),
+        (BatchBody, examples.BATCH_EXAMPLES),
         (QuestionBody, examples.QUESTION_EXAMPLES),
         (KeepBody, examples.KEEP_EXAMPLES),
         (DescribeBody, examples.DESCRIBE_EXAMPLES),
@@ -202,7 +204,7 @@ def test_results_progress_and_events_of_jobs_have_types(document: dict[str, Any]
     job = schemas["JobView"]["properties"]
     jobs = {"TrainingResult", "PreviewResult", "EvaluationResult", "Comparison", "DatasetResult", "ImportResult"}
     asked = {"Classification", "Embeddings", "Explanation", "LabelCheck", "SearchResult", "IndexResult"}
-    results = asked | {"Calibration"} | jobs
+    results = asked | {"Calibration", "BatchResult"} | jobs
     assert references(job["result"]) == {f"#/components/schemas/{name}" for name in results}
     assert references(job["progress"]) == {"#/components/schemas/JobProgress"}
     for one in results:  # a result fits one of them only

@@ -28,7 +28,7 @@ def test_every_kind_of_job_has_a_policy() -> None:
     kinds = set(get_args(JobKind))
     assert set(POLICIES) == kinds
     questions = {kind for kind in kinds if QUEUES[kind] == keys.INFERENCE}
-    answered = (questions - {"indexing"}) | {"comparison"}  # its models are judged by a training worker
+    answered = (questions - {"indexing", "batch"}) | {"comparison"}  # its models are judged by a training worker
     assert {kind for kind, policy in POLICIES.items() if policy.answers_with_result} == answered
 
 

@@ -30,6 +30,7 @@ from tests.models.conftest import CPU, tiny_base
 from worker.decoding.dataset_clips import ClipReader, Sample
 from worker.decoding.pool import DecodePool
 from worker.inference import shelf
+from worker.inference.batches.objects import ObjectVideos
 from worker.inference.caches.classifiers import ClassifierCache
 from worker.inference.caches.features import VideoCache
 from worker.inference.caches.remote import RemoteCache
@@ -131,6 +132,7 @@ def test_evaluation_gives_the_vectors_of_serving_bit_for_bit_and_the_learning_cu
         videos=VideoCache(RemoteCache(cache_redis, 60)),
         book=book,
         url_videos=UrlVideos(settings, store, book),
+        object_videos=ObjectVideos(settings, store, book),
         max_texts=100,
         indexes=WindowIndexes(1000),
         timeline=TimelineLimits(stride=1.0, window=2.0, points=100, values=1000),

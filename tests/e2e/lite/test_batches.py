@@ -1,0 +1,91 @@
+"""Batches on a running copy, by the client: all kinds of items, results while it runs, and a killed worker."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.stack import Stack
+from tests.scenes import film
+from vireo import Client
+
+LABELS = ["a hot air balloon", "a spider web", "a traffic light"]
+
+
+@pytest.fixture(scope="module")
+def client(stack: Stack) -> Iterator[Client]:
+    with Client(stack.url) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def films(client: Client, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The ids of three films, each of one of the labels."""
+    folder = tmp_path_factory.mktemp("films")
+    return [client.keep(film(folder / f"{n}.mp4", [(label, 1.0)], seed=20 + n))["id"] for n, label in enumerate(LABELS)]
+
+
+def ended(client: Client, job: dict[str, Any], seconds: float = 120) -> dict[str, Any]:
+    deadline = time.monotonic() + seconds
+    while (found := client.job(job["id"]))["state"] in ("queued", "running"):
+        assert time.monotonic() < deadline, found
+        time.sleep(0.05)
+    return found
+
+
+def test_each_item_has_its_row(stack: Stack, client: Client, films: list[str], tmp_path: Path) -> None:
+    items = [
+        {"id": "balloon", "video_id": films[0]},
+        {"video_id": f"vid_{'0' * 64}"},
+        {"s3": "s3://bucket/clip.mp4"},
+        {"id": "web", "video_id": films[1]},
+        {"nothing": "at all"},
+    ]
+    found = ended(client, client.batch(items, LABELS, top_k=1))
+    assert (found["state"], found["result"]["answered"], found["result"]["unanswered"]) == ("succeeded", 2, 3), found
+    rows = list(client.batch_rows(found["id"]))
+    assert [(row["error"] or {}).get("code") for row in rows] == [
+        None,
+        "unknown_video",
+        "url_not_allowed",
+        None,
+        "invalid_request",
+    ]
+    assert [row["predictions"][0]["label"] for row in rows if not row["error"]] == LABELS[:2]
+    alone = client.classify(films[0], LABELS, top_k=1)
+    assert rows[0]["predictions"] == alone["predictions"]
+    client.save_batch(found["id"], tmp_path / "out.csv")
+    table = list(csv.DictReader(io.StringIO((tmp_path / "out.csv").read_text(encoding="utf-8"), newline="")))
+    assert [row["id"] for row in table] == ["balloon", "", "", "web", ""]
+    assert [row["label"] for row in table] == [LABELS[0], "", "", LABELS[1], ""]
+    with stack.http() as http:
+        listed = http.get("/v1/jobs", params={"limit": 1000}).json()["data"]
+    assert [job["id"] for job in listed if job["parent"] == found["id"]] == []
+
+
+def test_a_killed_worker_loses_no_row_and_answers_none_twice(stack: Stack, films: list[str], tmp_path: Path) -> None:
+    manifest = tmp_path / "videos.csv"
+    manifest.write_text("id,video_id\n" + "".join(f"{n},{films[n % 3]}\n" for n in range(200)))
+    with Client(stack.url) as client:
+        job = client.batch(manifest, LABELS, top_k=1)
+        deadline = time.monotonic() + 120
+        while not (part := list(client.batch_rows(job["id"]))):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        (worker,) = stack.children("--queue inference")
+        os.kill(worker, signal.SIGKILL)
+        assert len(part) < 200
+        found = ended(client, job)
+        rows = list(client.batch_rows(job["id"]))
+    assert (found["state"], found["result"]["answered"]) == ("succeeded", 200), found
+    assert [row["id"] for row in rows] == [str(n) for n in range(200)]
+    assert [row["predictions"][0]["label"] for row in rows] == [LABELS[n % 3] for n in range(200)]
+    assert rows[: len(part)] == part
