@@ -20,6 +20,7 @@ from typing import Final
 
 from core.batches.manifest import BatchItem
 from core.batches.rows import BatchRow
+from core.errors import VireoError
 from core.state.payloads import MANIFEST, payloads_key
 from core.storage import Store
 
@@ -54,7 +55,7 @@ class BatchFiles:
         return None if text is None else int(json.loads(text)["items"])
 
     def items(self, first: int, total: int) -> Iterator[BatchItem]:
-        """The items from `first` on. Raises: ValueError if a file is gone."""
+        """The items from `first` on. Raises: VireoError if a file is gone."""
         for start in range(first - first % BLOCK, total, BLOCK):
             yield from self._items_of(start)[max(0, first - start) :]
 
@@ -75,7 +76,7 @@ class BatchFiles:
         if self._block is None or self._block[0] != start:
             text = self._store.read_text(f"{self._folder}/items/{start:07}.jsonl")
             if text is None:
-                raise ValueError(f"the items from {start} on are not in the store")
+                raise VireoError("The items of the batch are no longer in the store.", hint="Send the batch again.")
             self._block = (start, [BatchItem.model_validate_json(line) for line in _lines(text)])
         return self._block[1]
 

@@ -17,10 +17,10 @@ from typing import Any, BinaryIO, Final
 
 from pydantic import Field
 
-from core.batches.request import LONGEST_ADDRESS, check_object_url
+from core.batches.request import check_object_url
 from core.errors import InvalidRequest, VireoError
 from core.records import Record
-from core.uploads.targets import check_without_network
+from core.uploads.targets import MAX_URL_CHARS, check_without_network
 
 LONGEST_LINE: Final = 64 << 10  # bytes
 LONGEST_ID: Final = 500  # characters
@@ -47,8 +47,8 @@ class BatchItem(Record):
 
 def check_source(name: str, source: str, allowed_hosts: frozenset[str], prefixes: frozenset[str]) -> None:
     """Raises: InvalidRequest, UrlNotAllowed for a video that cannot be asked about, without any look at it."""
-    if len(source) > LONGEST_ADDRESS:
-        raise InvalidRequest(f"{name} has {len(source)} characters; at most {LONGEST_ADDRESS} are allowed.")
+    if len(source) > MAX_URL_CHARS:
+        raise InvalidRequest(f"{name} has {len(source)} characters; at most {MAX_URL_CHARS} are allowed.")
     if name == "video_id" and not _STORED.fullmatch(source):
         raise InvalidRequest("video_id is not the id of a video.", hint="It looks like vid_ and 64 hexadecimal digits.")
     if name == "video_url":
@@ -138,7 +138,7 @@ def _item(index: int, line: Line, check: Callable[[str, str], None]) -> BatchIte
     known = named if isinstance(named, str) and len(named) <= LONGEST_ID else None
     given = {name: line[name] for name in SOURCES if line.get(name) is not None}
     source = next(iter(given.values()), None)
-    shown = source if isinstance(source, str) and len(source) <= LONGEST_ADDRESS else None
+    shown = source if isinstance(source, str) and len(source) <= MAX_URL_CHARS else None
     try:
         _check_shape(line, given)
         for name, value in given.items():

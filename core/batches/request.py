@@ -6,9 +6,9 @@ from pydantic import BaseModel, ConfigDict
 
 from core.errors import UrlNotAllowed
 from core.questions import Question
+from core.uploads.targets import MAX_URL_CHARS
 
 MOST_ITEMS = 1_000_000  # of one batch, for any settings
-LONGEST_ADDRESS = 4096  # characters of a URL
 
 OBJECT_SCHEME = "s3://"
 
@@ -25,7 +25,7 @@ class BatchRequest(BaseModel):
 def check_object_url(url: str, prefixes: frozenset[str]) -> None:
     """Whether the object at `url` may be read: it must be below one of the prefixes. Raises: UrlNotAllowed."""
     bucket, _, path = url.removeprefix(OBJECT_SCHEME).partition("/")
-    if not url.startswith(OBJECT_SCHEME) or not bucket or not path or len(url) > LONGEST_ADDRESS:
+    if not url.startswith(OBJECT_SCHEME) or not bucket or not path or len(url) > MAX_URL_CHARS:
         raise UrlNotAllowed(
             "An object's URL looks like s3://bucket/folder/clip.mp4.", hint="Give other URLs as video_url."
         )

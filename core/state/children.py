@@ -6,7 +6,8 @@ are cancelled, because the parent cannot have its own result any more. After the
 of it happens in the step that ends the child, so no crash comes between. Who takes that step sends the parent's
 message; otherwise the reaper does.
 
-A parent that is `tolerant` goes on whatever its children came to, and reports its own progress.
+A parent that is `tolerant` goes on whatever its children came to, and reports its own progress. It is queued when half
+of them have ended, and may wait for the others again: so those that make many in turn never run out.
 """
 
 from __future__ import annotations
@@ -52,6 +53,12 @@ local function cancel_children(parent)
   end
 end
 
+-- How many children may be open where the parent goes on.
+local function spare(key, total)
+  local fields = redis.call('HMGET', key, 'tolerant', 'cancel_requested')
+  return fields[1] == '1' and not fields[2] and math.floor(total / 2) or 0
+end
+
 local function child_ended(parent, child, state)
   local key = 'JOB_KEY' .. parent
   redis.call('SREM', key .. ':children', child)
@@ -61,7 +68,7 @@ local function child_ended(parent, child, state)
   if state ~= 'succeeded' and not tolerant then cancel_children(parent) end
   local left = redis.call('SCARD', key .. ':children')
   if not tolerant then report_children(key, parent, total, left) end
-  if left > 0 then return end
+  if left > spare(key, total) then return end
   if redis.call('HGET', key, 'cancel_requested') then
     finish_job(key, parent, 'cancelled', 'error', [==[CANCELLED]==])
   else
@@ -72,11 +79,12 @@ end
 
 # KEYS: as every step, then JOBS
 # ARGV: attempt, 1 for a tolerant parent, number of children, then for each: id, number of its arguments, field, value …
-# → a Standing. Children that are there already are left as they are, so that an attempt can repeat what another began.
+# → a Standing, then the ids of jobs whose message is to be sent: new children, and the parent if it goes on at once.
+# Children that are there already are left as they are, so that an attempt can repeat what another began.
 AWAIT_BODY: Final = """
-if not belongs_to_attempt() then return 0 end
-if get('cancel_requested') then return 2 end
-local tolerant, total, at = ARGV[4], tonumber(ARGV[5]), 6
+if not belongs_to_attempt() then return {0} end
+if get('cancel_requested') then return {2} end
+local found, tolerant, total, at = {1}, ARGV[4], tonumber(ARGV[5]), 6
 for number = 1, total do
   local child, count = ARGV[at], tonumber(ARGV[at + 1])
   local key = 'JOB_KEY' .. child
@@ -89,6 +97,7 @@ for number = 1, total do
     redis.call('ZADD', waiting, time, child)
     redis.call('ZADD', resend, time, child)
     state = 'queued'
+    found[#found + 1] = child
   end
   if state == 'queued' or state == 'running' then redis.call('SADD', job .. ':children', child) end
   at = at + 2 + count
@@ -97,8 +106,11 @@ local left = redis.call('SCARD', job .. ':children')
 redis.call('HSET', job, 'awaits', total, 'holder', '', 'stuck', 0, 'tolerant', tolerant)
 redis.call('ZADD', running, '+inf', id)
 if tolerant ~= '1' then report_children(job, id, total, left) end
-if left == 0 then requeue(job, id) end
-return 1
+if left <= spare(job, total) then
+  requeue(job, id)
+  found[#found + 1] = id
+end
+return found
 """.replace("JOB_KEY", keys.job(""))
 
 # KEYS: FINISHED, JOBS, PAYLOADS    ARGV: prefix of job keys, id, id, …

@@ -35,6 +35,10 @@ CLAIM_SECONDS: Final = 3600.0
 """Files whose job has no record are deleted after this time. Until then the record may still be written."""
 
 
+class PayloadLost(StorageUnavailable):
+    """The store can be reached, and does not have what the record names."""
+
+
 def payloads_key(job_id: str) -> str:
     return f"jobs/{job_id}"
 
@@ -83,7 +87,8 @@ class Payloads:
         self._store.publish(manifest, f"{payloads_key(job_id)}/{MANIFEST}")
 
     def load(self, job: Job) -> Job:
-        """The job with its request and its result. Raises: StorageUnavailable where they cannot be read."""
+        """The job with its request and its result. Raises: StorageUnavailable where they cannot be read;
+        of these, PayloadLost where the store has lost them."""
         found: dict[str, Any] = {}
         if job.request_key:
             found["request"] = self._read(job.id, "request", job.request_key)
@@ -96,14 +101,17 @@ class Payloads:
         self._store.delete_tree(payloads_key(job_id), "request.json")
 
     def _read(self, job_id: str, name: PayloadName, key: str) -> Any:
+        kind: type[StorageUnavailable] = PayloadLost
         try:
             text = self._store.read_text(key)
             if text is not None:
                 return json.loads(text)
             problem = "it is not there"
-        except (OSError, ValueError) as error:
+        except ValueError as error:
             problem = str(error)
-        raise StorageUnavailable(
+        except OSError as error:
+            problem, kind = str(error), StorageUnavailable
+        raise kind(
             f"The {name} of {job_id} cannot be read from the store: {problem}.",
             hint="Gateway and workers must use the same store; GET /readyz says whether they do. If the store has lost "
             "the file, send the request again.",

@@ -36,6 +36,8 @@ class UploadKind:
     remedy: str
     too_large_error: type[VireoError]
     empty_error: type[VireoError]
+    is_text: bool = False
+    """A request may send it as the whole body with a type `text/…`."""
 
     def too_large(self, limit: int) -> VireoError:
         return self.too_large_error(f"The {self.noun} is larger than {limit} bytes.", hint=self.remedy, limit=limit)
@@ -82,6 +84,7 @@ MANIFEST = UploadKind(
     "Split it over several batches, or raise VIREO_MAX_BATCH_ITEMS.",
     RequestTooLarge,
     InvalidRequest,
+    is_text=True,
 )
 
 

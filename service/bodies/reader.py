@@ -22,7 +22,7 @@ from service.bodies.validation import BodyT, validate_body
 _FORM_OVERHEAD = 1 << 20  # most bytes of a form besides its file and its text fields
 _MOST_FIELDS = 20_000  # of a URL-encoded form
 _NEVER_ALONE = ("labels", "classes")  # a question about one label, or a model with one class, decides nothing
-_NOT_A_FILE = ("text/", "multipart/", "message/", "image/", "video/")
+_NOT_A_FILE = ("multipart/", "message/", "image/", "video/")
 
 Preview = Callable[[BodyT], Awaitable[None]]
 
@@ -42,7 +42,7 @@ async def read_body(request: Request, model: type[BodyT], upload: Upload, previe
         return validate_body(model, await _read_json(request, model, upload))
     raise UnsupportedMedia(
         f"The body has the type {kind or '(none)'}; it must be multipart/form-data or application/json.",
-        hint=f'With curl: -F {upload.kind.field}=@{upload.kind.example} -F \'labels=["a cat","a dog"]\'.',
+        hint='With curl: -F video=@clip.mp4 -F \'labels=["a cat","a dog"]\'.',
     )
 
 
@@ -57,7 +57,8 @@ async def read_file_body(request: Request, model: type[BodyT], upload: Upload, p
         query = _query(request)
         validate_body(model, _values(query))
         return await _read_form(request, model, upload, preview, query)
-    if _is_json(kind) or kind.startswith(_NOT_A_FILE):
+    is_text = kind.startswith("text/")
+    if _is_json(kind) or kind.startswith(_NOT_A_FILE) or (is_text and not upload.kind.is_text):
         raise UnsupportedMedia(
             f"The body has the type {kind}; it must be a form with the file, or the file itself.",
             hint=f"With curl: -F {upload.kind.field}=@{upload.kind.example}, or --data-binary @{upload.kind.example}.",
@@ -72,11 +73,17 @@ async def read_file_body(request: Request, model: type[BodyT], upload: Upload, p
     return body
 
 
-async def read_json_body(request: Request, model: type[BodyT]) -> BodyT:
-    """The checked body of a request that must be JSON. Raises: VireoError."""
+async def read_json_body(request: Request, model: type[BodyT], query: type[BaseModel] | None = None) -> BodyT:
+    """The checked body of a request that must be JSON. Raises: VireoError.
+
+    `query`: the model of the fields that may be in the query as well, as in `read_file_body`.
+    """
     if not _is_json(_kind(request)):
         raise UnsupportedMedia("The body must be application/json.", hint="Set the header Content-Type.")
-    return validate_body(model, await _read_json(request, model))
+    given = _values(_query(request)) if query else {}
+    if query:
+        validate_body(query, given)
+    return validate_body(model, given | await _read_json(request, model))
 
 
 def has_json_body(request: Request) -> bool:

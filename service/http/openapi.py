@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from pydantic import BaseModel
@@ -72,8 +73,8 @@ def file_body(model: type[BaseModel], field: str, example: dict[str, Any]) -> di
             "name": name,
             "in": "query",
             "required": False,
-            "schema": schema,
-            "description": "For requests whose body is the file. A form's own field wins.",
+            "schema": _only(schema, lambda choice: "$ref" not in choice),  # a query sends no object
+            "description": "For requests whose body is the file. Another body's own field wins.",
         }
         for name, schema in fields.items()
     ]
@@ -87,10 +88,10 @@ def json_or_file_body(
     field: str,
     example: dict[str, Any],
 ) -> dict[str, Any]:
-    """`openapi_extra` for a body of `model` as JSON, or for a form with the file `field` and the fields of `form`."""
-    extra = json_body(model, examples)
-    content = file_body(form, field, example)["requestBody"]["content"]
-    extra["requestBody"]["content"]["multipart/form-data"] = content["multipart/form-data"]
+    """`openapi_extra` for a body of `model` as JSON, or for a `file_body` with the fields of `form`."""
+    extra = file_body(form, field, example)
+    body = extra["requestBody"]
+    body["content"] = json_body(model, examples)["requestBody"]["content"] | body["content"]
     return extra
 
 
@@ -136,8 +137,14 @@ def _properties(model: type[BaseModel]) -> dict[str, Any]:
 
 def without_null(field: dict[str, Any]) -> dict[str, Any]:
     """The schema of a field that cannot be null where it is sent: in a form, a query, a header."""
-    kept = {name: value for name, value in field.items() if name != "anyOf" and (name, value) != ("default", None)}
-    choices = [choice for choice in field.get("anyOf", ()) if choice.get("type") != "null"]
+    given = {name: value for name, value in field.items() if (name, value) != ("default", None)}
+    return _only(given, lambda choice: choice.get("type") != "null")
+
+
+def _only(field: dict[str, Any], fits: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """The schema of a field without the choices that do not fit."""
+    kept = {name: value for name, value in field.items() if name != "anyOf"}
+    choices = [choice for choice in field.get("anyOf", ()) if fits(choice)]
     return kept | (choices[0] if len(choices) == 1 else {"anyOf": choices} if choices else {})
 
 

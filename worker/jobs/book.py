@@ -56,7 +56,7 @@ class JobBook:
 
     def get(self, job_id: str) -> Job | None:
         """The job with its request. Raises: VireoError where its record cannot be read; StorageUnavailable where its
-        request in the store cannot be."""
+        request in the store cannot be, PayloadLost where it is gone."""
         fields = self._redis.hgetall(keys.job(job_id))
         if not fields:
             return None
@@ -120,20 +120,22 @@ class JobBook:
 
     def await_children(self, attempt: Attempt, children: Sequence[Job], *, tolerant: bool = False) -> Standing:
         """Make the children that are not there yet. The job belongs to no attempt until the last of them has ended;
-        then it is queued again. `tolerant`: the other children go on if one ends without a result.
+        then it is queued again. `tolerant`: the other children go on if one ends without a result, and the job is
+        queued when half of them have ended.
 
         Raises: StorageUnavailable where a large request cannot be written into the store.
         """
         recorded = list(map(self._recorded, children))
         script_keys, args = lifecycle.await_args(attempt, self.queue, recorded, tolerant=tolerant)
-        standing = Standing(self._await(keys=script_keys, args=args))
-        if standing is Standing.HELD:
-            for child in children:
-                self._wake(child.id)
-        return standing
+        standing, *unsent = self._await(keys=script_keys, args=args)
+        for job_id in unsent:
+            self._wake(job_id)
+        return Standing(standing)
 
     def _recorded(self, child: Job) -> Job:
         """The child as its record has it: with a large request in the store."""
+        if child.request_key:  # it is there already
+            return child.model_copy(update={"request": {}})
         text = json.dumps(child.request)
         if not self._payloads or not self._payloads.is_large(text):
             return child
@@ -156,9 +158,15 @@ class JobBook:
         """Say that the job has files in the store, which are deleted after its record."""
         self._own_payloads(keys=[keys.PAYLOADS], args=[attempt.job_id])
 
-    def waiting(self) -> int:
-        """How many jobs of the queue wait."""
-        return int(self._redis.zcard(keys.waiting(self.queue)))
+    def waiting(self, besides: Sequence[str] = ()) -> int:
+        """How many jobs of the queue wait, besides these."""
+        waiting = keys.waiting(self.queue)
+        with self._redis.pipeline(transaction=False) as commands:
+            commands.zcard(waiting)
+            for job_id in besides:
+                commands.zscore(waiting, job_id)
+            total, *scores = commands.execute()
+        return int(total) - sum(score is not None for score in scores)
 
     def report(
         self,

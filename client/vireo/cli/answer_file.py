@@ -80,9 +80,7 @@ class AnswerFile:
         rows = csv.reader(text.splitlines(keepends=True))
         header = next(rows, None)
         if header is not None and header != list(COLUMNS):
-            raise InvalidRequest(
-                f"{self.path} is no file of answers: its columns are others.", hint="Name another file."
-            )
+            raise _not_ours(self.path)
         for cells in rows:
             row = dict(zip(COLUMNS, cells, strict=False))
             if row.get("question") != self._question:

@@ -63,7 +63,8 @@ async def create_batch(
     """Ask one question about many videos. A job of kind `batch` asks a few at a time, so that other questions keep
     their place.
 
-    The videos are `items` of a JSON body, or the lines of the file `manifest` in a form: JSONL, or CSV with a header.
+    The videos are `items` of a JSON body, or the lines of a manifest: JSONL, or CSV with a header. A form sends it as
+    the file `manifest`. It may be the whole body as well; then the question is in the query.
     """
 
     async def preview(body: BatchFileBody) -> None:
@@ -72,10 +73,10 @@ async def create_batch(
 
     asked: QuestionBody
     if reader.has_json_body(request):
-        asked = body = await reader.read_json_body(request, BatchBody)
+        asked = body = await reader.read_json_body(request, BatchBody, query=BatchFileBody)
         await _write_manifest(body, upload, gateway.settings.max_batch_items)
     else:
-        form = await reader.read_body(request, BatchFileBody, upload, preview)
+        form = await reader.read_file_body(request, BatchFileBody, upload, preview)
         asked = form
     resolved = await resolve_question(asked, gateway, admission)
     if upload.staged is None:

@@ -169,9 +169,39 @@ def test_a_tolerant_parent_goes_on_after_a_child_without_a_result(redis_url: str
     family.book.fail(family.start(family.children[0]), TrainingFailed("The loss is not a number."))
     family.cancel(family.children[1])
     assert family.states == ["failed", "cancelled", "queued"]
-    assert family.state(family.parent) == "running"
-    family.end(family.children[2])
     assert (family.state(family.parent), family.progress) == ("queued", {"step": 7})
+
+
+def test_a_tolerant_parent_goes_on_when_half_of_its_children_have_ended(redis_url: str) -> None:
+    family = Family(redis_url)
+    family.end(*family.children)
+    family.children = [Job(id=new_job_id(), kind="training", parent=family.parent.id, created_at=0.0) for _ in "1234"]
+    family.wait(tolerant=True)
+    family.end(family.children[0])
+    assert family.state(family.parent) == "running"
+    family.end(family.children[1])
+    assert family.state(family.parent) == "queued"
+    family.sent.clear()
+    family.end(family.children[2])  # while the parent waits for a worker
+    family.children = [family.children[3], Job(id=new_job_id(), kind="training", created_at=0.0)]
+    assert family.wait(tolerant=True) is Standing.HELD
+    family.cancel(family.parent)
+    assert (family.states, family.state(family.parent)) == (["cancelled", "cancelled"], "cancelled")
+
+
+def test_a_parent_that_waits_for_a_worker_is_cancelled_with_its_children(redis_url: str) -> None:
+    family = Family(redis_url)
+    family.end(*family.children)
+    family.children = [Job(id=new_job_id(), kind="training", parent=family.parent.id, created_at=0.0) for _ in "12"]
+    family.wait(tolerant=True)
+    running = family.start(family.children[1])
+    family.end(family.children[0])
+    assert family.state(family.parent) == "queued"
+    family.cancel(family.parent)
+    assert family.state(family.parent) == "cancelled"
+    assert family.book.renew_leases([running])[running] is Standing.CANCEL_PENDING
+    family.book.fail(running, Cancelled("stop"))
+    assert family.state(family.parent) == "cancelled"
 
 
 def test_children_are_forgotten_once_they_have_ended(family: Family) -> None:

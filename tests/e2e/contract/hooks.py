@@ -121,6 +121,11 @@ def _settle_query(case: Any) -> None:
             query.pop("name", None)
         else:
             query["name"] = _new_model(query.get("name", "imported"))
+    if (case.method, case.path) == ("POST", "/v1/batches"):  # the question is in the query, or in the body
+        if isinstance(case.body, dict):
+            query = {}
+        else:
+            _question(case, query)
     if query != case.query:
         case.query = query
 
@@ -190,7 +195,7 @@ def _question(case: Any, body: dict[str, Any]) -> None:
         body.pop("labels", None)
         body["label_set"] = DATA["label_set"]
     else:
-        body["labels"] = _labels(body.get("labels"), form=_is_form(case))
+        body["labels"] = _labels(body.get("labels"), form=_is_form(case) or not isinstance(case.body, dict))
     _settle_templates(body)
     _settle_options(body)
     body |= _possible(body)

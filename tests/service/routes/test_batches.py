@@ -80,11 +80,39 @@ def test_a_question_that_cannot_be_asked_is_refused_at_once(
 
 
 def test_a_form_needs_its_manifest(http: httpx2.Client, idle: AnsweringWorker) -> None:
-    fields = {"labels": json.dumps(LABELS)}
-    missing = http.post("/v1/batches", data=fields).json()["error"]
+    fields = {"labels": (None, json.dumps(LABELS))}
+    missing = http.post("/v1/batches", files=fields).json()["error"]
     assert (missing["code"], missing["details"]["field"]) == ("invalid_request", "manifest")
-    assert http.post("/v1/batches", content=b"x", headers={"content-type": "text/csv"}).status_code == 415
     assert idle.seen == []
+
+
+@pytest.mark.parametrize("kind", ["application/x-ndjson", "text/csv; charset=utf-8", None])
+def test_the_whole_body_is_the_manifest(
+    http: httpx2.Client, idle: AnsweringWorker, site: Site, kind: str | None
+) -> None:
+    answer = http.post(
+        "/v1/batches",
+        params={"labels": LABELS, "top_k": 1},
+        content=MANIFEST.encode(),
+        headers={"content-type": kind} if kind else {},
+    )
+    assert answer.status_code == 202, answer.text
+    assert manifest_of(site, answer.json()) == MANIFEST
+    question = idle.job(answer.json()["id"]).request["question"]
+    assert ([label["name"] for label in question["labels"]], question["top_k"]) == (LABELS, 1)
+
+
+def test_a_body_of_another_kind_is_no_manifest(http: httpx2.Client, idle: AnsweringWorker) -> None:
+    sent = http.post("/v1/batches", params={"labels": LABELS}, content=b"x", headers={"content-type": "video/mp4"})
+    assert sent.status_code == 415
+    assert idle.seen == []
+
+
+def test_the_query_completes_a_question_in_json(http: httpx2.Client, idle: AnsweringWorker) -> None:
+    answer = http.post("/v1/batches", params={"top_k": 1, "labels": "a"}, json={"items": ITEMS, "labels": LABELS})
+    question = idle.job(answer.json()["id"]).request["question"]
+    assert (len(question["labels"]), question["top_k"]) == (2, 1)
+    assert http.post("/v1/batches", params={"top": 1}, json={"items": ITEMS, "labels": LABELS}).status_code == 422
 
 
 def test_too_many_items_are_refused(serve: Callable[..., AbstractContextManager[Site]], redis_url: str) -> None:

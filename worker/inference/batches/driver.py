@@ -1,9 +1,9 @@
 """The job of kind `batch`: asks its question about the videos of its manifest, a few at a time, and keeps their rows.
 
 Each question is a job of kind `classification`, so it is cancelled, bounded, and repeated after a worker's death like
-any other. The batch makes a few of them and waits without a thread; after the last it writes their rows and makes the
-next ones. Where it stands is in its progress, which only the attempt that it belongs to can change: a killed worker
-loses nothing, and no row is written twice.
+any other. The batch makes a few of them and waits without a thread. When half of them have ended, it writes the rows
+that are ready and makes the next ones. Where it stands is in its progress, which only the attempt that it belongs to
+can change: a killed worker loses nothing, and no row is written twice.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from core.questions import ClassifyRequest
 from core.records import Job, JobState, Progress
 from core.results import BatchResult
 from core.settings import Settings
+from core.state.payloads import PayloadLost
 from core.storage import Store
 from worker.jobs.attempt import Awaits, Postponed
 from worker.jobs.book import JobBook
@@ -31,6 +32,7 @@ from worker.jobs.cancellation import CancelToken
 from worker.jobs.reporter import Reporter
 
 MOST_ROWS: Final = 500  # in one file
+AHEAD: Final = 4  # windows of items behind the first without a row, which are asked while that one takes its time
 TRIES: Final = 3  # of a question that fails for a reason that may pass
 
 
@@ -66,7 +68,9 @@ class Batches:
             token.check()
             found = self._ready(job, islice(files.items(done, total), MOST_ROWS))
             if not found.rows:
-                raise Awaits(self._window(job, files.items(done, total)), tolerant=True)
+                if questions := self._window(job, files.items(done, total)):
+                    raise Awaits(questions, tolerant=True)
+                continue  # the first has just ended
             files.write_rows(found.rows)
             done += len(found.rows)
             failed += sum(row.error is not None for row in found.rows)
@@ -111,35 +115,45 @@ class Batches:
             if item.error is not None:
                 found.rows.append(row_of(item, None, item.error))
                 continue
-            child = self._latest(job, item)
-            ended = self._book.get(child.id)
-            if ended is None or not ended.state.final:
+            question = self._question(job, item)
+            if not question.state.final:
                 break
-            succeeded = ended.state is JobState.SUCCEEDED
-            found.rows.append(row_of(item, ended.result, None if succeeded else ended.error))
+            error = None if question.state is JobState.SUCCEEDED else question.error
+            found.rows.append(row_of(item, question.result, error))
             found.children += [_child_id(job, item, number) for number in range(TRIES)]
         return found
 
     def _window(self, job: Job, items: Iterator[BatchItem]) -> list[Job]:
         """The questions to wait for: those about the next videos. A batch leaves room for others that wait."""
-        room = max(1, self._settings.batch_window - self._book.waiting())
-        asked = [self._latest(job, item) for item in islice(items, room) if item.error is None]
-        return [child for child in asked if (known := self._book.get(child.id)) is None or not known.state.final]
+        window = self._settings.batch_window
+        asked = (self._question(job, item) for item in islice(items, AHEAD * window) if item.error is None)
+        unanswered = list(islice((question for question in asked if not question.state.final), window))
+        others = self._book.waiting(besides=[question.id for question in unanswered])
+        return unanswered[: max(1, window - others)]
 
-    def _latest(self, job: Job, item: BatchItem) -> Job:
-        """The question about an item: the first, or the one that repeats it after an error that may pass. Raises:
-        Postponed until the time for that has come."""
+    def _question(self, job: Job, item: BatchItem) -> Job:
+        """The question about an item, which may be new: the first, or the one that repeats it after an error that may
+        pass. Raises: Postponed until the time for that has come."""
         for number in range(TRIES - 1):
-            child = _child(job, item, number)
-            found = self._book.get(child.id)
-            if found is None or found.state is not JobState.FAILED:
-                return child
-            wait = BY_CODE.get((found.error or {}).get("code", ""), VireoError).retry_after
+            known = self._known(_child_id(job, item, number))
+            if known is None:
+                return _child(job, item, number)
+            if known.state is not JobState.FAILED:
+                return known
+            wait = BY_CODE.get((known.error or {}).get("code", ""), VireoError).retry_after
             if wait is None:
-                return child
-            if found.finished_at is not None and time.time() - found.finished_at < wait:
-                raise Postponed(f"{child.id} is repeated soon")
-        return _child(job, item, TRIES - 1)
+                return known
+            if known.finished_at is not None and time.time() - known.finished_at < wait:
+                raise Postponed(f"{known.id} is repeated soon")
+        return self._known(_child_id(job, item, TRIES - 1)) or _child(job, item, TRIES - 1)
+
+    def _known(self, child_id: str) -> Job | None:
+        """The record of a question. One whose answer is no longer in the store has failed."""
+        try:
+            return self._book.get(child_id)
+        except PayloadLost as error:
+            lost = JobState.FAILED
+            return Job(id=child_id, kind="classification", state=lost, error=error.to_dict(), created_at=0.0)
 
 
 def _standing(job: Job) -> tuple[int, int]:

@@ -148,6 +148,38 @@ def test_an_error_that_may_pass_is_asked_again(bench: Bench, monkeypatch: pytest
     assert bench.asked == {0: 1, 1: 2, 2: driver.TRIES, 3: 1}
 
 
+def test_an_answer_that_the_store_has_lost_is_asked_again_and_then_an_error(bench: Bench) -> None:
+    asked: list[str] = []
+
+    def answer(job: Job) -> dict[str, Any]:
+        if job.request["sha256"] == video(1):
+            asked.append(job.id)
+        return classification(job) | {"warnings": ["long" * 500]}  # too large for the record
+
+    batch = bench.create(*lines(6))
+    while bench.messages:
+        bench.work(answer, most=1)
+        for job_id in asked:
+            bench.payloads.delete(job_id)
+    assert [(row["error"] or {}).get("code") for row in bench.rows(batch)] == [None, "storage_unavailable", *[None] * 4]
+    assert bench.asked == {0: 1, 1: driver.TRIES, 2: 1, 3: 1, 4: 1, 5: 1}
+
+
+def test_a_slow_video_holds_up_no_other(bench: Bench) -> None:
+    batch = bench.create(*lines(14))
+    bench.work(most=1)
+    slow = bench.messages.pop(0)
+    bench.work()
+    assert sorted(bench.asked) == list(range(1, 14))
+    assert bench.rows(batch) == []
+    assert bench.job(batch).state == "running"
+    bench.messages.append(slow)
+    bench.work()
+    assert [row["id"] for row in bench.rows(batch)] == [f"n{number}" for number in range(14)]
+    assert all(count == 1 for count in bench.asked.values())
+    assert bench.most == 4
+
+
 def test_a_death_between_rows_and_progress_loses_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     batch = bench.create(*lines(6))
     bench.work(most=5)  # the batch, and its first four questions
