@@ -57,4 +57,7 @@ def _read(url: str) -> Iterator[bytes]:
             f"This worker cannot read objects: {error}.", hint="pip install 'vireo-server[s3]'."
         ) from None
     except Exception as error:  # each object store has errors of its own
-        raise UrlUnreachable(f"{url} cannot be read: {type(error).__name__}.") from error
+        raise UrlUnreachable(
+            f"{url} cannot be read: {type(error).__name__}.",
+            hint="The worker reads objects with its own credentials. Ask the operator whether they allow it.",
+        ) from error
