@@ -18,7 +18,7 @@ import numpy as np
 from benchmarks.decode_plan import CLIPS, PROFILE, render
 from benchmarks.report import Row, report
 from models.frames.sampling import Views
-from worker.decoding.children import ForkServer
+from worker.decoding.children import DecodeChildren
 from worker.decoding.decode_child import ChildLimits, ChildTask
 from worker.decoding.memory import Segment
 from worker.video.clip import DecodeRequest, decode_clip
@@ -30,10 +30,10 @@ TICK = 1 / os.sysconf("SC_CLK_TCK")  # seconds
 
 
 def main() -> bool:
-    server = ForkServer(ChildLimits(1 << 30, 0))
+    server = DecodeChildren(ChildLimits(1 << 30, 0))
     with tempfile.TemporaryDirectory(prefix="vireo-bench-") as folder:
         clip = render(CLIPS[0], Path(folder))
-        child = server.start_child()
+        child = server.start()
         segment, video = Segment(REQUEST.shape), os.open(clip, os.O_RDONLY)
         here, there = np.zeros(REQUEST.shape, np.uint8), segment.map()
         inside = confined = 0.0
@@ -51,7 +51,7 @@ def main() -> bool:
                 confined += cpu_seconds(child.pid) - ticks + beside
         begin = time.perf_counter()
         for _ in range(STARTS):
-            server.start_child().end()
+            server.start().end()
         start = (time.perf_counter() - begin) / STARTS
         os.close(video)
         segment.close()

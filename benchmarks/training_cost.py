@@ -31,7 +31,7 @@ from core.training_requests import TrainingRequest
 from examples.draw_clips import CLASSES, CLIPS, draw
 from models.files.bases import open_lite
 from worker.children.messages import parse_message
-from worker.training.job.child_process import PASSIVE_THREADS, TRAINING_CHILD
+from worker.training.job.child_process import PASSIVE_THREADS
 from worker.training.spec import RunSpec
 
 HELD_OUT = 2  # clips of each class
@@ -100,7 +100,7 @@ def draw_dataset(folder: Path) -> Dataset:
 def measure(spec: Path) -> dict[str, float]:
     """CPU seconds of each phase, in order. A phase that returns is another one."""
     environment = PASSIVE_THREADS | os.environ | SAFE_PATH
-    command = python_module(TRAINING_CHILD, str(spec))
+    command = python_module("worker.training.process.training_child", str(spec))
     marks: list[tuple[str, float]] = [("start", 0.0)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as child:
         assert child.stdout is not None

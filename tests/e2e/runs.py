@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.clips import SPECS, render
-from tests.e2e.stack import Stack, command_line
+from tests.e2e.stack import Stack, command_line, parent_of
 
 CLASSES = ("colour_bars", "counting cells")
 # Long enough to be interrupted: a checkpoint follows each epoch of these small models.
@@ -100,7 +100,11 @@ def continued(http: httpx2.Client, job_id: str) -> list[int]:
 
 
 def training_children(stack: Stack) -> list[int]:
-    return [pid for pid in stack.family() if "worker.training.process.training_child" in command_line(pid)]
+    """Of one process each, or what torchrun makes of it; without their fork server."""
+    family = stack.family()
+    servers = {pid for pid in family if "worker.training.process.fork_server" in command_line(pid)}
+    forked = {pid for pid in servers if parent_of(pid) in servers}
+    return [pid for pid in family if pid in forked or "worker.training.process.training_child" in command_line(pid)]
 
 
 def weights(stack: Stack, model: str) -> dict[str, torch.Tensor]:

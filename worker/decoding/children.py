@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import pickle
 import signal
-import socket
-import subprocess
-import threading
 import time
 from dataclasses import asdict
 from functools import cache
@@ -19,9 +15,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from core.errors import VireoError, WorkerUnavailable
-from core.processes import python_module
+from worker.children.channel import Channel, ChannelClosed
 from worker.children.environment import child_environment
-from worker.decoding.channel import Channel, ChannelClosed
+from worker.children.fork_server import ForkServer
 from worker.decoding.decode_child import TAKEN, ChildLimits, ChildTask
 from worker.decoding.frame_cache import DamagedEntry
 from worker.video.clip import DecodeReport
@@ -125,30 +121,30 @@ class DecodeChild:
         self._server.reap(self.pid)
 
 
-class ForkServer:
-    """The process that starts the children (`worker.decoding.fork_server`). It is started again if it dies."""
+class DecodeChildren:
+    """Starts children by a fork server (`worker.decoding.fork_server`), which loads while the worker does."""
 
     def __init__(self, limits: ChildLimits) -> None:
-        self._start_command = json.dumps({"start": asdict(limits)}).encode()
-        self._lock = threading.Lock()
-        self._control: Channel | None = None
-        self._process: subprocess.Popen[bytes] | None = None
-        self.is_closed = False
-        with self._lock:
-            self._launch()
+        self._limits = asdict(limits)
+        self._server = ForkServer("worker.decoding.fork_server", child_environment(), _START_SECONDS)
+        self._server.launch()
 
     @property
-    def pid(self) -> int | None:
-        return self._process.pid if self._process else None
+    def is_closed(self) -> bool:
+        return self._server.is_closed
 
-    def start_child(self) -> DecodeChild:
+    @property
+    def server_pid(self) -> int | None:
+        return self._server.pid
+
+    def start(self) -> DecodeChild:
         """Returns a child that is confined and waits for its first task. Raises: WorkerUnavailable."""
         if self.is_closed:
             raise WorkerUnavailable("The worker is shutting down.")
         ours, theirs = Channel.pair()
         try:
             with theirs:
-                pid = self._fork(theirs)
+                pid = self._fork(theirs.fileno())
             hello = _Hello.model_validate_json(ours.receive(_MAX_REPLY_BYTES, time.monotonic() + _START_SECONDS))
         except (ChannelClosed, TimeoutError, ValidationError, OSError) as error:
             ours.close()
@@ -159,57 +155,20 @@ class ForkServer:
             ) from error
         for sentence in hello.missing:
             _warn_once(sentence)
-        return DecodeChild(pid, ours, self)
-
-    def reap(self, pid: int) -> None:
-        with self._lock:
-            if self._control:
-                with contextlib.suppress(ChannelClosed):
-                    self._control.send(json.dumps({"reap": pid}).encode())
+        return DecodeChild(pid, ours, self._server)
 
     def close(self) -> None:
-        """The server ends, and its children die with it."""
-        with self._lock:
-            self.is_closed = True
-            self._end()
+        """The children die with their server."""
+        self._server.close()
 
-    def _fork(self, theirs: socket.socket) -> int:
-        with self._lock:
-            try:
-                return self._request(theirs)
-            except ChannelClosed:
-                if self.is_closed:
-                    raise
-                log.warning("the fork server of the decode children has died: it is started again")
-                self._end()
-                self._launch()
-                return self._request(theirs)
-
-    def _request(self, theirs: socket.socket) -> int:
-        if self._control is None:
-            raise ChannelClosed
-        self._control.send(self._start_command, (theirs.fileno(),))
-        answer = self._control.receive(_MAX_REPLY_BYTES, time.monotonic() + _START_SECONDS)
-        return int(json.loads(answer)["pid"])
-
-    def _launch(self) -> None:
-        self._control, theirs = Channel.pair()
-        with theirs:
-            self._process = subprocess.Popen(
-                python_module("worker.decoding.fork_server", str(theirs.fileno())),
-                env=child_environment(),
-                stdin=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-            )
-
-    def _end(self) -> None:
-        if self._control:
-            self._control.close()
-            self._control = None
-        if self._process:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
+    def _fork(self, descriptor: int) -> int:
+        """Raises: ChannelClosed."""
+        try:
+            return self._server.fork(self._limits, descriptor)
+        except ChannelClosed:
+            if self.is_closed:
+                raise
+            return self._server.fork(self._limits, descriptor)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""The code that runs in a decode child: its confinement, its death with the worker, and its errors, returned as data.
+"""The code that runs in a decode child: its confinement, and its errors, returned as data.
 
 A child has the memory that it fills, the video that it decodes, an entry of the frame cache if there is one, and the
 socket on which the worker hands it these open files. It can open nothing itself.
@@ -21,10 +21,10 @@ from typing import Any, Final
 from av.error import FFmpegError
 
 from core.errors import UndecodableVideo, VireoError
-from core.processes import die_with_parent, limit_resources
+from core.processes import limit_resources
+from worker.children.channel import Channel, ChannelClosed, close_all
 from worker.children.confinement import restrict_files, restrict_system_calls
 from worker.children.system_calls import decoder_rules
-from worker.decoding.channel import Channel, ChannelClosed, close_all
 from worker.decoding.frame_cache import DamagedEntry, OpenEntry, decode_through
 from worker.decoding.memory import map_segment
 from worker.video.clip import DecodeReport, DecodeRequest, decode_clip
@@ -78,7 +78,6 @@ def run_decode_child(channel: Channel, limits: ChildLimits) -> None:
 def _confine(limits: ChildLimits) -> list[str]:
     """Returns what the kernel lacks, in words."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    die_with_parent()
     limit_resources(
         {
             resource.RLIMIT_AS: _mapped_bytes() + limits.memory_bytes,

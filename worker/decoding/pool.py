@@ -27,8 +27,8 @@ from models.frames.arrays import UInt8Array
 from models.frames.augmentation import Draw
 from models.frames.sampling import Views
 from models.profiles.profile import Profile
-from worker.decoding.channel import ChannelClosed
-from worker.decoding.children import ChildGone, DecodeChild, ForkServer
+from worker.children.channel import ChannelClosed
+from worker.decoding.children import ChildGone, DecodeChild, DecodeChildren
 from worker.decoding.decode_child import ChildLimits, ChildTask
 from worker.decoding.frame_cache import OpenEntry, through_cache
 from worker.decoding.memory import Segment
@@ -70,11 +70,11 @@ class DecodePool:
         self._limits = VideoLimits(max_pixels, max_seconds)
         # each child gets an equal share of the cores
         self._threads = max(_cores() // processes, 1)
-        self._server = ForkServer(ChildLimits(memory_bytes, entry_bytes))
+        self._starter = DecodeChildren(ChildLimits(memory_bytes, entry_bytes))
         self._tasks: queue.SimpleQueue[DecodeTask | None] = queue.SimpleQueue()
-        self._slots = [_Slot(self._server, self._tasks, deadline_s) for _ in range(processes)]
+        self._slots = [_Slot(self._starter, self._tasks, deadline_s) for _ in range(processes)]
         self._closed = threading.Event()
-        self._finalizer = weakref.finalize(self, _stop, self._closed, self._server, self._slots, self._tasks)
+        self._finalizer = weakref.finalize(self, _stop, self._closed, self._starter, self._slots, self._tasks)
 
     @classmethod
     def from_settings(cls, settings: Settings, processes: int | None = None, entry_bytes: int = 0) -> Self:
@@ -180,8 +180,8 @@ class DecodeTask:
 class _Slot:
     """A thread that keeps one child alive and gives it one task after the other."""
 
-    def __init__(self, server: ForkServer, tasks: queue.SimpleQueue[DecodeTask | None], deadline_s: float) -> None:
-        self._server, self._tasks, self._deadline_s = server, tasks, deadline_s
+    def __init__(self, starter: DecodeChildren, tasks: queue.SimpleQueue[DecodeTask | None], deadline_s: float) -> None:
+        self._starter, self._tasks, self._deadline_s = starter, tasks, deadline_s
         self.child: DecodeChild | None = None
         self._thread = threading.Thread(target=self._run, name="decode", daemon=True)
         self._thread.start()
@@ -192,7 +192,7 @@ class _Slot:
     def _run(self) -> None:
         done = 0
         while True:
-            if self.child is None and not self._server.is_closed:
+            if self.child is None and not self._starter.is_closed:
                 self._start_child()  # before there is a task, so that the next video does not wait for it
                 done = 0
             task = self._tasks.get()
@@ -207,9 +207,9 @@ class _Slot:
 
     def _start_child(self) -> None:
         try:
-            self.child = self._server.start_child()
+            self.child = self._starter.start()
         except WorkerUnavailable as error:
-            if not self._server.is_closed:  # said again when a task needs it
+            if not self._starter.is_closed:  # said again when a task needs it
                 log.warning("%s", error.message)
 
     def _end_child(self) -> None:
@@ -224,7 +224,7 @@ class _Slot:
             return error
         except (ChannelClosed, TimeoutError) as end:
             self._end_child()
-            if self._server.is_closed:
+            if self._starter.is_closed:
                 return Cancelled("The worker is shutting down.")
             return _too_late(self._deadline_s) if isinstance(end, TimeoutError) else _crashed()
         except Exception:
@@ -237,7 +237,7 @@ class _Slot:
         for _ in range(_STARTS_PER_TASK):
             if self.child and not self.child.is_idle:
                 self._end_child()
-            self.child = self.child or self._server.start_child()
+            self.child = self.child or self._starter.start()
             try:
                 return self._decode(task, self.child)
             except ChildGone:
@@ -296,10 +296,10 @@ def _crashed() -> UndecodableVideo:
 
 
 def _stop(
-    closed: threading.Event, server: ForkServer, slots: list[_Slot], tasks: queue.SimpleQueue[DecodeTask | None]
+    closed: threading.Event, starter: DecodeChildren, slots: list[_Slot], tasks: queue.SimpleQueue[DecodeTask | None]
 ) -> None:
     closed.set()
-    server.close()  # the children die with it, so no slot waits for one
+    starter.close()  # the children die with it, so no slot waits for one
     for _ in slots:
         tasks.put(None)
     for slot in slots:

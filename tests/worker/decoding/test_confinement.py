@@ -15,8 +15,9 @@ from core.errors import VireoError
 from models.frames.sampling import Views
 from models.profiles.profile import Profile
 from tests.clips import read_index, rendered
-from worker.decoding.channel import Channel, ChannelClosed
-from worker.decoding.children import DecodeChild, ForkServer
+from worker.children.channel import Channel, ChannelClosed
+from worker.children.fork_server import ForkServer
+from worker.decoding.children import DecodeChild, DecodeChildren
 from worker.decoding.decode_child import TAKEN, ChildLimits, ChildTask
 from worker.decoding.pool import DecodePool
 from worker.video.clip import DecodeRequest
@@ -48,17 +49,17 @@ class Exploit:
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[ForkServer]:
+def server() -> Iterator[DecodeChildren]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("VIREO_REDIS_URL", SECRET)
-        server = ForkServer(ChildLimits(1 << 30, 0))
+        server = DecodeChildren(ChildLimits(1 << 30, 0))
     yield server
     server.close()
 
 
 @pytest.fixture
-def child(server: ForkServer) -> Iterator[DecodeChild]:
-    child = server.start_child()
+def child(server: DecodeChildren) -> Iterator[DecodeChild]:
+    child = server.start()
     yield child
     child.end()
 
@@ -102,9 +103,9 @@ def test_no_secret_in_the_environment(child: DecodeChild) -> None:
     assert SECRET not in attempt(child, "dict(os.environ)")
 
 
-def test_the_environment_that_the_kernel_keeps_has_no_secret(server: ForkServer, child: DecodeChild) -> None:
+def test_the_environment_that_the_kernel_keeps_has_no_secret(server: DecodeChildren, child: DecodeChild) -> None:
     """An attacker reads memory, where the block that the process began with stays whatever Python deletes."""
-    for pid in (child.pid, server.pid):
+    for pid in (child.pid, server.server_pid):
         block = Path(f"/proc/{pid}/environ").read_bytes()
         assert b"PYTHONSAFEPATH" in block
         assert b"VIREO" not in block
@@ -172,7 +173,7 @@ def test_decoding_works(tmp_path: Path) -> None:
         b"[" * 100_000,
     ],
 )
-def test_an_answer_that_makes_no_sense_is_never_believed(answer: bytes, server: ForkServer) -> None:
+def test_an_answer_that_makes_no_sense_is_never_believed(answer: bytes) -> None:
     task = ChildTask(DecodeRequest(PROFILE, Views(), 8, VideoLimits()), None)
     ours, theirs = Channel.pair()
     with theirs, closing(ours):
@@ -180,4 +181,4 @@ def test_an_answer_that_makes_no_sense_is_never_believed(answer: bytes, server: 
         attacker.send(TAKEN)
         attacker.send(answer)
         with pytest.raises(ChannelClosed):
-            DecodeChild(0, ours, server).decode(task, (), 5.0)
+            DecodeChild(0, ours, ForkServer("", {}, 0)).decode(task, (), 5.0)

@@ -231,8 +231,8 @@ def reason_of(decoding: DecodeTask) -> str:
 
 def test_a_killed_fork_server_is_replaced(pool: DecodePool, folder: Path) -> None:
     assert shown(submit(pool, rendered("h264", folder)).result())[-1] == 35
-    family = {*pool.children, pool._server.pid or 0}
-    os.kill(pool._server.pid or 0, signal.SIGKILL)
+    family = {*pool.children, pool._starter.server_pid or 0}
+    os.kill(pool._starter.server_pid or 0, signal.SIGKILL)
     wait_until_gone(family)
     assert shown(submit(pool, rendered("h264", folder)).result())[-1] == 35
 

@@ -6,16 +6,19 @@ The child knows neither Redis nor the store, so it can be killed at any moment.
 from __future__ import annotations
 
 import os
-import subprocess
+import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from core.errors import Cancelled, VireoError
-from core.processes import SAFE_PATH, python_module
+from core.processes import SAFE_PATH
 from core.records import Progress
+from worker.children.channel import ChannelClosed
+from worker.children.fork_server import ForkServer
 from worker.children.messages import Message, parse_message
 from worker.jobs.attempt import Interrupted
 from worker.jobs.cancellation import CancelToken
@@ -26,7 +29,8 @@ from worker.training.spec import RunSpec
 
 GRACE_SECONDS = 4.0  # from SIGTERM to SIGKILL; a job must stop within five seconds
 SPEC = "spec.json"
-TRAINING_CHILD = "worker.training.process.training_child"
+FORK_SERVER = "worker.training.process.fork_server"
+LOAD_SECONDS = 600.0  # until the fork server has loaded torch, on the busiest machine
 
 # Decode children and arithmetic share the cores. OpenMP threads that spin while they wait take the time of the thread
 # that they wait for: up to 50 times slower on a busy machine of 2 cores.
@@ -41,11 +45,22 @@ class Callbacks:
     claim_version: Callable[[], int]
 
 
+def start_fork_server() -> ForkServer:
+    """It loads when the first run needs it, and stays: each later run starts in milliseconds."""
+    return ForkServer(FORK_SERVER, PASSIVE_THREADS | os.environ | SAFE_PATH, LOAD_SECONDS)
+
+
 class ChildProcess:
     def __init__(
-        self, spec: RunSpec, token: CancelToken, reporter: Reporter, callbacks: Callbacks, metrics: RunMetrics
+        self,
+        server: ForkServer,
+        spec: RunSpec,
+        token: CancelToken,
+        reporter: Reporter,
+        callbacks: Callbacks,
+        metrics: RunMetrics,
     ) -> None:
-        self._spec, self._token, self._reporter = spec, token, reporter
+        self._server, self._spec, self._token, self._reporter = server, spec, token, reporter
         self._callbacks, self._metrics = callbacks, metrics
         self._uploads = CheckpointUploads(callbacks.store_checkpoint, reporter, token)
         self._result: dict[str, Any] | None = None
@@ -55,30 +70,23 @@ class ChildProcess:
         """Wait for the child's result. Raises: VireoError, Superseded, Interrupted."""
         path = self._spec.scratch / SPEC
         path.write_text(self._spec.model_dump_json(), encoding="utf-8")
-        command = python_module(TRAINING_CHILD, str(path))
-        environment = PASSIVE_THREADS | os.environ | SAFE_PATH
         try:
             # The uploads end last: they wait until the newest checkpoint is in the store.
-            with (
-                self._uploads,
-                subprocess.Popen(
-                    command, stdout=subprocess.PIPE, text=True, encoding="utf-8", env=environment
-                ) as process,
-            ):
-                try:
-                    with self._token.on_cancel(lambda: _terminate(process)):
-                        self._listen(process)
-                        process.wait()
-                finally:
-                    process.kill()
-                    self._metrics.end()
+            with self._uploads, ExitStack() as started:
+                with self._token.on_cancel(self._server.kill):  # it may be loading
+                    child = started.enter_context(closing(_Child(self._server, path)))
+                started.callback(self._metrics.end)
+                with self._token.on_cancel(child.terminate):
+                    self._listen(child.output)
+                    status = child.wait()
+        except ChannelClosed:
+            raise self._cancelled() if self._token.cancelled else Interrupted("its fork server died") from None
         except Cancelled:
-            raise _cancelled(self._spec) from None
-        return self._outcome(process.returncode)
+            raise self._cancelled() from None
+        return self._outcome(status)
 
-    def _listen(self, process: subprocess.Popen[str]) -> None:
-        assert process.stdout is not None
-        for line in process.stdout:
+    def _listen(self, lines: Iterable[str]) -> None:
+        for line in lines:
             if message := parse_message(line):
                 self._metrics.observe(message)
                 self._handle(message)
@@ -104,22 +112,58 @@ class ChildProcess:
             case _:
                 self._reporter.event(name, data)
 
-    def _outcome(self, status: int) -> dict[str, Any]:
+    def _outcome(self, status: int | None) -> dict[str, Any]:
         if self._error:
             raise self._error
         if self._result is None:  # killed: by the kernel for its memory, by a person, or by a crash in a library
-            raise Interrupted(f"its child ended with status {status} without a result or an error")
+            how = "when its fork server died" if status is None else f"with status {status}"
+            raise Interrupted(f"its child ended {how}, without a result or an error")
         return self._result
 
-
-def _terminate(process: subprocess.Popen[str]) -> None:
-    """SIGTERM, so that the child writes a checkpoint; SIGKILL after the grace period."""
-    process.terminate()
-    timer = threading.Timer(GRACE_SECONDS, process.kill)
-    timer.daemon = True
-    timer.start()
+    def _cancelled(self) -> Cancelled:
+        resume = f"POST /v1/training-jobs/{self._spec.job}/resume continues from its checkpoint."
+        return Cancelled("The run was cancelled.", hint=resume if self._spec.training else None)
 
 
-def _cancelled(spec: RunSpec) -> Cancelled:
-    resume = f"POST /v1/training-jobs/{spec.job}/resume continues from its checkpoint." if spec.training else None
-    return Cancelled("The run was cancelled.", hint=resume)
+class _Child:
+    """The process itself. It belongs to one thread; another one may call `terminate`."""
+
+    def __init__(self, server: ForkServer, spec: Path) -> None:
+        """Raises: ChannelClosed."""
+        self._server = server
+        self._lock = threading.Lock()
+        self._ended = False
+        reading, writing = os.pipe()
+        self.output = open(reading, encoding="utf-8")  # noqa: PTH123, SIM115 - a descriptor; `close` closes it
+        try:
+            self._pid = server.fork(str(spec), writing)
+        except ChannelClosed:
+            self.output.close()
+            raise
+        finally:
+            os.close(writing)
+
+    def terminate(self) -> None:
+        """SIGTERM, so that the child writes a checkpoint; SIGKILL after the grace period."""
+        self._send(signal.SIGTERM)
+        timer = threading.Timer(GRACE_SECONDS, self._send, [signal.SIGKILL])
+        timer.daemon = True
+        timer.start()
+
+    def wait(self) -> int | None:
+        """→ its exit status; None if that is not known, because the fork server died."""
+        status = self._server.wait(self._pid)
+        with self._lock:
+            self._ended = True
+        return status
+
+    def close(self) -> None:
+        if not self._ended:
+            self._send(signal.SIGKILL)
+            self.wait()
+        self.output.close()
+
+    def _send(self, number: int) -> None:
+        with self._lock, suppress(ProcessLookupError):
+            if not self._ended:  # then the number may be another process's
+                os.kill(self._pid, number)

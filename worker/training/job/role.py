@@ -11,6 +11,7 @@ from worker.jobs.attempt import Handler
 from worker.jobs.book import JobBook
 from worker.jobs.connection import connect
 from worker.jobs.heartbeat import Heartbeat
+from worker.training.job.child_process import start_fork_server
 from worker.training.job.runner import Runner
 
 
@@ -21,7 +22,8 @@ class TrainingRole:
         self._heartbeat = heartbeat
         store = Store.from_settings(settings)
         book = JobBook(connect(settings.jobs_redis, decode=True), keys.TRAINING)
-        self._runner = Runner(settings, store, book)
+        self._server = start_fork_server()
+        self._runner = Runner(settings, store, book, self._server)
 
     @property
     def handlers(self) -> Mapping[str, Handler]:
@@ -38,4 +40,5 @@ class TrainingRole:
         self._heartbeat.update(state="ready", detail="waiting for training jobs")
 
     def close(self) -> None:
-        """Nothing to do: running jobs have already been given back."""
+        """Running jobs have already been given back."""
+        self._server.close()

@@ -27,6 +27,7 @@ from core.settings import Settings
 from core.state.lifecycle import Attempt
 from core.storage import Store
 from core.training_requests import ComparisonRequest, EvaluationRequest, PreviewRequest, TrainingRequest
+from worker.children.fork_server import ForkServer
 from worker.jobs.book import JobBook
 from worker.jobs.cancellation import CancelToken
 from worker.jobs.reporter import Reporter
@@ -43,8 +44,10 @@ def evaluation_key(job_id: str) -> str:
 
 
 class Runner:
-    def __init__(self, settings: Settings, store: Store, book: JobBook) -> None:
+    def __init__(self, settings: Settings, store: Store, book: JobBook, server: ForkServer) -> None:
+        """server: starts the children, see `start_fork_server`."""
         self._settings = settings
+        self._server = server
         self._store = store
         self._book = book
         self._registry = Registry(store)
@@ -189,7 +192,7 @@ class Runner:
             return self._claim_version(reporter.attempt, name)
 
         callbacks = Callbacks(store_checkpoint, claim_version)
-        return ChildProcess(spec, token, reporter, callbacks, RunMetrics(name)).run()
+        return ChildProcess(self._server, spec, token, reporter, callbacks, RunMetrics(name)).run()
 
     def _published(self, job: Job, name: str) -> Card | None:
         """The version that an earlier attempt at this job has published, if any."""

@@ -1,7 +1,6 @@
-"""`python -m worker.training.process.training_child SPEC`: one run, in a process of its own (or several, by torchrun).
+"""One run, in a process of its own. For several processes, torchrun starts `python -m … SPEC`.
 
-It may be killed at any moment. SIGTERM makes it write a checkpoint and stop after the current micro-batch. Decode
-children import this module again (that is how Python starts them), so functions import torch where they need it.
+It may be killed at any moment. SIGTERM makes it write a checkpoint and stop after the current micro-batch.
 """
 
 from __future__ import annotations
@@ -12,12 +11,20 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
+from torch import OutOfMemoryError
+
 from core.errors import TrainingFailed, VireoError
 from core.processes import SAFE_PATH, die_with_parent, python_module
 from worker.children.messages import send_message
 from worker.decoding.frame_cache import MAX_ENTRY_BYTES
 from worker.decoding.pool import DecodePool
+from worker.training.process.calibration import run_calibration
+from worker.training.process.comparison import run_comparison
+from worker.training.process.evaluation import run_evaluation
+from worker.training.process.session import run_preview, run_training
+from worker.training.result.protocol_report import report_protocol
 from worker.training.run.stop import Stop, Stopped
+from worker.training.run.world import join_world, leave_world, process_count
 from worker.training.spec import RunSpec
 
 log = logging.getLogger(__name__)
@@ -25,11 +32,10 @@ log = logging.getLogger(__name__)
 TORCHRUN_SECONDS = 10.0  # at most, until torchrun has noticed that a process died and stops the others
 
 
-def main() -> int:
-    die_with_parent()
+def main(path: Path) -> int:
+    """path: of the run's specification. → the exit status."""
     stop = Stop()
     stop.install()
-    path = Path(sys.argv[1])
     spec = RunSpec.read(path)
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("worker").setLevel(spec.settings.log_level.upper())  # not the root's: open_clip logs there
@@ -55,21 +61,11 @@ def main() -> int:
 
 
 def _start(spec: RunSpec, path: Path, stop: Stop) -> None:
-    if spec.evaluation and spec.outcomes:  # no model is needed, so torch is not imported
-        from worker.training.result.protocol_report import report_protocol
-
+    if spec.evaluation and spec.outcomes:
         report_protocol(spec, spec.evaluation)
         return
-    from worker.training.run.world import join_world, leave_world, process_count
-
     if spec.training and "RANK" not in os.environ and (count := process_count(spec.settings)) > 1:
         _restart_under_torchrun(path, count)
-    # Imported by the processes that work: this takes seconds.
-    from worker.training.process.calibration import run_calibration
-    from worker.training.process.comparison import run_comparison
-    from worker.training.process.evaluation import run_evaluation
-    from worker.training.process.session import run_preview, run_training
-
     world = join_world(spec.settings)
     decoders = max(1, spec.settings.decode_processes // world.size)
     with DecodePool.from_settings(spec.settings, decoders, MAX_ENTRY_BYTES) as pool:
@@ -99,8 +95,6 @@ def _restart_under_torchrun(path: Path, count: int) -> NoReturn:
 
 
 def _failure(error: Exception, spec: RunSpec) -> TrainingFailed:
-    from torch import OutOfMemoryError
-
     if isinstance(error, OutOfMemoryError):
         return TrainingFailed(
             "The GPU's memory is too small for one forward and backward pass.",
@@ -112,4 +106,5 @@ def _failure(error: Exception, spec: RunSpec) -> TrainingFailed:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    die_with_parent()  # torchrun's agent
+    sys.exit(main(Path(sys.argv[1])))

@@ -7,13 +7,14 @@ import time
 from pathlib import Path
 
 from core.registry import CARD, Card
-from tests.worker.training.job.talking_child import PATIENCE, wait_for
+from tests.worker.training.job.talking_child import PATIENCE, child_of, wait_for
+from worker.children.fork_loop import serve
 from worker.children.messages import send_message
 from worker.training.spec import RunSpec
 
 
-def main() -> None:
-    spec = RunSpec.read(Path(sys.argv[1]))
+def act(path: Path) -> None:
+    spec = RunSpec.read(path)
     with (spec.settings.data_dir / "specs.jsonl").open("a") as specs:
         specs.write(spec.model_dump_json() + "\n")
     if spec.version is not None:
@@ -81,4 +82,4 @@ def card_of(job: str, name: str, version: int) -> Card:
 
 
 if __name__ == "__main__":
-    main()
+    serve(int(sys.argv[1]), child_of(act))

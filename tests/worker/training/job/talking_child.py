@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+from worker.children.fork_loop import serve
 from worker.children.messages import send_message
 
 PATIENCE = 60.0  # seconds; much longer than any step takes
 
 
-def main() -> None:
-    scratch = Path(sys.argv[1]).parent
+def child_of(act: Callable[[Path], None]) -> Callable[[str, list[int]], int]:
+    """What the fork server runs, as `worker.training.process.fork_server` does."""
+
+    def run_child(spec: str, files: list[int]) -> int:
+        os.dup2(files[0], 1)
+        act(Path(spec))
+        return 0
+
+    return run_child
+
+
+def act(path: Path) -> None:
+    scratch = path.parent
     for step in (1, 2, 3):
         path = scratch / f"checkpoint-{step}.pt"
         path.write_text(f"step {step}")
@@ -32,4 +46,4 @@ def wait_for(signal: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    serve(int(sys.argv[1]), child_of(act))

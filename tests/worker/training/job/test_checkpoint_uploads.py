@@ -20,12 +20,11 @@ from core.state import keys, lifecycle, steps
 from core.state.lifecycle import Attempt
 from core.storage import Store
 from core.training_requests import TrainingRequest
-from tests.conftest import REPOSITORY
 from tests.worker.training.job.no_clips import NO_CLIPS
+from worker.children.fork_server import ForkServer
 from worker.jobs.book import JobBook, Superseded
 from worker.jobs.cancellation import CancelToken, StopReason
 from worker.jobs.reporter import Reporter
-from worker.training.job import child_process
 from worker.training.job.checkpoints import Checkpoints
 from worker.training.job.child_process import Callbacks, ChildProcess
 from worker.training.job.run_metrics import RunMetrics
@@ -58,7 +57,7 @@ class SlowStore(Store):
 class Run:
     """An attempt at a job, whose child is `talking_child`."""
 
-    def __init__(self, client: redis.Redis, folder: Path, refused: int = 0) -> None:
+    def __init__(self, client: redis.Redis, folder: Path, server: ForkServer, refused: int = 0) -> None:
         self.client, self.book = client, JobBook(client, keys.TRAINING)
         self.job = Job(id=new_job_id(), kind="training", request={}, created_at=time.time())
         script_keys, args = lifecycle.create_args(self.job, keys.TRAINING, 10)
@@ -72,7 +71,7 @@ class Run:
         number = self.attempt.number
         callbacks = Callbacks(lambda path: self.checkpoints.save(path, self.job.id, number), lambda: 1)
         reporter = Reporter(self.book, self.attempt, self.token)
-        self.child = ChildProcess(self._spec(folder), self.token, reporter, callbacks, RunMetrics(None))
+        self.child = ChildProcess(server, self._spec(folder), self.token, reporter, callbacks, RunMetrics(None))
 
     def _start(self) -> Attempt:
         attempt = self.book.start(self.job.id)
@@ -107,10 +106,8 @@ class Run:
 
 
 @pytest.fixture
-def runs(records: redis.Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Run]:
-    monkeypatch.setattr(child_process, "TRAINING_CHILD", "tests.worker.training.job.talking_child")
-    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
-    return lambda **options: Run(records, tmp_path, **options)
+def runs(records: redis.Redis, tmp_path: Path, talking: ForkServer) -> Callable[..., Run]:
+    return lambda **options: Run(records, tmp_path, talking, **options)
 
 
 def until(happened: Callable[[], bool], task: Future[Any]) -> None:

@@ -14,14 +14,13 @@ from core.errors import Cancelled, TrainingFailed
 from core.records import Job, JobKind
 from core.registry import CARD, Version
 from core.state import keys, lifecycle, steps
-from tests.conftest import REPOSITORY
 from tests.core.protocols.scenes import ID, dataset_of
 from tests.worker.jobs.clock import elapse
 from tests.worker.training.job.acting_child import card_of
 from tests.worker.training.job.test_runner import PATIENCE, Bench, until
+from worker.children.fork_server import ForkServer
 from worker.jobs.attempt import Awaits, run_job
 from worker.jobs.cancellation import RunningJobs
-from worker.training.job import child_process
 from worker.training.job.runner import evaluation_key
 
 CURVE: dict[str, Any] = {"dataset": ID, "protocol": "k-shot", "shots": [1, 2], "seeds": [0]}
@@ -30,8 +29,8 @@ CURVE: dict[str, Any] = {"dataset": ID, "protocol": "k-shot", "shots": [1, 2], "
 class Protocols(Bench):
     """The training runs are acted; the child that writes the report is real."""
 
-    def __init__(self, client: redis.Redis, folder: Path) -> None:
-        super().__init__(client, folder)
+    def __init__(self, client: redis.Redis, folder: Path, server: ForkServer) -> None:
+        super().__init__(client, folder, server)
         with self.store.stage_tree() as tree:
             (tree / "clips").mkdir()
             counts = dict.fromkeys(("jump", "run", "sit", "walk"), (2, 1))
@@ -75,9 +74,14 @@ class Protocols(Bench):
 
 
 @pytest.fixture
-def bench(records: redis.Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Protocols:
-    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
-    return Protocols(records, tmp_path)
+def bench(records: redis.Redis, tmp_path: Path, working: ForkServer) -> Protocols:
+    """Its children sum up in words and pictures."""
+    return Protocols(records, tmp_path, working)
+
+
+@pytest.fixture
+def acting_bench(records: redis.Redis, tmp_path: Path, acting: ForkServer) -> Protocols:
+    return Protocols(records, tmp_path, acting)
 
 
 def test_a_protocol_makes_its_runs_waits_and_sums_up(bench: Protocols) -> None:
@@ -182,34 +186,28 @@ def test_a_sweep_deletes_the_versions_of_protocols_that_have_ended(bench: Protoc
     assert bench.registry.names() == [f"protocol-{running.id.removeprefix('job_')}"]
 
 
-def test_cancelling_a_protocol_stops_the_run_that_is_under_way(
-    bench: Protocols, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(child_process, "TRAINING_CHILD", "tests.worker.training.job.acting_child")
-    job = bench.job("tiny", "evaluation", **CURVE | {"name": "waits"})
-    first, second = bench.waits(job)
-    bench.do(job)
+def test_cancelling_a_protocol_stops_the_run_that_is_under_way(acting_bench: Protocols) -> None:
+    job = acting_bench.job("tiny", "evaluation", **CURVE | {"name": "waits"})
+    first, second = acting_bench.waits(job)
+    acting_bench.do(job)
     running = RunningJobs()
     with ThreadPoolExecutor(1) as thread:
-        work = thread.submit(run_job, {"training": bench.runner.train}, bench.book, running, first.id)
-        until(lambda: first.id in bench.checkpoints.jobs())
+        work = thread.submit(run_job, {"training": acting_bench.runner.train}, acting_bench.book, running, first.id)
+        until(lambda: first.id in acting_bench.checkpoints.jobs())
         script_keys, args = lifecycle.cancel_args(job.id, keys.TRAINING, Cancelled("stop").to_dict())
-        bench.client.register_script(steps.CANCEL)(keys=script_keys, args=args)
-        assert (bench.ended(job).state, bench.ended(second).state) == ("running", "cancelled")
-        running.observe(bench.book.renew_leases(running.attempts))  # the heartbeat of its worker
+        acting_bench.client.register_script(steps.CANCEL)(keys=script_keys, args=args)
+        assert (acting_bench.ended(job).state, acting_bench.ended(second).state) == ("running", "cancelled")
+        running.observe(acting_bench.book.renew_leases(running.attempts))  # the heartbeat of its worker
         work.result(PATIENCE)
-    assert (bench.ended(job).state, bench.ended(first).state) == ("cancelled", "cancelled")
-    assert bench.client.zcard(keys.waiting(keys.TRAINING)) == 0
-    assert bench.client.zcard(keys.running(keys.TRAINING)) == 0
+    assert (acting_bench.ended(job).state, acting_bench.ended(first).state) == ("cancelled", "cancelled")
+    assert acting_bench.client.zcard(keys.waiting(keys.TRAINING)) == 0
+    assert acting_bench.client.zcard(keys.running(keys.TRAINING)) == 0
 
 
 @pytest.mark.parametrize("kind", ["training", "evaluation", "preview"])
-def test_a_child_is_told_the_dataset_as_the_split_column_divides_it(
-    bench: Protocols, monkeypatch: pytest.MonkeyPatch, kind: JobKind
-) -> None:
-    monkeypatch.setattr(child_process, "TRAINING_CHILD", "tests.worker.training.job.acting_child")
-    bench.attempt(bench.job("publishes", kind, dataset=ID, split_column="2"))
-    (spec,) = bench.specs
+def test_a_child_is_told_the_dataset_as_the_split_column_divides_it(acting_bench: Protocols, kind: JobKind) -> None:
+    acting_bench.attempt(acting_bench.job("publishes", kind, dataset=ID, split_column="2"))
+    (spec,) = acting_bench.specs
     assert [(item["path"], item["split"]) for item in spec["dataset"]["items"]] == [
         ("jump/test0", "train"),
         ("run/train0", "test"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,9 +22,9 @@ from core.settings import Settings
 from core.state import keys, lifecycle, steps
 from core.state.lifecycle import Attempt
 from core.storage import Store
-from tests.conftest import REPOSITORY
 from tests.worker.training.job.acting_child import card_of
 from tests.worker.training.job.no_clips import NO_CLIPS
+from worker.children.fork_server import ForkServer
 from worker.jobs.attempt import Interrupted
 from worker.jobs.book import JobBook
 from worker.jobs.cancellation import CancelToken
@@ -32,19 +34,26 @@ from worker.training.job.checkpoints import Checkpoints
 from worker.training.job.runner import Runner, evaluation_key
 
 Work = Callable[[Job, CancelToken, Reporter], dict[str, Any]]
+LOADS = """
+import time
+from pathlib import Path
+
+Path(__file__).with_name("began").touch()
+time.sleep(600)
+"""
 PATIENCE = 30.0  # seconds; much longer than any step takes
 
 
 class Bench:
     """A training worker without Celery."""
 
-    def __init__(self, client: redis.Redis, folder: Path) -> None:
+    def __init__(self, client: redis.Redis, folder: Path, server: ForkServer) -> None:
         self.client, self.folder = client, folder
         self.settings = Settings(data_dir=folder)
         self.store = Store.from_settings(self.settings)
         self.registry, self.checkpoints = Registry(self.store), Checkpoints(self.store)
         self.book = JobBook(client, keys.TRAINING)
-        self.runner = Runner(self.settings, self.store, self.book)
+        self.runner = Runner(self.settings, self.store, self.book, server)
         self.token = CancelToken()
         with self.store.stage_tree() as tree:
             (tree / "clips").mkdir()
@@ -99,10 +108,8 @@ class Bench:
 
 
 @pytest.fixture
-def bench(records: redis.Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    monkeypatch.setattr(child_process, "TRAINING_CHILD", "tests.worker.training.job.acting_child")
-    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
-    return Bench(records, tmp_path)
+def bench(records: redis.Redis, tmp_path: Path, acting: ForkServer) -> Bench:
+    return Bench(records, tmp_path, acting)
 
 
 def until(happened: Callable[[], bool]) -> None:
@@ -179,6 +186,35 @@ def test_a_cancelled_run_can_be_resumed(bench: Bench) -> None:
             attempt.result(PATIENCE)
     assert f"/v1/training-jobs/{job.id}/resume" in (caught.value.hint or "")
     assert bench.checkpoints.jobs() == {job.id}
+
+
+def test_a_run_is_cancelled_while_the_fork_server_loads(bench: Bench, tmp_path: Path) -> None:
+    program = tmp_path / "loads.py"
+    program.write_text(LOADS)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(child_process, "FORK_SERVER", "loads")
+        patched.setenv("PYTHONPATH", str(tmp_path))
+        server = child_process.start_fork_server()
+    slow = Bench(bench.client, tmp_path / "slow", server)
+    job = slow.job("waits")
+    with ThreadPoolExecutor(1) as thread:
+        attempt = thread.submit(slow.attempt, job)
+        until((tmp_path / "began").exists)
+        slow.token.cancel()
+        with pytest.raises(Cancelled):
+            attempt.result(PATIENCE)
+    server.close()
+
+
+def test_a_run_whose_fork_server_dies_is_started_again(bench: Bench, acting: ForkServer) -> None:
+    job = bench.job("waits")
+    with ThreadPoolExecutor(1) as thread:
+        attempt = thread.submit(bench.attempt, job)
+        until(lambda: bench.checkpoints.jobs() == {job.id})
+        os.kill(acting.pid or 0, signal.SIGKILL)
+        with pytest.raises(Interrupted, match="fork server died"):
+            attempt.result(PATIENCE)
+    assert bench.attempt(bench.job("publishes"))["version"] == 1
 
 
 def test_a_child_is_told_the_version_that_an_alias_means(bench: Bench) -> None:

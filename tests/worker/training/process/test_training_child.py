@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import signal
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from core.errors import TrainingFailed
 from core.settings import Settings
 from core.training_requests import EvaluationRequest, TrainingRequest
 from tests.worker.training.process.runs import spec_of
-from worker.training.process import evaluation, session, training_child
+from worker.training.process import training_child
 from worker.training.run.stop import Stop, Stopped
 
 
@@ -55,10 +54,9 @@ def started(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         found["command"], found["environment"] = arguments, environment
         raise Replaced
 
-    monkeypatch.setattr(session, "run_training", work("training"))
-    monkeypatch.setattr(evaluation, "run_evaluation", work("evaluation"))
+    monkeypatch.setattr(training_child, "run_training", work("training"))
+    monkeypatch.setattr(training_child, "run_evaluation", work("evaluation"))
     monkeypatch.setattr(os, "execve", execve)
-    monkeypatch.setattr(training_child, "die_with_parent", lambda: None)
     for name in ("RANK", "WORLD_SIZE"):
         monkeypatch.delenv(name, raising=False)
     return found
@@ -73,8 +71,7 @@ def child(home: Path, dataset: Dataset, scratch: Path, monkeypatch: pytest.Monke
     spec = spec_of(home, dataset, scratch, **{kind: request[kind]})
     spec = spec.model_copy(update={"settings": Settings(data_dir=home, decode_processes=1, **settings)})
     (scratch / "spec.json").write_text(spec.model_dump_json())
-    monkeypatch.setattr(sys, "argv", ["training_child", str(scratch / "spec.json")])
-    return training_child.main()
+    return training_child.main(scratch / "spec.json")
 
 
 def told(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:

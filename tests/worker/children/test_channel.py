@@ -11,7 +11,7 @@ from contextlib import closing
 
 import pytest
 
-from worker.decoding.channel import Channel, ChannelClosed, close_all
+from worker.children.channel import Channel, ChannelClosed, close_all
 
 
 @pytest.fixture
