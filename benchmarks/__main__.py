@@ -17,6 +17,7 @@ NAMES = (
     "second_question",
     "timeline",
     "search",
+    "batches",
     "shared_work",
     "redis_memory",
     "lite_alignment",

@@ -189,6 +189,19 @@ def test_a_tolerant_parent_goes_on_when_half_of_its_children_have_ended(redis_ur
     assert (family.states, family.state(family.parent)) == (["cancelled", "cancelled"], "cancelled")
 
 
+def test_a_tolerant_parent_that_is_cancelled_ends_with_the_last_of_its_children(redis_url: str) -> None:
+    family = Family(redis_url)
+    family.end(*family.children)
+    family.children = [Job(id=new_job_id(), kind="training", parent=family.parent.id, created_at=0.0) for _ in "1234"]
+    family.wait(tolerant=True)
+    first, last = family.start(family.children[0]), family.start(family.children[1])
+    family.cancel(family.parent)
+    family.book.fail(first, Cancelled("stop"))
+    assert family.state(family.parent) == "running"
+    family.book.fail(last, Cancelled("stop"))
+    assert (family.states, family.state(family.parent)) == (["cancelled"] * 4, "cancelled")
+
+
 def test_a_parent_that_waits_for_a_worker_is_cancelled_with_its_children(redis_url: str) -> None:
     family = Family(redis_url)
     family.end(*family.children)

@@ -229,6 +229,16 @@ def test_a_store_that_is_away_postpones_the_batch(bench: Bench, monkeypatch: pyt
     assert all(count == 1 for count in bench.asked.values())
 
 
+def test_the_next_questions_are_asked_while_the_last_ones_wait(bench: Bench) -> None:
+    batch = bench.create(*lines(12))
+    bench.work(most=3)  # the batch, and half of its questions
+    assert bench.messages.pop() == batch.id
+    bench.messages.insert(0, batch.id)
+    bench.work(most=1)
+    assert len(bench.messages) == bench.book.waiting() == 4
+    assert len(bench.rows(batch)) == 2
+
+
 def test_a_batch_leaves_room_for_others(bench: Bench) -> None:
     for _ in range(3):
         bench.create(*lines(1))
