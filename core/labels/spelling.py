@@ -1,8 +1,9 @@
-"""What is wrong with labels by their spelling alone: no weights are needed."""
+"""The normal form of labels, and what is wrong with them by their spelling alone: no weights are needed."""
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
@@ -37,6 +38,13 @@ def spelling_findings(labels: Sequence[Label], *, normalised: bool) -> Iterator[
             suggestion="Write separate words, or ask with normalize_labels=true, which separates them.",
             labels=joined,
         )
+
+
+def clean_label(text: str) -> str:
+    """NFC, one space between words, no control characters: labels that look the same become the same."""
+    text = text.encode("utf-8", "replace").decode()
+    text = "".join(c for c in text if c.isspace() or unicodedata.category(c) != "Cc")
+    return " ".join(unicodedata.normalize("NFC", text).split())
 
 
 def quoted(names: Sequence[str], most: int = 5) -> str:

@@ -1,9 +1,8 @@
-"""Labels as text: their normal form, labels that are spelt alike, and labels that a text tower cannot use."""
+"""Labels as text: labels that are spelt alike, and labels that a text tower cannot use."""
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
@@ -22,13 +21,6 @@ SHOWN = 8  # examples in one sentence
 
 _NUMBER = re.compile(r"(class|label|category|cat|id|c|n)?[\W_]*\d+[\W_]*", re.IGNORECASE)
 _DIGITS = re.compile(r"\d+")
-
-
-def clean_label(text: str) -> str:
-    """NFC, one space between words, no control characters: labels that look the same become the same."""
-    text = text.encode("utf-8", "replace").decode()
-    text = "".join(c for c in text if c.isspace() or unicodedata.category(c) != "Cc")
-    return " ".join(unicodedata.normalize("NFC", text).split())
 
 
 def label_findings(labels: Sequence[str]) -> Iterator[Finding]:

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from worker.datasets.labels import clean_label, examples, label_findings
+from core.labels.spelling import clean_label
+from worker.datasets.labels import examples, label_findings
 
 
 def codes(*labels: str) -> list[tuple[str, str, int]]:

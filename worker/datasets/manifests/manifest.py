@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 
 from core.datasets import Finding, FindingCode, Severity, Split
 from core.errors import InvalidDataset
+from core.labels.spelling import clean_label
 from worker.datasets.archives.extraction import UnpackedFile
 from worker.datasets.archives.names import replace_surrogates
-from worker.datasets.labels import clean_label, examples
+from worker.datasets.labels import examples
 from worker.datasets.manifests.manifest_rows import SPLITS, read_table
 
 MANIFESTS = ("manifest.csv", "manifest.tsv", "manifest.jsonl")

@@ -17,8 +17,8 @@ from typing import Any
 
 from core.datasets import Split
 from core.errors import InvalidDataset
+from core.labels.spelling import clean_label
 from core.training_requests import SPLIT_COLUMN_PATTERN
-from worker.datasets.labels import clean_label
 
 MAX_MANIFEST_BYTES = 64 << 20
 MAX_LABEL = 500  # characters, as in a request to classify

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from core.errors import InvalidDataset
-from worker.datasets.labels import clean_label
+from core.labels.spelling import clean_label
 from worker.datasets.manifests.manifest_rows import MAX_MANIFEST_BYTES, ManifestRow, ManifestTable, read_table
 
 
