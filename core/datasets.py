@@ -17,7 +17,7 @@ SPLITS: tuple[Split, ...] = ("train", "val", "test")
 Severity = Literal["error", "warning", "info"]
 FindingCode = Literal[
     "undecodable",  # files that are not videos, or are too damaged; left out
-    "missing_file",  # in the manifest, not in the archive; left out
+    "missing_file",  # in the manifest, not in the archive, or deleted since; left out
     "unlisted_file",  # in the archive, not in the manifest; left out
     "ignored_file",  # by its path or name not a video (README, .DS_Store); left out
     "thin_class",  # too few clips to train on
@@ -31,6 +31,7 @@ FindingCode = Literal[
     "long_label",  # longer than the input of a text tower
     "near_synonyms",  # two labels that differ in spelling only
     "numeric_labels",  # numbers instead of names: text says nothing about them, use `lda`
+    "span",  # feedback about parts of videos; left out
     "no_split",  # the archive gives no split: one was made, seeded and stratified
 ]
 
@@ -122,10 +123,32 @@ def count_classes(clips: Iterable[tuple[str, Split]]) -> tuple[ClassCount, ...]:
     )
 
 
+class StoredClip(DatasetRecord):
+    """A stored video that is to be a clip of a dataset."""
+
+    sha256: str
+    label: str
+
+
+class StoredClips(DatasetRecord):
+    """Stored videos that are to be a dataset, as a file in the place of an archive."""
+
+    clips: tuple[StoredClip, ...]
+    parts: int = Field(0, description="statements about parts of videos, which cannot be clips")
+
+
+DatasetSource = Literal["archive", "feedback"]
+
+
 class DatasetRequest(DatasetRecord):
-    """The `request` of a job of kind `dataset`: an archive in the store."""
+    """The `request` of a job of kind `dataset`: an archive in the store, or a file that lists stored videos."""
 
     archive: str = Field(description="its key in the store")
+    source: DatasetSource = Field(
+        "archive",
+        exclude_if=lambda source: source == "archive",
+        description="what the file is: an archive, or JSON of `StoredClips`",
+    )
     name: str
     split_seed: int = Field(0, ge=0)
     val_fraction: float = Field(

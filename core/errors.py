@@ -18,6 +18,7 @@
     │   ├── UnknownLabelSet          404 unknown_label_set
     │   ├── UnknownVideo             404 unknown_video
     │   ├── UnknownDataset           404 unknown_dataset
+    │   ├── UnknownFeedback          404 unknown_feedback
     │   └── UnknownJob               404 unknown_job
     ├── MethodNotAllowed             405 method_not_allowed
     ├── RequestTimeout               408 request_timeout
@@ -145,6 +146,10 @@ class UnknownVideo(NotFound):
 
 class UnknownDataset(NotFound):
     code = "unknown_dataset"
+
+
+class UnknownFeedback(NotFound):
+    code = "unknown_feedback"
 
 
 class UnknownJob(NotFound):

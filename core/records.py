@@ -324,30 +324,18 @@ class Embeddings(Record):
     warnings: list[str] = Field(default_factory=list)
 
 
-class ShadowDifference(Record):
-    """What the version that answers and its shadow said about the same videos, where they differ."""
+class LastAnswer(Record):
+    """What the last question about a video was answered: of those with two labels at least, in the mode `single`."""
 
-    label: str = Field(description="best label of the version that answered")
-    shadow_label: str = Field(description="best label of the shadow")
-    questions: int
-
-
-class ShadowCounts(Record):
-    """What was counted of a shadow, for the version that answers and this shadow together. `margin` is the score of the
-    best label minus the score of the second best."""
-
-    since: float | None = Field(None, description="unix seconds of the first question; null before it")
-    seen: int = Field(description="questions that both have scored")
-    agreed: int = Field(description="of these, the questions with the same best label")
-    agreement: float | None = Field(None, description="`agreed` / `seen`; null if `seen` is 0")
-    margin: float | None = Field(None, description="mean margin of the version that answers, on the questions seen")
-    shadow_margin: float | None = Field(None, description="mean margin of the shadow on the same questions")
-    skipped: int = Field(description="questions that the shadow did not score because its worker was busy")
-    failed: int = Field(description="questions that the shadow could not score")
-    last_error: str | None = Field(None, description="why it could not score the last of these")
-    differences: list[ShadowDifference] = Field(
-        default_factory=list, description="the best labels where they differ, the most frequent first; at most 50"
+    job: str = Field(description="id of its job")
+    model: str = Field(description="the model that answered; a fine-tuned one as `name:version`")
+    label: str = Field(description="the best label")
+    score: float = Field(description="its score, 0 to 1")
+    confidence: float | None = Field(None, description="its confidence; null if the model is not calibrated")
+    uncertainty: float = Field(
+        description="1 minus the margin, which is the best score minus the second best: 0 is certain, 1 undecided"
     )
+    at: float = Field(description="unix seconds")
 
 
 class StoredVideo(Record):
@@ -361,6 +349,7 @@ class StoredVideo(Record):
     facts: VideoFacts | None = Field(None, description="null until a worker has decoded the video")
     tags: tuple[str, ...] = ()
     metadata: dict[str, str] = Field(default_factory=dict)
+    answer: LastAnswer | None = None
 
     @property
     def id(self) -> str:

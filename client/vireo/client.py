@@ -24,6 +24,7 @@ from vireo.answers import connection_errors, read_answer, result_of
 from vireo.connection import POLL_SECONDS, without_none
 from vireo.errors import InvalidRequest, WorkerUnavailable
 from vireo.events import FINAL_STATES, Event, parse
+from vireo.feedback import FeedbackMethods
 from vireo.transfers import TransferProgress, chunks, counted
 from vireo.videos import VideoMethods
 
@@ -32,7 +33,7 @@ _CONNECTED_AFTER = 10.0  # seconds: an attempt that took longer than the connect
 _EVENT_TIMEOUT = httpx2.Timeout(40.0, connect=5.0)  # the server sends a comment after every 15 seconds of silence
 
 
-class Client(VideoMethods):
+class Client(VideoMethods, FeedbackMethods):
     """A connection to one Vireo server. It can be used as a context manager, which closes it."""
 
     def upload_dataset(

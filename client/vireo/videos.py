@@ -100,20 +100,21 @@ class VideoMethods(Connection):
         fields = without_none(options | given)
         return read_answer(self._send_video("/v1/videos", video, fields, progress))
 
-    def videos(self, *tags: str, limit: int = 100) -> list[dict[str, Any]]:
-        """The newest stored videos that have all `tags`, newest first; at most `limit`. Raises: VireoError."""
+    def videos(self, *tags: str, limit: int = 100, order: str | None = None) -> list[dict[str, Any]]:
+        """The stored videos that have all `tags`, newest first; at most `limit`. `order`: `uncertainty` for those whose
+        last answer is the least certain, first; each has it in `answer`. Raises: VireoError."""
         found: list[dict[str, Any]] = []
         cursor: str | None = None
         while len(found) < limit:
-            page = self._page(tags, min(limit - len(found), 1000), cursor)
+            page = self._page(tags, order, min(limit - len(found), 1000), cursor)
             found += page["data"]
             cursor = page["next"]
             if cursor is None:
                 break
         return found
 
-    def _page(self, tags: Sequence[str], limit: int, cursor: str | None) -> dict[str, Any]:
-        params: dict[str, Any] = without_none({"tag": list(tags), "limit": limit, "cursor": cursor})
+    def _page(self, tags: Sequence[str], order: str | None, limit: int, cursor: str | None) -> dict[str, Any]:
+        params: dict[str, Any] = without_none({"tag": list(tags), "order": order, "limit": limit, "cursor": cursor})
         return read_answer(self._send(lambda: self._http.get("/v1/videos", params=params)))
 
     def describe(

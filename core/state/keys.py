@@ -17,6 +17,8 @@ DONE_CHANNEL = "vireo:jobs:done"  # pub/sub: ids of jobs that reached a final st
 CANCEL_CHANNEL = "vireo:jobs:cancel"  # pub/sub: ids of running jobs that are to stop
 VIDEOS = "vireo:videos"  # zset: sha256 -> unix time after which it may be deleted; +inf for those kept
 VIDEOS_CREATED = "vireo:videos:created"  # zset: sha256 -> created_at, for lists
+VIDEOS_UNCERTAIN = "vireo:videos:uncertain"  # zset: sha256 -> uncertainty of the last answer, 0 to 1
+FEEDBACK = "vireo:feedback"  # zset: feedback id -> time of its last change
 LABEL_SETS = "vireo:label-sets"  # set of names
 LABEL_SET_VERSIONS = "vireo:label-sets:versions"  # hash: name -> last version number, so that none is used twice
 DEFAULT_MODEL = "vireo:models:default"  # JSON: the model for requests that name none, and who decided
@@ -82,6 +84,26 @@ def video_tag(tag: str) -> str:
 def video_deleting(sha256: str) -> str:
     """Exists for seconds while a video's bytes are being deleted. An upload of the same video waits for its end."""
     return f"vireo:video:{sha256}:leaving"
+
+
+def feedback(feedback_id: str) -> str:
+    """Hash: `said` (JSON of `core.feedback.record.Statement`), `revision`, `created_at`, `updated_at`."""
+    return f"vireo:feedback:{feedback_id}"
+
+
+def feedback_history(feedback_id: str) -> str:
+    """List: the statements that were replaced, as JSON, the oldest first. Its length is limited."""
+    return f"vireo:feedback:{feedback_id}:history"
+
+
+def feedback_of_video(sha256: str) -> str:
+    """Zset: feedback id -> time of its last change. It stays when the video is deleted."""
+    return f"vireo:feedback:video:{sha256}"
+
+
+def feedback_of_label(label: str) -> str:
+    """Zset: feedback id -> time of its last change."""
+    return f"vireo:feedback:label:{label}"
 
 
 def label_set(name: str) -> str:

@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from core.records import ShadowCounts, ShadowDifference
+from pydantic import Field
+
+from core.records import Record
 from core.state import keys
 
 Outcome = Literal["agreed", "differed", "skipped", "failed"]
@@ -37,6 +39,32 @@ if outcome == 'differed' then
 end
 if outcome == 'failed' then redis.call('HSET', KEYS[1], pair .. 'error', ARGV[8]) end
 """
+
+
+class ShadowDifference(Record):
+    """What the version that answers and its shadow said about the same videos, where they differ."""
+
+    label: str = Field(description="best label of the version that answered")
+    shadow_label: str = Field(description="best label of the shadow")
+    questions: int
+
+
+class ShadowCounts(Record):
+    """What was counted of a shadow, for the version that answers and this shadow together. `margin` is the score of the
+    best label minus the score of the second best."""
+
+    since: float | None = Field(None, description="unix seconds of the first question; null before it")
+    seen: int = Field(description="questions that both have scored")
+    agreed: int = Field(description="of these, the questions with the same best label")
+    agreement: float | None = Field(None, description="`agreed` / `seen`; null if `seen` is 0")
+    margin: float | None = Field(None, description="mean margin of the version that answers, on the questions seen")
+    shadow_margin: float | None = Field(None, description="mean margin of the shadow on the same questions")
+    skipped: int = Field(description="questions that the shadow did not score because its worker was busy")
+    failed: int = Field(description="questions that the shadow could not score")
+    last_error: str | None = Field(None, description="why it could not score the last of these")
+    differences: list[ShadowDifference] = Field(
+        default_factory=list, description="the best labels where they differ, the most frequent first; at most 50"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 
-from core.records import StoredVideo, VideoFacts
+from core.records import LastAnswer, StoredVideo, VideoFacts
 from core.state import keys
 
 # KEYS: video, VIDEOS, deleting, VIDEOS_CREATED    ARGV: sha256, bytes, now, kept, deletable after
@@ -53,6 +53,14 @@ redis.call('HSET', KEYS[1], 'facts', ARGV[1])
 return 1
 """
 
+# KEYS: video, VIDEOS_UNCERTAIN    ARGV: sha256, answer as JSON, its uncertainty    → 1, or 0 where the video is gone
+SET_ANSWER = """
+if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
+redis.call('HSET', KEYS[1], 'answer', ARGV[2])
+redis.call('ZADD', KEYS[2], ARGV[3], ARGV[1])
+return 1
+"""
+
 # KEYS: video, VIDEOS    ARGV: sha256, now    An unusable video may be deleted at once, unless a request keeps it.
 EXPIRE_UNLESS_KEPT = """
 if redis.call('HGET', KEYS[1], 'kept') == '0' then redis.call('ZADD', KEYS[2], 'XX', ARGV[2], ARGV[1]) end
@@ -78,6 +86,10 @@ def facts_args(sha256: str, facts: VideoFacts) -> tuple[list[str], list[str]]:
     return [keys.video(sha256)], [facts.model_dump_json()]
 
 
+def answer_args(sha256: str, answer: LastAnswer) -> tuple[list[str], list[str]]:
+    return [keys.video(sha256), keys.VIDEOS_UNCERTAIN], [sha256, answer.model_dump_json(), repr(answer.uncertainty)]
+
+
 def describe_args(
     sha256: str, tags: Sequence[str] | None, metadata: Mapping[str, str] | None
 ) -> tuple[list[str], list[str]]:
@@ -99,4 +111,5 @@ def from_fields(fields: dict[str, str], deletable_after: float | None) -> Stored
         facts=VideoFacts.model_validate(json.loads(fields["facts"])) if "facts" in fields else None,
         tags=tuple(json.loads(fields.get("tags", "[]"))),
         metadata=json.loads(fields.get("metadata", "{}")),
+        answer=LastAnswer.model_validate_json(fields["answer"]) if "answer" in fields else None,
     )

@@ -7,6 +7,7 @@ from functools import partial
 from core.batches.rows import BatchRow
 from core.calibration.record import Calibration
 from core.calibration.request import CalibrationBody
+from core.feedback.record import FeedbackFilter
 from core.labels.check import LabelCheck
 from core.questions import SearchFilter
 from core.records import Classification, Explanation, LabelTimeline, Progress
@@ -27,6 +28,7 @@ from rendering.routes import routes_table
 from rendering.settings import settings_table
 from rendering.transitions import transitions_table
 from rendering.zoo import heads_table, zoo_summary, zoo_table
+from service.bodies.feedback.bodies import FeedbackBody, FeedbackDatasetBody, FeedbackView
 from service.bodies.questions import (
     BatchBody,
     ClassifyBody,
@@ -54,6 +56,10 @@ BLOCKS = (
     Block("docs/api.md", "label-timeline", partial(fields_table, LabelTimeline, defaults=False)),
     Block("docs/api.md", "batch", partial(fields_table, BatchBody, without=QuestionBody.model_fields)),
     Block("docs/api.md", "batch-row", partial(fields_table, BatchRow, defaults=False)),
+    Block("docs/feedback.md", "feedback-request", partial(fields_table, FeedbackBody)),
+    Block("docs/feedback.md", "feedback", partial(fields_table, FeedbackView, defaults=False)),
+    Block("docs/feedback.md", "feedback-dataset", partial(fields_table, FeedbackDatasetBody)),
+    Block("docs/feedback.md", "feedback-filter", partial(fields_table, FeedbackFilter)),
     Block("docs/api.md", "search", partial(fields_table, SearchBody)),
     Block("docs/api.md", "search-filter", partial(fields_table, SearchFilter)),
     Block("docs/api.md", "search-answer", partial(fields_table, SearchResult, defaults=False)),

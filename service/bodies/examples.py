@@ -105,3 +105,15 @@ ALIAS_EXAMPLES: dict[str, dict[str, Any]] = {"the third version": {"version": 3}
 SHADOW_EXAMPLES: dict[str, dict[str, Any]] = {"a tenth of the questions": {"version": 4, "share": 0.1}}
 DATASET_UPLOAD_EXAMPLE: dict[str, Any] = {"archive": "@my-gym.zip", "name": "my-gym"}
 IMPORT_UPLOAD_EXAMPLE: dict[str, Any] = {"file": "@vitb-16-f8.pt", "name": "k400", "base": "clip-b16"}
+TASKS_EXAMPLE: list[dict[str, Any]] = [
+    {
+        "data": {"video": "https://example.org/clip.mp4", "video_id": "vid_6f3a…"},
+        "annotations": [{"result": [{"type": "choices", "value": {"choices": ["a cat"]}}]}],
+    }
+]
+FEEDBACK_EXAMPLES: dict[str, dict[str, Any]] = {
+    "the answer was right": {"job": "job_…", "confirmed": True},
+    "it shows something else": {"job": "job_…", "label": "a cat"},
+    "without a question": {"video": "vid_6f3a…", "label": "a cat"},
+    "a part of it": {"video": "vid_6f3a…", "label": "a cat", "start": 2.5, "end": 7.0},
+}

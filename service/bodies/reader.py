@@ -33,7 +33,7 @@ async def read_body(request: Request, model: type[BodyT], upload: Upload, previe
     `preview` is called before the first byte of the file is read, with the fields that came before it. It raises for
     what is wrong already, so that the client need not send the file. Raises: VireoError.
     """
-    kind = _kind(request)
+    kind = content_kind(request)
     if kind == "multipart/form-data":
         return await _read_form(request, model, upload, preview)
     if kind == "application/x-www-form-urlencoded":
@@ -52,7 +52,7 @@ async def read_file_body(request: Request, model: type[BodyT], upload: Upload, p
 
     `curl --data-binary @x.zip` (whatever type it sends) and `curl -T x.zip -X POST` send the file as the whole body.
     """
-    kind = _kind(request)
+    kind = content_kind(request)
     if kind == "multipart/form-data":
         query = _query(request)
         validate_body(model, _values(query))
@@ -78,7 +78,7 @@ async def read_json_body(request: Request, model: type[BodyT], query: type[BaseM
 
     `query`: the model of the fields that may be in the query as well, as in `read_file_body`.
     """
-    if not _is_json(_kind(request)):
+    if not _is_json(content_kind(request)):
         raise UnsupportedMedia("The body must be application/json.", hint="Set the header Content-Type.")
     given = _values(_query(request)) if query else {}
     if query:
@@ -87,10 +87,15 @@ async def read_json_body(request: Request, model: type[BodyT], query: type[BaseM
 
 
 def has_json_body(request: Request) -> bool:
-    return _is_json(_kind(request))
+    return _is_json(content_kind(request))
 
 
-def _kind(request: Request) -> str:
+async def read_bytes(request: Request) -> bytes:
+    """The whole body, which may be as large as one of JSON. Raises: RequestTooLarge."""
+    return await _read_whole(request, _limit(request))
+
+
+def content_kind(request: Request) -> str:
     return request.headers.get("content-type", "").split(";")[0].strip().lower()
 
 

@@ -10,9 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, computed_fiel
 from core.calibration.record import Calibration
 from core.datasets import Dataset, Item
 from core.questions import Texts
-from core.records import JobKind, JobState, LabelSet, ShadowCounts, VideoFacts, Webhook, WorkerInfo
+from core.records import JobKind, JobState, LabelSet, LastAnswer, VideoFacts, Webhook, WorkerInfo
 from core.registry import Card, Shadow
 from core.results import Row, ViewMetrics
+from core.state.shadow_counts import ShadowCounts
 from core.training_requests import MODEL_NAME_PATTERN, ModelName, ModelRefText, Names
 from core.vocabulary import TemporalKind
 from service.bodies.job_types import JobProgressData, JobResultData, MetricData
@@ -201,6 +202,9 @@ class VideoView(BaseModel):
     facts: VideoFacts | None = Field(None, description="null until a worker has decoded the video")
     tags: tuple[str, ...] = ()
     metadata: dict[str, str] = Field(default_factory=dict)
+    answer: LastAnswer | None = Field(
+        None, description="what the last question about it was answered: the best label, and how uncertain it was"
+    )
     index_job: str | None = Field(None, description="the job that makes it searchable, if the request asked for one")
     links: Links
 

@@ -26,14 +26,15 @@ def similar_names(name: str, known: Iterable[str], score: float = 55.0) -> list[
 
 def validate_body(model: type[BodyT], data: Mapping[str, Any]) -> BodyT:
     """Raises: InvalidRequest, InvalidLabels; at the first unknown field, where pydantic would list all of them."""
-    unknown = next((name for name in data if name not in model.model_fields), None)
+    known = {field.alias or name: field for name, field in model.model_fields.items()}
+    unknown = next((name for name in data if name not in known), None)
     if unknown is not None:
-        raise unknown_field(unknown, model.model_fields)
+        raise unknown_field(unknown, known)
     try:
         return model.model_validate(dict(data))
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
-        raise _with_nearest(explain(found, model.model_fields), found[0], data) from None
+        raise _with_nearest(explain(found, known), found[0], data) from None
 
 
 def unknown_field(name: str, known: Iterable[str]) -> InvalidRequest:

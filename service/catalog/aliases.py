@@ -11,10 +11,9 @@ from redis.asyncio.lock import Lock
 
 from core.comparison.paired import Comparison, compare_hits, read_hits
 from core.errors import Conflict, InvalidRequest, NotFound, UnknownModel
-from core.records import ShadowCounts
 from core.registry import PREDICTIONS, Alias, Card, Registry, Shadow, Version
 from core.state import keys
-from core.state.shadow_counts import Pair, read_counts
+from core.state.shadow_counts import Pair, ShadowCounts, read_counts
 from core.storage import Store
 from core.training_requests import MODEL_NAME_PATTERN, ComparisonRequest
 from service.bodies.schemas import AliasView, Links, ShadowView

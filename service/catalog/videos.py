@@ -13,11 +13,12 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Literal, cast
 
 from redis.asyncio import Redis
 
 from core.errors import StorageUnavailable, UnknownVideo
+from core.feedback.record import feedback_id
 from core.records import StoredVideo, video_id
 from core.state import keys
 from core.state.video_records import (
@@ -34,6 +35,7 @@ from service.bodies.cursors import Entry, read_cursor, write_cursor
 from service.bodies.validation import similar_names
 
 _ID = re.compile(r"vid_([0-9a-f]{64})")
+_BATCH = 500  # records read at once
 _DELETING_SECONDS = 60  # lifetime of the mark, in case the process dies before it removes the mark
 
 # KEYS: video, VIDEOS    ARGV: sha256, deletable after    → 1, or 0 if there is no such video
@@ -43,8 +45,8 @@ if redis.call('HGET', KEYS[1], 'kept') == '0' then redis.call('ZADD', KEYS[2], A
 return 1
 """
 
-# KEYS: video, VIDEOS, deleting, VIDEOS_CREATED    ARGV: sha256, delete only if deletable before, seconds, key prefix of
-# tags    → 1 if the bytes may be deleted now
+# KEYS: video, VIDEOS, deleting, VIDEOS_CREATED, VIDEOS_UNCERTAIN    ARGV: sha256, delete only if deletable before,
+# seconds, key prefix of tags    → 1 if the bytes may be deleted now
 _REMOVE = """
 local after = redis.call('ZSCORE', KEYS[2], ARGV[1])
 if after and tonumber(after) > tonumber(ARGV[2]) then return 0 end
@@ -54,6 +56,7 @@ end
 if redis.call('DEL', KEYS[1]) == 0 and not after then return 0 end
 redis.call('ZREM', KEYS[2], ARGV[1])
 redis.call('ZREM', KEYS[4], ARGV[1])
+redis.call('ZREM', KEYS[5], ARGV[1])
 redis.call('SET', KEYS[3], '1', 'EX', ARGV[3])
 return 1
 """
@@ -64,15 +67,19 @@ local after = redis.call('ZSCORE', KEYS[1], ARGV[1])
 if after and tonumber(after) == tonumber(ARGV[2]) then redis.call('ZADD', KEYS[1], ARGV[3], ARGV[1]) end
 """
 
-# KEYS: VIDEOS, VIDEOS_CREATED    ARGV: key prefix of videos
-# Gateways of an earlier version add and delete videos without the list.
+# KEYS: VIDEOS, VIDEOS_CREATED, VIDEOS_UNCERTAIN    ARGV: key prefix of videos
+# Gateways of an earlier version add and delete videos without the lists.
 _COMPLETE_LIST = """
 for _, sha256 in ipairs(redis.call('ZDIFF', 2, KEYS[1], KEYS[2])) do
   local created = redis.call('HGET', ARGV[1] .. sha256, 'created_at')
   if created then redis.call('ZADD', KEYS[2], created, sha256) end
 end
-for _, sha256 in ipairs(redis.call('ZDIFF', 2, KEYS[2], KEYS[1])) do redis.call('ZREM', KEYS[2], sha256) end
+for _, list in ipairs({KEYS[2], KEYS[3]}) do
+  for _, sha256 in ipairs(redis.call('ZDIFF', 2, list, KEYS[1])) do redis.call('ZREM', list, sha256) end
+end
 """
+
+Order = Literal["created", "uncertainty"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,21 +151,37 @@ class Videos:
         return await self.get(video)
 
     async def page(
-        self, cursor: str | None, limit: int, tags: Sequence[str] = ()
+        self, cursor: str | None, limit: int, tags: Sequence[str] = (), order: Order = "created"
     ) -> tuple[list[StoredVideo], str | None]:
-        """Those with all `tags`, newest first, and the cursor of the next page. Raises: InvalidRequest for a malformed
-        cursor."""
-        key = keys.video_tag(tags[0]) if tags else keys.VIDEOS_CREATED
-        before, found = read_cursor(cursor), list[tuple[Entry, StoredVideo]]()
+        """Those with all `tags`, newest first, and the cursor of the next page. In the order of `uncertainty` those
+        with an answer, the least certain first, without those that a person has labelled as a whole. Raises:
+        InvalidRequest for a malformed cursor."""
+        by_uncertainty = order == "uncertainty"
+        key = keys.VIDEOS_UNCERTAIN if by_uncertainty else keys.video_tag(tags[0]) if tags else keys.VIDEOS_CREATED
+        before, found, size = read_cursor(cursor), list[tuple[Entry, StoredVideo]](), limit + 1
         while len(found) <= limit:
-            entries = await self._entries(key, before, limit + 1)
-            records = zip(entries, await self._read([sha256 for _, sha256 in entries]), strict=True)
+            entries = await self._entries(key, before, size)
+            labelled = await self._labelled([sha256 for _, sha256 in entries]) if by_uncertainty else set[str]()
+            left = [entry for entry in entries if entry[1] not in labelled]
+            records = zip(left, await self._read([sha256 for _, sha256 in left]), strict=True)
             found += [(entry, video) for entry, video in records if video and set(tags) <= set(video.tags)]
-            if len(entries) <= limit:
+            if len(entries) < size:
                 break
-            before = entries[-1]
+            before, size = entries[-1], max(size, _BATCH)  # most of the first ones do not fit
         following = write_cursor(found[limit - 1][0]) if len(found) > limit else None
         return [video for _, video in found[:limit]], following
+
+    async def read_all(self, sha256s: Sequence[str]) -> dict[str, StoredVideo]:
+        """Those that are stored, by id."""
+        batches = [sha256s[start : start + _BATCH] for start in range(0, len(sha256s), _BATCH)]
+        return {video.id: video for batch in batches for video in await self._read(batch) if video}
+
+    async def _labelled(self, sha256s: Sequence[str]) -> set[str]:
+        """Those of which a person has said what they show as a whole."""
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for sha256 in sha256s:
+                pipe.exists(keys.feedback(feedback_id(sha256, None, None)))
+            return {sha256 for sha256, known in zip(sha256s, await pipe.execute(), strict=True) if known}
 
     async def _read(self, sha256s: Sequence[str]) -> list[StoredVideo | None]:
         """None for those that were deleted meanwhile."""
@@ -197,7 +220,7 @@ class Videos:
 
     async def sweep(self) -> int:
         """Delete the videos that may be deleted by now. Returns how many there were."""
-        await self._complete_list(keys=[keys.VIDEOS, keys.VIDEOS_CREATED], args=[keys.video("")])
+        await self._complete_list(keys=[keys.VIDEOS, keys.VIDEOS_CREATED, keys.VIDEOS_UNCERTAIN], args=[keys.video("")])
         now = time.time()
         expired = cast(list[str], await self._redis.zrangebyscore(keys.VIDEOS, "-inf", now))
         return sum([await self._delete(sha256, before=now) for sha256 in expired])
@@ -213,7 +236,7 @@ class Videos:
             await asyncio.sleep(DELETING_POLL)
 
     async def _delete(self, sha256: str, before: float) -> bool:
-        script_keys = record_keys(sha256)
+        script_keys = [*record_keys(sha256), keys.VIDEOS_UNCERTAIN]
         args = [sha256, str(before), str(_DELETING_SECONDS), keys.video_tag("")]
         if not await self._remove(keys=script_keys, args=args):
             return False

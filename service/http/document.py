@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from core.calibration.request import CalibrationBody
 from core.training_requests import EvaluationRequest, PreviewBody, TrainingRequest
+from service.bodies.feedback.bodies import FeedbackBody, FeedbackDatasetBody
 from service.bodies.job_types import EVENT_DATA, JOB_EVENT_SCHEMA
 from service.bodies.questions import (
     BatchBody,
@@ -38,6 +39,7 @@ from service.http.openapi import SHARED_ERRORS, documented_errors, without_null
 TAGS: Final = {
     "classify": "Score a video against any labels.",
     "videos": "Store a video once and ask about it again.",
+    "feedback": "Confirm and correct answers, and bring in labels from elsewhere.",
     "search": "Find stored videos by what they show.",
     "batches": "Ask one question about many videos.",
     "embeddings": "Vectors of texts and videos in the model's joint space.",
@@ -63,6 +65,8 @@ _COMPONENTS = (
     TimelineBody,
     SearchBody,
     IndexBody,
+    FeedbackBody,
+    FeedbackDatasetBody,
     LabelSetBody,
     LabelCheckBody,
     LabelSetCheckBody,

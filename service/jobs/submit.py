@@ -6,6 +6,7 @@ All kinds of jobs are submitted here. What differs between them is declared in `
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
@@ -133,13 +134,35 @@ class Submitter:
         sha256 = upload.staged.sha256
         key = archive_key(f"{sha256}-{secrets.token_hex(6)}")
         await asyncio.to_thread(self._store.publish, upload.staged, key)
+        as_requested = request_for(archive_key(sha256))
+        return await self._submit_file(kind, key, request_for(key), as_requested, preferences, connection)
+
+    async def submit_text(
+        self,
+        kind: JobKind,
+        text: str,
+        request_for: Callable[[str], BaseModel],
+        as_requested: BaseModel,
+        preferences: Preferences,
+        connection: Request,
+    ) -> Response:
+        """Like `submit_upload`, for a file that the gateway writes itself. `as_requested`: as in `Jobs.create`."""
+        key = archive_key(f"{hashlib.sha256(text.encode()).hexdigest()}-{secrets.token_hex(6)}")
+        await asyncio.to_thread(self._store.write_text, key, text)
+        return await self._submit_file(kind, key, request_for(key), as_requested, preferences, connection)
+
+    async def _submit_file(
+        self,
+        kind: JobKind,
+        key: str,
+        request: BaseModel,
+        as_requested: BaseModel,
+        preferences: Preferences,
+        connection: Request,
+    ) -> Response:
         try:
             job, new = await self._jobs.create(
-                kind,
-                request_for(key),
-                preferences.idempotency_key,
-                request_for(archive_key(sha256)),
-                webhook=preferences.webhook,
+                kind, request, preferences.idempotency_key, as_requested, webhook=preferences.webhook
             )
         except VireoError:
             await asyncio.to_thread(self._store.delete, key)

@@ -25,10 +25,14 @@ from core.errors import (
 )
 from core.training_requests import PreviewBody, PreviewRequest
 from service.bodies import examples, reader
+from service.bodies.feedback.bodies import FeedbackDatasetBody
 from service.bodies.schemas import DatasetBody, DatasetPage, DatasetView, JobView
+from service.checks.feedback import clips_of
 from service.checks.training import check_training
 from service.dependencies import ArchiveUploadDep, CursorQuery, GatewayDep, LimitQuery, NamePath, PreferencesDep
+from service.gateway import Gateway
 from service.http.openapi import documented_errors, file_body, json_body
+from service.http.preferences import Preferences
 from service.routes.jobs import WAITED
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
@@ -53,6 +57,7 @@ _MISSING = documented_errors(UnknownDataset, StorageUnavailable)
         QueueFull,
         StorageUnavailable,
     ),
+    # Without JSON: stock generators send JSON wherever it is listed, so no client of theirs could send an archive.
     openapi_extra=file_body(DatasetBody, "archive", examples.DATASET_UPLOAD_EXAMPLE),
 )
 async def create_dataset(
@@ -60,13 +65,16 @@ async def create_dataset(
 ) -> Response:
     """Send a zip or tar of labelled videos: a folder per class, or `manifest.csv`/`.jsonl` with `path,label[,split]`.
 
-    The body is a form with the file `archive`, or the file itself. A job of kind `dataset` checks the archive. Its
-    result names the dataset and the findings.
+    The body is a form with the file `archive`, or the file itself. A body of JSON, `FeedbackDatasetBody`, makes a
+    dataset of stored videos that people have labelled. A job of kind `dataset` checks it. Its result names the dataset
+    and the findings.
     """
 
     async def preview(_: DatasetBody) -> None:
         await gateway.submitter.check_room("dataset", preferences)
 
+    if reader.has_json_body(request):
+        return await _from_feedback(request, gateway, preferences)
     body = await reader.read_file_body(request, DatasetBody, upload, preview)
     name = body.name or PurePosixPath(upload.filename.replace("\\", "/")).stem[:200] or "dataset"
 
@@ -74,6 +82,25 @@ async def create_dataset(
         return DatasetRequest(archive=key, name=name, split_seed=body.split_seed, val_fraction=body.val_fraction)
 
     return await gateway.submitter.submit_upload("dataset", upload, request_for, preferences, request)
+
+
+async def _from_feedback(request: Request, gateway: Gateway, preferences: Preferences) -> Response:
+    body = await reader.read_json_body(request, FeedbackDatasetBody, query=DatasetBody)
+    await gateway.submitter.check_room("dataset", preferences)
+    clips = await clips_of(gateway, body.filter)
+
+    def request_for(key: str) -> DatasetRequest:
+        return DatasetRequest(
+            archive=key,
+            source="feedback",
+            name=body.name or "feedback",
+            split_seed=body.split_seed,
+            val_fraction=body.val_fraction,
+        )
+
+    return await gateway.submitter.submit_text(
+        "dataset", clips.model_dump_json(), request_for, body, preferences, request
+    )
 
 
 @router.get("", name="list", responses=documented_errors(InvalidRequest, StorageUnavailable))

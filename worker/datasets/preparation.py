@@ -33,8 +33,9 @@ from worker.datasets.findings import (
 )
 from worker.datasets.groups import related_clips
 from worker.datasets.inspection import inspect_clips
-from worker.datasets.manifests.manifest import list_clips
+from worker.datasets.manifests.manifest import Listing, list_clips
 from worker.datasets.splits import SplitResult, assign_splits
+from worker.datasets.stored_videos import copy_videos
 from worker.decoding.pool import DecodePool
 from worker.jobs.cancellation import CancelToken
 
@@ -65,7 +66,7 @@ def prepare_dataset(
             except FileNotFoundError:
                 return _find_earlier_result(request, store)
             scratch = files.enter_context(store.stage_tree())
-            dataset, clips = _build(archive, request, scratch, decoders, settings, token, report_progress)
+            dataset, clips = _build(archive, request, scratch, store, decoders, settings, token, report_progress)
             token.check()
             _publish(dataset, clips, store)
     except InvalidRequest:
@@ -85,6 +86,7 @@ def _build(
     archive: Path,
     request: DatasetRequest,
     scratch: Path,
+    store: Store,
     decoders: DecodePool,
     settings: Settings,
     token: CancelToken,
@@ -92,9 +94,7 @@ def _build(
 ) -> tuple[Dataset, Sequence[Clip]]:
     """The dataset, and its clips with the paths of their files."""
     report = _throttled(report_progress, scratch)
-    limits = UnpackLimits(max_bytes=settings.max_dataset_bytes, max_files=settings.max_dataset_files)
-    unpacked = unpack_archive(archive, scratch, limits, token, lambda count: report(count, None))
-    listing = list_clips(unpacked.files, unpacked.ignored)
+    listing = _list(archive, request, scratch, settings, store, token, lambda count: report(count, None))
     files = [clip.file for clip in listing.clips]
     total = len({file.sha256 for file in files})
     results = inspect_clips(files, decoders, settings.decode_processes + 1, token, lambda count: report(count, total))
@@ -108,6 +108,23 @@ def _build(
     if reason := find_untrainable(classes):
         _refuse(reason, findings)
     return _describe(request, split, findings), split.clips
+
+
+def _list(
+    archive: Path,
+    request: DatasetRequest,
+    scratch: Path,
+    settings: Settings,
+    store: Store,
+    token: CancelToken,
+    report_progress: Callable[[int], None],
+) -> Listing:
+    """The clips with their labels; their files are in `scratch`."""
+    if request.source == "feedback":
+        return copy_videos(archive, scratch, store, settings.max_dataset_bytes, token, report_progress)
+    limits = UnpackLimits(max_bytes=settings.max_dataset_bytes, max_files=settings.max_dataset_files)
+    unpacked = unpack_archive(archive, scratch, limits, token, report_progress)
+    return list_clips(unpacked.files, unpacked.ignored)
 
 
 def _throttled(report_progress: Callable[[dict[str, Any]], None], scratch: Path) -> Callable[[int, int | None], None]:

@@ -7,6 +7,7 @@ raise Postponed while this worker fetches as many videos as it may.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -21,6 +22,7 @@ from core.records import (
     Embedding,
     Embeddings,
     Job,
+    LastAnswer,
     Prediction,
     VideoRef,
     video_id,
@@ -29,7 +31,7 @@ from core.state.shadow_counts import Look
 from models.recognition.scoring import score
 from worker.inference.caches.classifiers import ClassifierMatrix
 from worker.inference.caches.features import VideoVectors
-from worker.inference.confidence import decide
+from worker.inference.confidence import Decided, decide
 from worker.inference.runtime import Runtime
 from worker.inference.shadows import ShadowTask
 from worker.inference.shelf import Loaded
@@ -57,6 +59,7 @@ def answer_classify(
         decided = decide(runtime, loaded, lambda: pool(loaded, vectors), scored, request.question, token)
     predictions = decided.predictions
     _observe(predictions, decided.abstained)
+    _note(runtime, job, loaded, sha256, decided, request.question)
     made = None
     if request.question.timeline:
         video = StoredVideo(sha256, vectors.facts)
@@ -206,6 +209,24 @@ def _look(predictions: list[Prediction]) -> Look:
     """predictions: all, best first."""
     second = predictions[1].score if len(predictions) > 1 else 0.0
     return Look(predictions[0].label, predictions[0].score - second)
+
+
+def _note(runtime: Runtime, job: Job, loaded: Loaded, sha256: str, decided: Decided, question: Question) -> None:
+    """With the video's record, how uncertain its answer is. A single label has no margin, and with the mode `multi` a
+    small one means nothing."""
+    if len(decided.predictions) < 2 or question.mode == "multi":
+        return
+    best = decided.predictions[0]
+    answer = LastAnswer(
+        job=job.id,
+        model=loaded.ref.name,
+        label=best.label,
+        score=best.score,
+        confidence=best.confidence,
+        uncertainty=round(1 - _look(decided.predictions).margin, 6),
+        at=time.time(),
+    )
+    runtime.book.set_answer(sha256, answer)
 
 
 def _observe(predictions: list[Prediction], abstained: bool) -> None:

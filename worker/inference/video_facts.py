@@ -11,7 +11,7 @@ from typing import cast
 import redis
 
 from core.errors import StorageUnavailable
-from core.records import StoredVideo, VideoFacts
+from core.records import LastAnswer, StoredVideo, VideoFacts
 from core.state import keys, video_records
 from core.state.fullness import is_refusal, redis_full
 from core.storage import Staged, Store, blob_key
@@ -29,6 +29,7 @@ class VideoBook:
         self._ttl = ttl
         self._record = client.register_script(video_records.RECORD)
         self._set_facts = client.register_script(video_records.SET_FACTS)
+        self._set_answer = client.register_script(video_records.SET_ANSWER)
         self._expire = client.register_script(video_records.EXPIRE_UNLESS_KEPT)
 
     def add(self, staged: Staged) -> str:
@@ -79,6 +80,13 @@ class VideoBook:
             self._set_facts(keys=script_keys, args=args)
         except redis.RedisError as error:
             log.warning("facts of %s not written: %s", sha256, error)
+
+    def set_answer(self, sha256: str, answer: LastAnswer) -> None:
+        script_keys, args = video_records.answer_args(sha256, answer)
+        try:
+            self._set_answer(keys=script_keys, args=args)
+        except redis.RedisError as error:
+            log.warning("the answer about %s is not noted: %s", sha256, error)
 
     def expire(self, sha256: str) -> None:
         """Let a video that cannot be decoded, or is too large, be deleted now, unless a request keeps it."""

@@ -13,6 +13,7 @@ from vireo.cli.commands import (
     calibrate,
     classify,
     explain,
+    feedback,
     jobs,
     labels,
     models,
@@ -43,6 +44,7 @@ def build_cli() -> typer.Typer:
     cli.command("timeline")(timeline.timeline)
     cli.command("search")(search.search)
     cli.command("videos")(videos.list_videos)
+    cli.add_typer(feedback.feedback_commands(), name="feedback")
     cli.add_typer(labels.labels_commands(), name="labels")
     cli.command("train")(training.train)
     cli.command("eval")(training.evaluate)

@@ -7,6 +7,6 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from service.routes.videos import batches, questions, search, stored
+from service.routes.videos import batches, feedback, questions, search, stored
 
-ROUTERS: tuple[APIRouter, ...] = (stored.router, questions.router, search.router, batches.router)
+ROUTERS: tuple[APIRouter, ...] = (stored.router, questions.router, search.router, batches.router, feedback.router)

@@ -13,6 +13,7 @@ from core.records import StoredVideo, video_id
 from service.bodies import examples, reader
 from service.bodies.questions import DescribeBody, KeepBody, Tag
 from service.bodies.schemas import Links, VideoPage, VideoView
+from service.catalog.videos import Order
 from service.dependencies import (
     CursorQuery,
     GatewayDep,
@@ -62,10 +63,20 @@ async def keep_video(request: Request, gateway: GatewayDep, upload: VideoUploadD
 
 @router.get("", name="list", responses=documented_errors(InvalidRequest, StorageUnavailable))
 async def get_videos(
-    gateway: GatewayDep, tag: TagQuery = (), cursor: CursorQuery = None, limit: LimitQuery = 100
+    gateway: GatewayDep,
+    tag: TagQuery = (),
+    order: Annotated[
+        Order,
+        Query(
+            description="`created`: the newest first. `uncertainty`: those that a question was asked about, the least "
+            "certain answer first, without those that have feedback as a whole."
+        ),
+    ] = "created",
+    cursor: CursorQuery = None,
+    limit: LimitQuery = 100,
 ) -> VideoPage:
-    """Stored videos, newest first; with `tag`, those that have it."""
-    found, following = await gateway.videos.page(cursor, limit, tag)
+    """Stored videos, newest first, or the least certain first; with `tag`, those that have it."""
+    found, following = await gateway.videos.page(cursor, limit, tag, order)
     return VideoPage(data=[_view(video) for video in found], next=following)
 
 
@@ -103,5 +114,6 @@ def _view(video: StoredVideo) -> VideoView:
         facts=video.facts,
         tags=video.tags,
         metadata=video.metadata,
+        answer=video.answer,
         links=Links(self=f"/v1/videos/{video.id}"),
     )

@@ -37,6 +37,7 @@ class Furniture:
     video: str
     explanation: str
     batch: str
+    feedback: str
     clip: str
     """The bytes of a short video, in base64."""
 
@@ -77,6 +78,7 @@ def furnish(stack: Stack, folder: Path) -> Furniture:
             training=training,
             evaluation=_finished(http, http.post("/v1/evaluations", json=question))["id"],
             video=video,
+            feedback=_feedback(http, video, clip),
             explanation=_ok(http.post(f"/v1/videos/{video}/explain", json=scored))["id"],
             batch=_finished(http, http.post("/v1/batches", json=scored | {"items": [{"video_id": video}, {}]}))["id"],
             clip=base64.b64encode(clip).decode(),
@@ -84,6 +86,9 @@ def furnish(stack: Stack, folder: Path) -> Furniture:
         # bytes behind the end of a container change nothing but the id
         made.spare["DELETE /v1/videos/{id}"] = [
             _ok(http.post("/v1/videos", files={"video": clip + bytes([number])}))["id"] for number in range(SPARES)
+        ]
+        made.spare["DELETE /v1/feedback/{id}"] = [
+            _say(http, video, start=number / 10, end=number / 10 + 0.05) for number in range(SPARES)
         ]
         label_sets = [f"spare-{number}" for number in range(2 * SPARES)]
         for name in (made.label_set, *label_sets):
@@ -100,6 +105,19 @@ def furnish(stack: Stack, folder: Path) -> Furniture:
         _copy(store / "evaluations", made.evaluation, f"job_{number:024x}") for number in range(SPARES)
     ]
     return made
+
+
+def _feedback(http: httpx2.Client, video: str, clip: bytes) -> str:
+    """Feedback about the video; and about others, so that it is enough for a dataset."""
+    for number in range(4):
+        other = _ok(http.post("/v1/videos", files={"video": clip + bytes([100 + number])}))["id"]
+        _say(http, other, label=CLASSES[number % 2])
+    return _say(http, video)
+
+
+def _say(http: httpx2.Client, video: str, label: str = CLASSES[1], **span: float) -> str:
+    said: str = _ok(http.post("/v1/feedback", json={"video": video, "label": label} | span))["id"]
+    return said
 
 
 def queue(stack: Stack, made: Furniture) -> None:

@@ -30,6 +30,12 @@ CLIP = base64.b64decode(DATA["clip"])
 # A file is a real video or bytes of no known kind; an empty file is refused, and no schema can say so.
 schemathesis.openapi.format("binary", st.sampled_from([CLIP, b"\x00no file of any kind\xff"]))
 
+
+@schemathesis.serializer("text/csv")
+def write_table(_: Any, value: Any) -> bytes:
+    return str(value).encode(errors="replace")
+
+
 _LISTS = ("labels", "templates", "texts", "classes")
 _LABELS = ["a cat", "colour bars", "counting cells"]
 _MANIFEST = json.dumps({"video_id": DATA["video"]}).encode()
@@ -44,6 +50,7 @@ _NAMES: dict[str, dict[str, str]] = {
     "/v1/calibrations/{": {"name": DATA["calibration"], "file": "reliability.png"},
     "/v1/models/{": {"name": DATA["model"], "n": "1", "alias": "production", "file": "card.json"},
     "/v1/batches/{": {"id": DATA["batch"]},
+    "/v1/feedback/{": {"id": DATA["feedback"]},
     "/v1/jobs/{": {"id": DATA["explanation"], "file": "attention.png"},
 }
 _SPARE: dict[str, list[str]] = {operation: ["none-is-left", *names] for operation, names in DATA["spare"].items()}
@@ -58,6 +65,9 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
         _settle_headers(case)
     if _fits(case, ParameterLocation.QUERY):
         _settle_query(case)
+    table = (case.method, case.path, case.media_type) == ("POST", "/v1/feedback/import", "text/csv")
+    if table and _fits(case, ParameterLocation.BODY):
+        case.body = f"video,label\n{DATA['video']},a cat\n"  # a schema cannot say what a table needs
     if not isinstance(case.body, dict):
         if (case.method, case.path) == ("POST", "/v1/batches") and _fits(case, ParameterLocation.BODY):
             case.body = Binary(_MANIFEST)
@@ -296,6 +306,19 @@ def _index(case: Any, body: dict[str, Any]) -> None:
     _settle_options(body)
 
 
+def _feedback(case: Any, body: dict[str, Any]) -> None:
+    """About a video that is there and an answer that is known; a label that may be chosen; no span that is empty."""
+    for name in ("job", "labels", "start", "end"):
+        body.pop(name, None)
+    body |= {"video": DATA["video"], "label": _text(body.get("label") or "a cat", 0)}
+    if body.get("model") is not None:
+        body["model"] = "tiny"
+    if _draw(case) % 3 == 0:
+        body |= {"start": 0.0, "end": 0.5, "labels": [body["label"], "a dog"]}
+    if _follows_a_link(case):  # of its own, because other sequences may delete what they share
+        body |= {"start": os.getpid() % 1000 * 1e-4 + next(_numbers) * 1e-7, "end": 0.5}
+
+
 def _label_set(case: Any, body: dict[str, Any]) -> None:
     body["labels"] = _labels(body["labels"], form=False)
     _settle_templates(body)
@@ -384,6 +407,7 @@ _BODIES: dict[tuple[str, str], Callable[[Any, dict[str, Any]], None]] = {
     ("POST", "/v1/videos/{id}/timeline"): _question,
     ("POST", "/v1/videos/{id}/explain"): _explain,
     ("POST", "/v1/batches"): _batch,
+    ("POST", "/v1/feedback"): _feedback,
     ("POST", "/v1/search"): _search,
     ("POST", "/v1/search/index"): _index,
     ("POST", "/v1/embeddings"): _embed,

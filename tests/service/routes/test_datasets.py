@@ -78,7 +78,7 @@ def test_the_job_reaches_the_datasets_worker(http: httpx2.Client, site: Site, li
         ({"content": ARCHIVE, "params": {"nme": "x"}}, 422, "invalid_request", "nme"),
         ({"files": {"archive": ("a", b"")}}, 422, "invalid_archive", None),
         ({"content": b""}, 422, "invalid_archive", None),
-        ({"json": {"archive": "x"}}, 415, "unsupported_media_type", None),
+        ({"json": {"archive": "x"}}, 422, "invalid_request", "archive"),
         ({"content": b"x", "headers": {"content-type": "video/mp4"}}, 415, "unsupported_media_type", None),
         ({"files": {"archive": ("a", ARCHIVE)}, "headers": {"idempotency-key": ""}}, 422, "invalid_request", None),
     ],

@@ -52,6 +52,25 @@ def classify(
     )
 
 
+def test_the_uncertainty_of_the_last_answer_is_noted(runtime: Runtime, clip: str) -> None:
+    (record,) = runtime.book.records([clip])
+    assert record is None
+    classify(runtime, clip, ["a", "b"])  # without a record there is nothing to note it with
+    assert runtime.book.records([clip]) == [None]
+    runtime.book._write_record(clip, 10)
+    classify(runtime, clip, ["a"])
+    classify(runtime, clip, ["a", "b"], mode="multi")
+    assert [found and found.answer for found in runtime.book.records([clip])] == [None]
+    for labels in (["a", "b"], ["c", "d", "e"]):
+        best, second, *_ = classify(runtime, clip, labels, top_k=2)["predictions"]
+        (record,) = runtime.book.records([clip])
+        assert record is not None
+        assert record.answer is not None
+        said = record.answer
+        assert (said.label, said.score, said.model, said.job) == (best["label"], best["score"], "lite", "job_1")
+        assert said.uncertainty == pytest.approx(1 - (best["score"] - second["score"]), abs=1e-5)
+
+
 def embed(runtime: Runtime, given: list[str], token: CancelToken | None = None) -> dict[str, Any]:
     return answer_embed(runtime, job("embedding", {"texts": given}), token or CancelToken())
 
@@ -197,6 +216,7 @@ def test_a_video_that_only_the_shadow_cannot_decode_stays(
 
     monkeypatch.setattr(runtime.book, "expire", write)
     monkeypatch.setattr(runtime.book, "set_facts", write)
+    monkeypatch.setattr(runtime.book, "set_answer", write)
     score_shadow(runtime, task, CancelToken())
     task.sha256 = keep(runtime, tmp_path, b"this is no video" * 99)
     with pytest.raises(UndecodableVideo):

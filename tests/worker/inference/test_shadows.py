@@ -11,8 +11,7 @@ import redis
 
 from core.errors import InvalidLabels, UnknownVideo
 from core.questions import Label, Question, ShadowQuestion
-from core.records import ShadowCounts
-from core.state.shadow_counts import Look, Pair, read_counts
+from core.state.shadow_counts import Look, Pair, ShadowCounts, read_counts
 from worker.inference.shadows import MOST_STARTS, MOST_WAITING, Score, ShadowBook, Shadows, ShadowTask
 from worker.jobs.cancellation import CancelToken
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.table import Table
@@ -16,30 +16,39 @@ def list_videos(
     tags: Annotated[
         list[str] | None, typer.Option("--tag", help="Only videos with this tag. The option may be repeated.")
     ] = None,
+    order: Annotated[
+        Literal["created", "uncertainty"],
+        typer.Option(help="uncertainty: those whose last answer is the least certain, first."),
+    ] = "created",
     limit: Annotated[int, typer.Option(help="Most videos that are listed.")] = 20,
     as_json: AsJson = False,
     url: Url = None,
 ) -> None:
-    """List the stored videos, the newest first."""
+    """List the stored videos, the newest first, or the least certain first."""
     with connected(url) as client:
-        found = client.videos(*tags or (), limit=limit)
+        found = client.videos(*tags or (), limit=limit, order=order)
     if as_json:
         print_json(found)
         return
     if not found:
-        out.print("No videos are stored.", style="dim")
+        none = "No videos are stored." if order == "created" else "No answer about a stored video is open."
+        out.print(none, style="dim")
         return
     table = Table()
     table.add_column("video", overflow="fold")
     table.add_column("stored", no_wrap=True)
     table.add_column("seconds", justify="right", no_wrap=True)
+    table.add_column("last answer")
+    table.add_column("uncertainty", justify="right", no_wrap=True)
     table.add_column("tags", min_width=8)
     for video in found:
-        facts = video["facts"]
+        facts, answer = video["facts"], video["answer"]
         table.add_row(
             video["id"],
             datetime.fromtimestamp(video["created_at"]).astimezone().strftime("%Y-%m-%d %H:%M"),
             f"{facts['duration']:.1f}" if facts else "–",
+            Text(answer["label"] if answer else "–"),
+            f"{answer['uncertainty']:.3f}" if answer else "–",
             Text(", ".join(video["tags"])),
         )
     out.print(table)

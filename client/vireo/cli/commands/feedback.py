@@ -1,0 +1,190 @@
+"""`vireo feedback …`: confirm and correct answers, move labels in and out, and make a dataset of them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from vireo.cli import tables
+from vireo.cli.console import AsJson, Url, connected, err, out, print_json
+from vireo.cli.follow import follow
+from vireo.errors import VireoError
+
+LabelOption = Annotated[str | None, typer.Option("--label", help="Only feedback with this label.")]
+VideoOption = Annotated[str | None, typer.Option("--video", help="Only feedback about this stored video.")]
+ModelOption = Annotated[
+    str | None, typer.Option("--model", help="Only feedback about answers of this model: name, or name:3.")
+]
+ConfirmedOption = Annotated[
+    bool | None, typer.Option("--confirmed/--corrected", help="Only answers that were confirmed, or corrected.")
+]
+
+
+def add(
+    about: Annotated[str, typer.Argument(help="Id of a stored video (vid_…), or of the job of a question (job_…).")],
+    label: Annotated[
+        str | None, typer.Argument(help="What it shows. Without it the answer of the job is confirmed.")
+    ] = None,
+    start: Annotated[float | None, typer.Option(help="Where the label begins, in seconds; with --end.")] = None,
+    end: Annotated[float | None, typer.Option(help="Where it ends, in seconds.")] = None,
+    model: Annotated[str | None, typer.Option(help="Model that must know the label, if its labels are fixed.")] = None,
+    as_json: AsJson = False,
+    url: Url = None,
+) -> None:
+    """Say what a stored video shows, or confirm or correct an answer. The video is kept from then on."""
+    job = about if about.startswith("job_") else None
+    if job is None and label is None:
+        raise typer.BadParameter("say what the video shows", param_hint="LABEL")
+    with connected(url) as client:
+        said = client.say(
+            label,
+            job=job,
+            video=None if job else about,
+            confirmed=True if label is None else None,
+            start=start,
+            end=end,
+            model=model,
+        )
+    if as_json:
+        print_json(said)
+    else:
+        out.print(
+            f"{said['id']}: {said['video']} shows {said['label']!r}{_verdict(said)}", highlight=False, markup=False
+        )
+
+
+def list_feedback(
+    label: LabelOption = None,
+    video: VideoOption = None,
+    model: ModelOption = None,
+    confirmed: ConfirmedOption = None,
+    limit: Annotated[int, typer.Option(help="Most entries that are listed.")] = 20,
+    as_json: AsJson = False,
+    url: Url = None,
+) -> None:
+    """List feedback, the latest first."""
+    with connected(url) as client:
+        found = client.feedback(limit=limit, label=label, video=video, model=model, confirmed=confirmed)
+    if as_json:
+        print_json(found)
+        return
+    if not found:
+        out.print("There is no feedback.", style="dim")
+        return
+    table = Table()
+    for heading in ("feedback", "video"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("seconds", "label", "answer", "said"):
+        table.add_column(heading)
+    for each in found:
+        table.add_row(
+            each["id"],
+            each["video"],
+            "all" if each["start"] is None else f"{each['start']:g} – {each['end']:g}",
+            Text(each["label"]),
+            Text(each["predicted"] or "–"),
+            datetime.fromtimestamp(each["updated_at"]).astimezone().strftime("%Y-%m-%d %H:%M"),
+        )
+    out.print(table)
+
+
+def delete(
+    feedback: Annotated[str, typer.Argument(metavar="FEEDBACK", help="The id of feedback, fb_….")], url: Url = None
+) -> None:
+    """Delete feedback with its history. Its video stays."""
+    with connected(url) as client:
+        client.delete_feedback(feedback)
+
+
+def export(
+    file: Annotated[Path, typer.Argument(help="A file that ends in .json (Label Studio) or .csv.")],
+    label: LabelOption = None,
+    video: VideoOption = None,
+    model: ModelOption = None,
+    confirmed: ConfirmedOption = None,
+    url: Url = None,
+) -> None:
+    """Write feedback as tasks of Label Studio, or as a table."""
+    with connected(url) as client:
+        client.export_feedback(file, label=label, video=video, model=model, confirmed=confirmed)
+    out.print(f"Written: {file}", highlight=False, soft_wrap=True, markup=False)
+
+
+def import_file(
+    file: Annotated[Path, typer.Argument(help="A JSON export of Label Studio (.json), or a table (.csv).")],
+    as_json: AsJson = False,
+    url: Url = None,
+) -> None:
+    """Take over labels from Label Studio or from a table with the columns `video` and `label`."""
+    with connected(url) as client:
+        report = client.import_feedback(file)
+    if as_json:
+        print_json(report)
+    else:
+        out.print(
+            f"{report['imported']} imported, {report['unchanged']} known already, {report['skipped']} tasks without an "
+            f"annotation, {report['failed']} failed.",
+            highlight=False,
+        )
+        for problem in report["problems"]:
+            err.print(f"{problem['where']}: {problem['message']}", style="yellow", highlight=False, markup=False)
+    if report["failed"] and not report["imported"] + report["unchanged"]:
+        raise typer.Exit(1)
+
+
+def dataset(
+    name: Annotated[str | None, typer.Argument(help="Name of the dataset.")] = None,
+    labels: Annotated[
+        list[str] | None, typer.Option("--label", help="Only videos with this label. The option may be repeated.")
+    ] = None,
+    model: ModelOption = None,
+    confirmed: ConfirmedOption = None,
+    split_seed: Annotated[int | None, typer.Option(help="Seed of the split.")] = None,
+    val_fraction: Annotated[float | None, typer.Option(help="Share of each class that is held out.")] = None,
+    as_json: AsJson = False,
+    url: Url = None,
+) -> None:
+    """Make a dataset of the stored videos that have feedback, to train on."""
+    given: dict[str, Any] = {"labels": labels or None, "model": model, "confirmed": confirmed}
+    filter = {field: value for field, value in given.items() if value is not None}
+    with connected(url) as client:
+        job = client.feedback_dataset(name, filter=filter or None, split_seed=split_seed, val_fraction=val_fraction)
+        try:
+            made = follow(client, job["id"], err, quiet=as_json)
+        except VireoError as error:
+            if not as_json:
+                tables.print_findings(error.details.get("report") or (), err)
+            raise
+    if as_json:
+        print_json(made)
+        return
+    tables.print_findings(made["report"], err)
+    out.print(f"{made['dataset']}: {made['clips']} clips, {made['classes']} classes.", highlight=False)
+
+
+def _verdict(said: dict[str, Any]) -> str:
+    if said["confirmed"] is None:
+        return "."
+    return ", as answered." if said["confirmed"] else f", not {said['predicted']!r}."
+
+
+def feedback_commands() -> typer.Typer:
+    """The commands below `vireo feedback`."""
+    group = typer.Typer(no_args_is_help=True, help="Confirm and correct answers, and make datasets of them.")
+    group.callback()(_group)
+    group.command("add")(add)
+    group.command("list")(list_feedback)
+    group.command("delete")(delete)
+    group.command("export")(export)
+    group.command("import")(import_file)
+    group.command("dataset")(dataset)
+    return group
+
+
+def _group() -> None:
+    """Confirm and correct answers, and make datasets of them."""
