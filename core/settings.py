@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -53,6 +54,11 @@ class Settings(BaseSettings):
         description="Names by which the gateway is reached besides `VIREO_HOST`, the loopback names and IP addresses, "
         "separated by commas. `*.example.org`: all names below it; `*`: any name, which lets any web page in a "
         "user's browser use the gateway.",
+    )
+    player_origins: Annotated[frozenset[str], NoDecode] = Field(
+        frozenset(),
+        description="Other sites whose pages may play stored videos, separated by commas, such as "
+        "`http://localhost:8080` of a Label Studio.",
     )
     data_dir: Path = Field(
         Path(".vireo"), description="Directory for all data of this installation: Redis data, uploads, models, sockets."
@@ -296,9 +302,9 @@ class Settings(BaseSettings):
         """A file is named on purpose, so it counts more than a value, which may be a default of the compose file."""
         return init_settings, SettingsFiles(settings_cls), env_settings, dotenv_settings, file_secret_settings
 
-    @field_validator("allowed_hosts", "trusted_hosts", mode="before")
+    @field_validator("allowed_hosts", "trusted_hosts", "player_origins", mode="before")
     @classmethod
-    def _split_hosts(cls, value: object) -> object:
+    def _split_names(cls, value: object) -> object:
         return frozenset(h.strip().lower() for h in value.split(",") if h.strip()) if isinstance(value, str) else value
 
     @field_validator("batch_prefixes", mode="before")
@@ -313,6 +319,13 @@ class Settings(BaseSettings):
             if not prefix.removeprefix("s3://").strip("/") or not prefix.startswith("s3://"):
                 raise ValueError(f"{prefix!r} is no prefix of objects; one looks like s3://bucket/videos/")
         return value
+
+    @field_validator("player_origins")
+    @classmethod
+    def _origins_have_no_path(cls, origins: frozenset[str]) -> frozenset[str]:
+        if wrong := sorted(origin for origin in origins if not re.fullmatch(r"https?://[^\s/?#@]+", origin)):
+            raise ValueError(f"{wrong[0]!r} is not an origin such as http://localhost:8080")
+        return origins
 
     @model_validator(mode="after")
     def _windows_follow_each_other(self) -> Self:

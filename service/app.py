@@ -14,7 +14,7 @@ from service.http.bodies_in_flight import BodiesInFlight
 from service.http.document import openapi_document
 from service.http.envelope import install_error_handlers
 from service.http.middleware import RequestObserver
-from service.http.origins import OriginGuard
+from service.http.origins import OriginGuard, PlayerOrigins
 from service.http.parameters import refuse_unknown_parameters
 from service.routes import ROUTERS
 
@@ -48,6 +48,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.settings = used
     install_error_handlers(app)
     app.add_middleware(BodiesInFlight, settings=used)
+    app.add_middleware(PlayerOrigins, origins=used.player_origins)
     app.add_middleware(OriginGuard, bound_host=used.host, trusted=used.trusted_hosts)
     app.add_middleware(RequestObserver)  # the outermost
     for router in ROUTERS:

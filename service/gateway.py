@@ -19,7 +19,7 @@ from core.uploads.targets import Guard
 from service.catalog.aliases import Aliases
 from service.catalog.calibrations import CalibrationCatalog
 from service.catalog.datasets import Datasets
-from service.catalog.feedback import FeedbackShelf
+from service.catalog.feedback import FeedbackCatalog
 from service.catalog.label_sets import LabelSets
 from service.catalog.models import Models
 from service.catalog.reports import EvaluationReports
@@ -55,7 +55,7 @@ class Gateway:
     aliases: Aliases
     label_sets: LabelSets
     videos: Videos
-    feedback: FeedbackShelf
+    feedback: FeedbackCatalog
     sources: VideoSources
     reports: EvaluationReports
     calibrations: CalibrationCatalog
@@ -130,7 +130,7 @@ def _assemble(settings: Settings, redis: Redis, store: Store, sender: Sender, wa
         aliases=aliases,
         label_sets=LabelSets(redis, limits, settings.max_label_set_versions),
         videos=videos,
-        feedback=FeedbackShelf(redis),
+        feedback=FeedbackCatalog(redis),
         sources=VideoSources(videos, settings.allowed_hosts),
         reports=EvaluationReports(store),
         calibrations=CalibrationCatalog(Calibrations(store), models),

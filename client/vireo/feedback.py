@@ -22,7 +22,7 @@ _KINDS = {".json": "application/json", ".csv": "text/csv"}
 class FeedbackMethods(Connection):
     """Everything that is about feedback."""
 
-    def say(
+    def add_feedback(
         self,
         label: str | None = None,
         *,

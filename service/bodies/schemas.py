@@ -150,6 +150,10 @@ class Links(BaseModel):
     self: str
 
 
+class VideoLinks(Links):
+    content: str = Field(description="the bytes of the video")
+
+
 class JobLinks(Links):
     events: str = Field(description="server-sent events: all of them, or those after `Last-Event-ID`")
 
@@ -206,7 +210,7 @@ class VideoView(BaseModel):
         None, description="what the last question about it was answered: the best label, and how uncertain it was"
     )
     index_job: str | None = Field(None, description="the job that makes it searchable, if the request asked for one")
-    links: Links
+    links: VideoLinks = Field(description="`self`: the video; `content`: its bytes, which a player can show")
 
 
 class Page(BaseModel, Generic[ItemT]):

@@ -25,6 +25,7 @@ from core.feedback.record import (
 )
 from core.state import keys
 from service.bodies.cursors import AFTER_ALL, Entry, read_cursor, write_cursor
+from service.catalog.listing import entries_before
 
 _ID = re.compile(r"fb_[0-9a-f]{24}")
 _BATCH: Final = 500  # records read at once
@@ -33,7 +34,7 @@ _MOST_SCANNED: Final = 10_000  # most records read for one page
 # KEYS: video, VIDEOS, feedback, its history, FEEDBACK, list of the video
 # ARGV: sha256, id, statement as JSON, now, label, key prefix of labels, length of the history
 # → -1: there is no such video; 0: it was said already; n: the revision
-_SAY = """
+_ADD = """
 if redis.call('EXISTS', KEYS[1]) == 0 then return -1 end
 redis.call('HSET', KEYS[1], 'kept', '1')
 redis.call('ZADD', KEYS[2], '+inf', ARGV[1])
@@ -52,7 +53,7 @@ return redis.call('HINCRBY', KEYS[3], 'revision', 1)
 """
 
 # KEYS: feedback, its history, FEEDBACK, list of the video    ARGV: id, key prefix of labels
-_FORGET = """
+_DELETE = """
 local label = redis.call('HGET', KEYS[1], 'label')
 if not label then return 0 end
 redis.call('DEL', KEYS[1], KEYS[2])
@@ -77,15 +78,15 @@ class Wanted:
         return keys.feedback_of_label(labels[0]) if labels is not None and len(labels) == 1 else keys.FEEDBACK
 
 
-class FeedbackShelf:
+class FeedbackCatalog:
     """Every method raises RedisError while Redis cannot be reached."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._say = redis.register_script(_SAY)
-        self._forget = redis.register_script(_FORGET)
+        self._add = redis.register_script(_ADD)
+        self._delete = redis.register_script(_DELETE)
 
-    async def say(self, said: Statement) -> tuple[Feedback, int]:
+    async def add(self, said: Statement) -> tuple[Feedback, int]:
         """The feedback, and its new revision: 0 if exactly this was said already. Its video is kept from now on.
 
         Raises: UnknownVideo.
@@ -94,7 +95,7 @@ class FeedbackShelf:
         video = [keys.video(said.sha256), keys.VIDEOS]
         lists = [keys.FEEDBACK, keys.feedback_of_video(said.sha256)]
         revision = int(
-            await self._say(
+            await self._add(
                 keys=[*video, keys.feedback(name), keys.feedback_history(name), *lists],
                 args=[
                     *(said.sha256, name, said.model_dump_json(), repr(time.time()), said.label),
@@ -133,7 +134,7 @@ class FeedbackShelf:
         """With its history. The video stays, and stays kept. Raises: UnknownFeedback."""
         found = await self.get(name)
         lists = [keys.FEEDBACK, keys.feedback_of_video(found.sha256)]
-        await self._forget(
+        await self._delete(
             keys=[keys.feedback(name), keys.feedback_history(name), *lists], args=[name, keys.feedback_of_label("")]
         )
 
@@ -142,7 +143,7 @@ class FeedbackShelf:
         where many others were looked at. Raises: InvalidRequest for a malformed cursor."""
         before, found, scanned, size = read_cursor(cursor), list[tuple[Entry, Feedback]](), 0, limit + 1
         while len(found) <= limit:
-            entries = await self._entries(wanted.list, before, size)
+            entries = await entries_before(self._redis, wanted.list, before, size)
             found += await self._wanted(entries, wanted)
             if len(entries) < size:
                 break
@@ -155,7 +156,7 @@ class FeedbackShelf:
     async def all(self, wanted: Wanted) -> AsyncIterator[Feedback]:
         """The latest change first."""
         before = AFTER_ALL
-        while entries := await self._entries(wanted.list, before, _BATCH):
+        while entries := await entries_before(self._redis, wanted.list, before, _BATCH):
             for _, each in await self._wanted(entries, wanted):
                 yield each
             before = entries[-1]
@@ -171,21 +172,6 @@ class FeedbackShelf:
         records = await self._read([name for _, name in entries])
         pairs = zip(entries, records, strict=True)
         return [(entry, each) for entry, each in pairs if each and wanted.filter.accepts(each)]
-
-    async def _entries(self, key: str, before: Entry, most: int) -> list[Entry]:
-        """The next `most` entries of a list that are older than `before`, as (updated_at, id)."""
-        found: list[Entry] = []
-        start = 0
-        while len(found) < most:
-            pairs = cast(
-                list[tuple[str, float]],
-                await self._redis.zrevrangebyscore(key, before[0], "-inf", start=start, num=most, withscores=True),
-            )
-            found += [(score, name) for name, score in pairs if (score, name) < before]
-            start += len(pairs)
-            if len(pairs) < most:
-                break
-        return found[:most]
 
     async def _read(self, names: Sequence[str]) -> list[Feedback | None]:
         """None for those that were deleted meanwhile."""

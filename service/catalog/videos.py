@@ -33,6 +33,8 @@ from core.state.video_records import (
 from core.storage import Staged, Store, blob_key
 from service.bodies.cursors import Entry, read_cursor, write_cursor
 from service.bodies.validation import similar_names
+from service.catalog.listing import entries_before
+from service.http.downloads import LocalFile
 
 _ID = re.compile(r"vid_([0-9a-f]{64})")
 _BATCH = 500  # records read at once
@@ -122,6 +124,17 @@ class Videos:
             raise await self._unknown(video)
         return sha256
 
+    async def content(self, video: str) -> LocalFile:
+        """The bytes of a stored video, as a file on this machine that the caller closes. Its time to live starts anew.
+
+        Raises: UnknownVideo, StorageUnavailable.
+        """
+        sha256 = await self.use(video)
+        try:
+            return await LocalFile.open(self._store.local_file(blob_key(sha256)))
+        except FileNotFoundError:  # the record is written before the bytes
+            raise await self._unknown(video) from None
+
     async def keep(self, video: str) -> str:
         """Keep a stored video until it is deleted. Raises: UnknownVideo."""
         found = await self.get(video)
@@ -160,7 +173,7 @@ class Videos:
         key = keys.VIDEOS_UNCERTAIN if by_uncertainty else keys.video_tag(tags[0]) if tags else keys.VIDEOS_CREATED
         before, found, size = read_cursor(cursor), list[tuple[Entry, StoredVideo]](), limit + 1
         while len(found) <= limit:
-            entries = await self._entries(key, before, size)
+            entries = await entries_before(self._redis, key, before, size)
             labelled = await self._labelled([sha256 for _, sha256 in entries]) if by_uncertainty else set[str]()
             left = [entry for entry in entries if entry[1] not in labelled]
             records = zip(left, await self._read([sha256 for _, sha256 in left]), strict=True)
@@ -192,21 +205,6 @@ class Videos:
             answers = iter(await pipe.execute())
         pairs = zip(answers, answers, strict=True)
         return [from_fields(fields, after) if fields else None for fields, after in pairs]
-
-    async def _entries(self, key: str, before: Entry, most: int) -> list[Entry]:
-        """The newest `most` entries of the list that are older than `before`."""
-        found: list[Entry] = []
-        start = 0
-        while len(found) < most:
-            pairs = cast(
-                list[tuple[str, float]],
-                await self._redis.zrevrangebyscore(key, before[0], "-inf", start=start, num=most, withscores=True),
-            )
-            found += [(score, sha256) for sha256, score in pairs if (score, sha256) < before]
-            start += len(pairs)
-            if len(pairs) < most:
-                break
-        return found[:most]
 
     async def delete(self, video: str) -> None:
         """Raises: UnknownVideo."""

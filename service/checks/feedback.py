@@ -215,16 +215,18 @@ async def clips_of(gateway: Gateway, filter: FeedbackFilter) -> StoredClips:
     """
     settings, said = gateway.settings, [each async for each in gateway.feedback.all(Wanted(filter))]
     clips = stored_clips(said)
+    parts = len(said) - len(clips)
     counts = Counter(clip.label for clip in clips)
     enough = [label for label, count in counts.items() if count >= MIN_CLIPS]
     if len(enough) < MIN_LABELS:
         raise InvalidDataset(
             f"The feedback has {len(clips)} labelled videos of {len(counts)} labels. A dataset needs at least "
-            f"{MIN_LABELS} labels with {MIN_CLIPS} videos each; {len(enough)} have as many.",
-            hint="Label more videos: GET /v1/videos?order=uncertainty lists those that are worth it most. Feedback "
-            "about parts of videos does not count.",
+            f"{MIN_LABELS} labels with {MIN_CLIPS} videos each; {len(enough)} have as many."
+            + (f" {parts} statements about parts of videos do not count: a clip is a whole video." if parts else ""),
+            hint="Label more videos: GET /v1/videos?order=uncertainty lists those that are worth it most.",
             report=[],
             needed={"labels": MIN_LABELS, "videos_per_label": MIN_CLIPS},
+            parts=parts,
         )
     if len(clips) > settings.max_dataset_files:
         raise InvalidDataset(
@@ -233,4 +235,4 @@ async def clips_of(gateway: Gateway, filter: FeedbackFilter) -> StoredClips:
             report=[],
             limit=settings.max_dataset_files,
         )
-    return StoredClips(clips=clips, parts=len(said) - len(clips))
+    return StoredClips(clips=clips, parts=parts)

@@ -1,4 +1,4 @@
-"""Files that a worker wrote (reports, cards, weights, pictures), sent with headers that forbid scripts in browsers."""
+"""Files (reports, cards, weights, pictures, stored videos), sent with headers that forbid scripts in browsers."""
 
 from __future__ import annotations
 
@@ -17,6 +17,10 @@ from core.storage import threads
 from service.http.openapi import Responses, documented_errors
 
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+_VIDEO_POLICY: Final = (  # a browser that shows the file by itself makes a page with a player or a picture around it
+    "default-src 'none'; media-src 'self'; img-src 'self'; style-src 'unsafe-inline'; base-uri 'none'; "
+    "form-action 'none'"
+)
 _TYPES = {
     ".html": "text/html; charset=utf-8",
     ".json": "application/json",
@@ -24,6 +28,17 @@ _TYPES = {
     ".png": "image/png",
 }
 _OTHER = "application/octet-stream"
+_VIDEO_TYPES: Final = (  # where the mark of a format begins, the mark, the media type; the first that fits counts
+    (4, b"ftypqt  ", "video/quicktime"),
+    (4, b"ftyp", "video/mp4"),
+    (4, b"moov", "video/quicktime"),
+    (0, b"\x1aE\xdf\xa3", "video/webm"),
+    (8, b"AVI ", "video/x-msvideo"),
+    (0, b"GIF8", "image/gif"),
+    (0, b"OggS", "video/ogg"),
+)
+_MATROSKA: Final = "video/x-matroska"
+_HEAD_BYTES: Final = 4096
 
 _TEXT = {"schema": {"type": "string"}}
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
@@ -46,6 +61,9 @@ def _responses(what: str, content: dict[str, Any]) -> Responses:
 
 REPORT_RESPONSES: Final = _responses("The report.", _PAGE)
 FILE_RESPONSES: Final = _responses("The file.", _FILE)
+VIDEO_RESPONSES: Final = _responses(
+    "The video.", dict.fromkeys((*(kind for _, _, kind in _VIDEO_TYPES), _MATROSKA, _OTHER), _BINARY)
+)
 
 
 async def _range_header(
@@ -116,3 +134,28 @@ def file_response(file: LocalFile) -> FileResponse:
     escapes class names as well; these headers are a second defence."""
     headers = {"Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff"}
     return _Download(file, headers, _TYPES.get(file.path.suffix, _OTHER))
+
+
+async def video_response(file: LocalFile, name: str) -> FileResponse:
+    """Sends a stored video, which a browser plays in its place, and closes it.
+
+    A stranger sent it, and it may be anything: its type is always that of a video or of no known kind, so that no
+    browser takes it for a page or a script. name: of the file, where a user saves it."""
+    media_type = video_type(await threads.call(_read_head, file.path))
+    headers = {
+        "Content-Disposition": f'inline; filename="{name}"',
+        "Content-Security-Policy": _VIDEO_POLICY,
+        "X-Content-Type-Options": "nosniff",
+    }
+    return _Download(file, headers, media_type)
+
+
+def video_type(head: bytes) -> str:
+    """The media type of a video by its first bytes, also of one that nobody has decoded yet."""
+    found = next((kind for at, mark, kind in _VIDEO_TYPES if head[at:].startswith(mark)), _OTHER)
+    return _MATROSKA if found == "video/webm" and b"webm" not in head else found
+
+
+def _read_head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(_HEAD_BYTES)

@@ -5,7 +5,8 @@ from it.
   request carries that name in `Host`, so only names that the operator trusts are answered. An IP address cannot be
   rebound, and probes of orchestrators use one.
 - Cross-site requests: browsers mark them in `Sec-Fetch-Site`, older ones in `Origin`. Writes are refused. Reads are
-  answered, but without CORS headers, and with headers that keep other sites from embedding the answer.
+  answered, but without CORS headers, and with headers that keep other sites from embedding the answer. Only the bytes
+  of stored videos are given to the sites that the operator names, so that a labelling tool can play them.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core.errors import CrossSiteRequest, HostNotAllowed
 from service.http.envelope import error_response
 
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
+_CONTENT = re.compile(r"/v1/videos/[^/]+/content")
 _LOOPBACK = ("localhost", "*.localhost")
 _HOST = re.compile(r"(?:\[(?P<v6>[0-9a-f:.]+)\]|(?P<name>[^\s/?#@:\[\]\\]+))(?::\d*)?", re.IGNORECASE)
 _PROTECTION = {
@@ -28,6 +31,23 @@ _PROTECTION = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
+
+
+class PlayerOrigins:
+    """Lets pages of the sites that the operator names play stored videos: their players read them with CORS."""
+
+    def __init__(self, app: ASGIApp, origins: frozenset[str]) -> None:
+        self._app = app
+        self._origins = origins
+        self._shared = CORSMiddleware(app, allow_origins=origins, allow_headers=("Range",))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        shared = (
+            scope["type"] == "http"
+            and _CONTENT.fullmatch(scope["path"]) is not None
+            and Headers(scope=scope).get("origin") in self._origins
+        )
+        await (self._shared if shared else self._app)(scope, receive, send)
 
 
 class OriginGuard:

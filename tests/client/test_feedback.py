@@ -49,7 +49,7 @@ def test_the_methods_of_the_client(
     (tmp_path / "clip.mp4").write_bytes(VIDEO)
     with answering(redis_url):
         answer = client.classify(tmp_path / "clip.mp4", ["a cat", "a dog"])
-    said = client.say(job=answer["id"], confirmed=True)
+    said = client.add_feedback(job=answer["id"], confirmed=True)
     assert (said["label"], said["video"], said["confirmed"]) == ("a cat", answer["video"]["id"], True)
     table = tmp_path / "told.csv"
     lines = ["video,label", *(f"{video},{'a dog' if number % 2 else 'a cat'}" for number, video in enumerate(videos))]

@@ -22,6 +22,10 @@ def test_invalid_settings_are_refused_at_start(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("VIREO_PORT", "99999")
     with pytest.raises(ValidationError, match="port"):
         Settings()
+    monkeypatch.setenv("VIREO_PORT", "8001")
+    monkeypatch.setenv("VIREO_PLAYER_ORIGINS", "http://localhost:8080, labels.example.org/studio")
+    with pytest.raises(ValidationError, match=r"'labels.example.org/studio' is not an origin"):
+        Settings()
 
 
 def test_nothing_changes_under_a_running_process() -> None:

@@ -13,7 +13,7 @@ from service.bodies.schemas import Body, DatasetBody, Links, Page
 MOST_PROBLEMS = 100
 """Problems that the answer to an import lists."""
 
-SpokenLabel = Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT, pattern=r"\S")]
+StatedLabel = Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT, pattern=r"\S")]
 Seconds = Annotated[float, Field(ge=0, le=1e7)]
 
 
@@ -26,7 +26,7 @@ class FeedbackBody(Body):
     video: Reference | None = Field(
         None, description="Id of a stored video. Not needed with `job`.", examples=["vid_6f3a…"]
     )
-    label: SpokenLabel | None = Field(
+    label: StatedLabel | None = Field(
         None, description="What it shows. Default with `confirmed`: the answer's best label.", examples=["a cat"]
     )
     labels: Texts | None = Field(
@@ -38,7 +38,9 @@ class FeedbackBody(Body):
         "with `job`: the model that answered.",
     )
     start: Seconds | None = Field(
-        None, description="Where the label begins, in seconds. Default: this is about the whole video."
+        None,
+        description="Where the label begins, in seconds. Default: this is about the whole video. A dataset from "
+        "feedback leaves parts of videos out, and says so.",
     )
     end: Seconds | None = Field(None, description="Where it ends, in seconds; with `start` only.")
     confirmed: bool | None = Field(
@@ -52,7 +54,7 @@ class ImportedBody(Body):
     """One statement of an imported file. `predicted` and `job` are taken as they are."""
 
     video: Reference
-    label: SpokenLabel
+    label: StatedLabel
     start: Seconds | None = None
     end: Seconds | None = None
     confirmed: bool | None = None

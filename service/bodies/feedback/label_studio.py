@@ -33,19 +33,19 @@ def seconds_of(frames: Frames, fps: float) -> tuple[float, float]:
     return round((frames.first - 1) / fps, 3), round(frames.last / fps, 3)
 
 
-def write_tasks(feedback: Iterable[Feedback], videos: Mapping[str, StoredVideo]) -> list[dict[str, Any]]:
-    """A task per video. videos: the stored ones by id."""
+def write_tasks(feedback: Iterable[Feedback], videos: Mapping[str, StoredVideo], server: str) -> list[dict[str, Any]]:
+    """A task per video. videos: the stored ones by id; server: the URL at which a browser reaches this server."""
     groups: dict[str, list[Feedback]] = defaultdict(list)
     for each in feedback:
         groups[each.video].append(each)
-    return [_task(name, about, videos.get(name)) for name, about in groups.items()]
+    return [_task(name, about, videos.get(name), server) for name, about in groups.items()]
 
 
-def _task(name: str, about: Sequence[Feedback], video: StoredVideo | None) -> dict[str, Any]:
+def _task(name: str, about: Sequence[Feedback], video: StoredVideo | None, server: str) -> dict[str, Any]:
     fps = (video.facts.fps if video and video.facts else None) or DEFAULT_FPS
     whole = next((each for each in about if each.start is None), None)
     data: dict[str, Any] = {
-        "video": video.metadata.get("url", name) if video else name,
+        "video": (video.metadata.get("url") if video else None) or f"{server}/v1/videos/{name}/content",
         "video_id": name,
         "fps": fps,
     }

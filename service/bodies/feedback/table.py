@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Final
 
 from core.errors import InvalidRequest
 from core.feedback.record import Feedback
 from service.bodies.feedback.rows import ImportedFile, ImportRow, Unreadable, check_size
+
+if TYPE_CHECKING:
+    from _csv import Reader
 
 READ: Final = ("video", "label", "start", "end", "confirmed", "predicted", "model", "job")
 COLUMNS: Final = (*READ, "id", "revision", "created_at", "updated_at")
@@ -53,10 +56,9 @@ def read_table(text: bytes) -> ImportedFile:
     return ImportedFile(rows)
 
 
-def _rows(lines: Iterable[list[str]], header: list[str]) -> Iterable[ImportRow | Unreadable]:
-    reader = iter(lines)
+def _rows(reader: Reader, header: list[str]) -> Iterator[ImportRow | Unreadable]:
     while True:
-        line = getattr(reader, "line_num", 0) + 1
+        line = reader.line_num + 1
         try:
             cells = next(reader, None)
         except csv.Error as error:

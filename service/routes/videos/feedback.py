@@ -90,7 +90,7 @@ _IMPORT: Final[dict[str, Any]] = {
 
 @router.post(
     "",
-    name="say",
+    name="add",
     status_code=201,
     response_model=FeedbackView,
     responses=another_response(200, FeedbackView, "There was feedback about this video or part; this counts from now.")
@@ -107,13 +107,13 @@ _IMPORT: Final[dict[str, Any]] = {
     ),
     openapi_extra=json_body(FeedbackBody, examples.FEEDBACK_EXAMPLES),
 )
-async def say(request: Request, gateway: GatewayDep) -> Response:
+async def add_feedback(request: Request, gateway: GatewayDep) -> Response:
     """Confirm or correct an answer, or say what a stored video or a part of it shows. The video is kept from now on.
 
     There is one feedback per video and span. The latest statement counts; those before it are its history.
     """
     body = await reader.read_json_body(request, FeedbackBody)
-    said, revision = await gateway.feedback.say(await FeedbackCheck(gateway).statement(body))
+    said, revision = await gateway.feedback.add(await FeedbackCheck(gateway).statement(body))
     view = (await _views([said], gateway))[0]
     return JSONResponse(view.model_dump(mode="json"), 201 if revision == 1 else 200, {"Location": view.links.self})
 
@@ -140,6 +140,7 @@ async def get_feedback_list(
     responses=_EXPORT | documented_errors(InvalidRequest, StorageUnavailable),
 )
 async def export_feedback(
+    request: Request,
     gateway: GatewayDep,
     format: Annotated[Format, Query(description="Tasks of Label Studio as JSON, or a CSV.")] = "label-studio",
     label: LabelQuery = None,
@@ -152,8 +153,9 @@ async def export_feedback(
     if format == "csv":
         text, kind, name = await asyncio.to_thread(write_table, found), "text/csv; charset=utf-8", "feedback.csv"
     else:
+        server = str(request.base_url).rstrip("/")
         videos = await gateway.videos.read_all(list({each.sha256 for each in found}))
-        text, kind, name = await asyncio.to_thread(_tasks, found, videos), "application/json", "feedback.json"
+        text, kind, name = await asyncio.to_thread(_tasks, found, videos, server), "application/json", "feedback.json"
     return Response(text, media_type=kind, headers={"Content-Disposition": f'attachment; filename="{name}"'})
 
 
@@ -168,10 +170,10 @@ async def import_feedback(request: Request, gateway: GatewayDep) -> ImportReport
 
     A statement that cannot be used is reported and does not keep the others out. One that says what is known changes
     nothing."""
-    check, told = FeedbackCheck(gateway), await _read_file(request)
+    check, file = FeedbackCheck(gateway), await _read_file(request)
     imported = unchanged = 0
     problems: list[ImportProblem] = []
-    for row in told.rows:
+    for row in file.rows:
         try:
             changed = await _take(row, check, gateway)
         except VireoError as error:
@@ -183,7 +185,7 @@ async def import_feedback(request: Request, gateway: GatewayDep) -> ImportReport
     return ImportReport(
         imported=imported,
         unchanged=unchanged,
-        skipped=told.skipped,
+        skipped=file.skipped,
         failed=len(problems),
         problems=problems[:MOST_PROBLEMS],
     )
@@ -217,8 +219,8 @@ async def _views(found: list[Feedback], gateway: Gateway) -> list[FeedbackView]:
     ]
 
 
-def _tasks(found: list[Feedback], videos: dict[str, StoredVideo]) -> str:
-    return json.dumps(write_tasks(found, videos), ensure_ascii=False, indent=1)
+def _tasks(found: list[Feedback], videos: dict[str, StoredVideo], server: str) -> str:
+    return json.dumps(write_tasks(found, videos, server), ensure_ascii=False, indent=1)
 
 
 async def _read_file(request: Request) -> ImportedFile:
@@ -240,4 +242,4 @@ async def _take(row: ImportRow | Unreadable, check: FeedbackCheck, gateway: Gate
     if isinstance(row, Unreadable):
         raise InvalidRequest(row.message)
     said = await check.imported(row)
-    return said is not None and bool((await gateway.feedback.say(said))[1])
+    return said is not None and bool((await gateway.feedback.add(said))[1])

@@ -12,7 +12,7 @@ from core.questions import IndexRequest, SearchFilter
 from core.records import StoredVideo, video_id
 from service.bodies import examples, reader
 from service.bodies.questions import DescribeBody, KeepBody, Tag
-from service.bodies.schemas import Links, VideoPage, VideoView
+from service.bodies.schemas import VideoLinks, VideoPage, VideoView
 from service.catalog.videos import Order
 from service.dependencies import (
     CursorQuery,
@@ -21,6 +21,7 @@ from service.dependencies import (
     NamePath,
     VideoUploadDep,
 )
+from service.http.downloads import RANGE_HEADER, VIDEO_RESPONSES, video_response
 from service.http.openapi import another_response, documented_errors, json_body, json_or_form_body
 from service.routes.classify import VIDEO_ERRORS
 
@@ -86,6 +87,18 @@ async def get_video(id: NamePath, gateway: GatewayDep) -> VideoView:
     return _view(await gateway.videos.get(id))
 
 
+@router.get(
+    "/{id}/content",
+    name="content",
+    response_class=Response,
+    responses=VIDEO_RESPONSES | documented_errors(UnknownVideo, StorageUnavailable),
+    dependencies=RANGE_HEADER,
+)
+async def get_video_content(id: NamePath, gateway: GatewayDep) -> Response:
+    """The bytes of a stored video, for a player. They count as a use, so the video's time to live starts anew."""
+    return await video_response(await gateway.videos.content(id), id)
+
+
 @router.patch(
     "/{id}",
     name="describe",
@@ -115,5 +128,5 @@ def _view(video: StoredVideo) -> VideoView:
         tags=video.tags,
         metadata=video.metadata,
         answer=video.answer,
-        links=Links(self=f"/v1/videos/{video.id}"),
+        links=VideoLinks(self=f"/v1/videos/{video.id}", content=f"/v1/videos/{video.id}/content"),
     )

@@ -32,10 +32,10 @@ def test_corrections_become_a_dataset(stack: Stack, tmp_path: Path) -> None:
             {video: 1 - margin for video, margin in margins.items()}, abs=1e-5
         )
         for answer, label in zip(answers, SHOWN, strict=False):
-            said = client.say(label, job=answer["id"])
+            said = client.add_feedback(label, job=answer["id"])
             assert said["confirmed"] == (said["predicted"] == label)
         assert client.videos("feedback", order="uncertainty") == []
-        client.say("a traffic light", video=videos[4], start=0.0, end=0.5)
+        client.add_feedback("a traffic light", video=videos[4], start=0.0, end=0.5)
         filter = {"labels": LABELS, "model": "lite"}
         made = client.result(client.feedback_dataset("corrected", filter=filter)["id"])
         assert (made["classes"], made["clips"]) == (2, 4)

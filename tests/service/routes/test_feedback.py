@@ -231,6 +231,7 @@ def test_feedback_becomes_a_dataset(http: httpx2.Client, site: Site, library: Li
     found = error(http.post("/v1/datasets", json=request), 422, "invalid_dataset")
     assert found["details"]["needed"] == {"labels": 2, "videos_per_label": 2}
     assert "3 labelled videos of 2 labels" in found["message"]
+    assert "1 statements about parts of videos do not count" in found["message"]
     say(http, video=videos[3], label="a dog")
     made = http.post("/v1/datasets", json=request, headers={"idempotency-key": "once"})
     assert (made.status_code, made.json()["kind"]) == (202, "dataset")
@@ -333,10 +334,11 @@ def test_an_import_takes_nothing_away(http: httpx2.Client, told: list[str]) -> N
     assert post_file(http, f"label,video\na dog,{ID}\n".encode(), "text/csv")["imported"] == 1
 
 
-def test_the_export_is_what_label_studio_reads(http: httpx2.Client, told: list[str]) -> None:
+def test_the_export_is_what_label_studio_reads(http: httpx2.Client, told: list[str], site: Site) -> None:
     tasks = {task["data"]["video_id"]: task for task in http.get("/v1/feedback/export").json()}
     assert set(tasks) == set(told)
-    assert tasks[told[0]]["data"]["video"] == told[0]
+    assert tasks[told[0]]["data"]["video"] == f"{site.url}/v1/videos/{told[0]}/content"
+    assert http.get(tasks[told[0]]["data"]["video"]).content == VIDEO
     assert tasks[told[0]]["predictions"][0]["result"][0]["value"] == {"choices": ["a cat"]}
     assert tasks[told[1]]["data"]["video"] == "https://example.org/1.mp4"
     results = {result["type"]: result for result in tasks[told[1]]["annotations"][0]["result"]}

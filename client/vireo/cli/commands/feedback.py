@@ -41,7 +41,7 @@ def add(
     if job is None and label is None:
         raise typer.BadParameter("say what the video shows", param_hint="LABEL")
     with connected(url) as client:
-        said = client.say(
+        said = client.add_feedback(
             label,
             job=job,
             video=None if job else about,
