@@ -134,7 +134,7 @@ class StoredClips(DatasetRecord):
     """Stored videos that are to be a dataset, as a file in the place of an archive."""
 
     clips: tuple[StoredClip, ...]
-    parts: int = Field(0, description="statements about parts of videos, which cannot be clips")
+    parts: tuple[str, ...] = Field((), description="sha256 for each statement about a part of a video: no clip")
 
 
 DatasetSource = Literal["archive", "feedback"]

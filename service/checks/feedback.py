@@ -215,18 +215,20 @@ async def clips_of(gateway: Gateway, filter: FeedbackFilter) -> StoredClips:
     """
     settings, said = gateway.settings, [each async for each in gateway.feedback.all(Wanted(filter))]
     clips = stored_clips(said)
-    parts = len(said) - len(clips)
+    parts = tuple(each.sha256 for each in said if each.start is not None)
     counts = Counter(clip.label for clip in clips)
     enough = [label for label, count in counts.items() if count >= MIN_CLIPS]
     if len(enough) < MIN_LABELS:
         raise InvalidDataset(
-            f"The feedback has {len(clips)} labelled videos of {len(counts)} labels. A dataset needs at least "
-            f"{MIN_LABELS} labels with {MIN_CLIPS} videos each; {len(enough)} have as many."
-            + (f" {parts} statements about parts of videos do not count: a clip is a whole video." if parts else ""),
+            f"A dataset needs at least {MIN_LABELS} labels with {MIN_CLIPS} videos each. {len(enough)} labels of this "
+            f"feedback have as many; it is about {len(clips)} videos."
+            + (
+                f" Feedback about parts of videos ({len(parts)}) is left out: a clip is a whole video." if parts else ""
+            ),
             hint="Label more videos: GET /v1/videos?order=uncertainty lists those that are worth it most.",
             report=[],
             needed={"labels": MIN_LABELS, "videos_per_label": MIN_CLIPS},
-            parts=parts,
+            parts=len(parts),
         )
     if len(clips) > settings.max_dataset_files:
         raise InvalidDataset(

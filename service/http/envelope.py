@@ -102,11 +102,13 @@ def _from_http(request: Request, error: HTTPException) -> VireoError:
 
 
 def _allowed_methods(request: Request, error: HTTPException) -> set[str]:
-    """The methods of all routes with the request's path. The framework names those of the first such route only."""
+    """The methods of all routes with the request's path. The framework names those of the first such route only. A path
+    without a name or id in it has none of those that take one in its place."""
     methods = set(filter(None, (error.headers or {}).get("Allow", "").split(", ")))
-    for path, item in request.app.openapi()["paths"].items():
-        if compile_path(path)[0].match(request.url.path):
-            methods.update(method.upper() for method in item)
+    documented, sent = request.app.openapi()["paths"], request.url.path
+    for path in [sent] if sent in documented else documented:
+        if compile_path(path)[0].match(sent):
+            methods.update(method.upper() for method in documented[path])
     return methods | ({"HEAD"} if "GET" in methods else set())
 
 

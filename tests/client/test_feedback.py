@@ -10,8 +10,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from core.datasets import StoredClips
-from core.records import Job
-from core.state import keys
+from core.records import Job, LastAnswer
+from core.state import keys, video_records
 from tests.service.doubles import answering
 from tests.service.sites import VIDEO, Site
 from vireo import feedback
@@ -88,7 +88,18 @@ def test_files_that_the_client_refuses(client: Client, tmp_path: Path, name: str
         client.import_feedback(tmp_path / name)
 
 
-def test_the_commands(run: Run, client: Client, redis_url: str, tmp_path: Path) -> None:
+def test_a_long_list_of_tasks_is_sent_in_parts(client: Client, tmp_path: Path) -> None:
+    """A task with all its fields has many values; a server reads 50,000 in one body."""
+    task = {"data": {"video": "clip.mp4"}, "annotations": [{"result": [{"type": "choices"}], "notes": [1] * 600}]}
+    (tmp_path / "tasks.json").write_text(json.dumps([task] * 120))
+    report = client.import_feedback(tmp_path / "tasks.json")
+    assert report["failed"] == 120
+    assert [problem["where"] for problem in report["problems"]] == [f"task {number}" for number in range(1, 121)]
+    (tmp_path / "tasks.json").write_text("[]")
+    assert client.import_feedback(tmp_path / "tasks.json")["failed"] == 0
+
+
+def test_the_commands(run: Run, client: Client, site: Site, redis_url: str, tmp_path: Path) -> None:
     assert "There is no feedback." in run("feedback", "list").stdout
     videos = kept(client, tmp_path, 4)
     for number, video in enumerate(videos):
@@ -118,4 +129,14 @@ def test_the_commands(run: Run, client: Client, redis_url: str, tmp_path: Path) 
     refused = run("feedback", "dataset", "--label", "label 1")
     assert refused.exit_code == 1
     assert "at least 2 labels" in refused.output
-    assert "is open" in run("videos", "--order", "uncertainty").stdout
+    assert "still to be checked" in run("videos", "--order", "uncertainty").stdout
+    (tmp_path / "other.mp4").write_bytes(VIDEO + b"other")
+    other = client.keep(tmp_path / "other.mp4")["id"]
+    answer = LastAnswer(job="job_1", model="lite", label="a cat", score=0.6, uncertainty=0.8, at=1.0)
+    script_keys, args = video_records.answer_args(other.removeprefix("vid_"), answer)
+    site.redis.register_script(video_records.SET_ANSWER)(keys=script_keys, args=args)
+    uncertain = run("videos", "--order", "uncertainty").stdout
+    assert "0.800" in uncertain
+    assert other in uncertain
+    assert videos[0] not in uncertain
+    assert "0.800" not in run("videos").stdout

@@ -46,12 +46,15 @@ def copy_videos(
     return Listing(tuple(clips), tuple(_findings(missing, wanted.parts)))
 
 
-def _findings(missing: list[str], parts: int) -> list[Finding]:
+def _findings(missing: list[str], parts: tuple[str, ...]) -> list[Finding]:
     findings: list[Finding] = []
     if missing:
         message = "These videos have feedback and have been deleted. They are left out."
         findings.append(make_finding("warning", "missing_file", message, missing))
     if parts:
-        message = f"{parts} statements are about parts of videos. They are left out: a clip is a whole video."
-        findings.append(make_finding("info", "span", message, (), parts))
+        message = (
+            "Feedback about parts of these videos is left out, because a clip is a whole video. To train on them, "
+        )
+        message += "cut the parts and send them as videos."
+        findings.append(make_finding("warning", "span", message, {video_id(sha256) for sha256 in parts}, len(parts)))
     return findings

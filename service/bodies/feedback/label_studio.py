@@ -15,7 +15,7 @@ from typing import Any, Final
 from core.errors import InvalidRequest
 from core.feedback.record import Feedback
 from core.records import StoredVideo
-from service.bodies.feedback.rows import Frames, ImportedFile, ImportRow, Unreadable, check_size
+from service.bodies.feedback.rows import MOST_TASKS, Frames, ImportedFile, ImportRow, Unreadable, check_size
 
 DEFAULT_FPS: Final = 24.0  # Label Studio's own where a task names none
 
@@ -77,7 +77,7 @@ def read_tasks(tasks: Any) -> ImportedFile:
         raise InvalidRequest(
             "The body must be a JSON array of Label Studio tasks.", hint="Export the project in the format JSON."
         )
-    check_size(len(tasks))
+    check_size(len(tasks), MOST_TASKS)
     rows: list[ImportRow | Unreadable] = []
     skipped = 0
     for number, task in enumerate(tasks, 1):

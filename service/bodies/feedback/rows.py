@@ -8,8 +8,11 @@ from typing import Any, Final
 
 from core.errors import InvalidRequest
 
-MOST_ROWS: Final = 10_000
-"""Tasks, or lines of a table, in one request."""
+MOST_LINES: Final = 10_000
+"""Lines of a table in one request."""
+
+MOST_TASKS: Final = 1000
+"""Tasks in one request. Each is a record with many fields, and JSON costs more to read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +51,11 @@ class ImportedFile:
     skipped: int = 0
 
 
-def check_size(statements: int) -> None:
+def check_size(entries: int, most: int) -> None:
     """Raises: InvalidRequest for more than one request may bring."""
-    if statements > MOST_ROWS:
+    if entries > most:
         raise InvalidRequest(
-            f"The file has {statements} entries; at most {MOST_ROWS} are allowed.",
-            hint="Split it; what is known already changes nothing when it comes again.",
-            limit=MOST_ROWS,
+            f"The file has {entries} entries; at most {most} are allowed.",
+            hint="Split it, as `vireo feedback import` does.",
+            limit=most,
         )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from core.errors import InvalidRequest
 from core.feedback.record import Feedback
-from service.bodies.feedback.rows import ImportedFile, ImportRow, Unreadable, check_size
+from service.bodies.feedback.rows import MOST_LINES, ImportedFile, ImportRow, Unreadable, check_size
 
 if TYPE_CHECKING:
     from _csv import Reader
@@ -52,7 +52,7 @@ def read_table(text: bytes) -> ImportedFile:
                 field=name,
             )
     rows = tuple(_rows(lines, header))
-    check_size(len(rows))
+    check_size(len(rows), MOST_LINES)
     return ImportedFile(rows)
 
 

@@ -35,7 +35,7 @@ from service.bodies.feedback.bodies import (
     ImportReport,
 )
 from service.bodies.feedback.label_studio import read_tasks, write_tasks
-from service.bodies.feedback.rows import MOST_ROWS, ImportedFile, ImportRow, Unreadable
+from service.bodies.feedback.rows import MOST_TASKS, ImportedFile, ImportRow, Unreadable
 from service.bodies.feedback.table import read_table, write_table
 from service.bodies.json_reader import parse_json
 from service.bodies.schemas import Links
@@ -66,7 +66,11 @@ ConfirmedQuery = Annotated[
 ]
 
 _TASKS: Final[dict[str, Any]] = {"type": "array", "items": {"type": "object"}}
-_SENT_TASKS: Final = _TASKS | {"maxItems": MOST_ROWS}
+_SENT_TASKS: Final = {  # what is no task is reported with its place, so it keeps the others not out
+    "type": "array",
+    "items": {"description": "A task of Label Studio, as its export in the format JSON has it."},
+    "maxItems": MOST_TASKS,
+}
 _TABLE: Final[dict[str, Any]] = {"type": "string"}
 _EXPORT: Final[dict[int | str, dict[str, Any]]] = {
     200: {

@@ -98,3 +98,20 @@ def test_a_trailing_slash_is_not_found_and_not_redirected(http: httpx2.Client, s
         assert "without a slash" in found["hint"]
         assert "location" not in answer.headers
     assert found["details"]["nearest"][0] == "/livez"
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/v1/feedback/export", "GET, HEAD"),
+        ("/v1/feedback/import", "POST"),
+        ("/v1/feedback/fb_1", "DELETE, GET, HEAD"),
+        ("/v1/videos/vid_1/content", "GET, HEAD"),
+    ],
+)
+def test_a_method_that_is_not_allowed_names_those_that_are(
+    http: httpx2.Client, site: Site, path: str, allowed: str
+) -> None:
+    answer = http.patch(path)
+    error(answer, 405, "method_not_allowed")
+    assert answer.headers["allow"] == allowed

@@ -230,8 +230,8 @@ def test_feedback_becomes_a_dataset(http: httpx2.Client, site: Site, library: Li
     say(http, video=videos[0], label="a horse", start=0.0, end=1.0)
     found = error(http.post("/v1/datasets", json=request), 422, "invalid_dataset")
     assert found["details"]["needed"] == {"labels": 2, "videos_per_label": 2}
-    assert "3 labelled videos of 2 labels" in found["message"]
-    assert "1 statements about parts of videos do not count" in found["message"]
+    assert "1 labels of this feedback have as many; it is about 3 videos" in found["message"]
+    assert "about parts of videos (1) is left out" in found["message"]
     say(http, video=videos[3], label="a dog")
     made = http.post("/v1/datasets", json=request, headers={"idempotency-key": "once"})
     assert (made.status_code, made.json()["kind"]) == (202, "dataset")
@@ -240,7 +240,7 @@ def test_feedback_becomes_a_dataset(http: httpx2.Client, site: Site, library: Li
     listed = StoredClips.model_validate_json((site.store / key).read_text())
     pairs = zip(videos, ("a cat", "a dog", "a cat", "a dog"), strict=False)
     assert {(clip.sha256, clip.label) for clip in listed.clips} == {(video[4:], label) for video, label in pairs}
-    assert listed.parts == 1
+    assert listed.parts == (videos[0][4:],)
     say(http, video=videos[4], label="a horse")
     again = http.post("/v1/datasets", json=request, headers={"idempotency-key": "once"})
     assert again.json()["id"] == made.json()["id"]
@@ -389,7 +389,7 @@ def test_a_broken_statement_does_not_keep_the_others_out(http: httpx2.Client, li
         ("text/plain", b"video,label\n", 415),
         ("text/csv", b"video,label\n" + b"x" * (3 << 20), 413),
         ("text/csv", b"video,label\n" + b"a,b\n" * 10_001, 422),
-        ("application/json", b"[" + b"1," * 10_000 + b"1]", 422),
+        ("application/json", b"[" + b"1," * 1000 + b"1]", 422),
     ],
 )
 def test_files_that_cannot_be_read(http: httpx2.Client, kind: str, data: bytes, status: int) -> None:

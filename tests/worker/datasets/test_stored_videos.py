@@ -40,7 +40,7 @@ def test_labelled_videos_become_a_dataset(bench: DatasetBench, clips: list[bytes
         StoredClip(sha256=store(bench, clips[6][:50]), label="jump"),
         StoredClip(sha256="0" * 64, label="jump"),
     )
-    request = listed(bench, StoredClips(clips=wanted, parts=2))
+    request = listed(bench, StoredClips(clips=wanted, parts=(wanted[0].sha256,) * 2))
     result = bench.prepare(request)
     dataset = bench.read(result["dataset"])
     assert {(item.sha256, item.label) for item in dataset.items} == {(each.sha256, each.label) for each in wanted[:6]}
@@ -49,6 +49,7 @@ def test_labelled_videos_become_a_dataset(bench: DatasetBench, clips: list[bytes
     found = {finding["code"]: finding for finding in result["report"]}
     assert set(found) == {"undecodable", "missing_file", "span", "no_split"}
     assert found["missing_file"]["paths"] == [f"vid_{'0' * 64}"]
+    assert found["span"]["paths"] == [f"vid_{wanted[0].sha256}"]
     assert (found["span"]["count"], found["undecodable"]["paths"]) == (2, [f"vid_{wanted[6].sha256}"])
     assert bench.store.exists(blob_key(wanted[0].sha256))  # a dataset has copies of its own
     assert not bench.store.exists(request.archive)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,9 +25,13 @@ ConfirmedOption = Annotated[
 
 
 def add(
-    about: Annotated[str, typer.Argument(help="Id of a stored video (vid_…), or of the job of a question (job_…).")],
+    about: Annotated[
+        str,
+        typer.Argument(metavar="VIDEO|JOB", help="Id of a stored video (vid_…), or of the job of a question (job_…)."),
+    ],
     label: Annotated[
-        str | None, typer.Argument(help="What it shows. Without it the answer of the job is confirmed.")
+        str | None,
+        typer.Argument(metavar="LABEL", help="What it shows. Without it the answer of the job is confirmed."),
     ] = None,
     start: Annotated[float | None, typer.Option(help="Where the label begins, in seconds; with --end.")] = None,
     end: Annotated[float | None, typer.Option(help="Where it ends, in seconds.")] = None,
@@ -54,7 +57,10 @@ def add(
         print_json(said)
     else:
         out.print(
-            f"{said['id']}: {said['video']} shows {said['label']!r}{_verdict(said)}", highlight=False, markup=False
+            f"{said['id']}: {said['video']} shows {said['label']!r}{_verdict(said)}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
         )
 
 
@@ -77,9 +83,9 @@ def list_feedback(
         out.print("There is no feedback.", style="dim")
         return
     table = Table()
-    for heading in ("feedback", "video"):
-        table.add_column(heading, overflow="fold")
-    for heading in ("seconds", "label", "answer", "said"):
+    table.add_column("feedback", no_wrap=True)
+    table.add_column("video", overflow="fold")
+    for heading in ("seconds", "label", "answer"):
         table.add_column(heading)
     for each in found:
         table.add_row(
@@ -88,7 +94,6 @@ def list_feedback(
             "all" if each["start"] is None else f"{each['start']:g} – {each['end']:g}",
             Text(each["label"]),
             Text(each["predicted"] or "–"),
-            datetime.fromtimestamp(each["updated_at"]).astimezone().strftime("%Y-%m-%d %H:%M"),
         )
     out.print(table)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.table import Table
@@ -31,24 +31,42 @@ def list_videos(
         print_json(found)
         return
     if not found:
-        none = "No videos are stored." if order == "created" else "No answer about a stored video is open."
+        none = (
+            "No videos are stored."
+            if order == "created"
+            else "No stored video has an answer that is still to be checked."
+        )
         out.print(none, style="dim")
         return
+    out.print(_by_uncertainty(found) if order == "uncertainty" else _by_age(found))
+
+
+def _by_age(found: list[dict[str, Any]]) -> Table:
     table = Table()
     table.add_column("video", overflow="fold")
     table.add_column("stored", no_wrap=True)
     table.add_column("seconds", justify="right", no_wrap=True)
-    table.add_column("last answer")
-    table.add_column("uncertainty", justify="right", no_wrap=True)
     table.add_column("tags", min_width=8)
     for video in found:
-        facts, answer = video["facts"], video["answer"]
         table.add_row(
             video["id"],
             datetime.fromtimestamp(video["created_at"]).astimezone().strftime("%Y-%m-%d %H:%M"),
-            f"{facts['duration']:.1f}" if facts else "–",
-            Text(answer["label"] if answer else "–"),
-            f"{answer['uncertainty']:.3f}" if answer else "–",
+            f"{video['facts']['duration']:.1f}" if video["facts"] else "–",
             Text(", ".join(video["tags"])),
         )
-    out.print(table)
+    return table
+
+
+def _by_uncertainty(found: list[dict[str, Any]]) -> Table:
+    """Each of these has an answer."""
+    table = Table()
+    table.add_column("video", overflow="fold")
+    table.add_column("uncertainty", justify="right", no_wrap=True)
+    table.add_column("last answer")
+    table.add_column("tags", min_width=8)
+    for video in found:
+        answer = video["answer"]
+        table.add_row(
+            video["id"], f"{answer['uncertainty']:.3f}", Text(answer["label"]), Text(", ".join(video["tags"]))
+        )
+    return table
