@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from core.datasets import StoredClip
+from core.labels.spelling import clean_label
 from core.questions import MOST_LABELS, Reference, Texts
 from core.records import Record
 
@@ -59,6 +60,11 @@ class FeedbackFilter(BaseModel):
         None, description="Only feedback about answers of this model: `lite`, `my-gym` (all versions) or `my-gym:3`."
     )
     confirmed: bool | None = Field(None, description="Only answers that were confirmed (true) or corrected (false).")
+
+    @field_validator("labels")
+    @classmethod
+    def _as_stored(cls, labels: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        return labels and tuple(clean_label(label) for label in labels)
 
     def accepts(self, said: Statement) -> bool:
         return (

@@ -22,6 +22,7 @@ from service.gateway import Gateway
 
 MOST_LONGER: Final = 1.0  # seconds that a span may end after the video: players round
 MIN_LABELS, MIN_CLIPS = 2, 2
+_NEW_CLASS: Final = "Correct the label. Or bring in a new class: name the video, and neither the job nor the model."
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +169,7 @@ class FeedbackCheck:
                 self._cards[ref] = None  # it answered, and has been deleted since
         card = self._cards[ref]
         if card is not None and label not in card.classes:
-            check_open(card, [as_sent])
+            check_open(card, [as_sent], _NEW_CLASS)
 
     async def _video(self, name: str) -> StoredVideo:
         """Raises: UnknownVideo."""

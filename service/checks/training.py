@@ -6,6 +6,7 @@ The worker checks what depends on weights, for example which temporal heads fit 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from core.datasets import Dataset
 from core.errors import InvalidDataset, InvalidLabels, InvalidRequest, InvalidTraining
@@ -15,6 +16,8 @@ from core.registry import Card
 from core.training_requests import TrainingRequest
 from core.vocabulary import HEAD_INITS, METHOD_FIELDS, METHOD_RECIPES
 from service.bodies.validation import similar_names
+
+_OTHER_LABELS: Final = "Leave the labels out to get all its classes, or train with classifier=text for any labels."
 
 
 def check_training(request: TrainingRequest, dataset: Dataset, limits: QuestionLimits) -> None:
@@ -43,7 +46,7 @@ def check_comparison(dataset: Dataset, cards: Sequence[Card | None]) -> None:
             check_open(card, dataset.labels)
 
 
-def check_open(card: Card, labels: Sequence[str]) -> None:
+def check_open(card: Card, labels: Sequence[str], hint: str = _OTHER_LABELS) -> None:
     """Raises: InvalidLabels for a label that a model with a closed set of classes does not know."""
     if card.open_labels:
         return
@@ -53,7 +56,7 @@ def check_open(card: Card, labels: Sequence[str]) -> None:
                 f"{card.name}:{card.version} does not know the label {label[:80]!r}: its classifier "
                 f"({card.classifier.get('kind', 'closed')}) is not made from text and knows only its "
                 f"{len(card.classes)} classes.",
-                hint="Leave the labels out to get all its classes, or train with classifier=text for any labels.",
+                hint=hint,
                 index=index,
                 nearest=similar_names(label, card.classes),
             )

@@ -3,33 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
 
 from core.datasets import StoredClips
 from core.records import Job, LastAnswer
 from core.state import keys, video_records
+from tests.client.conftest import Run
 from tests.service.doubles import answering
 from tests.service.sites import VIDEO, Site
 from vireo import feedback
-from vireo.cli.app import build_cli
 from vireo.client import Client
 from vireo.errors import InvalidDataset, InvalidRequest, UnknownFeedback
-
-Run = Callable[..., Result]
-
-
-@pytest.fixture
-def run(site: Site, monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.setenv("COLUMNS", "240")
-
-    def invoke(*arguments: str) -> Result:
-        return CliRunner().invoke(build_cli(), [*arguments, "--url", site.url])
-
-    return invoke
 
 
 def kept(client: Client, folder: Path, count: int) -> list[str]:

@@ -20,6 +20,8 @@ def test_corrections_become_a_dataset(stack: Stack, tmp_path: Path) -> None:
     with Client(stack.url) as client:
         films = [film(tmp_path / f"{number}.mp4", [(label, 1.0)], seed=number) for number, label in enumerate(SHOWN)]
         videos = [client.keep(path, tags=["feedback"])["id"] for path in films]
+        played = client.get(f"/v1/videos/{videos[0]}/content")
+        assert (played.headers["content-type"], played.content) == ("video/mp4", films[0].read_bytes())
         answers = [client.classify(video, LABELS) for video in videos[:4]]
         uncertain = client.videos("feedback", order="uncertainty")
         margins = {

@@ -128,6 +128,7 @@ def test_a_closed_version_must_know_the_label(http: httpx2.Client, site: Site, l
         http.post("/v1/feedback", json={"video": video, "label": "runing", "model": "my-gym"}), 422, "invalid_labels"
     )
     assert found["details"]["nearest"] == ["running"]
+    assert "neither the job nor the model" in found["hint"]
     assert say(http, video=video, label="running", model="my-gym")["model"] == "my-gym"
     library.version("open", 1)
     assert say(http, video=video, label="runing", model="open")["label"] == "runing"
@@ -171,7 +172,7 @@ def test_feedback_is_listed_by_label_model_and_video(http: httpx2.Client, asked:
         return [each["video"] for each in http.get("/v1/feedback", params=params).json()["data"]]
 
     assert listed() == [ID, videos[1], videos[4], videos[3], videos[2], videos[0]]
-    assert listed(label="a dog") == [ID, videos[3]]
+    assert listed(label="a dog") == listed(label=" a  dog") == [ID, videos[3]]
     assert listed(label="a horse") == [videos[1]]
     assert listed(video=videos[3]) == [videos[3]]
     assert listed(model="lite") == listed(confirmed="false") == [corrected["video"]]
