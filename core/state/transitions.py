@@ -32,7 +32,7 @@ class Step(StrEnum):
     RENEW = "renew the lease"
     CLAIM_VERSION = "claim a version"
     AWAIT = "wait for children"
-    CHILD_ENDS = "last child ends"
+    CHILD_ENDS = "enough children have ended"
     SUCCEED = "succeed"
     FAIL = "fail"
     STOP = "stop"
