@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 from tests.service.doubles import AnsweringWorker, answering
 from tests.service.library import Library
 from tests.service.sites import Site, serving
+from vireo.cli import console
 from vireo.cli.app import build_cli
 from vireo.client import Client
 
@@ -37,7 +38,8 @@ Run = Callable[..., Result]
 
 @pytest.fixture
 def run(site: Site, monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.setenv("COLUMNS", "160")
+    for each in (console.out, console.err):  # COLUMNS is read once, by whichever test imports the commands first
+        monkeypatch.setattr(each, "width", 160)
 
     def invoke(*arguments: str) -> Result:
         return CliRunner().invoke(build_cli(), [*arguments, "--url", site.url])

@@ -64,9 +64,9 @@ def program() -> str:
 def print_error(error: VireoError, subject: str | None = None) -> None:
     """The message and the hint. `subject`: the file that the error is about."""
     message = f"{subject}: {error.message}" if subject else error.message
-    err.print(message, style="red", highlight=False, markup=False)
+    err.print(message, style="red", highlight=False, markup=False, soft_wrap=True)
     if error.hint:
-        err.print(f"  {error.hint}", style="dim", highlight=False, markup=False)
+        err.print(f"  {error.hint}", style="dim", highlight=False, markup=False, soft_wrap=True)
 
 
 def print_json(value: Any) -> None:
