@@ -1,7 +1,5 @@
 """The clip that `vireo sample` writes: a striped hot air balloon rises over hills. It is drawn here, so it belongs to
 nobody, and the embedded model `lite` recognises it.
-
-The same version of the libraries gives the same bytes.
 """
 
 from __future__ import annotations
@@ -36,7 +34,6 @@ def write_sample(path: Path) -> None:
         stream = container.add_stream("libx264", rate=FPS, options={"crf": "20"})
         assert isinstance(stream, VideoStream)
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        stream.codec_context.thread_count = 1  # several threads may give other bytes
         for frame in draw_frames():
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, "rgb24")))
         container.mux(stream.encode(None))

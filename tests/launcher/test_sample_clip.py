@@ -16,9 +16,10 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_the_same_bytes_every_time(clip: Path, tmp_path: Path) -> None:
-    sample_clip.write_sample(tmp_path / "again.mp4")
-    assert (tmp_path / "again.mp4").read_bytes() == clip.read_bytes()
+def test_the_same_frames_every_time_in_a_small_file(clip: Path) -> None:
+    """Not the same bytes: the encoder does not promise them."""
+    twice = zip(sample_clip.draw_frames(), sample_clip.draw_frames(), strict=True)
+    assert all((one == other).all() for one, other in twice)
     assert clip.stat().st_size < 200_000
 
 
