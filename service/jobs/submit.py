@@ -28,6 +28,7 @@ from core.uploads.sink import Upload
 from service.http.envelope import client_gone, error_response
 from service.http.preferences import Preferences
 from service.jobs.repository import Jobs
+from service.jobs.server_timing import server_timing
 from service.jobs.waiter import Waiter
 
 log = logging.getLogger(__name__)
@@ -190,7 +191,7 @@ class Submitter:
             if job.state is not JobState.SUCCEEDED and (seconds or policy.answers_with_result):
                 return await self._failure(job)
             if policy.answers_with_result and job.result is not None:
-                return JSONResponse(job.result)
+                return JSONResponse(job.result, headers=server_timing(job.result))
         return await self._accepted(job, policy, preferences)
 
     def _patience(self, policy: Policy, preferences: Preferences) -> float:

@@ -32,6 +32,7 @@ from service.checks.questions import check_question
 from service.checks.resolution import resolve_question
 from service.dependencies import AdmissionDep, GatewayDep, PreferencesDep, VideoUploadDep
 from service.http.openapi import Responses, documented_errors, json_or_form_body
+from service.jobs.server_timing import TIMED
 
 QUESTION_ERRORS = (
     InvalidRequest,
@@ -65,7 +66,7 @@ router = APIRouter(tags=["classify"])
     "/v1/classify",
     name="classify",
     response_model=Classification,
-    responses=QUESTION_RESPONSES | documented_errors(*QUESTION_ERRORS, *VIDEO_ERRORS),
+    responses=TIMED | QUESTION_RESPONSES | documented_errors(*QUESTION_ERRORS, *VIDEO_ERRORS),
     openapi_extra=json_or_form_body(ClassifyBody, examples.CLASSIFY_EXAMPLES, file=True),
 )
 async def classify_upload(

@@ -17,6 +17,7 @@ from service.dependencies import AdmissionDep, GatewayDep, NamePath, Preferences
 from service.gateway import Gateway
 from service.http.openapi import documented_errors, json_body, json_or_form_body
 from service.http.preferences import Preferences
+from service.jobs.server_timing import TIMED
 from service.routes.classify import QUESTION_ERRORS, QUESTION_RESPONSES
 
 router = APIRouter(prefix="/v1/videos", tags=["videos"])
@@ -26,7 +27,7 @@ router = APIRouter(prefix="/v1/videos", tags=["videos"])
     "/{id}/classify",
     name="classify",
     response_model=Classification,
-    responses=QUESTION_RESPONSES | documented_errors(*QUESTION_ERRORS),
+    responses=TIMED | QUESTION_RESPONSES | documented_errors(*QUESTION_ERRORS),
     openapi_extra=json_or_form_body(QuestionBody, examples.QUESTION_EXAMPLES, file=False),
 )
 async def classify_video(
@@ -60,7 +61,7 @@ async def _ask(
     "/{id}/timeline",
     name="timeline",
     response_model=Classification,
-    responses=QUESTION_RESPONSES | documented_errors(*QUESTION_ERRORS),
+    responses=TIMED | QUESTION_RESPONSES | documented_errors(*QUESTION_ERRORS),
     openapi_extra=json_or_form_body(TimelineBody, examples.TIMELINE_EXAMPLES, file=False),
 )
 async def video_timeline(
@@ -80,7 +81,7 @@ async def video_timeline(
     "/{id}/explain",
     name="explain",
     response_model=Explanation,
-    responses=QUESTION_RESPONSES | documented_errors(*QUESTION_ERRORS),
+    responses=TIMED | QUESTION_RESPONSES | documented_errors(*QUESTION_ERRORS),
     openapi_extra=json_body(ExplainBody, examples.EXPLAIN_EXAMPLES),
 )
 async def explain_video(

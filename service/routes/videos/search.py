@@ -12,6 +12,7 @@ from service.bodies.questions import IndexBody, SearchBody
 from service.bodies.schemas import JobView
 from service.dependencies import AdmissionDep, GatewayDep, PreferencesDep
 from service.http.openapi import another_response, documented_errors, json_body
+from service.jobs.server_timing import TIMED
 from service.routes.classify import QUESTION_ERRORS, QUESTION_RESPONSES
 
 router = APIRouter(prefix="/v1/search", tags=["search"])
@@ -23,7 +24,7 @@ _ERRORS = tuple(kind for kind in QUESTION_ERRORS if kind is not UnknownLabelSet)
     "",
     name="search",
     response_model=SearchResult,
-    responses=QUESTION_RESPONSES | documented_errors(*_ERRORS),
+    responses=TIMED | QUESTION_RESPONSES | documented_errors(*_ERRORS),
     openapi_extra=json_body(SearchBody, examples.SEARCH_EXAMPLES),
 )
 async def search(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import httpx2
 import pytest
 
 from core.errors import Cancelled, TrainingFailed, UndecodableVideo
-from core.records import JobKind
+from core.records import Job, JobKind, Timings
 from core.state import keys
 from core.state.queues import QUEUES
 from service.http.preferences import Preferences
@@ -112,6 +113,28 @@ def test_repeats_with_an_idempotency_key_are_one_job(http: httpx2.Client, worker
     error(http.post("/v1/classify", data={"labels": "b"}, files=FILE, headers=headers), 409, "conflict")
     error(http.post("/v1/embeddings", json={"texts": ["a"]}, headers=headers), 409, "conflict")
     error(http.post("/v1/classify", headers={"idempotency-key": "x" * 256}), 422, "invalid_request")
+
+
+def test_an_answer_has_its_stages_in_the_header_server_timing(http: httpx2.Client, site: Site, redis_url: str) -> None:
+    spent = Timings(queue=1.2, decode=81.0, encode=190.35, score=123456.78, total=123729.33)
+
+    def timed(job: Job) -> dict[str, Any]:
+        return classification(job) | {"timings_ms": spent.model_dump()}
+
+    with answering(redis_url, timed):
+        answer = http.post("/v1/classify", data={"labels": "a"}, files=FILE)
+    metrics = [metric.split(";dur=") for metric in answer.headers["server-timing"].split(", ")]
+    assert {name: float(duration) for name, duration in metrics} == answer.json()["timings_ms"]
+    documented = http.get("/openapi.json").json()["paths"]["/v1/classify"]["post"]["responses"]["200"]["headers"][
+        "Server-Timing"
+    ]
+    assert re.fullmatch(documented["schema"]["pattern"], answer.headers["server-timing"])
+
+
+def test_an_answer_without_stages_has_no_header_server_timing(http: httpx2.Client, worker: AnsweringWorker) -> None:
+    answer = http.post("/v1/embeddings", json={"texts": ["a"]})
+    assert answer.status_code == 200
+    assert "server-timing" not in answer.headers
 
 
 def test_concurrent_repeats_wait_for_the_same_job(site: Site, redis_url: str) -> None:
