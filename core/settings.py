@@ -90,6 +90,11 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Lowest level of the messages that are logged."
     )
+    log_format: Literal["text", "json"] = Field(
+        "text",
+        description="Form of the log lines of the gateway and the workers: text for people, or one JSON object per "
+        "line for programs.",
+    )
 
     # the recogniser
     model: str = Field(

@@ -16,10 +16,10 @@ from typing import NoReturn
 import uvicorn
 from fastapi import FastAPI
 
+from core.logs.lines import configure_logs
 from core.settings import Settings, get_settings
 from service.app import create_app
 from service.http.connection import bounded_connections
-from service.ops.logs import configure_logs
 
 GRACE = 8  # seconds that requests in flight have to finish
 
@@ -65,6 +65,6 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _exit)  # uvicorn repeats the signal after it has stopped; a requested stop is exit code 0
     settings = get_settings()
-    configure_logs(settings.log_level)
+    configure_logs(settings)
     app = create_app(settings)
     GatewayServer(app, server_config(app, settings)).run()

@@ -20,6 +20,7 @@ from celery.worker import state as celery_state
 from prometheus_client import start_http_server
 
 from core.errors import VireoError, WorkerUnavailable
+from core.logs.lines import configure_logs
 from core.processes import use_safe_path
 from core.settings import Settings, get_settings
 from core.state import keys
@@ -33,7 +34,6 @@ from worker.jobs.book import JobBook
 from worker.jobs.cancellation import RunningJobs
 from worker.jobs.connection import connect
 from worker.jobs.heartbeat import Heartbeat
-from worker.jobs.logs import configure_logs
 from worker.jobs.reaper import Reaper
 
 log = logging.getLogger(__name__)
@@ -99,7 +99,7 @@ def main() -> None:
     use_safe_path()
     queue: str = parser.parse_args().queue
     settings = get_settings()
-    configure_logs(settings.log_level)
+    configure_logs(settings)
     if settings.metrics_port:
         export_metrics(settings.metrics_port, settings.host)
     client = connect(settings.jobs_redis, decode=True)
@@ -216,4 +216,4 @@ def consume(app: Celery, queue: str, concurrency: int, settings: Settings, runni
         worker_shutting_down.connect(release_jobs, weak=False)
     options = ["--pool=threads", f"--concurrency={concurrency}", f"--queues={queue}"]
     quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat", f"--loglevel={settings.log_level}"]
-    app.worker_main(["worker", *options, *quiet])
+    app.worker_main(["--quiet", "worker", *options, *quiet])  # without the banner

@@ -23,9 +23,9 @@ from core.errors import (
     UnsupportedMedia,
     VireoError,
 )
+from core.logs.belonging import REQUEST_ID
 from core.state.fullness import is_refusal, redis_full
 from service.bodies.validation import explain, similar_names
-from service.ops.logs import REQUEST_ID
 
 log = logging.getLogger(__name__)
 

@@ -19,9 +19,9 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core.errors import VireoError
+from core.logs.belonging import JOB_ID, REQUEST_ID, belong_to
 from core.prometheus import HTTP_REQUESTS, HTTP_SECONDS
 from service.http import envelope
-from service.ops.logs import REQUEST_ID
 
 log = logging.getLogger("vireo.access")
 
@@ -106,7 +106,7 @@ class RequestObserver:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        REQUEST_ID.set(_request_id(Headers(scope=scope)))
+        belong_to(None, _request_id(Headers(scope=scope)))
         method: str = scope["method"]
         # The server keeps its own scope, so that it knows that no body follows the headers.
         scope = {**scope, "method": "GET"} if method == "HEAD" else scope
@@ -137,6 +137,9 @@ def _record(scope: Scope, method: str, status: int, seconds: float) -> None:
     HTTP_SECONDS.labels(route, method).observe(seconds)
     fields = {"method": method, "path": scope["path"], "status": status, "ms": round(seconds * 1000, 1)}
     quiet = route in ("/livez", "/readyz", "/metrics") and status == 200
+    named = scope.get("path_params", {}).get("id", "")
+    if named.startswith("job_"):
+        JOB_ID.set(named)
     log.log(logging.DEBUG if quiet else logging.INFO, "request", extra={"fields": fields})
 
 

@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from core.errors import Cancelled, Conflict, QueueFull, RequestTooLarge, StorageUnavailable, UnknownJob
+from core.logs.belonging import REQUEST_ID
 from core.records import Job, JobKind, JobState, Webhook, new_job_id, subject_of
 from core.state import keys, lifecycle, steps
 from core.state.fullness import is_refusal, redis_full
@@ -28,7 +29,6 @@ from service.bodies.validation import similar_names
 from service.jobs.sender import Sender
 from service.jobs.views import job_summary, job_view
 from service.jobs.webhooks import start_again, watch
-from service.ops.logs import REQUEST_ID
 from service.ops.workers import Workers, why_waiting
 
 log = logging.getLogger(__name__)

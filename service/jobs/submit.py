@@ -22,6 +22,7 @@ from starlette.responses import Response
 
 from core.datasets import archive_key
 from core.errors import VireoError
+from core.logs.belonging import JOB_ID
 from core.records import Job, JobKind, JobState
 from core.storage import Staged, Store
 from core.uploads.sink import Upload
@@ -175,6 +176,7 @@ class Submitter:
     async def _follow(self, job: Job, new: bool, preferences: Preferences, connection: Request) -> Response:
         """Send the job if it is new, wait for it, and answer."""
         policy = POLICIES[job.kind]
+        JOB_ID.set(job.id)
         with self._waiter.expect(job.id) as done:
             if new:
                 await self._jobs.send(job)

@@ -18,6 +18,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from core.errors import InvalidRequest, StorageUnavailable, UnknownJob, UrlNotAllowed, VireoError
+from core.logs.belonging import belong_to, lines_about
 from core.prometheus import WEBHOOK_DELIVERIES
 from core.records import Delivery, Job, JobState
 from core.state import keys
@@ -95,7 +96,8 @@ class WebhookSender:
             if await self._unfinished(job_id):
                 await self._redis.zadd(keys.WEBHOOKS, {job_id: time.time() + POLL_SECONDS}, xx=True)
                 continue
-            task = asyncio.create_task(self._send(job_id))
+            with lines_about(job_id):
+                task = asyncio.create_task(self._send(job_id))
             self._sending[job_id] = task
             task.add_done_callback(partial(self._forget, job_id))
 
@@ -126,6 +128,7 @@ class WebhookSender:
         except UnknownJob:
             await self._redis.zrem(keys.WEBHOOKS, job_id)
             return
+        belong_to(job.id, job.request_id)
         score = await self._redis.zscore(keys.WEBHOOKS, job_id)
         if job.webhook is None or score is None or score > time.time():  # another gateway was faster
             return

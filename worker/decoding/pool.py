@@ -14,6 +14,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import closing, contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -137,6 +138,7 @@ class DecodeTask:
 
     def __init__(self, path: Path, request: DecodeRequest, cache: Path | None) -> None:
         self.path, self.request, self.cache = path, request, cache
+        self.context = copy_context()  # log lines about it carry its request and job
         self._answer: Future[DecodedClip] = Future()
         self._lock = threading.Lock()
         self._kill: Callable[[], None] | None = None
@@ -198,7 +200,7 @@ class _Slot:
             task = self._tasks.get()
             if task is None:
                 break
-            task.finish(self._outcome(task))
+            task.finish(task.context.run(self._outcome, task))
             del task  # it holds the frames
             done += 1
             if done == _TASKS_PER_CHILD:

@@ -13,7 +13,8 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from contextvars import Context, copy_context
+from dataclasses import dataclass, field
 from typing import Final
 
 import redis
@@ -39,6 +40,7 @@ class ShadowTask:
     sha256: str
     answer: Look
     starts: int = 0
+    context: Context = field(default_factory=copy_context)  # log lines about it carry the question's request and job
 
     @property
     def pair(self) -> Pair:
@@ -128,7 +130,7 @@ class Shadows:
             for pair in skipped.elements():
                 self._book.add(pair, "skipped")
             if task and token:
-                self._try(task, token)
+                task.context.run(self._try, task, token)
             elif self._closed:
                 return
 

@@ -13,11 +13,11 @@ from typing import Any
 import redis
 
 from core.errors import Cancelled, StorageUnavailable, VireoError
+from core.logs.belonging import belong_to
 from core.records import Job
 from core.state.lifecycle import Attempt, Standing
 from worker.jobs.book import JobBook, Superseded
 from worker.jobs.cancellation import CancelToken, RunningJobs, StopReason
-from worker.jobs.logs import REQUEST_ID
 from worker.jobs.reporter import Reporter
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ def run_job(handlers: Mapping[str, Handler], book: JobBook, running: RunningJobs
     Returns the seconds after which the caller must send the job's message again, because the job was put back into the
     queue; None if it was not.
     """
-    REQUEST_ID.set(None)  # this thread has run another job before
+    belong_to(job_id, None)  # this thread has run another job before
     try:
         attempt = book.start(job_id)
     except redis.RedisError as error:
@@ -132,7 +132,7 @@ def _result(
     job = book.get(attempt.job_id)
     if job is None:
         raise Superseded(attempt.job_id)
-    REQUEST_ID.set(job.request_id)
+    belong_to(job.id, job.request_id)
     # A cancel that came after START and before the attempt was registered was told to nobody.
     if book.renew_leases([attempt])[attempt] is Standing.CANCEL_PENDING:
         token.cancel()

@@ -11,6 +11,7 @@ from typing import Any
 import redis
 
 from core.errors import Cancelled, VireoError
+from core.logs.belonging import lines_about
 from core.prometheus import JOBS_FINISHED, REQUEUED
 from core.records import Job, JobState
 from core.state import keys, lifecycle, steps
@@ -147,7 +148,8 @@ class JobBook:
         try:
             self.send(job_id)
         except Exception:
-            log.exception("the message of %s could not be sent; the reaper sends it", job_id)
+            with lines_about(job_id):
+                log.exception("the message of %s could not be sent; the reaper sends it", job_id)
 
     def forget(self, children: Sequence[str]) -> None:
         """Delete the records of children that have ended: their parent has what they came to."""

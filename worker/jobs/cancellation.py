@@ -17,6 +17,7 @@ from typing import TypeVar
 import redis
 
 from core.errors import Cancelled
+from core.logs.belonging import lines_about
 from core.state import keys
 from core.state.lifecycle import Attempt, Standing
 
@@ -121,7 +122,8 @@ class RunningJobs:
     def cancel(self, job_id: str) -> None:
         for attempt in self.attempts:
             if attempt.job_id == job_id:
-                log.info("cancelling %s", job_id)
+                with lines_about(job_id):
+                    log.info("cancelling %s", job_id)
                 self._stop(attempt, StopReason.CANCELLED)
 
     def observe(self, standings: Mapping[Attempt, Standing]) -> None:

@@ -9,6 +9,7 @@ import logging
 import threading
 from collections.abc import Callable
 
+from core.logs.belonging import lines_about
 from worker.jobs.book import JobBook
 
 log = logging.getLogger(__name__)
@@ -24,13 +25,18 @@ class Reaper:
     def sweep(self) -> None:
         """Raises: redis.RedisError."""
         for job_id, state in self._book.expire_leases().items():
-            log.warning("the worker of %s died: the job is now %s", job_id, state)
+            with lines_about(job_id):
+                log.warning("the worker of %s died: the job is now %s", job_id, state)
         for job_id in self._book.lost_messages():
-            log.info("%s is sent again", job_id)
-            try:
-                self._send(job_id)
-            except Exception:
-                log.exception("the message of %s could not be sent; it is sent again later", job_id)
+            with lines_about(job_id):
+                self._send_again(job_id)
+
+    def _send_again(self, job_id: str) -> None:
+        log.info("%s is sent again", job_id)
+        try:
+            self._send(job_id)
+        except Exception:
+            log.exception("the message of %s could not be sent; it is sent again later", job_id)
 
     def run(self, stopped: threading.Event) -> None:
         while not stopped.wait(self._interval):

@@ -38,6 +38,7 @@ class RunSpec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     job: str
+    request_id: str | None = None  # of the request that made the job, for the logs
     training: TrainingRequest | None = None
     preview: PreviewRequest | None = None
     evaluation: EvaluationRequest | None = None

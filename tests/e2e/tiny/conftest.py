@@ -10,7 +10,7 @@ from tests import tiny
 from tests.e2e.stack import Stack, running
 from tests.models.official import CONFIG, tiny_model
 
-ENVIRONMENT = {"VIREO_MODEL": "tiny", "OMP_NUM_THREADS": "1", "VIREO_LEASE_SECONDS": "4"}
+ENVIRONMENT = {"VIREO_MODEL": "tiny", "OMP_NUM_THREADS": "1", "VIREO_LEASE_SECONDS": "4", "VIREO_LOG_FORMAT": "json"}
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import logging
 
@@ -7,9 +8,11 @@ import httpx2
 import pytest
 from prometheus_client import REGISTRY
 
+from core.logs.lines import JsonLines
 from service.catalog.label_sets import LabelSets
-from service.ops.logs import REQUEST_ID, JsonLines
-from tests.service.sites import Site, error
+from service.http import middleware
+from tests.service.doubles import AnsweringWorker
+from tests.service.sites import Site, error, wait_until
 
 
 @pytest.mark.parametrize(
@@ -45,22 +48,26 @@ def test_each_request_is_one_log_line_without_its_query(
     assert "secret" not in JsonLines().format(record)
 
 
-def test_log_lines_are_json() -> None:
-    record = logging.LogRecord("vireo", logging.INFO, "x", 1, "said %s", ("é\n",), None)
-    record.__dict__["fields"] = {"ms": 1.5}
-    token = REQUEST_ID.set("req_1")
-    try:
-        line = JsonLines().format(record)
-    finally:
-        REQUEST_ID.reset(token)
-    assert "\n" not in line
-    parsed = json.loads(line)
-    assert (parsed["message"], parsed["request_id"], parsed["ms"], parsed["level"]) == (
-        "said é\n",
-        "req_1",
-        1.5,
-        "info",
-    )
+def test_the_log_line_of_a_request_has_its_id_and_its_job(
+    http: httpx2.Client, worker: AnsweringWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = io.StringIO()
+    handler = logging.StreamHandler(output)
+    handler.setFormatter(JsonLines())
+    logger = logging.Logger("vireo.access", logging.INFO)
+    logger.addHandler(handler)
+    monkeypatch.setattr(middleware, "log", logger)
+    headers = {"x-request-id": "trace-9"}
+    asked = http.post("/v1/embeddings", json={"texts": ["a"]}, headers=headers).json()
+    http.get(f"/v1/jobs/{asked['id']}", headers=headers)
+    http.get("/v1/info", headers=headers)
+    wait_until(lambda: output.getvalue().count("\n") == 3)  # a line follows its answer
+    lines = [json.loads(line) for line in output.getvalue().splitlines()]
+    assert [(line["request_id"], line.get("job_id")) for line in lines] == [
+        ("trace-9", asked["id"]),
+        ("trace-9", asked["id"]),
+        ("trace-9", None),
+    ]
 
 
 def requests(route: str, method: str, status: int) -> float:

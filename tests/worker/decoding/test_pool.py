@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from contextvars import Context
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,9 +19,12 @@ import numpy as np
 import pytest
 
 from core.errors import Cancelled, InvalidRequest, UndecodableVideo, VideoTooLarge, VireoError, WorkerUnavailable
+from core.logs.belonging import belong_to
+from core.logs.lines import TextLines
 from models.frames.sampling import Views, frame_indices
 from models.profiles.profile import Profile
 from tests.clips import SPECS, corrupt, read_index, render, render_slow, rendered
+from worker.decoding import pool as decoding
 from worker.decoding.pool import DecodedClip, DecodePool, DecodeTask
 from worker.video.clip import DecodeRequest, decode_clip
 from worker.video.container import VideoLimits
@@ -390,3 +394,21 @@ def session(leader: int) -> Iterator[int]:
             pid = int(entry.name)
             if os.getsid(pid) == leader and b"resource_tracker" not in (entry / "cmdline").read_bytes() and alive(pid):
                 yield pid
+
+
+def test_log_lines_of_a_decoding_belong_to_the_job_that_asked(
+    folder: Path, pool: DecodePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines: list[str] = []
+    monkeypatch.setattr(decoding._Slot, "_decode_in_living_child", lambda *_: 1 / 0)
+    monkeypatch.setattr(decoding.log, "handle", lambda record: lines.append(TextLines().format(record)))
+
+    def asked(job_id: str) -> DecodeTask:
+        belong_to(job_id, "req_1")
+        return submit(pool, rendered("h264_mov", folder))
+
+    for job_id in ("job_1", "job_2"):
+        with pytest.raises(VireoError):
+            Context().run(asked, job_id).result()
+    assert ["[req_1 job_1]" in lines[0], "[req_1 job_2]" in lines[1]] == [True, True]
+    assert "ZeroDivisionError" in lines[0]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import Context
 
 import pytest
 import redis
 
 from core.errors import InvalidLabels, UnknownVideo
+from core.logs.belonging import JOB_ID, REQUEST_ID, belong_to
 from core.questions import Label, Question, ShadowQuestion
 from core.state.shadow_counts import Look, Pair, ShadowCounts, read_counts
 from worker.inference.shadows import MOST_STARTS, MOST_WAITING, Score, ShadowBook, Shadows, ShadowTask
@@ -146,3 +148,23 @@ def test_a_redis_that_does_not_answer_loses_counts_and_nothing_else(client: redi
         for _ in range(2):
             shadows.offer(task())
         assert score.done.wait(WAIT)
+
+
+def test_log_lines_about_a_shadow_belong_to_the_question_that_it_follows(client: redis.Redis) -> None:
+    seen: list[tuple[str | None, str | None]] = []
+    scored = threading.Event()
+
+    def score(_task: ShadowTask, _token: CancelToken) -> None:
+        seen.append((JOB_ID.get(), REQUEST_ID.get()))
+        if len(seen) == 2:
+            scored.set()
+
+    def asked(job_id: str) -> ShadowTask:
+        belong_to(job_id, f"req of {job_id}")
+        return task()
+
+    with scoring(client, score) as shadows:
+        for job_id in ("job_1", "job_2"):
+            shadows.offer(Context().run(asked, job_id))
+        assert scored.wait(WAIT)
+    assert seen == [("job_1", "req of job_1"), ("job_2", "req of job_2")]

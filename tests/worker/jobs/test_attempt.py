@@ -11,6 +11,8 @@ import pytest
 import redis
 
 from core.errors import Cancelled, TrainingFailed
+from core.logs.belonging import belong_to
+from core.logs.lines import TextLines
 from core.records import Job, JobState, Progress
 from core.state import keys, lifecycle, steps
 from tests.worker.jobs.clock import elapse
@@ -18,7 +20,6 @@ from tests.worker.jobs.conftest import QueueJob, state_of
 from worker.jobs.attempt import Handler, Interrupted, Postponed, run_job
 from worker.jobs.book import JobBook, Superseded
 from worker.jobs.cancellation import CancelToken, RunningJobs
-from worker.jobs.logs import REQUEST_ID, WorkerLines
 from worker.jobs.reaper import Reaper
 from worker.jobs.reporter import Reporter
 
@@ -91,7 +92,7 @@ def test_log_lines_have_the_id_of_the_request_that_made_the_job(
 ) -> None:
     lines = io.StringIO()
     handler = logging.StreamHandler(lines)
-    handler.setFormatter(WorkerLines())
+    handler.setFormatter(TextLines())
     logger = logging.getLogger("worker.jobs.attempt")
     logger.addHandler(handler)
     try:
@@ -100,15 +101,16 @@ def test_log_lines_have_the_id_of_the_request_that_made_the_job(
             if request_id:
                 client.hset(keys.job(job.id), "request_id", request_id)
             attempt(book, job, _broken)
-        REQUEST_ID.set("trace-8")  # this thread has run another job before
+        belong_to("job_8", "trace-8")  # this thread has run another job before
         monkeypatch.setattr(book, "start", _away)
         attempt(book, job, _broken)
     finally:
         logger.removeHandler(handler)
     first, second = [line for line in lines.getvalue().splitlines() if "failed with an unexpected error" in line]
-    assert "ERROR worker.jobs.attempt [trace-7]: job_" in first
-    assert "ERROR worker.jobs.attempt: job_" in second
-    assert "WARNING worker.jobs.attempt: job_" in lines.getvalue()
+    assert "ERROR worker.jobs.attempt [trace-7 job_" in first
+    assert "ERROR worker.jobs.attempt [job_" in second
+    assert f"WARNING worker.jobs.attempt [{job.id}]: job_" in lines.getvalue()
+    assert "job_8" not in lines.getvalue()
     assert "trace-8" not in lines.getvalue()
 
 

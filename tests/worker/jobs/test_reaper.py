@@ -5,6 +5,7 @@ import threading
 import pytest
 import redis
 
+from core.logs.belonging import JOB_ID
 from core.state import keys
 from tests.worker.jobs.clock import elapse
 from tests.worker.jobs.conftest import QueueJob
@@ -16,7 +17,7 @@ def test_a_sweep_that_fails_is_followed_by_the_next(
     client: redis.Redis, book: JobBook, queue_job: QueueJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From an attempt whose worker died to a new message, with a Redis that is away for the first sweep."""
-    job, sent, stopped = queue_job(), [], threading.Event()
+    job, sent, about, stopped = queue_job(), [], [], threading.Event()
     assert book.start(job.id)
     elapse(client, book.lease + 1)
     expire, tries = book.expire_leases, []
@@ -28,6 +29,7 @@ def test_a_sweep_that_fails_is_followed_by_the_next(
         return expire()
 
     def send(job_id: str) -> None:
+        about.append(JOB_ID.get())
         sent.append(job_id)
         stopped.set()
 
@@ -38,7 +40,7 @@ def test_a_sweep_that_fails_is_followed_by_the_next(
     thread.start()
     assert stopped.wait(20), "no message was sent"
     thread.join(10)
-    assert sent == [job.id]
+    assert sent == about == [job.id]  # its log lines are about the job
     assert len(tries) >= 2
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 
 import numpy as np
@@ -118,7 +119,7 @@ def _ahead(
     """Each piece with its frames, while the next one is being decoded. Raises: Cancelled, VideoGone, and what `decode`
     raises."""
     with ThreadPoolExecutor(1, "windows") as beside:
-        coming: Future[DecodedClip] | None = beside.submit(decode, pieces[0])
+        coming: Future[DecodedClip] | None = beside.submit(copy_context().run, decode, pieces[0])
         for number, piece in enumerate(pieces, 1):
             assert coming is not None
             try:
@@ -126,7 +127,7 @@ def _ahead(
                     clip = coming.result()
             except UnknownVideo as error:
                 raise gone(error) from None
-            coming = beside.submit(decode, pieces[number]) if number < len(pieces) else None
+            coming = beside.submit(copy_context().run, decode, pieces[number]) if number < len(pieces) else None
             yield piece, clip
 
 

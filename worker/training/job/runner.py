@@ -229,6 +229,7 @@ class Runner:
         checkpoint = scratch / "resume.pt"
         spec = RunSpec(
             job=job.id,
+            request_id=job.request_id,
             training=training,
             preview=preview,
             evaluation=evaluation,

@@ -14,6 +14,8 @@ from typing import NoReturn
 from torch import OutOfMemoryError
 
 from core.errors import TrainingFailed, VireoError
+from core.logs.belonging import belong_to
+from core.logs.lines import configure_logs
 from core.processes import SAFE_PATH, die_with_parent, python_module
 from worker.children.messages import send_message
 from worker.decoding.frame_cache import MAX_ENTRY_BYTES
@@ -37,8 +39,10 @@ def main(path: Path) -> int:
     stop = Stop()
     stop.install()
     spec = RunSpec.read(path)
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("worker").setLevel(spec.settings.log_level.upper())  # not the root's: open_clip logs there
+    configure_logs(spec.settings)
+    logging.getLogger().setLevel(logging.WARNING)  # open_clip logs there
+    logging.getLogger("worker").setLevel(spec.settings.log_level.upper())
+    belong_to(spec.job, spec.request_id)
     try:
         _start(spec, path, stop)
     except Stopped:

@@ -15,6 +15,7 @@ from redis import Redis
 from torch.nn.functional import normalize
 
 from core.errors import Cancelled, InvalidRequest, VideoGone
+from core.logs.belonging import JOB_ID
 from core.storage import blob_key
 from models.frames.sampling import Views
 from models.recognition.recognizer import Recognizer
@@ -25,6 +26,7 @@ from tests.worker.inference.test_handlers import classify, keep
 from worker.decoding.pool import DecodePool, DecodeTask
 from worker.inference import shelf
 from worker.inference.runtime import Runtime
+from worker.inference.stopwatch import Stopwatch
 from worker.inference.windows import vectors
 from worker.inference.windows.timeline import ONE_LABEL, _segments
 from worker.jobs.cancellation import CancelToken
@@ -250,3 +252,17 @@ def test_the_end_of_a_truncated_file_is_the_end_of_its_timeline(runtime: Runtime
     duration = answer["video"]["duration"]
     assert 2 < duration < 6
     assert answer["timeline"]["timestamps"][-1] < duration
+
+
+def test_log_lines_of_pieces_that_are_decoded_ahead_belong_to_the_job() -> None:
+    seen: list[str | None] = []
+
+    def decode(_piece: Any) -> Any:
+        seen.append(JOB_ID.get())
+
+    token = JOB_ID.set("job_1")
+    try:
+        list(vectors._ahead([np.array([[0]]), np.array([[1]])], decode, Stopwatch(0.0, observed=False)))
+    finally:
+        JOB_ID.reset(token)
+    assert seen == ["job_1", "job_1"]

@@ -64,7 +64,7 @@ class Bench:
         field = {"evaluation": "model", "comparison": "candidate"}.get(kind, "name")
         fields = {field: name}
         request = {"dataset": NO_CLIPS.id} | fields | options
-        job = Job(id=new_job_id(), kind=kind, request=request, created_at=time.time())
+        job = Job(id=new_job_id(), kind=kind, request=request, created_at=time.time(), request_id="req_1")
         script_keys, args = lifecycle.create_args(job, keys.TRAINING, 10)
         self.client.register_script(steps.CREATE)(keys=script_keys, args=args)
         return job
@@ -127,6 +127,7 @@ def test_a_run_is_published_once_even_if_its_worker_dies_before_it_says_so(bench
     assert bench.registry.card(Version("publishes", 2)).job == job.id
     assert bench.attempt(job) == first
     assert (bench.registry.versions("publishes"), len(bench.specs)) == ([1, 2], 1)
+    assert (bench.specs[0]["job"], bench.specs[0]["request_id"]) == (job.id, "req_1")  # for the child's log lines
     assert (bench.left, bench.checkpoints.jobs()) == (set(), set())
 
 

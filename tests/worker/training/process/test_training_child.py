@@ -15,6 +15,7 @@ import torch
 
 from core.datasets import Dataset
 from core.errors import TrainingFailed
+from core.logs.lines import JsonLines
 from core.settings import Settings
 from core.training_requests import EvaluationRequest, TrainingRequest
 from tests.worker.training.process.runs import spec_of
@@ -27,11 +28,21 @@ class Replaced(Exception):
 
 
 @pytest.fixture(autouse=True)
+def logs(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
+    """The settings that the child's logs were configured with, which the logs of the tests are not."""
+    configured: list[Settings] = []
+    monkeypatch.setattr(training_child, "configure_logs", configured.append)
+    return configured
+
+
+@pytest.fixture(autouse=True)
 def _unchanged_process() -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    level = logging.getLogger("worker").level
+    loggers = [logging.getLogger(name) for name in ("worker", None)]
+    levels = [logger.level for logger in loggers]
     yield
-    logging.getLogger("worker").setLevel(level)
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
     for number, handler in before.items():
         signal.signal(number, handler)
 
@@ -69,7 +80,9 @@ def child(home: Path, dataset: Dataset, scratch: Path, monkeypatch: pytest.Monke
         "evaluation": EvaluationRequest(model="tiny", dataset=dataset.id),
     }
     spec = spec_of(home, dataset, scratch, **{kind: request[kind]})
-    spec = spec.model_copy(update={"settings": Settings(data_dir=home, decode_processes=1, **settings)})
+    update: dict[str, Any] = {"request_id": settings.pop("request_id", None)}
+    update["settings"] = Settings(data_dir=home, decode_processes=1, **settings)
+    spec = spec.model_copy(update=update)
     (scratch / "spec.json").write_text(spec.model_dump_json())
     return training_child.main(scratch / "spec.json")
 
@@ -136,3 +149,22 @@ def test_each_ending_is_told_once(
         assert "micro_batch" in errors[0]["hint"]
     if isinstance(problem, ValueError):
         assert "job_test" in errors[0]["hint"]
+
+
+def test_log_lines_of_a_run_have_its_job_and_its_request(
+    home: Path,
+    dataset: Dataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    started: dict[str, Any],
+    logs: list[Settings],
+) -> None:
+    lines: list[dict[str, Any]] = []
+    monkeypatch.setattr(
+        training_child.log, "handle", lambda record: lines.append(json.loads(JsonLines().format(record)))
+    )
+    started |= {"problem": ValueError("unforeseen")}
+    child(home, dataset, tmp_path, monkeypatch, log_format="json", request_id="req_7")
+    assert [settings.log_format for settings in logs] == ["json"]
+    assert [(line["job_id"], line["request_id"]) for line in lines] == [("job_test", "req_7")]
+    assert "unforeseen" in lines[0]["exception"]
