@@ -17,7 +17,7 @@ help: ## list the recipes
 run: $(VENV)/.run-ready ## run the whole service on this machine until Ctrl-C
 	@exec $(BIN)/vireo up
 
-test: $(VENV)/.dev-ready ## run all tests: unit, property, fault and end-to-end, in random order, in three processes
+test: $(VENV)/.dev-ready $(BIN)/promtool ## run all tests: unit, property, fault and end-to-end, in random order, in three processes
 	@# On two cores the third process works while others wait for copies that start, or for leases that end.
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder \
 		--ignore $(CONTRACT) $(ARGS)
@@ -55,6 +55,9 @@ $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Vireo needs Python 3.11 or newer; set PYTHON=…")'
 	@echo "Creating the virtual environment in $(VENV)"
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+
+$(BIN)/promtool: | $(VENV)/bin/python
+	@sh tests/docker/get_promtool.sh $@
 
 $(VENV)/.run-ready: $(VENV)/bin/python pyproject.toml client/pyproject.toml constraints.txt
 	@echo "Installing Vireo and its dependencies (about two minutes the first time; torch is large)"

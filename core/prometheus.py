@@ -40,8 +40,18 @@ BATCH_SIZE = Histogram(
 TEXT_BATCH_SIZE = Histogram(
     "vireo_text_batch_size", "Texts in one forward pass of the text tower.", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256)
 )
+BATCH_WAIT = Histogram(
+    "vireo_batch_wait_seconds",
+    "Time that a request waited for its forward pass. Tower: image or text.",
+    ["tower"],
+    buckets=_SECONDS,
+)
 DECODE_FRAMES = Counter("vireo_decode_frames_total", "Frames passed to the recogniser.", ["codec"])
-DECODE_FAILURES = Counter("vireo_decode_failures_total", "Videos that could not be decoded.", ["reason"])
+DECODE_FAILURES = Counter(
+    "vireo_decode_failures_total",
+    "Videos that could not be decoded. Codec: `unknown` where the file was refused before its codec was known.",
+    ["codec", "reason"],
+)
 VIDEO_SECONDS = Counter("vireo_video_seconds_processed_total", "Seconds of video processed.")
 CACHE_REQUESTS = Counter(
     "vireo_cache_requests_total",
@@ -55,6 +65,12 @@ MODEL_INFO = Gauge(
     "1 for each model in the memory of a worker.",
     ["model", "digest", "device", "precision"],
     multiprocess_mode="livemax",
+)
+GPU_MEMORY = Gauge(
+    "vireo_gpu_memory_bytes",
+    "Memory of a GPU that a worker uses, all processes on it together. Kind: used or total.",
+    ["device", "kind"],
+    multiprocess_mode="livemostrecent",
 )
 CLASSIFY_MARGIN = Histogram(
     "vireo_classify_margin",
@@ -100,6 +116,22 @@ TRAIN_HEARD = Gauge(
 DATASET_CLIPS = Counter(
     "vireo_dataset_clips_total", "Files of checked datasets: kept, or the reason why they were left out.", ["outcome"]
 )
+
+
+# Names come from decoders of untrusted files, and each label value is a series that stays.
+_CODECS = frozenset(
+    {
+        *("h264", "hevc", "vvc", "av1", "vp8", "vp9", "vp6", "vp6f", "theora", "flv1", "h263", "rv30", "rv40"),
+        *("mpeg4", "mpeg2video", "mpeg1video", "msmpeg4v1", "msmpeg4v2", "msmpeg4v3", "wmv1", "wmv2", "wmv3", "vc1"),
+        *("mjpeg", "jpeg2000", "gif", "apng", "png", "prores", "dnxhd", "dvvideo", "ffv1", "huffyuv", "rawvideo"),
+        "unknown",
+    }
+)
+
+
+def codec_label(name: str) -> str:
+    """The value of a label `codec`: `other` for rare codecs."""
+    return name if name in _CODECS else "other"
 
 
 def exposition(*extra: Collector) -> tuple[bytes, str]:

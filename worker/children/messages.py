@@ -6,7 +6,7 @@ import json
 import sys
 from typing import Any, Literal, TypedDict, cast
 
-MessageName = Literal["progress", "metric", "log", "checkpoint", "ready", "result", "error"]
+MessageName = Literal["progress", "metric", "log", "checkpoint", "ready", "result", "error", "gpu_memory"]
 
 
 class Message(TypedDict):

@@ -16,6 +16,7 @@ from core.state.payloads import Payloads
 from models.files.bases import promptable_names
 from models.profiles import zoo
 from worker.inference.batches.driver import Batches
+from worker.inference.batching.gpu_memory import observe_gpu_memory
 from worker.inference.explanation.answer import answer_explain
 from worker.inference.guard import Guard
 from worker.inference.handlers import answer_classify, answer_embed, score_shadow
@@ -113,6 +114,7 @@ class InferenceRole:
         while not self._stopped.wait(LOOK_SECONDS):
             try:
                 self._look()
+                observe_gpu_memory(self._runtime.shelf.devices)
             except Exception:
                 log.exception("the look at the default model failed; the next one follows")
 

@@ -110,6 +110,12 @@ class Shelf:
                     self._loaded.move_to_end(name, last=False)
         return loaded
 
+    @property
+    def devices(self) -> set[torch.device]:
+        """Where the loaded models are."""
+        with self._lock:
+            return {torch.device(loaded.recognizer.device) for loaded in self._loaded.values()}
+
     def close(self) -> None:
         with self._lock:
             everything = [self._take_off(name) for name in list(self._loaded)]

@@ -8,7 +8,7 @@ import torch
 
 from core.batches.request import OBJECT_SCHEME
 from core.errors import UndecodableVideo, UnknownVideo, VideoTooLarge
-from core.prometheus import DECODE_FAILURES, DECODE_FRAMES, VIDEO_SECONDS
+from core.prometheus import DECODE_FAILURES, DECODE_FRAMES, VIDEO_SECONDS, codec_label
 from core.questions import AskedVideo, Options
 from core.records import VideoFacts, video_id
 from core.storage import blob_key
@@ -84,7 +84,7 @@ def encode_video(loaded: Loaded, clip: DecodedClip, token: CancelToken, watch: S
     with watch.stage("encode"):
         features = loaded.recognizer.encode_clips(clip.frames, forward)  # [V, T, S, S, 3] → [V, T, d]
     info = clip.report.info
-    DECODE_FRAMES.labels(info.codec).inc(features.shape[0] * features.shape[1])
+    DECODE_FRAMES.labels(codec_label(info.codec)).inc(features.shape[0] * features.shape[1])
     VIDEO_SECONDS.inc(info.duration)
     sampled = sorted({round(float(stamp), 3) for row in clip.report.timestamps for stamp in row})
     return VideoVectors(features, tuple(sampled), facts_of(info), tuple(clip.report.warnings))
@@ -128,6 +128,7 @@ def decode_video(
         except (UndecodableVideo, VideoTooLarge) as error:
             if not live:
                 raise
-            DECODE_FAILURES.labels(error.details.get("reason", "unknown")).inc()
+            codec = codec_label(str(error.details.get("codec", "unknown")))
+            DECODE_FAILURES.labels(codec, error.details.get("reason", "unknown")).inc()
             runtime.book.expire(sha256)
             raise

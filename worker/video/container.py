@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import TracebackType
 from typing import Self
 
 import av
@@ -104,8 +105,8 @@ class VideoFile:
             self.stream = _video_stream(self.container)
             _check_limits(self, limits)
             self._discard_others()
-        except BaseException:
-            self.close()
+        except BaseException as error:
+            self.__exit__(type(error), error, None)
             raise
 
     def close(self) -> None:
@@ -122,7 +123,10 @@ class VideoFile:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._name_codec(error)
         self.close()
 
     @property
@@ -160,6 +164,11 @@ class VideoFile:
         return UndecodableVideo(
             f"{self.label.capitalize()} cannot be decoded: {what}.", hint=hint, reason=reason, stream=self.stream.index
         )
+
+    def _name_codec(self, error: BaseException | None) -> None:
+        """The details of an error about the video say of which codec it is."""
+        if isinstance(error, UndecodableVideo | VideoTooLarge) and hasattr(self, "stream"):
+            error.details.setdefault("codec", codec_name(self.stream))
 
     def _close_file(self) -> None:
         if self._owned:

@@ -14,6 +14,7 @@ from prometheus_client import REGISTRY
 from torch.nn.functional import normalize
 
 from core.errors import InvalidLabels, InvalidRequest, UndecodableVideo, UnknownVideo
+from core.prometheus import codec_label
 from core.state import keys
 from models.frames.arrays import UInt8Array
 from models.frames.sampling import Views
@@ -253,11 +254,11 @@ def test_texts_that_are_cut_are_named(runtime: Runtime, serve: Serve) -> None:
     assert answer["warnings"] == ["texts[1] is longer than the text encoder reads."]
 
 
-def failures(reason: str) -> float:
-    return REGISTRY.get_sample_value("vireo_decode_failures_total", {"reason": reason}) or 0.0
+def failures(reason: str, codec: str = "unknown") -> float:
+    return REGISTRY.get_sample_value("vireo_decode_failures_total", {"codec": codec, "reason": reason}) or 0.0
 
 
-def test_an_unusable_video_is_counted_by_its_reason_and_may_go(
+def test_an_unusable_video_is_counted_by_its_codec_and_reason_and_may_go(
     runtime: Runtime, serve: Serve, tmp_path: Path, records: Any
 ) -> None:
     serve()
@@ -265,9 +266,16 @@ def test_an_unusable_video_is_counted_by_its_reason_and_may_go(
     records.hset(keys.video(bad), mapping={"sha256": bad, "bytes": 1, "created_at": 1.0, "kept": "0"})
     records.zadd(keys.VIDEOS, {bad: time.time() + 3600})
     before, unknown = failures("not_a_video"), failures("unknown")
+    seen = failures("no_decodable_frame", "h264")
+    data = rendered("h264_faststart", tmp_path).read_bytes()
+    head = data.index(b"mdat") + 4
+    hollow = keep(runtime, tmp_path, data[:head] + bytes(len(data) - head))
     with pytest.raises(UndecodableVideo):
         classify(runtime, bad, LABELS)
+    with pytest.raises(UndecodableVideo):
+        classify(runtime, hollow, LABELS)
     assert (failures("not_a_video"), failures("unknown")) == (before + 1, unknown)
+    assert failures("no_decodable_frame", "h264") == seen + 1
     assert records.zscore(keys.VIDEOS, bad) <= time.time()
 
 
@@ -314,3 +322,7 @@ def test_a_cancelled_question_cancels_its_decoding(
             break
         time.sleep(0.01)
     assert cancelled, "the decoding went on"
+
+
+def test_a_codec_that_nobody_knows_makes_no_series() -> None:
+    assert (codec_label("hevc"), codec_label("drawn-by-an-attacker-1")) == ("hevc", "other")

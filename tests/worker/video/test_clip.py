@@ -279,7 +279,7 @@ def test_a_stream_without_decodable_frames_is_named(folder: Path, tmp_path: Path
         UndecodableVideo, match=r"^Video stream 0 \(h264\) cannot be decoded: none of its 40 frames"
     ) as refused:
         decode(tmp_path / "hollow.mp4")
-    assert refused.value.details == {"reason": "no_decodable_frame", "stream": 0}
+    assert refused.value.details == {"reason": "no_decodable_frame", "stream": 0, "codec": "h264"}
 
 
 @pytest.mark.parametrize("name", sorted(SPECS))

@@ -126,7 +126,7 @@ def test_too_many_pixels_are_refused_from_the_header_alone(tmp_path: Path) -> No
     with pytest.raises(VideoTooLarge) as refused:
         read_video_info(render_huge_gif(tmp_path / "bomb.gif", side=16000), LIMITS)
 
-    assert refused.value.details["limit"] == LIMITS.max_pixels
+    assert (refused.value.details["limit"], refused.value.details["codec"]) == (LIMITS.max_pixels, "gif")
     assert "16000" in refused.value.message
 
 

@@ -50,6 +50,7 @@ class _Entry(Generic[In, Out]):
     items: In
     clip: int  # number of items in one clip
     done: Future[Out] = field(default_factory=Future)
+    came: float = field(default_factory=time.monotonic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +72,17 @@ class Batcher(Generic[In, Out]):
         max_wait: float,
         stuck_after: float = 600.0,
         observe: Callable[[int], object] = lambda _: None,
+        waited: Callable[[float], object] = lambda _: None,
     ) -> None:
         """max_wait: seconds that a request waits for others to share its forward pass; stuck_after: seconds after which
-        a forward pass counts as one that never ends; observe: gets the number of items of each forward pass."""
+        a forward pass counts as one that never ends; observe: gets the number of items of each forward pass; waited:
+        gets the seconds that each request, or slice of one, has waited for its forward pass."""
         self._tower = tower
         self._max_items = max_items
         self._max_wait = max_wait
         self._stuck_after = stuck_after
         self._observe = observe
+        self._waited = waited
         self._entries: queue.SimpleQueue[_Entry[In, Out] | None] = queue.SimpleQueue()
         self._taken: list[_Entry[In, Out]] = []  # by the thread, not answered yet
         self._began: float | None = None  # when the current forward pass began
@@ -202,6 +206,8 @@ class Batcher(Generic[In, Out]):
         """The rows of each entry."""
         items = self._tower.join([entry.items for entry in batch])
         self._observe(len(items))
+        for entry in batch:
+            self._waited(time.monotonic() - entry.came)
         rows = self._tower.forward(items, batch[0].clip)
         if len(rows) != len(items):
             raise ValueError(f"the tower made {len(rows)} rows of {len(items)} items")

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from core.prometheus import BATCH_SIZE, TEXT_BATCH_SIZE
+from core.prometheus import BATCH_SIZE, BATCH_WAIT, TEXT_BATCH_SIZE
 from core.settings import Settings
 from models.recognition.recognizer import TextCall
 from models.recognition.video_encoder import FrameCall
@@ -53,6 +53,7 @@ def _frame_batcher(forward: FrameCall, settings: Settings) -> Batcher[Frames, to
         max_wait=settings.batch_wait_ms / 1000,
         stuck_after=settings.inference_deadline,
         observe=BATCH_SIZE.observe,
+        waited=BATCH_WAIT.labels("image").observe,
     )
 
 
@@ -72,6 +73,7 @@ class TextEncoder:
             max_wait=settings.batch_wait_ms / 1000,
             stuck_after=settings.inference_deadline,
             observe=TEXT_BATCH_SIZE.observe,
+            waited=BATCH_WAIT.labels("text").observe,
         )
         self._recent: ByteLRU[str, TextVectors] = ByteLRU(TEXT_MEMORY)
         self._flights: SingleFlight[str, TextVectors] = SingleFlight()

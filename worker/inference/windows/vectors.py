@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from core.errors import UnknownVideo, VideoGone
-from core.prometheus import DECODE_FRAMES, VIDEO_SECONDS
+from core.prometheus import DECODE_FRAMES, VIDEO_SECONDS, codec_label
 from core.records import VideoFacts
 from models.frames.arrays import IntArray
 from models.frames.sampling import Views
@@ -94,7 +94,7 @@ def _make(
         with watch.stage("encode"):
             features.append(_encode(loaded, clip.frames[0], piece, token))
         warnings |= dict.fromkeys(clip.report.warnings)
-    DECODE_FRAMES.labels(video.facts.codec).inc(len(grid.times))
+    DECODE_FRAMES.labels(codec_label(video.facts.codec)).inc(len(grid.times))
     VIDEO_SECONDS.inc(video.facts.duration)
     with watch.stage("encode"):
         vectors = _pool(recognizer, features, grid, token)  # [N, d]

@@ -107,6 +107,8 @@ class ChildProcess:
                 part.replace(self._spec.number)
             case "result":
                 self._result = data
+            case "gpu_memory":
+                pass  # a metric and no event
             case "error":
                 self._error = VireoError.from_dict(data)
             case _:

@@ -6,7 +6,15 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from core.prometheus import JOBS_FINISHED, TRAIN_EVAL, TRAIN_HEARD, TRAIN_LOSS, TRAIN_SPEED, TRAIN_STEP_SECONDS
+from core.prometheus import (
+    GPU_MEMORY,
+    JOBS_FINISHED,
+    TRAIN_EVAL,
+    TRAIN_HEARD,
+    TRAIN_LOSS,
+    TRAIN_SPEED,
+    TRAIN_STEP_SECONDS,
+)
 from core.records import JobState
 from worker.children.messages import Message
 
@@ -29,6 +37,9 @@ class RunMetrics:
     def observe(self, message: Message) -> None:
         name, data = message["name"], message["data"]
         TRAIN_HEARD.set(time.time())
+        if name == "gpu_memory":
+            for kind in ("used", "total"):
+                GPU_MEMORY.labels(data["device"], kind).set(data[kind])
         if self._model is None:
             return
         if name == "progress" and data["phase"] == "training":

@@ -39,9 +39,12 @@ class World:
         return values
 
     def report_phase(self, phase: str, **details: Any) -> None:
-        """Send a `progress` message to the worker, if this process leads."""
+        """Send a `progress` message to the worker, and one about the memory of the GPU, if this process leads."""
         if self.leads:
             send_message("progress", phase=phase, **details)
+            if self.device.type == "cuda":
+                free, total = torch.cuda.mem_get_info(self.device)
+                send_message("gpu_memory", device=str(self.device.index or 0), used=total - free, total=total)
 
 
 def process_count(settings: Settings) -> int:

@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from prometheus_client import REGISTRY
 
 from core.settings import Settings
+from worker.inference.batching.gpu_memory import observe_gpu_memory
 from worker.inference.batching.towers import Frames, TextEncoder, TextVectors, Towers
 from worker.jobs.cancellation import CancelToken
 
@@ -75,3 +77,27 @@ def test_an_encoder_that_is_closed_still_answers(settings: Settings) -> None:
     encoder = TextEncoder(lambda texts: (torch.ones(len(texts), 1), [False] * len(texts)), settings)
     encoder.close()
     assert len(encoder.encode(["a", "b"], CancelToken())) == 2
+
+
+def test_the_wait_for_a_forward_pass_is_measured_for_each_tower(towers: Towers) -> None:
+    def waits(tower: str) -> tuple[float, float]:
+        names = ("vireo_batch_wait_seconds_count", "vireo_batch_wait_seconds_sum")
+        count, seconds = (REGISTRY.get_sample_value(name, {"tower": tower}) or 0.0 for name in names)
+        return count, seconds
+
+    before = {tower: waits(tower) for tower in ("image", "text")}
+    towers.frames.encode(np.zeros((2, 4, 4, 3), np.uint8), CancelToken())
+    towers.texts.encode(["a"], CancelToken())
+    for tower, (count, seconds) in before.items():
+        assert waits(tower)[0] == count + 1, tower
+        assert waits(tower)[1] > seconds, tower
+
+
+def test_the_memory_of_a_gpu_is_measured_where_models_are_on_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (3 << 30, (8 + device.index) << 30))
+    observe_gpu_memory({torch.device("cpu"), torch.device("cuda", 5)})
+    found = {
+        kind: REGISTRY.get_sample_value("vireo_gpu_memory_bytes", {"device": "5", "kind": kind})
+        for kind in ("used", "total")
+    }
+    assert found == {"used": 10 << 30, "total": 13 << 30}

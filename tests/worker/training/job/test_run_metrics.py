@@ -68,3 +68,10 @@ def test_a_run_looks_alive_until_it_ends(model: str | None) -> None:
 
 def test_the_series_of_failures_starts_at_zero() -> None:
     assert value("vireo_jobs_total", kind="training", state="failed") is not None
+
+
+@pytest.mark.parametrize("model", ["gym", None])
+def test_the_memory_of_the_gpu_is_shown(model: str | None) -> None:
+    RunMetrics(model).observe(message("gpu_memory", device="3", used=6 << 30, total=24 << 30))
+    assert value("vireo_gpu_memory_bytes", device="3", kind="used") == 6 << 30
+    assert value("vireo_gpu_memory_bytes", device="3", kind="total") == 24 << 30
