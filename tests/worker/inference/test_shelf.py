@@ -104,6 +104,12 @@ def test_what_is_announced_after_a_load_on_demand(
     shelf.close()
 
 
+def test_the_shelf_knows_where_its_models_are(shelf: Shelf) -> None:
+    assert shelf.devices == set()
+    shelf.get(None)
+    assert shelf.devices == {torch.device("cpu")}
+
+
 def test_unknown_names_come_with_the_nearest(shelf: Shelf) -> None:
     with pytest.raises(UnknownModel) as caught:
         shelf.get("clip-b61")

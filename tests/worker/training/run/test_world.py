@@ -43,3 +43,14 @@ def test_without_torchrun_a_run_is_one_process(monkeypatch: pytest.MonkeyPatch) 
     for name in ("RANK", "WORLD_SIZE"):
         monkeypatch.delenv(name, raising=False)
     assert join_world(Settings(device="cpu")) == World(0, 1, CPU)
+
+
+def test_the_first_process_reports_the_memory_of_its_gpu(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _device: (3, 10))
+    World(0, 2, torch.device("cuda", 1)).report_phase("training", step=1)
+    World(1, 2, torch.device("cuda", 0)).report_phase("training", step=1)
+    progress, memory = map(json.loads, capsys.readouterr().out.splitlines())
+    assert progress["name"] == "progress"
+    assert memory == {"name": "gpu_memory", "data": {"device": "1", "used": 7, "total": 10}}
