@@ -87,6 +87,7 @@ class Job(Record):
     subject: str | None = Field(None, description="the model or dataset that the job makes or uses, if it names one")
     parent: str | None = Field(None, description="id of the job that made this one as a part of its work")
     request_id: str | None = Field(None, description="the id of the HTTP request that made the job, for the logs")
+    traceparent: str | None = Field(None, description="the span that the job belongs under (W3C), where it is traced")
     request: dict[str, Any] = Field(default_factory=dict)
     request_key: str | None = Field(None, description="key in the store of a request that is too large for the record")
     result: dict[str, Any] | None = None

@@ -9,6 +9,7 @@ from fastapi import Depends, FastAPI
 from fastapi.routing import APIRoute
 
 from core.settings import Settings, get_settings
+from core.tracing.spans import is_traced, tracer_provider
 from service.gateway import open_gateway
 from service.http.bodies_in_flight import BodiesInFlight
 from service.http.document import openapi_document
@@ -19,6 +20,8 @@ from service.http.parameters import refuse_unknown_parameters
 from service.routes import ROUTERS
 
 _DESCRIPTION = "Tells you what happens in a video, in your own words: any video, any labels."
+
+_UNTRACED = frozenset({"/livez", "/readyz", "/metrics"})
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -44,6 +47,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         docs_url=None,  # FastAPI's page loads its script from another host; ours is in `service.routes.page`
         redoc_url=None,
+        telemetry={
+            "tracing": is_traced(),
+            "tracer_provider": tracer_provider(),
+            "operation_spans": False,
+            "metrics": False,  # those of Prometheus are ours
+            "logs": False,
+            "auto_configure": False,
+            "exclude": lambda scope: scope["path"] in _UNTRACED,
+        },
     )
     app.state.settings = used
     install_error_handlers(app)

@@ -18,6 +18,7 @@ from fastapi import FastAPI
 
 from core.logs.lines import configure_logs
 from core.settings import Settings, get_settings
+from core.tracing.export import configure_tracing
 from service.app import create_app
 from service.http.connection import bounded_connections
 
@@ -66,5 +67,6 @@ def main() -> None:
         signal.signal(number, _exit)  # uvicorn repeats the signal after it has stopped; a requested stop is exit code 0
     settings = get_settings()
     configure_logs(settings)
+    configure_tracing("vireo-gateway")
     app = create_app(settings)
     GatewayServer(app, server_config(app, settings)).run()

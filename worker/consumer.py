@@ -28,6 +28,7 @@ from core.state.payloads import Payloads
 from core.state.queues import TASKS, celery_app, send_job
 from core.storage import Store, Upkeep
 from core.storage.identity import store_id
+from core.tracing.export import configure_tracing
 from worker.children.confinement import find_missing_guards
 from worker.jobs.attempt import Handler, run_job
 from worker.jobs.book import JobBook
@@ -100,6 +101,7 @@ def main() -> None:
     queue: str = parser.parse_args().queue
     settings = get_settings()
     configure_logs(settings)
+    configure_tracing(f"vireo-worker-{queue}")
     if settings.metrics_port:
         export_metrics(settings.metrics_port, settings.host)
     client = connect(settings.jobs_redis, decode=True)

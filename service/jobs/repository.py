@@ -23,6 +23,7 @@ from core.state.fullness import is_refusal, redis_full
 from core.state.payloads import CLAIM_SECONDS, Payloads
 from core.state.queues import QUEUES
 from core.storage import Staged
+from core.tracing.spans import current_traceparent
 from service.bodies.cursors import Entry, read_cursor, write_cursor
 from service.bodies.schemas import JobPage, JobView
 from service.bodies.validation import similar_names
@@ -88,6 +89,7 @@ class Jobs:
             kind=kind,
             subject=subject_of(fields),
             request_id=REQUEST_ID.get(),
+            traceparent=current_traceparent(),
             request=fields,
             webhook=Webhook(url=webhook) if webhook else None,
             created_at=time.time(),

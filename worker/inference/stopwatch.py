@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from core.prometheus import STAGE_SECONDS
 from core.records import Timings
+from core.tracing.spans import span
 
 
 class Stopwatch:
@@ -24,7 +25,8 @@ class Stopwatch:
         """`name`: a field of Timings."""
         start = time.perf_counter()
         try:
-            yield
+            with span(name):
+                yield
         finally:
             spent = time.perf_counter() - start
             self._stages[name] = self._stages.get(name, 0.0) + spent

@@ -11,11 +11,13 @@ from contextlib import suppress
 from typing import Any
 
 import redis
+from opentelemetry.trace import SpanKind
 
 from core.errors import Cancelled, StorageUnavailable, VireoError
 from core.logs.belonging import belong_to
 from core.records import Job
 from core.state.lifecycle import Attempt, Standing
+from core.tracing.spans import span
 from worker.jobs.book import JobBook, Superseded
 from worker.jobs.cancellation import CancelToken, RunningJobs, StopReason
 from worker.jobs.reporter import Reporter
@@ -137,4 +139,13 @@ def _result(
     if book.renew_leases([attempt])[attempt] is Standing.CANCEL_PENDING:
         token.cancel()
     token.check()
-    return handlers[job.kind](job, token, reporter)
+    with span(
+        f"job {job.kind}",
+        parent=job.traceparent,
+        kind=SpanKind.CONSUMER,
+        no_errors=(Awaits, Postponed, Superseded),
+        job_id=job.id,
+        request_id=job.request_id or "",
+        attempt=attempt.number,
+    ):
+        return handlers[job.kind](job, token, reporter)

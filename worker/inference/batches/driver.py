@@ -172,6 +172,7 @@ def _child(job: Job, item: BatchItem, number: int) -> Job:
         subject=asked.question.model,
         parent=job.id,
         request_id=job.request_id,
+        traceparent=job.traceparent,
         request=request.model_dump(mode="json"),
         created_at=time.time(),
     )

@@ -94,6 +94,7 @@ def _child(parent: Job, run: Run, number: int, request: EvaluationRequest, model
         subject=subject_of(fields),
         parent=parent.id,
         request_id=parent.request_id,
+        traceparent=parent.traceparent,
         request=fields,
         created_at=time.time(),
     )
