@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -18,9 +19,10 @@ import httpx2
 import pytest
 from pydantic import SecretStr
 
+from core.logs.lines import TextLines
 from core.records import Delivery, Webhook
 from core.state import keys
-from service.jobs import webhooks
+from service.jobs import webhook_sender, webhooks
 from tests.service.doubles import answering
 from tests.service.library import DATASET, Library
 from tests.service.sites import FILE, LABELS, Site, error, wait_until
@@ -166,6 +168,9 @@ def test_another_gateway_goes_on(
 ) -> None:
     """The first gateway cannot reach the receiver and ends; another one sends what is left."""
     monkeypatch.setattr(webhooks, "DELAYS", (0.1,) * 100)
+    logger, lines = logging.Logger("webhooks", logging.INFO), list[str]()
+    monkeypatch.setattr(logger, "handle", lambda record: lines.append(TextLines().format(record)))
+    monkeypatch.setattr(webhook_sender, "log", logger)
     receiver = Receiver()
     with receiving(receiver):
         pass  # its port is free now
@@ -173,6 +178,8 @@ def test_another_gateway_goes_on(
         job = ask(http, receiver.url, **ASKED).json()["id"]
         wait_until(lambda: webhook_of(http, job)["deliveries"], 60)
         assert "failed" in webhook_of(http, job)["deliveries"][0]["error"]
+        request_id = http.get(f"/v1/jobs/{job}").json()["request_id"]
+    assert f"[{request_id} {job}]" in lines[0]  # the line about a delivery belongs to the job
     with receiving(receiver, receiver.port), announcing() as second, second.client() as http:
         wait_until(lambda: webhook_of(http, job)["state"] == "delivered", 60)
     assert len(receiver.messages) == 1

@@ -29,6 +29,8 @@ from worker.jobs.connection import connect
 
 Answer = Callable[[Job], dict[str, Any]]
 
+ORIGIN = {"request_id": "req_1", "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}
+
 
 def video(number: int) -> str:
     return f"{number:064x}"
@@ -52,6 +54,7 @@ class Bench:
         question = Question(labels=(Label(name="a cat" * 300),), model="lite")  # too large for the record
         request = BatchRequest(manifest_sha256="0" * 64, question=question).model_dump(mode="json")
         job = Job(id=new_job_id(), kind="batch", request=request, created_at=0.0)
+        job = job.model_copy(update=ORIGIN)
         with self.store.stage() as staged:
             for line in lines:
                 staged.write(f"{line if isinstance(line, str) else json.dumps(line)}\n".encode())
@@ -66,6 +69,7 @@ class Bench:
 
         def asked(job: Job, *_: object) -> dict[str, Any]:
             assert job.request["sha256"]
+            assert {name: getattr(job, name) for name in ORIGIN} == ORIGIN  # of its log lines and its spans
             self.asked[int(job.request["sha256"], 16)] += 1
             return answer(job)
 
