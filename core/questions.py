@@ -203,6 +203,16 @@ class ExplainRequest(BaseModel):
     label: str | None = Field(None, description="Name of the label to explain; None: the one with the highest score.")
 
 
+class FramesRequest(BaseModel):
+    """The `request` of a job of kind `frames`: those of a stored video that a model looks at, in one view."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sha256: str
+    model: str | None = None
+    frames: int | None = None
+
+
 class SearchFilter(BaseModel):
     """Which of the stored videos are meant: those that fit everything that is given."""
 

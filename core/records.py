@@ -38,6 +38,7 @@ JobKind = Literal[
     "classification",
     "embedding",
     "explanation",
+    "frames",
     "search",
     "indexing",
     "label_check",
@@ -308,6 +309,21 @@ class Explanation(Record):
     timings_ms: Timings = Field(
         description="milliseconds per stage; `encode` with the attention, `score` with the drawing"
     )
+
+
+class FrameSheet(Record):
+    """The frames that a model looks at, as one picture: tiles of one size from left to right, row after row."""
+
+    id: str = Field(description="job id")
+    model: str = Field(description="the model whose frames they are; a fine-tuned one as `name:version`")
+    video: VideoRef = Field(description="`id` for further questions, and what the container says")
+    frames: list[float] = Field(description="the time of each tile, seconds; a short video repeats frames")
+    url: str = Field(description="path of the JPEG; it stays as long as the job")
+    width: int = Field(description="pixels")
+    height: int = Field(description="pixels")
+    tile: int = Field(description="width and height of a tile, pixels: the square that the model sees")
+    columns: int = Field(description="tiles in a row")
+    warnings: list[str] = Field(default_factory=list, description="as in a classification")
 
 
 class Embedding(Record):

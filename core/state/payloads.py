@@ -23,7 +23,7 @@ OWN: Final = GO_ON + "redis.call('ZADD', KEYS[1], '+inf', ARGV[1])"
 
 PayloadName = Literal["request", "result"]
 
-PictureName = Literal["attention.png", "labels.png"]
+PictureName = Literal["attention.png", "frames.jpg", "labels.png"]
 """A picture that belongs to a result. Attempts at one job draw the same, so it has one name."""
 
 PICTURES: Final[tuple[PictureName, ...]] = get_args(PictureName)

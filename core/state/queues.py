@@ -18,6 +18,7 @@ QUEUES: dict[JobKind, str] = {
     "classification": keys.INFERENCE,
     "embedding": keys.INFERENCE,
     "explanation": keys.INFERENCE,
+    "frames": keys.INFERENCE,
     "search": keys.INFERENCE,
     "indexing": keys.INFERENCE,
     "label_check": keys.INFERENCE,

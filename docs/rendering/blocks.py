@@ -10,7 +10,7 @@ from core.calibration.request import CalibrationBody
 from core.feedback.record import FeedbackFilter
 from core.labels.check import LabelCheck
 from core.questions import SearchFilter
-from core.records import Classification, Explanation, LabelTimeline, Progress
+from core.records import Classification, Explanation, FrameSheet, LabelTimeline, Progress
 from core.registry import Card
 from core.results import SearchResult
 from core.training_requests import EvaluationRequest, TrainingRequest
@@ -34,6 +34,7 @@ from service.bodies.questions import (
     ClassifyBody,
     EmbedBody,
     ExplainBody,
+    FramesBody,
     QuestionBody,
     SearchBody,
     TimelineBody,
@@ -65,6 +66,8 @@ BLOCKS = (
     Block("docs/api.md", "search-answer", partial(fields_table, SearchResult, defaults=False)),
     Block("docs/api.md", "explain", partial(fields_table, ExplainBody)),
     Block("docs/api.md", "explanation", partial(fields_table, Explanation, defaults=False)),
+    Block("docs/api.md", "frames", partial(fields_table, FramesBody)),
+    Block("docs/api.md", "frame-sheet", partial(fields_table, FrameSheet, defaults=False)),
     Block("docs/api.md", "embedding", partial(fields_table, EmbedBody, without=_SOURCE)),
     Block("docs/api.md", "label-set", partial(fields_table, LabelSetBody)),
     Block("docs/api.md", "label-check", partial(fields_table, LabelCheckBody)),

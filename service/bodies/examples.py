@@ -43,6 +43,7 @@ EXPLAIN_EXAMPLES: dict[str, dict[str, Any]] = {
     "the winning label": {"labels": _LABELS},
     "another label": {"labels": _LABELS, "label": "a cat"},
 }
+FRAMES_EXAMPLES: dict[str, dict[str, Any]] = {"the model's own": {}, "more": {"model": "lite", "frames": 16}}
 KEEP_EXAMPLES: dict[str, dict[str, Any]] = {
     "a URL": {"video_url": "https://example.org/clip.mp4"},
     "with tags": {"video_url": "https://example.org/clip.mp4", "tags": ["kitchen"], "metadata": {"camera": "3"}},

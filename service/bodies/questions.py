@@ -132,6 +132,17 @@ class ExplainBody(Body):
         return QuestionBody(**self.model_dump(exclude={"label"}))
 
 
+class FramesBody(Body):
+    """Body of POST /v1/videos/{id}/frames: whose frames."""
+
+    model: Reference | None = Field(
+        None, description="Model name; default: the server's default model.", examples=["lite"]
+    )
+    frames: int | None = Field(
+        None, ge=1, le=MOST_FRAMES, description="Frames, spread over the whole video; default: the model's."
+    )
+
+
 class TimelineBody(TimelineOptions):
     """Body of POST /v1/videos/{id}/timeline: a question, and how its timeline is made."""
 

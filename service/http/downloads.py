@@ -23,6 +23,7 @@ _VIDEO_POLICY: Final = (  # a browser that shows the file by itself makes a page
 )
 _TYPES = {
     ".html": "text/html; charset=utf-8",
+    ".jpg": "image/jpeg",
     ".json": "application/json",
     ".jsonl": "application/jsonl",
     ".png": "image/png",

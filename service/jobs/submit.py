@@ -59,6 +59,7 @@ POLICIES: Final[dict[JobKind, Policy]] = {
     "classification": QUESTION,
     "embedding": QUESTION,
     "explanation": QUESTION,
+    "frames": QUESTION,
     "search": QUESTION,
     "indexing": BACKGROUND,
     "label_check": QUESTION,

@@ -90,12 +90,13 @@ async def follow_job(
     dependencies=RANGE_HEADER,
 )
 async def get_job_file(id: NamePath, file: NamePath, gateway: GatewayDep) -> Response:
-    """A picture of the job's result: `attention.png` of an explanation. It stays as long as the job."""
+    """A picture of the job's result: `attention.png` of an explanation, `frames.jpg` of frames, `labels.png` of a check
+    of labels. It stays as long as the job."""
     await gateway.jobs.record(id)
     missing = NotFound(
         f"The job {id[:80]!r} has no file {file[:80]!r}.",
-        hint="An explanation has attention.png once it has succeeded, if its model attends to places; a check of "
-        "labels has labels.png.",
+        hint="An explanation has attention.png once it has succeeded, if its model attends to places; frames "
+        "have frames.jpg; a check of labels has labels.png.",
     )
     if file not in PICTURES:
         raise missing

@@ -23,6 +23,7 @@ from core.records import (
     Embedding,
     Embeddings,
     Explanation,
+    FrameSheet,
     Job,
     ModelRef,
     Prediction,
@@ -83,7 +84,22 @@ def explanation(job: Job) -> dict[str, Any]:
     return answer.model_dump(mode="json")
 
 
-_ANSWERS = {"classification": classification, "embedding": embeddings, "explanation": explanation}
+def frames(job: Job) -> dict[str, Any]:
+    answer = FrameSheet(
+        id=job.id,
+        model=job.request["model"] or "lite",
+        video=VideoRef(id=video_id(job.request["sha256"]), duration=1.0, width=4, height=2, codec="h264"),
+        frames=[0.5] * (job.request["frames"] or 1),
+        url=f"/v1/jobs/{job.id}/files/frames.jpg",
+        width=160,
+        height=160,
+        tile=160,
+        columns=1,
+    )
+    return answer.model_dump(mode="json")
+
+
+_ANSWERS = {"classification": classification, "embedding": embeddings, "explanation": explanation, "frames": frames}
 
 
 def answer_all(job: Job) -> dict[str, Any]:

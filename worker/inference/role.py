@@ -18,6 +18,7 @@ from models.profiles import zoo
 from worker.inference.batches.driver import Batches
 from worker.inference.batching.gpu_memory import observe_gpu_memory
 from worker.inference.explanation.answer import answer_explain
+from worker.inference.explanation.frames import answer_frames
 from worker.inference.guard import Guard
 from worker.inference.handlers import answer_classify, answer_embed, score_shadow
 from worker.inference.labels.doctor import answer_label_check
@@ -65,6 +66,7 @@ class InferenceRole:
             "classification": self._classify,
             "embedding": self._embed,
             "explanation": self._explain,
+            "frames": self._show_frames,
             "search": self._search,
             "indexing": self._index,
             "label_check": self._check_labels,
@@ -85,6 +87,10 @@ class InferenceRole:
     def _explain(self, job: Job, token: CancelToken, reporter: Reporter) -> dict[str, Any]:
         with self._shadows.live():
             return self._guard.run(token, lambda: answer_explain(self._runtime, job, token, reporter.picture))
+
+    def _show_frames(self, job: Job, token: CancelToken, reporter: Reporter) -> dict[str, Any]:
+        with self._shadows.live():
+            return self._guard.run(token, lambda: answer_frames(self._runtime, job, token, reporter.picture))
 
     def _search(self, job: Job, token: CancelToken, _: Reporter) -> dict[str, Any]:
         with self._shadows.live():

@@ -6,10 +6,10 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
 from core.errors import InvalidRequest
-from core.questions import ClassifyRequest, ExplainRequest
-from core.records import Classification, Explanation
+from core.questions import ClassifyRequest, ExplainRequest, FramesRequest
+from core.records import Classification, Explanation, FrameSheet
 from service.bodies import examples, reader
-from service.bodies.questions import ExplainBody, QuestionBody, TimelineBody
+from service.bodies.questions import ExplainBody, FramesBody, QuestionBody, TimelineBody
 from service.bodies.validation import similar_names
 from service.checks.admission import Admission
 from service.checks.resolution import resolve_question
@@ -98,6 +98,30 @@ async def explain_video(
         preferences,
         request,
         as_requested=ExplainRequest(sha256=sha256, question=resolved.as_requested, label=body.label),
+    )
+
+
+@router.post(
+    "/{id}/frames",
+    name="frames",
+    response_model=FrameSheet,
+    responses=QUESTION_RESPONSES | documented_errors(*QUESTION_ERRORS),
+    openapi_extra=json_body(FramesBody, examples.FRAMES_EXAMPLES),
+)
+async def video_frames(
+    id: NamePath, request: Request, gateway: GatewayDep, preferences: PreferencesDep, admission: AdmissionDep
+) -> Response:
+    """The frames that a model looks at, cropped and scaled as it sees them, as one picture."""
+    body = await reader.read_json_body(request, FramesBody)
+    model = await admission.admit(body.model)
+    sha256 = await gateway.videos.use(id)
+    as_requested = FramesRequest(sha256=sha256, model=body.model, frames=body.frames)
+    return await gateway.submitter.submit(
+        "frames",
+        as_requested.model_copy(update={"model": model.name}),
+        preferences,
+        request,
+        as_requested=as_requested,
     )
 
 

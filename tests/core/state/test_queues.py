@@ -24,7 +24,7 @@ def test_messages_are_json_and_wait_in_the_queue_until_a_worker_is_free() -> Non
 def test_each_kind_has_a_queue_and_each_queue_a_task() -> None:
     assert set(QUEUES) == set(get_args(JobKind))
     assert set(QUEUES.values()) == set(TASKS)
-    questions = {"classification", "embedding", "explanation", "search", "indexing", "label_check", "batch"}
+    questions = {"classification", "embedding", "explanation", "frames", "search", "indexing", "label_check", "batch"}
     assert {kind for kind, queue in QUEUES.items() if queue == keys.INFERENCE} == questions
     assert {kind for kind, queue in QUEUES.items() if queue == keys.TRAINING} == {
         "training",

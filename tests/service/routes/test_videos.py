@@ -188,6 +188,18 @@ def test_explain_a_stored_video(http: httpx2.Client, worker: AnsweringWorker, si
     assert (shown["kind"], shown["result"]["label"], shown["request"]) == ("explanation", "b", None)
 
 
+def test_the_frames_of_a_stored_video(http: httpx2.Client, worker: AnsweringWorker, site: Site) -> None:
+    http.post("/v1/videos", files=FILE)
+    answer = http.post(f"/v1/videos/{ID}/frames", json={"frames": 4})
+    assert answer.status_code == 200, answer.text
+    assert (answer.json()["video"]["id"], answer.json()["frames"]) == (ID, [0.5] * 4)
+    assert worker.job(answer.json()["id"]).request["frames"] == 4
+    assert http.post(f"/v1/videos/{ID}/frames", json={}).json()["frames"] == [0.5]
+    for body in ({"frames": 0}, {"frames": 2000}, {"model": "unknown"}, {"views": "4x3"}):
+        assert http.post(f"/v1/videos/{ID}/frames", json=body).status_code in (404, 422)
+    assert http.post(f"/v1/videos/vid_{'0' * 64}/frames", json={}).status_code == 404
+
+
 def test_what_cannot_be_explained(http: httpx2.Client, worker: AnsweringWorker, site: Site) -> None:
     http.post("/v1/videos", files=FILE)
     refused = error(

@@ -1,2 +1,2 @@
-"""Why a label got its score: the contribution of each frame, and the attention sheet. It may import the rest of
-`worker.inference` except `role`, and `models`."""
+"""What a model saw: the frames that it looked at, the contribution of each to the score of a label, and the attention
+sheet. It may import the rest of `worker.inference` except `role`, and `models`."""
