@@ -6,6 +6,7 @@ Plain files, no build step, nothing from other hosts. Swagger UI comes with the 
 from __future__ import annotations
 
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Final
 
@@ -14,36 +15,36 @@ from fastapi import APIRouter, Response
 router = APIRouter()
 
 _TYPES: Final = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
-_FOLDER = Path(__file__).parents[1] / "page"
-_SWAGGER = resources.files("fastapi_swagger") / "resources"
-_FILES = {name: (_FOLDER / name).read_bytes() for name in ("index.html", "app.js", "style.css", "docs.html", "docs.js")}
-_FILES |= {name: (_SWAGGER / name).read_bytes() for name in ("swagger-ui-bundle.js", "swagger-ui.css")}
+_FOLDER: Final = Path(__file__).parents[1] / "page"
+_DOCS: Final = _FOLDER / "docs"
+_SWAGGER: Final = resources.files("fastapi_swagger") / "resources"
 
 # The pages use their own scripts and styles, and may connect to this server only.
 _OWN = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'"
-_PAGE_POLICY = f"{_OWN}; media-src blob:"  # a preview of a local file
+_PAGE_POLICY = f"{_OWN}; media-src 'self' blob:; img-src 'self'"  # blob: the preview of a local file
 _DOCS_POLICY = f"{_OWN}; img-src data:"  # the icons of Swagger UI
 
-
-_PAGES: Final = {
-    "/": ("index.html", _PAGE_POLICY),
-    "/page/app.js": ("app.js", _PAGE_POLICY),
-    "/page/style.css": ("style.css", _PAGE_POLICY),
-    "/docs": ("docs.html", _DOCS_POLICY),
-    "/docs/docs.js": ("docs.js", _DOCS_POLICY),
-    "/docs/swagger-ui-bundle.js": ("swagger-ui-bundle.js", _DOCS_POLICY),
-    "/docs/swagger-ui.css": ("swagger-ui.css", _DOCS_POLICY),
+_PAGE_FILES: Final = {
+    "/": _FOLDER / "index.html",
+    **{f"/page/{file.name}": file for file in sorted(_FOLDER.glob("*.*")) if file.suffix in (".js", ".css")},
 }
-"""Path → file and content security policy."""
+_DOCS_FILES: Final = {
+    "/docs": _DOCS / "docs.html",
+    "/docs/docs.js": _DOCS / "docs.js",
+    "/docs/swagger-ui-bundle.js": _SWAGGER / "swagger-ui-bundle.js",
+    "/docs/swagger-ui.css": _SWAGGER / "swagger-ui.css",
+}
 
 
-def _serve(path: str, name: str, policy: str) -> None:
+def _serve(path: str, file: Traversable, policy: str) -> None:
     headers = {"Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff"}
+    content, media_type = file.read_bytes(), _TYPES[Path(file.name).suffix]
 
-    @router.get(path, name=name, include_in_schema=False)
+    @router.get(path, name=file.name, include_in_schema=False)
     async def get_file() -> Response:
-        return Response(_FILES[name], media_type=_TYPES[Path(name).suffix], headers=headers)
+        return Response(content, media_type=media_type, headers=headers)
 
 
-for _path, (_name, _policy) in _PAGES.items():
-    _serve(_path, _name, _policy)
+for _files, _policy in ((_PAGE_FILES, _PAGE_POLICY), (_DOCS_FILES, _DOCS_POLICY)):
+    for _path, _file in _files.items():
+        _serve(_path, _file, _policy)

@@ -62,7 +62,7 @@ def test_head_answers_like_get_without_a_body(http: httpx2.Client, site: Site, l
     library.dataset()
     http.put("/v1/label-sets/sports", json={"labels": ["skiing"]})
     paths = [path for method, path in operations(http) if method == "GET"]
-    paths += ["/v1/label-sets/sports", "/v1/models/gym", f"/v1/datasets/{DATASET}", "/", "/page/app.js"]
+    paths += ["/v1/label-sets/sports", "/v1/models/gym", f"/v1/datasets/{DATASET}", "/", "/page/ask.js"]
     for path in paths:
         got, headed = http.get(path), http.head(path)
         assert (headed.status_code, headed.content) == (got.status_code, b""), path

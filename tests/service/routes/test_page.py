@@ -11,6 +11,8 @@ from fastapi.testclient import TestClient
 from core.settings import Settings
 from service.app import create_app
 
+FOLDER = Path(__file__).parents[3] / "service" / "page"
+
 
 @pytest.fixture
 def client(tmp_path: Path) -> TestClient:
@@ -23,12 +25,28 @@ def assets(page: str) -> list[str]:
     return re.findall(r'(?:<link[^>]*href|<script[^>]*src)="([^"]*)"', page)
 
 
+def modules(client: TestClient) -> dict[str, str]:
+    """Path → text, of the scripts of the page: its own, and those that they import."""
+    found: dict[str, str] = {}
+    paths = [path for path in assets(client.get("/").text) if path.endswith(".js")]
+    while paths:
+        path = paths.pop()
+        answer = client.get(path)
+        assert answer.status_code == 200, path
+        assert answer.headers["content-type"].startswith("text/javascript"), path
+        found[path] = answer.text
+        names = re.findall(r'from "\./([^"]+)"', answer.text)
+        paths += [f"/page/{name}" for name in names if f"/page/{name}" not in found]
+    return found
+
+
 def test_the_files_of_the_page_are_served_with_their_types(client: TestClient) -> None:
     page = client.get("/")
     assert page.headers["content-type"].startswith("text/html")
-    assert assets(page.text) == ["/page/style.css", "/page/app.js"]
-    types = [client.get(path).headers["content-type"] for path in assets(page.text)]
-    assert [each.partition(";")[0] for each in types] == ["text/css", "text/javascript"]
+    assert assets(page.text) == ["/page/style.css", "/page/ask.js"]
+    assert client.get("/page/style.css").headers["content-type"].startswith("text/css")
+    served = {path.rpartition("/")[2] for path in modules(client)}
+    assert served == {path.name for path in FOLDER.glob("*.js")}  # nothing lies there unused
 
 
 def test_the_page_has_no_inline_code_and_loads_nothing_from_other_hosts(client: TestClient) -> None:
@@ -37,8 +55,9 @@ def test_the_page_has_no_inline_code_and_loads_nothing_from_other_hosts(client: 
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
     assert re.findall(r"<style|<script(?![^>]* src=)|\sstyle=|\son\w+=", page.text) == []
-    for path in ("/", *assets(page.text)):
-        assert re.findall(r"https?://", client.get(path).text) == []
+    texts = [page.text, client.get("/page/style.css").text, *modules(client).values()]
+    named = {address for text in texts for address in re.findall(r"https?://[^\"\s]*", text)}
+    assert named == {"http://www.w3.org/2000/svg", "https://example.org/clip.mp4"}  # a vocabulary, and a placeholder
 
 
 def test_the_docs_are_served_whole_and_name_no_other_host(client: TestClient) -> None:
@@ -63,14 +82,14 @@ def test_the_docs_are_served_whole_and_name_no_other_host(client: TestClient) ->
     assert f'id="{element}"' in page.text
 
 
-def test_the_script_finds_its_elements_and_calls_known_routes(client: TestClient) -> None:
-    script = client.get("/page/app.js").text
-    ids = set(re.findall(r'\$\("(\w+)"\)', script))
+def test_the_scripts_find_their_elements_and_call_known_routes(client: TestClient) -> None:
+    scripts = "".join(modules(client).values())
+    ids = set(re.findall(r'\$\("([\w-]+)"\)', scripts))
     assert ids
-    assert ids <= set(re.findall(r'\sid="(\w+)"', client.get("/").text))
+    assert ids <= set(re.findall(r'\sid="([\w-]+)"', client.get("/").text))
     document = client.get("/openapi.json").json()
-    routes = re.findall(r'fetch\(["`](/[^"`]*)', script)
-    assert len(routes) >= 4
-    for route in routes:
-        assert re.sub(r"\$\{\w+\}", "{id}", route.partition("?")[0]) in document["paths"]
+    routes = re.findall(r'["`](/v1/[^"`]*)', scripts)
+    assert len(routes) >= 6
+    known = {re.sub(r"\{\w+\}", "*", path) for path in document["paths"]}
+    assert {re.sub(r"\$\{[^}]*\}", "*", route.partition("?")[0]) for route in routes} <= known
     assert not any(path.startswith("/page") for path in document["paths"])
