@@ -2,9 +2,10 @@
 
 import { element, percent } from "./dom.js";
 
-export function showScores(place, answer) {
+/** confirm: gets the label that the video really shows, once a person has clicked it. */
+export function showScores(place, answer, confirm) {
   const confident = answer.calibrated;
-  const rows = answer.predictions.map(each => row(each.label, confident ? each.confidence : each.score, each.similarity));
+  const rows = answer.predictions.map(each => row(each.label, confident ? each.confidence : each.score, each.similarity, confirm));
   if (answer.abstained) rows.unshift(element("p", { className: "none" }, "None of these."));
   const head = element("p", { className: "small" }, confident
     ? "Confidence: how often the model is right when it says so. Each label stands for itself."
@@ -12,11 +13,12 @@ export function showScores(place, answer) {
   place.replaceChildren(head, element("ul", { className: "scores" }, ...rows.map(each => each.tagName === "LI" ? each : element("li", {}, each))));
 }
 
-function row(label, share, similarity) {
+function row(label, share, similarity, confirm) {
   const bar = element("span", { className: "bar" }, element("i"));
   bar.firstChild.style.width = percent(share).replace(" ", "");
   return element("li", { className: "row" },
     element("span", { className: "label" }, label), bar,
     element("span", { className: "number" }, percent(share)),
-    element("span", { className: "small number" }, `similarity ${similarity.toFixed(2)}`));
+    element("span", { className: "small number" }, `similarity ${similarity.toFixed(2)}`),
+    element("button", { type: "button", className: "plain", ariaLabel: `The video shows ${label}`, title: "Say that the video shows this", onclick: () => confirm(label) }, "It is this"));
 }

@@ -32,6 +32,7 @@ async function call(method, path, { json, signal } = {}) {
 }
 
 export const get = async path => (await call("GET", path)).body;
+export const post = async (path, json) => (await call("POST", path, { json })).body;
 export const put = async (path, json) => (await call("PUT", path, { json })).body;
 
 /** The result of a question, which may become a job. signal: aborts the wait, and cancels the job. */

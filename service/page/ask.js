@@ -1,6 +1,6 @@
 // The view "Ask": a video, labels, and what the model says. The video is sent once; a changed label asks again.
 
-import { Problem, ask, askAboutFile, get, put } from "./api.js";
+import { Problem, ask, askAboutFile, get, post, put } from "./api.js";
 import { showScores } from "./answer.js";
 import { Chips } from "./chips.js";
 import { $, element } from "./dom.js";
@@ -25,7 +25,7 @@ function say(text, bad = false, retry = null) {
 
 function clear() {
   running?.abort();
-  $("answer").hidden = true;
+  $("answer").hidden = $("when").hidden = true;
   say("");
 }
 
@@ -93,16 +93,23 @@ function send(asked, signal) {
 async function show(answer, signal) {
   source.keep(answer.video.id);
   duration = answer.video.duration;
-  showScores($("scores"), answer);
-  $("answer").hidden = false;
+  showScores($("scores"), answer, label => confirm(answer, label));
+  $("answer").hidden = $("when").hidden = false;
   say([`${answer.model} looked at ${answer.frames.length} frames.`, ...answer.warnings].join(" "));
   const video = `/v1/videos/${answer.video.id}`;
-  const { labels, model, mode } = question();
+  const { labels, model } = question();
   await Promise.all([
     fill("frames", ask(`${video}/frames`, model ? { model } : {}, signal), sheet => showFrames($("frames"), sheet, seek)),
-    fill("timeline", ask(`${video}/timeline`, { labels, model, mode }, signal),
+    fill("timeline", ask(`${video}/timeline`, { labels, model }, signal),
       found => showTimeline($("timeline"), found.timeline, duration, seek)),
   ]);
+}
+
+async function confirm(answer, label) {
+  try {
+    await post("/v1/feedback", { job: answer.id, label });
+    say(`Noted: the video shows “${label}”. A dataset can be made of what was noted.`);
+  } catch (error) { say(error.message, true); }
 }
 
 // A part that fails says so in its place. The answer stays.

@@ -14,7 +14,7 @@ from fastapi import APIRouter, Response
 
 router = APIRouter()
 
-_TYPES: Final = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
+_TYPES: Final = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 _FOLDER: Final = Path(__file__).parents[1] / "page"
 _DOCS: Final = _FOLDER / "docs"
 _SWAGGER: Final = resources.files("fastapi_swagger") / "resources"
@@ -26,7 +26,7 @@ _DOCS_POLICY = f"{_OWN}; img-src data:"  # the icons of Swagger UI
 
 _PAGE_FILES: Final = {
     "/": _FOLDER / "index.html",
-    **{f"/page/{file.name}": file for file in sorted(_FOLDER.glob("*.*")) if file.suffix in (".js", ".css")},
+    **{f"/page/{file.name}": file for file in sorted(_FOLDER.glob("*.*")) if file.suffix in (".js", ".css", ".svg")},
 }
 _DOCS_FILES: Final = {
     "/docs": _DOCS / "docs.html",

@@ -43,7 +43,7 @@ def modules(client: TestClient) -> dict[str, str]:
 def test_the_files_of_the_page_are_served_with_their_types(client: TestClient) -> None:
     page = client.get("/")
     assert page.headers["content-type"].startswith("text/html")
-    assert assets(page.text) == ["/page/style.css", "/page/ask.js"]
+    assert assets(page.text) == ["/page/icon.svg", "/page/style.css", "/page/ask.js"]
     assert client.get("/page/style.css").headers["content-type"].startswith("text/css")
     served = {path.rpartition("/")[2] for path in modules(client)}
     assert served == {path.name for path in FOLDER.glob("*.js")}  # nothing lies there unused
