@@ -11,6 +11,7 @@ export class Problem extends Error {
 const lost = () => new Problem("connection_lost", "The connection to the server was lost.", "Try again once it is back.");
 
 function understand(status, text) {
+  if (status === 204) return { status, body: null };
   let body;
   try { body = JSON.parse(text); } catch { body = null; }
   if (body?.error) throw new Problem(body.error.code, body.error.message, body.error.hint, body.error.details);
@@ -33,6 +34,7 @@ async function call(method, path, { json, signal } = {}) {
 
 export const get = async path => (await call("GET", path)).body;
 export const post = async (path, json) => (await call("POST", path, { json })).body;
+export const remove = path => call("DELETE", path);
 export const put = async (path, json) => (await call("PUT", path, { json })).body;
 
 /** The result of a question, which may become a job. signal: aborts the wait, and cancels the job. */

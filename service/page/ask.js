@@ -1,13 +1,13 @@
 // The view "Ask": a video, labels, and what the model says. The video is sent once; a changed label asks again.
 
 import { Problem, ask, askAboutFile, get, post, put } from "./api.js";
-import { showScores } from "./answer.js";
+import { showScores } from "./ask/answer.js";
 import { Chips } from "./chips.js";
-import { $, element } from "./dom.js";
-import { showFrames } from "./frames.js";
-import { onTime, seek } from "./player.js";
-import { Source } from "./source.js";
-import { showTime, showTimeline } from "./timeline.js";
+import { $, element, say } from "./dom.js";
+import { showFrames } from "./ask/frames.js";
+import { onTime, seek } from "./ask/player.js";
+import { Source } from "./ask/source.js";
+import { showTime, showTimeline } from "./ask/timeline.js";
 
 const AGAIN = 250; // milliseconds after a change, so that one who types is not interrupted
 let running = null; // the AbortController of the question that is under way
@@ -16,12 +16,6 @@ let duration = 0;
 
 const source = new Source(clear);
 const chips = new Chips($("labels"), ["riding a bicycle", "playing the guitar", "a cat"], askAgain);
-
-function say(text, bad = false, retry = null) {
-  const button = retry && element("button", { type: "button", className: "plain", onclick: retry }, "Try again");
-  $("said").replaceChildren(text, ...(button ? [" ", button] : []));
-  $("said").className = bad ? "bad" : "";
-}
 
 function clear() {
   running?.abort();
@@ -146,6 +140,8 @@ async function listModels() {
       ...model.versions.toReversed().map(number => [`${model.name}:${number}`, ""])];
     for (const [ref, more] of refs) $("which").add(new Option(ref + more, ref));
   }
+  const wanted = new URLSearchParams(location.search).get("model"); // "Try it" of the view "Teach"
+  if (wanted) $("which").value = wanted;
 }
 
 async function introduce() {

@@ -8,6 +8,13 @@ export function element(tag, properties = {}, ...children) {
   return made;
 }
 
+/** One sentence for the person, and for a screen reader. retry: puts a button behind it. */
+export function say(text, bad = false, retry = null) {
+  const button = retry && element("button", { type: "button", className: "plain", onclick: retry }, "Try again");
+  $("said").replaceChildren(text, ...(button ? [" ", button] : []));
+  $("said").className = bad ? "bad" : "";
+}
+
 const SVG = "http://www.w3.org/2000/svg"; // the name of a vocabulary: nothing is loaded from there
 
 export function drawn(tag, attributes = {}, ...children) {

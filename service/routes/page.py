@@ -1,4 +1,4 @@
-"""GET /: the web page, on which a person asks about a video. GET /docs: the API, shown by Swagger UI.
+"""GET /, /teach and /labels: the views of the web page. GET /docs: the API, shown by Swagger UI.
 
 Plain files, no build step, nothing from other hosts. Swagger UI comes with the package `fastapi-swagger`.
 """
@@ -24,9 +24,16 @@ _OWN = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'se
 _PAGE_POLICY = f"{_OWN}; media-src 'self' blob:; img-src 'self'"  # blob: the preview of a local file
 _DOCS_POLICY = f"{_OWN}; img-src data:"  # the icons of Swagger UI
 
+
+def _is_part(file: Path) -> bool:
+    return file.suffix in (".js", ".css", ".svg") and file.parent != _DOCS
+
+
 _PAGE_FILES: Final = {
     "/": _FOLDER / "index.html",
-    **{f"/page/{file.name}": file for file in sorted(_FOLDER.glob("*.*")) if file.suffix in (".js", ".css", ".svg")},
+    "/labels": _FOLDER / "labels.html",
+    "/teach": _FOLDER / "teach.html",
+    **{f"/page/{file.relative_to(_FOLDER)}": file for file in sorted(_FOLDER.rglob("*.*")) if _is_part(file)},
 }
 _DOCS_FILES: Final = {
     "/docs": _DOCS / "docs.html",

@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
 ARTEFACTS = Path(os.environ.get("VIREO_SCREENSHOTS", "screenshots"))
 """Where screenshots are kept, to be looked at."""
+
+PATIENCE = 60_000  # milliseconds
 
 _AXE = (resources.files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
 _RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
@@ -27,6 +29,22 @@ def browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         yield browser
         browser.close()
+
+
+@contextmanager
+def opened(
+    browser: Browser, url: str, *, width: int = 1200, scheme: Literal["light", "dark"] = "light"
+) -> Iterator[Page]:
+    """A page in a window of its own. Fails where one of its scripts failed."""
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE)
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.goto(url)
+    yield page
+    context.close()
+    assert problems == []
 
 
 def violations(page: Page) -> list[str]:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import httpx2
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.e2e.browser import browser, keep, scrolls_sideways, violations
+from tests.e2e.browser import PATIENCE, browser, keep, opened, scrolls_sideways, violations
 from tests.e2e.stack import Stack
-
-PATIENCE = 60_000  # milliseconds
 
 
 @pytest.fixture(scope="module")
@@ -24,15 +23,8 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(chromium: Browser, stack: Stack) -> Iterator[Page]:
-    context = chromium.new_context(viewport={"width": 1200, "height": 900})
-    page = context.new_page()
-    page.set_default_timeout(PATIENCE)
-    problems: list[str] = []
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.goto(stack.url)
-    yield page
-    context.close()
-    assert problems == []
+    with opened(chromium, stack.url) as page:
+        yield page
 
 
 @pytest.fixture
@@ -142,13 +134,11 @@ def test_a_stored_video_and_label_sets(page: Page, http: httpx2.Client, bikes: P
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_phone_shows_all_of_it(chromium: Browser, stack: Stack, bikes: Path, scheme: str) -> None:
-    context = chromium.new_context(viewport={"width": 360, "height": 740}, color_scheme=scheme)  # type: ignore[arg-type]
-    page = context.new_page()
-    page.set_default_timeout(PATIENCE)
-    page.goto(stack.url)
-    ask_about(page, bikes)
-    keep(page, f"ask-phone-{scheme}")
-    assert not scrolls_sideways(page)
-    assert violations(page) == []
-    context.close()
+def test_a_phone_shows_all_of_it(
+    chromium: Browser, stack: Stack, bikes: Path, scheme: Literal["light", "dark"]
+) -> None:
+    with opened(chromium, stack.url, width=360, scheme=scheme) as page:
+        ask_about(page, bikes)
+        keep(page, f"ask-phone-{scheme}")
+        assert not scrolls_sideways(page)
+        assert violations(page) == []

@@ -1,6 +1,6 @@
 // The player of the chosen video.
 
-import { $ } from "./dom.js";
+import { $ } from "../dom.js";
 
 const player = $("player");
 let local = null;

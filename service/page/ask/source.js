@@ -1,7 +1,7 @@
 // Which video the question is about: a file, a stored video, or a web address.
 
-import { get } from "./api.js";
-import { $, clock, element } from "./dom.js";
+import { get } from "../api.js";
+import { $, clock, element } from "../dom.js";
 import { play } from "./player.js";
 
 export class Source {

@@ -1,6 +1,6 @@
 // When labels are seen: a curve of similarity for each label, its segments, and the place of the player.
 
-import { clock, drawn, element } from "./dom.js";
+import { clock, drawn, element } from "../dom.js";
 
 const WIDTH = 1000, HEIGHT = 40, SHOWN = 8;
 

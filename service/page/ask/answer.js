@@ -1,6 +1,6 @@
 // An answer as bars, with "none of these" as a row of its own.
 
-import { element, percent } from "./dom.js";
+import { element, percent } from "../dom.js";
 
 /** confirm: gets the label that the video really shows, once a person has clicked it. */
 export function showScores(place, answer, confirm) {

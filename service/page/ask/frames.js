@@ -1,6 +1,6 @@
 // Thumbnails of the frames that a model looked at. A click shows the place in the player.
 
-import { clock, element } from "./dom.js";
+import { clock, element } from "../dom.js";
 
 /** sheet: the answer of POST /v1/videos/{id}/frames. */
 export function showFrames(place, sheet, seek) {
