@@ -79,7 +79,7 @@ export class Runs {
 
   async #follow(id) {
     this.#events?.close();
-    $("progress").hidden = !id;
+    $("following").hidden = !id;
     if (!id) return;
     [this.#losses, this.#accuracies] = [[], []];
     $("log").textContent = "";
@@ -90,10 +90,10 @@ export class Runs {
     on("progress", data => this.#progress(data));
     on("metric", data => this.#metric(data));
     on("log", data => { $("log").textContent += `${data.message ?? JSON.stringify(data)}\n`; });
-    on("state", data => this.#told(async () => {
-      if (ENDED.includes(data.state)) this.#events.close();
+    on("state", () => this.#told(async () => { // one of many: the events of a resumed run tell of its earlier end, too
       const job = await get(`/v1/training-jobs/${id}`);
       this.#state(job);
+      if (ENDED.includes(job.state)) this.#events.close();
       if (job.state === "succeeded") this.#onVersion();
     }));
   }
