@@ -14,7 +14,7 @@ function understand(status, text) {
   if (status === 204) return { status, body: null };
   let body;
   try { body = JSON.parse(text); } catch { body = null; }
-  if (body?.error) throw new Problem(body.error.code, body.error.message, body.error.hint, body.error.details);
+  if (status >= 400 && body?.error) throw new Problem(body.error.code, body.error.message, body.error.hint, body.error.details);
   if (status >= 400 || body === null) throw new Problem("unexpected_answer", `The server answered ${status} without a reason.`, "Try again.");
   return { status, body };
 }
