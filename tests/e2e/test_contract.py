@@ -49,7 +49,11 @@ def test_every_operation_keeps_to_the_document(stack: Stack, tmp_path: Path) -> 
     with paused(stack, "--queue training", "--queue datasets"):
         queue(stack, made)
         data = made.write(tmp_path / "furniture.json")
-        environment = os.environ | {"SCHEMATHESIS_HOOKS": str(HERE / "hooks.py"), "VIREO_CONTRACT_DATA": str(data)}
+        environment = os.environ | {
+            "SCHEMATHESIS_HOOKS": str(HERE / "hooks.py"),
+            "VIREO_CONTRACT_DATA": str(data),
+            "PYTHONPATH": str(Path(__file__).parents[2]),  # the hooks import each other
+        }
         started = {part: _start(part, stack, environment, tmp_path) for part in PARTS}
         try:
             for process in started.values():
