@@ -8,16 +8,18 @@ import re
 from typing import Any
 
 from core.datasets import Dataset, dataset_key
-from core.errors import Conflict, UnknownDataset
+from core.errors import Conflict, NotFound, UnknownDataset
 from core.state import keys
 from core.storage import Store
 from service.bodies.schemas import DatasetPage, DatasetView, Links
 from service.bodies.validation import similar_names
 from service.catalog.needs import check_unneeded
+from service.http.downloads import LocalFile
 from service.jobs.repository import Jobs
 
 RECORD = "dataset.json"
 _ID = re.compile(r"ds_[0-9a-f]{24}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class Datasets:
@@ -38,6 +40,19 @@ class Datasets:
     async def page(self, cursor: str | None, limit: int) -> DatasetPage:
         """By id."""
         return await asyncio.to_thread(self._page, cursor, limit)
+
+    async def clip(self, dataset_id: str, sha256: str) -> LocalFile:
+        """The bytes of a clip, as a file on this machine that the caller closes. Raises: UnknownDataset, NotFound."""
+        await asyncio.to_thread(self._text, dataset_id)
+        try:
+            if _SHA256.fullmatch(sha256):
+                return await LocalFile.open(self._store.local_file(f"{dataset_key(dataset_id)}/clips/{sha256}"))
+        except FileNotFoundError:
+            pass
+        raise NotFound(
+            f"{dataset_id} has no clip {sha256[:80]!r}.",
+            hint=f"GET /v1/datasets/{dataset_id}?items=true lists its clips, each with its sha256.",
+        )
 
     async def delete(self, dataset_id: str) -> None:
         """Raises: UnknownDataset; Conflict while an unfinished job needs it."""

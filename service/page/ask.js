@@ -8,6 +8,7 @@ import { showFrames } from "./ask/frames.js";
 import { onTime, seek } from "./ask/player.js";
 import { Source } from "./ask/source.js";
 import { showTime, showTimeline } from "./ask/timeline.js";
+import { watch } from "./readiness.js";
 
 const AGAIN = 250; // milliseconds after a change, so that one who types is not interrupted
 let running = null; // the AbortController of the question that is under way
@@ -146,8 +147,7 @@ async function listModels() {
 
 async function introduce() {
   const { model } = await get("/v1/info");
-  if (!model) return say("No worker is ready yet: questions wait until one is.", true);
-  $("model").textContent = [`Model: ${model.name}` + (model.reason ? `, because ${model.reason}.` : "."), model.note].filter(Boolean).join(" ");
+  if (model) $("model").textContent = [`Model: ${model.name}` + (model.reason ? `, because ${model.reason}.` : "."), model.note].filter(Boolean).join(" ");
 }
 
 $("question").onsubmit = event => { event.preventDefault(); run(); };
@@ -173,3 +173,4 @@ $("save").onclick = async () => {
 };
 onTime(time => showTime($("timeline"), time, duration));
 for (const load of [introduce, listModels, listSets]) load().catch(error => say(error.message, true));
+watch();

@@ -3,6 +3,7 @@
 import { ask, get, put, remove } from "./api.js";
 import { Chips } from "./chips.js";
 import { $, element, say } from "./dom.js";
+import { watch } from "./readiness.js";
 
 const pathOf = set => `/v1/label-sets/${encodeURIComponent(set)}`;
 const chips = new Chips($("labels"), [], () => { $("report").hidden = true; });
@@ -72,3 +73,4 @@ $("delete").onclick = told(drop);
 $("sets").onchange = () => told(open)($("sets").value);
 $("versions").onchange = () => told(open)(opened.name, $("versions").value);
 told(list)();
+watch();

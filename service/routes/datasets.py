@@ -15,6 +15,7 @@ from core.errors import (
     InvalidDataset,
     InvalidRequest,
     InvalidTraining,
+    NotFound,
     QueueFull,
     RequestTooLarge,
     StorageUnavailable,
@@ -31,6 +32,7 @@ from service.checks.feedback import clips_of
 from service.checks.training import check_training
 from service.dependencies import ArchiveUploadDep, CursorQuery, GatewayDep, LimitQuery, NamePath, PreferencesDep
 from service.gateway import Gateway
+from service.http.downloads import RANGE_HEADER, VIDEO_RESPONSES, video_response
 from service.http.openapi import documented_errors, file_body, json_body
 from service.http.preferences import Preferences
 from service.routes.jobs import WAITED
@@ -115,6 +117,18 @@ async def get_dataset(
 ) -> DatasetView:
     """A dataset: its classes, its splits and the findings of its check."""
     return await gateway.datasets.view(id, items=items)
+
+
+@router.get(
+    "/{id}/clips/{sha256}",
+    name="clip",
+    response_class=Response,
+    responses=VIDEO_RESPONSES | _MISSING | documented_errors(UnknownDataset, NotFound),
+    dependencies=RANGE_HEADER,
+)
+async def get_clip(id: NamePath, sha256: NamePath, gateway: GatewayDep) -> Response:
+    """The bytes of a clip of a dataset, for a player. `GET /v1/datasets/{id}?items=true` lists the clips."""
+    return await video_response(await gateway.datasets.clip(id, sha256), sha256)
 
 
 @router.post(

@@ -10,12 +10,13 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 ARTEFACTS = Path(os.environ.get("VIREO_SCREENSHOTS", "screenshots"))
 """Where screenshots are kept, to be looked at."""
 
 PATIENCE = 60_000  # milliseconds
+expect.set_options(timeout=PATIENCE)
 
 _AXE = (resources.files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
 _RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}

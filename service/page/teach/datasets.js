@@ -2,11 +2,14 @@
 
 import { askAboutFile, get } from "../api.js";
 import { $, element, say } from "../dom.js";
+import { clipList } from "./clips.js";
 
 export class Datasets {
+  #told;
   #sending = null;
 
   constructor(told) {
+    this.#told = told;
     $("datasets").onsubmit = event => { event.preventDefault(); told(() => this.#send()); };
     $("stop-sending").onclick = () => this.#sending?.abort();
     $("dataset").onchange = () => told(() => this.#show());
@@ -52,7 +55,8 @@ export class Datasets {
     $("findings").replaceChildren(
       element("p", { className: "small" }, `${found.classes.map(each => each.name).join(", ")}: ${splits} clips.`),
       element("ul", {}, ...found.report.map(each => element("li", { className: each.severity },
-        element("strong", {}, `${each.severity}: `), each.message, files(each.paths)))));
+        element("strong", {}, `${each.severity}: `), each.message, files(each.paths)))),
+      clipList(found.id, this.#told));
   }
 }
 

@@ -2,6 +2,7 @@
 
 import { ask, get, put } from "../api.js";
 import { $, element, say } from "../dom.js";
+import { comparison } from "./compare.js";
 
 export class Versions {
   #told;
@@ -19,7 +20,8 @@ export class Versions {
 
   #model(model) {
     const rows = model.versions.toReversed().map(number => this.#version(model, number));
-    return element("section", { className: "panel" }, element("h3", {}, model.name), element("ul", { className: "versions" }, ...rows));
+    return element("section", { className: "panel" }, element("h3", {}, model.name), element("ul", { className: "versions" }, ...rows),
+      model.versions.length > 1 ? comparison(model, this.#told) : null);
   }
 
   #version(model, number) {
@@ -31,8 +33,8 @@ export class Versions {
       element("strong", {}, ref), ...aliases.map(alias => element("span", { className: "alias" }, alias)),
       element("a", { href: `/v1/models/${encodeURIComponent(model.name)}/versions/${number}/report`, ariaLabel: `Report of ${ref}` }, "Report"),
       element("a", { href: `/?model=${encodeURIComponent(ref)}`, ariaLabel: `Try ${ref}` }, "Try it"),
-      aliases.includes("production") ? null : act("Promote", () => this.#promote(model.name, number)),
-      standing && standing !== number ? act("Compare", () => this.#compare(model.name, ref)) : null);
+      aliases.includes("production") ? null : act(number < standing ? "Roll back to" : "Promote", () => this.#promote(model.name, number)),
+      standing && standing !== number ? act("Is it better?", () => this.#compare(model.name, ref)) : null);
   }
 
   async #promote(name, version) {

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -11,7 +13,7 @@ import httpx2
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.e2e.browser import PATIENCE, browser, keep, opened, scrolls_sideways, violations
+from tests.e2e.browser import browser, keep, opened, scrolls_sideways, violations
 from tests.e2e.stack import Stack
 
 
@@ -42,8 +44,8 @@ def id_of(clip: Path) -> str:
 def ask_about(page: Page, clip: Path) -> None:
     page.set_input_files("#file", clip)
     page.get_by_role("button", name="Ask", exact=True).click()
-    expect(page.locator(".frames li")).to_have_count(8, timeout=PATIENCE)
-    expect(page.locator("polyline")).to_have_count(3, timeout=PATIENCE)
+    expect(page.locator(".frames li")).to_have_count(8)
+    expect(page.locator("polyline")).to_have_count(3)
 
 
 def labels(page: Page) -> list[str]:
@@ -106,6 +108,23 @@ def test_errors_are_sentences(page: Page, tmp_path: Path, bikes: Path) -> None:
     page.get_by_role("button", name="Ask", exact=True).click()
     expect(page.get_by_role("status")).to_contain_text("The connection to the server was lost.")
     page.unroute("**/v1/classify")
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator("#scores .row")).to_have_count(3)
+
+
+def test_a_worker_that_is_away_is_said_until_it_is_back(page: Page, stack: Stack, bikes: Path) -> None:
+    (worker,) = stack.children("--queue inference")
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        expect(page.get_by_role("alert")).to_contain_text("The server is not ready. No inference worker")
+        page.set_input_files("#file", bikes)
+        page.get_by_role("button", name="Ask", exact=True).click()
+        expect(page.locator("#said.bad")).to_contain_text("worker")
+        keep(page, "ask-worker-away")
+        assert violations(page) == []
+    finally:
+        os.kill(worker, signal.SIGCONT)
+    expect(page.get_by_role("alert")).to_be_hidden()
     page.get_by_role("button", name="Try again").click()
     expect(page.locator("#scores .row")).to_have_count(3)
 

@@ -30,8 +30,11 @@ def test_a_dataset_becomes_a_version_that_answers(page: Page, archive: Path, sta
     page.set_input_files("#archive", archive)
     page.locator("#dataset-name").fill("page-scenes")
     page.get_by_role("button", name="Send", exact=True).click()
-    expect(page.get_by_role("status")).to_contain_text("classes are ready", timeout=PATIENCE)
+    expect(page.get_by_role("status")).to_contain_text("classes are ready")
     expect(page.locator("#findings li").first).to_be_visible()
+    page.get_by_text("Look at the clips").click()
+    page.get_by_role("list", name="Clips").get_by_role("button").first.click()
+    page.wait_for_function("document.querySelector('#findings video').readyState > 0")
     page.get_by_label("Name of the model").fill("page-model")
     page.get_by_label("Start from").select_option("tiny")
     page.get_by_text("More options").click()
@@ -43,8 +46,26 @@ def test_a_dataset_becomes_a_version_that_answers(page: Page, archive: Path, sta
     assert violations(page) == []
     page.get_by_role("button", name="Promote page-model:1").click()
     expect(page.get_by_role("status")).to_have_text("page-model@production is version 1 now.")
+    compare_and_roll_back(page)
     page.get_by_role("link", name="Try page-model:1").click()
     expect(page.locator("#which")).to_have_value("page-model:1")
+
+
+def compare_and_roll_back(page: Page) -> None:
+    page.get_by_label("Epochs").fill("1")
+    page.get_by_role("button", name="Train", exact=True).click()
+    expect(page.locator("#phase")).to_have_text("page-model:2 is ready.", timeout=2 * PATIENCE)
+    page.get_by_text("Compare two versions").click()
+    expect(page.locator("th[scope=col]")).to_have_text(["page-model:1", "page-model:2"])
+    shown = page.get_by_role("row", name="top-1").get_by_role("cell")
+    expect(shown).to_have_count(2)
+    assert all(cell.endswith("%") for cell in shown.all_inner_texts())
+    page.get_by_role("button", name="Is it better? page-model:2").click()
+    expect(page.get_by_role("status").first).to_contain_text("page-model:2")
+    page.get_by_role("button", name="Promote page-model:2").click()
+    expect(page.locator("#said")).to_have_text("page-model@production is version 2 now.")
+    page.get_by_role("button", name="Roll back to page-model:1").click()
+    expect(page.locator("#said")).to_have_text("page-model@production is version 1 now.")
 
 
 def test_a_run_is_cancelled_and_resumed(page: Page, stack: Stack, dataset: str) -> None:
@@ -56,11 +77,11 @@ def test_a_run_is_cancelled_and_resumed(page: Page, stack: Stack, dataset: str) 
     page.get_by_label("Epochs").fill("1000")
     page.get_by_role("button", name="Train", exact=True).click()
     page.get_by_role("button", name="Cancel").click()
-    expect(page.locator("#phase")).to_contain_text("cancelled", timeout=PATIENCE)
+    expect(page.locator("#phase")).to_contain_text("cancelled")
     page.get_by_role("button", name="Resume").click()
     expect(page.get_by_role("button", name="Cancel")).to_be_visible()
     page.get_by_role("button", name="Cancel").click()
-    expect(page.locator("#phase")).to_contain_text("cancelled", timeout=PATIENCE)
+    expect(page.locator("#phase")).to_contain_text("cancelled")
 
 
 def test_a_missing_dataset_is_said(page: Page, stack: Stack) -> None:
@@ -77,7 +98,7 @@ def test_label_sets_are_edited_and_checked(page: Page, http: httpx2.Client, stac
         page.get_by_label("Add a label").fill(label)
         page.get_by_role("button", name="Add", exact=True).click()
     page.get_by_role("button", name="Check the labels").click()
-    expect(page.locator("#findings li").first).to_contain_text("JumpRope", timeout=PATIENCE)
+    expect(page.locator("#findings li").first).to_contain_text("JumpRope")
     expect(page.locator("#findings img")).to_be_visible()
     keep(page, "labels")
     assert violations(page) == []

@@ -13,7 +13,7 @@ from core.records import Job
 from core.state import keys
 from tests.service.doubles import AnsweringWorker, answering
 from tests.service.library import DATASET, Library
-from tests.service.sites import Site, error, sweeper_of, wait_until
+from tests.service.sites import VIDEO, Site, error, sweeper_of, wait_until
 
 Serve = Callable[..., AbstractContextManager[Site]]
 
@@ -259,3 +259,17 @@ def test_a_dataset_that_is_being_deleted_is_not_previewed(http: httpx2.Client, s
     error(http.post(f"/v1/datasets/{DATASET}/preview", json={}), 409, "conflict")
     library.store.delete_tree(f"datasets/{DATASET}", marker="")
     error(http.post(f"/v1/datasets/{DATASET}/preview", json={}), 404, "unknown_dataset")
+
+
+def test_a_clip_is_shown_to_a_player(http: httpx2.Client, library: Library, site: Site) -> None:
+    library.dataset()
+    clips = site.store / "datasets" / DATASET / "clips"
+    clips.mkdir()
+    (clips / SHA).write_bytes(VIDEO)
+    shown = http.get(f"/v1/datasets/{DATASET}/clips/{SHA}")
+    assert (shown.status_code, shown.content, shown.headers["content-type"]) == (200, VIDEO, "video/mp4")
+    part = http.get(f"/v1/datasets/{DATASET}/clips/{SHA}", headers={"range": "bytes=4-7"})
+    assert (part.status_code, part.content) == (206, b"ftyp")
+    for missing in ("0" * 64, "dataset.json", SHA[:-1]):
+        assert "items=true" in error(http.get(f"/v1/datasets/{DATASET}/clips/{missing}"), 404, "not_found")["hint"]
+    error(http.get(f"/v1/datasets/ds_{'0' * 24}/clips/{SHA}"), 404, "unknown_dataset")
