@@ -7,7 +7,6 @@ none in it: the three class splits of Kinetics-600 are such columns as well.
 from __future__ import annotations
 
 import csv
-import io
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -18,6 +17,7 @@ from typing import Any
 from core.datasets import Split
 from core.errors import InvalidDataset
 from core.labels.spelling import clean_label
+from core.tables import Table
 from core.training_requests import SPLIT_COLUMN_PATTERN
 
 MAX_MANIFEST_BYTES = 64 << 20
@@ -105,13 +105,12 @@ def _from_csv(text: str, name: str) -> tuple[Iterator[ManifestRow | RowError], t
     first = text.split("\n", 1)[0]
     tabbed = name.casefold().endswith(".tsv")
     delimiter = "\t" if tabbed else max(_CSV_DELIMITERS, key=first.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
-        header = [column.strip().casefold() for column in next(reader, [])]
+        table = Table.read(text, delimiter)
     except csv.Error as error:
         raise RowError(1, None, str(error)) from error
-    _check_header(header)
-    return _csv_rows(reader, header), tuple(c for c in header if c and not _is_read(c))
+    _check_header(table.header)
+    return _csv_rows(table), tuple(column for column in table.header if column and not _is_read(column))
 
 
 def _is_read(column: str) -> bool:
@@ -135,24 +134,16 @@ def _check_header(header: list[str]) -> None:
             raise RowError(1, column, "is listed twice")
 
 
-def _csv_rows(reader: Any, header: list[str]) -> Iterator[ManifestRow | RowError]:
-    line = 1
-    while True:
-        line = reader.line_num + 1
-        try:
-            cells = next(reader, None)
-        except csv.Error as error:
-            yield RowError(line, None, f"{error}")
-            return
-        if cells is None:
-            return
-        if not any(cell.strip() for cell in cells):
-            continue
-        if len(cells) != len(header):
-            more = "; quote a label that holds the delimiter" if len(cells) > len(header) else ""
-            yield RowError(line, None, f"has {len(cells)} columns, the header {len(header)}{more}")
-            continue
-        yield _row(line, dict(zip(header, cells, strict=True)))
+def _csv_rows(table: Table) -> Iterator[ManifestRow | RowError]:
+    expected = len(table.header)
+    for line in table.lines():
+        if line.unreadable:
+            yield RowError(line.number, None, line.unreadable)
+        elif len(line.cells) != expected:
+            more = "; quote a label that holds the delimiter" if len(line.cells) > expected else ""
+            yield RowError(line.number, None, f"has {len(line.cells)} columns, the header {expected}{more}")
+        else:
+            yield _row(line.number, dict(zip(table.header, line.cells, strict=True)))
 
 
 def _from_jsonl(text: str) -> tuple[Iterator[ManifestRow | RowError], tuple[str, ...]]:

@@ -115,7 +115,10 @@ class Batches:
             if item.error is not None:
                 found.rows.append(row_of(item, None, item.error))
                 continue
-            question = self._question(job, item)
+            try:
+                question = self._question(job, item)
+            except Postponed:  # it waits with the open questions
+                break
             if not question.state.final:
                 break
             error = None if question.state is JobState.SUCCEEDED else question.error
@@ -124,10 +127,25 @@ class Batches:
         return found
 
     def _window(self, job: Job, items: Iterator[BatchItem]) -> list[Job]:
-        """The questions to wait for: those about the next videos. A batch leaves room for others that wait."""
+        """The questions to wait for: those about the next videos. A batch leaves room for others that wait.
+
+        Raises: Postponed if all that are open are to be repeated later.
+        """
         window = self._settings.batch_window
-        asked = (self._question(job, item) for item in islice(items, AHEAD * window) if item.error is None)
-        unanswered = list(islice((question for question in asked if not question.state.final), window))
+        unanswered: list[Job] = []
+        later: Postponed | None = None
+        for item in islice((item for item in items if item.error is None), AHEAD * window):
+            try:
+                question = self._question(job, item)
+            except Postponed as postponed:
+                later = postponed
+                continue
+            if not question.state.final:
+                unanswered.append(question)
+            if len(unanswered) == window:
+                break
+        if later and not unanswered:
+            raise later
         others = self._book.waiting(besides=[question.id for question in unanswered])
         return unanswered[: max(1, window - others)]
 

@@ -152,6 +152,21 @@ def test_an_error_that_may_pass_is_asked_again(bench: Bench, monkeypatch: pytest
     assert bench.asked == {0: 1, 1: 2, 2: driver.TRIES, 3: 1}
 
 
+def test_a_question_that_is_repeated_later_holds_up_no_other(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ModelUnavailable, "retry_after", 1000)
+
+    def answer(job: Job) -> dict[str, Any]:
+        if job.request["sha256"] == video(1):
+            raise ModelUnavailable("The weights cannot be loaded now.")
+        return classification(job)
+
+    batch = bench.create(*lines(12))
+    bench.work(answer)
+    assert bench.asked == dict.fromkeys(range(12), 1)
+    assert [row["id"] for row in bench.rows(batch)] == ["n0"]
+    assert not bench.job(batch).state.final
+
+
 def test_an_answer_that_the_store_has_lost_is_asked_again_and_then_an_error(bench: Bench) -> None:
     asked: list[str] = []
 
