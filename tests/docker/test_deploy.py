@@ -60,7 +60,9 @@ def test_compose_file_fits_the_compose_schema() -> None:
 
 def test_compose_passes_on_all_settings_and_no_other() -> None:
     settings = {f"VIREO_{name.upper()}" for name in Settings.model_fields}
-    passed = set(load(COMPOSE)["x-settings"])
+    variables = set(load(COMPOSE)["x-settings"])
+    passed = {name for name in variables if not name.startswith("OTEL_")}
+    assert "OTEL_EXPORTER_OTLP_ENDPOINT" in variables - passed
     assert {name for name in passed if not name.endswith("_FILE")} == settings - FIXED
     assert {name.removesuffix("_FILE") for name in re.findall(r"VIREO_[A-Z_]+", COMPOSE.read_text())} <= settings
 
@@ -288,9 +290,10 @@ import httptools, uvloop
 def test_the_gateway_image_has_all_imports_of_the_gateway_and_no_torch() -> None:
     wanted = gateway_requirements()
     extras = PROJECT["project"]["optional-dependencies"]
-    named = {Requirement(line).name for line in [*PROJECT["project"]["dependencies"], *extras["s3"]]}
+    more = [*extras["s3"], *extras["otel"]]
+    named = {Requirement(line).name for line in [*PROJECT["project"]["dependencies"], *more]}
     assert {Requirement(line).name for line in wanted} <= named
-    assert {Requirement(line).name for line in extras["s3"]} <= {Requirement(line).name for line in wanted}
+    assert {Requirement(line).name for line in more} <= {Requirement(line).name for line in wanted}
     held = installed_by(wanted)
     assert "torch" not in held
     rooms = {"core", "service"}
@@ -333,11 +336,12 @@ def test_prometheus_scrapes_the_exposed_ports() -> None:
 
 
 def test_the_worker_image_has_all_requirements_of_training() -> None:
-    """Its requirements are those of the project and of the extras `offline` and `s3`. Training needs no other extra."""
+    """Its requirements are those of the project and of three extras. Training needs no other extra."""
     build = " ".join(rest for word, rest in stages()["worker-build"] if word == "RUN")
     assert "p['dependencies']" in build
     assert "['offline']" in build
     assert "['s3']" in build
+    assert "['otel']" in build
     asked = set(PROJECT["project"]["dependencies"]) | set(PROJECT["project"]["optional-dependencies"]["offline"])
     named = {canonicalize_name(Requirement(line).name) for line in asked}
     assert named >= {"scikit-learn", "matplotlib", "jinja2", "transformers", "timm"}
