@@ -4,7 +4,17 @@ import { ask, get, post } from "../api.js";
 import { $, say } from "../dom.js";
 import { curve } from "./curves.js";
 
-const METHODS = ["text4vis", "vifi", "image_only", "text_only", "vl_prompt", "contrastive", "vision_only"];
+const RECIPES = {
+  text4vis: ["text4vis", "text4vis-2023"],
+  vision_only: ["text4vis", "text4vis-2023"],
+  contrastive: ["text4vis", "text4vis-2023"],
+  vifi: ["vifi-zero-shot", "vifi-supervised", "vifi-base-to-novel", "vifi-few-shot"],
+  image_only: ["vifi-zero-shot", "vifi-supervised", "vifi-base-to-novel", "vifi-few-shot"],
+  text_only: ["vifi-zero-shot", "vifi-supervised", "vifi-base-to-novel", "vifi-few-shot"],
+  vl_prompt: ["vifi-prompt-base-to-novel", "vifi-prompt-few-shot"],
+};
+const TEXTS = ["method", "recipe", "temporal", "tune"];
+const NUMBERS = ["epochs", "shots", "frames", "learning_rate", "seed"];
 const ENDED = ["succeeded", "failed", "cancelled"];
 
 export class Runs {
@@ -20,7 +30,8 @@ export class Runs {
     this.#told = told;
     this.#dataset = dataset;
     this.#onVersion = onVersion;
-    $("method").replaceChildren(...METHODS.map(name => new Option(name, name)));
+    $("method").onchange = () => this.#recipes();
+    this.#recipes();
     $("training").onsubmit = event => { event.preventDefault(); told(() => this.#start()); };
     $("preview").onclick = () => told(() => this.#preview());
     $("run").onchange = () => told(() => this.#follow($("run").value));
@@ -45,6 +56,10 @@ export class Runs {
     $("run").value = chosen;
   }
 
+  #recipes() {
+    $("recipe").replaceChildren(new Option("default", ""), ...RECIPES[$("method").value].map(name => new Option(name, name)));
+  }
+
   #request() {
     const request = { dataset: this.#dataset() };
     if ($("base").value) request.base = $("base").value;
@@ -54,8 +69,8 @@ export class Runs {
   async #start() {
     if (!this.#dataset()) return say("Choose a dataset first.", true);
     const request = { ...this.#request(), name: $("name").value.trim() };
-    if ($("method").value !== METHODS[0]) request.method = $("method").value;
-    for (const option of ["epochs", "shots"]) if ($(option).value) request[option] = Number($(option).value);
+    for (const name of TEXTS) if ($(name).value) request[name] = $(name).value;
+    for (const name of NUMBERS) if ($(name).value) request[name] = Number($(name).value);
     const job = await post("/v1/training-jobs", request);
     await this.#list(job.id);
     await this.#follow(job.id);

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
+from typing import get_args
 from urllib.parse import urljoin
 
 import pytest
 from fastapi.testclient import TestClient
 
 from core.settings import Settings
+from core.training_requests import TrainingRequest
+from core.vocabulary import METHOD_RECIPES, MethodName, TemporalKind, TunedPart
 from service.app import create_app
 
 VIEWS = {"/": "ask.js", "/teach": "teach.js", "/labels": "labels.js"}
@@ -99,3 +103,22 @@ def test_the_scripts_find_their_elements_and_call_known_routes(client: TestClien
     actions = {route for route in called if route.startswith("/v1/training-jobs/x/")}  # whose name is a variable
     assert [route for route in called if route not in actions and not known.fullmatch(route)] == []
     assert not any(path.startswith("/page") for path in document["paths"])
+
+
+def test_the_training_form_offers_what_a_training_request_can_have(client: TestClient) -> None:
+    form, script = client.get("/teach").text, client.get("/page/teach/runs.js").text
+
+    def options(field: str) -> list[str]:
+        (select,) = re.findall(rf'<select id="{field}">(.*?)</select>', form, flags=re.DOTALL)
+        pairs = re.findall(r'<option(?: value="([^"]*)")?>([^<]*)<', select)
+        return [value or text for value, text in pairs if value or not text.startswith("the ")]
+
+    assert sorted(options("method")) == sorted(get_args(MethodName))
+    assert sorted(options("temporal")) == sorted(get_args(TemporalKind))
+    assert sorted(options("tune")) == sorted(get_args(TunedPart))
+    (recipes,) = re.findall(r"const RECIPES = (\{.*?\});", script, flags=re.DOTALL)
+    written = json.loads(re.sub(r",(\s*[\]}])", r"\1", re.sub(r"(\w+):", r'"\1":', recipes)))
+    assert written == {method: [*names][1:] for method, names in METHOD_RECIPES.items()}
+    named = [json.loads(names) for names in re.findall(r"const (?:TEXTS|NUMBERS) = (\[.*?\]);", script)]
+    assert {name for names in named for name in names} <= set(TrainingRequest.model_fields)
+    assert all(f'id="{name}"' in form for names in named for name in names)
