@@ -108,8 +108,10 @@ export class Runs {
     on("state", () => this.#told(async () => { // one of many: the events of a resumed run tell of its earlier end, too
       const job = await get(`/v1/training-jobs/${id}`);
       this.#state(job);
-      if (ENDED.includes(job.state)) this.#events.close();
+      if (!ENDED.includes(job.state)) return;
+      this.#events.close();
       if (job.state === "succeeded") this.#onVersion();
+      if ($("run").value === id) await this.#list(id); // with its state
     }));
   }
 
