@@ -34,7 +34,7 @@ def test_a_dataset_becomes_a_version_that_answers(page: Page, archive: Path, sta
     expect(page.locator("#findings li").first).to_be_visible()
     page.get_by_text("Look at the clips").click()
     page.get_by_role("list", name="Clips").get_by_role("button").first.click()
-    page.wait_for_function("document.querySelector('#findings video').readyState > 0")
+    expect(page.locator("#findings video")).not_to_have_js_property("readyState", 0)  # it has something to show
     page.get_by_label("Name of the model").fill("page-model")
     page.get_by_label("Start from").select_option("tiny")
     page.get_by_text("More options").click()
