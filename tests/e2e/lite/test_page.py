@@ -67,6 +67,7 @@ def test_upload_answer_ask_again_and_seek(page: Page, bikes: Path) -> None:
     assert asked
     assert all("/classify" not in each or each.startswith("POST /videos/vid_") for each in asked)
 
+    expect(page.locator("#player")).not_to_have_js_property("readyState", 0)
     page.locator("svg").first.click()  # in the middle
     middle = page.evaluate("document.querySelector('video').currentTime / document.querySelector('video').duration")
     assert middle == pytest.approx(0.5, abs=0.02)
