@@ -6,10 +6,14 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check
+# Every file that is installed has a hash in requirements/, for all systems and versions of Python.
+INSTALL = $(PIP) install --require-hashes --no-deps --requirement
+COMPILE = echo 'setuptools>=80' | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	--custom-compile-command 'make lock' --constraint constraints.txt --no-emit-package vireo-client
 CONTRACT = tests/e2e/test_contract.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run test contract check bench format docs transcripts lock clean
+.PHONY: help run test contract check bench format docs transcripts lock sbom audit clean
 
 help: ## list the recipes
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/'
@@ -45,8 +49,17 @@ transcripts: $(VENV)/.dev-ready ## run the commands in README.md and write what 
 bench: $(VENV)/.dev-ready ## run the benchmarks; writes benchmarks/results/*.json
 	$(BIN)/python -m benchmarks
 
-lock: $(VENV)/.dev-ready ## pin the installed versions in constraints.txt
+lock: $(VENV)/.dev-ready ## pin the installed versions in constraints.txt, and the files of all systems in requirements/
 	$(PIP) freeze --exclude-editable | grep -viE '^(vireo-client|vireo-server|pip|setuptools)[ =@]' > constraints.txt
+	$(COMPILE) --extra offline --output-file requirements/run.txt pyproject.toml -
+	$(COMPILE) --all-extras --output-file requirements/dev.txt pyproject.toml -
+	$(COMPILE) --output-file requirements/gateway.txt docker/gateway.txt -
+
+sbom: $(VENV)/.dev-ready ## write what is installed with Vireo to sbom.json (CycloneDX)
+	$(BIN)/cyclonedx-py requirements requirements/run.txt --pyproject pyproject.toml --output-reproducible --output-file sbom.json
+
+audit: $(VENV)/.dev-ready ## look for known vulnerabilities in what is installed with Vireo (needs the internet)
+	$(BIN)/pip-audit --disable-pip --require-hashes --strict --requirement requirements/run.txt
 
 clean: ## remove the virtual environment (the data directory stays)
 	rm -rf $(VENV)
@@ -59,12 +72,13 @@ $(VENV)/bin/python:
 $(BIN)/promtool: | $(VENV)/bin/python
 	@sh tests/docker/get_promtool.sh $@
 
-$(VENV)/.run-ready: $(VENV)/bin/python pyproject.toml client/pyproject.toml constraints.txt
+$(VENV)/.run-ready: $(VENV)/bin/python pyproject.toml client/pyproject.toml requirements/run.txt
 	@echo "Installing Vireo and its dependencies (about two minutes the first time; torch is large)"
-	@$(PIP) install --constraint constraints.txt --editable ./client --editable '.[offline]'
+	@$(INSTALL) requirements/run.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable ./client --editable .
 	@touch $@
 
-$(VENV)/.dev-ready: $(VENV)/.run-ready
+$(VENV)/.dev-ready: $(VENV)/.run-ready requirements/dev.txt
 	@echo "Installing the tools for tests and checks"
-	@$(PIP) install -q --constraint constraints.txt --editable ./client --editable '.[offline,dev]'
+	@$(INSTALL) requirements/dev.txt --quiet
 	@touch $@

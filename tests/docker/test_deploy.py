@@ -249,7 +249,7 @@ def test_the_build_context_has_the_copied_files_and_no_data() -> None:
     assert all((ROOT / path).exists() for path in allowed), allowed
     assert {path for _, path in copied()} - {"."} <= allowed
     rooms = {pattern.rstrip("*") for pattern in PROJECT["tool"]["setuptools"]["packages"]["find"]["include"]}
-    assert rooms | {"client"} == {path for path in allowed if (ROOT / path).is_dir()}
+    assert rooms | {"client", "requirements"} == {path for path in allowed if (ROOT / path).is_dir()}
 
 
 def test_an_image_has_the_client_only_with_its_requirements() -> None:
@@ -260,7 +260,10 @@ def test_an_image_has_the_client_only_with_its_requirements() -> None:
         for stage in ("gateway-build", "worker-build")
     }
     assert installs == {
-        "gateway-build": ["pip install --no-deps ."],
+        "gateway-build": [
+            "pip install --require-hashes --no-deps -r requirements/gateway.txt",
+            "pip install --no-deps --no-build-isolation .",
+        ],
         "worker-build": ["pip install --no-deps ./client ."],
     }
     assert needed <= {Requirement(line).name for line in PROJECT["project"]["dependencies"]}
