@@ -33,7 +33,7 @@ def main() -> bool:
         write_random_b16(data)
         with running(data, {"VIREO_MODEL": "clip-b16"}) as stack, Client(stack.url) as client:
             videos = _videos(client, Path(folder))
-            client.classify(next(videos), LABELS)
+            client.classify(video_id=next(videos), labels=LABELS)
             rows = list(_compared(client, "new", lambda: [next(videos) for _ in range(NEW)]))
             known = [next(videos) for _ in range(NEW)]
             _at_once(client, known)
@@ -49,7 +49,7 @@ def _videos(client: Client, folder: Path) -> Iterator[str]:
     for number in range(1000):
         path = folder / f"{number}.mp4"
         path.write_bytes(content + str(number).encode())
-        yield client.keep(path)["id"]
+        yield client.videos.add(path).id
 
 
 def _compared(client: Client, what: str, videos: Callable[[], Sequence[str]]) -> Iterator[Row]:
@@ -67,35 +67,35 @@ def _compared(client: Client, what: str, videos: Callable[[], Sequence[str]]) ->
 
 def _one_by_one(client: Client, videos: Sequence[str]) -> None:
     for video in videos:
-        client.classify(video, LABELS)
+        client.classify(video_id=video, labels=LABELS)
 
 
 def _at_once(client: Client, videos: Sequence[str]) -> None:
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda video: client.classify(video, LABELS), videos))
+        list(pool.map(lambda video: client.classify(video_id=video, labels=LABELS), videos))
 
 
 def _as_a_batch(client: Client, videos: Sequence[str]) -> None:
-    job = client.batch(videos, LABELS)["id"]
-    while (ended := client.job(job))["state"] in ("queued", "running"):
+    job = client.batches.start(videos, LABELS)
+    while not job.refresh().has_ended:
         time.sleep(0.02)
-    assert ended["result"]["answered"] == len(videos), ended
+    assert job.result().answered == len(videos), job
 
 
 def _meanwhile(client: Client, video: str, others: Sequence[str]) -> Iterator[Row]:
     """A question about a video that was asked before, alone and while a batch of new videos runs."""
     yield Row("a question, nothing else runs, median", _median(client, video), "ms")
-    job = client.batch(others, LABELS)
+    job = client.batches.start(others, LABELS)
     yield Row("a question while a batch of new videos runs, median", _median(client, video), "ms")
-    assert client.job(job["id"])["state"] == "running"
-    client.cancel(job["id"])
+    assert job.refresh().state == "running"
+    job.cancel()
 
 
 def _median(client: Client, video: str) -> float:
     spent = []
     for _ in range(MEANWHILE):
         start = time.perf_counter()
-        client.classify(video, LABELS)
+        client.classify(video_id=video, labels=LABELS)
         spent.append(time.perf_counter() - start)
     return statistics.median(spent) * 1000
 

@@ -7,12 +7,15 @@ double the time that it takes.
 from __future__ import annotations
 
 import shlex
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from vireo.cli.console import Url, connected, err, out, program
+from vireo.cli.console import AsJson, Url, connected, err, out, print_error, print_json, program
+from vireo.cli.exit_codes import Exit
+from vireo.errors import VireoError
 
 
 def up() -> None:
@@ -27,13 +30,18 @@ def up() -> None:
         raise typer.Exit(1) from None
 
 
-def doctor(url: Url = None) -> None:
+def doctor(as_json: AsJson = False, url: Url = None) -> None:
     """Send a test clip through the running service, and report what works and what does not."""
     from launcher import diagnosis
 
-    with connected(url, timeout=120) as client:
-        healthy = diagnosis.examine(client, out)
-    raise typer.Exit(0 if healthy else 1)
+    with connected(url, as_json, timeout=120) as client:
+        if as_json:
+            steps = list(diagnosis.steps_of(client))
+            healthy = steps[-1].passed
+            print_json({"url": client.url, "healthy": healthy, "steps": [asdict(step) for step in steps]})
+        else:
+            healthy = diagnosis.examine(client, out)
+    raise typer.Exit(Exit.OK if healthy else Exit.FAILED)
 
 
 def sample(
@@ -41,6 +49,7 @@ def sample(
         "clip.mp4"
     ),
     force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write a short video to try Vireo with: a hot air balloon that rises over hills."""
     from launcher import sample_clip
@@ -48,13 +57,17 @@ def sample(
     if file.suffix != ".mp4":
         raise typer.BadParameter("the file's name must end with .mp4", param_hint="FILE")
     if file.exists() and not force:
-        err.print(f"{file} exists. Choose another name, or replace it with --force.", style="red", markup=False)
-        raise typer.Exit(1)
+        exists = VireoError(f"{file} exists.", hint="Choose another name, or replace it with --force.")
+        print_error(exists, as_json=as_json)
+        raise typer.Exit(Exit.FAILED)
     try:
         sample_clip.write_sample(file)
     except OSError as error:
-        err.print(f"{file} cannot be written: {error.strerror or error}", style="red", markup=False)
-        raise typer.Exit(1) from None
+        print_error(VireoError(f"{file} cannot be written: {error.strerror or error}"), as_json=as_json)
+        raise typer.Exit(Exit.FAILED) from None
+    if as_json:
+        print_json({"file": str(file), "seconds": sample_clip.SECONDS, "labels": list(sample_clip.LABELS)})
+        return
     size = f"{sample_clip.WIDTH}×{sample_clip.HEIGHT}"
     out.print(f"Wrote {file}: {sample_clip.SECONDS} seconds, {size} pixels, a hot air balloon.", highlight=False)
     labels = " ".join(f'"{label}"' for label in sample_clip.LABELS)

@@ -3,24 +3,43 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
 from rich.console import Console
 
-from vireo.client import Client
-from vireo.errors import VireoError
+from vireo import Client, VireoError
+from vireo.schema.questions import Classification
 
 TEST_LABELS = ["a moving square", "a cat", "a person riding a bicycle"]
 SIZE, FPS, SECONDS = 128, 10, 2
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What was found in one step."""
+
+    name: str
+    passed: bool
+    finding: str
+
+
 def examine(client: Client, console: Console) -> bool:
     """Print one line per step, up to the first that fails. Returns whether all of them passed."""
     console.print(f"Examining {client.url}", style="bold", highlight=False)
+    passed = True
+    for step in steps_of(client):
+        passed = step.passed
+        mark = "[green]✓[/]" if passed else "[red]✗[/]"
+        console.print(f"{mark} [bold]{step.name}[/]: {step.finding}", highlight=False, soft_wrap=True)
+    return passed
+
+
+def steps_of(client: Client) -> Iterator[Step]:
+    """The steps, up to the first that fails."""
     with tempfile.TemporaryDirectory(prefix="vireo-doctor-") as directory:
         clip = Path(directory) / "square.mp4"
         render_clip(clip)
@@ -33,7 +52,11 @@ def examine(client: Client, console: Console) -> bool:
             ("second question", lambda: _second_question(client, clip)),
             ("bad input", lambda: _bad_input(client, Path(directory) / "not-a-video.mp4")),
         ]
-        return all(_step(console, name, check) for name, check in steps)
+        for name, check in steps:
+            step = _step(name, check)
+            yield step
+            if not step.passed:
+                return
 
 
 def render_clip(path: Path) -> None:
@@ -54,7 +77,7 @@ class Fault(Exception):
     """A step failed; the message says what is wrong and what to do."""
 
 
-def _step(console: Console, name: str, check: Callable[[], str]) -> bool:
+def _step(name: str, check: Callable[[], str]) -> Step:
     try:
         finding = check()
     except VireoError as error:
@@ -63,9 +86,7 @@ def _step(console: Console, name: str, check: Callable[[], str]) -> bool:
         finding, passed = str(error), False
     else:
         passed = True
-    mark = "[green]✓[/]" if passed else "[red]✗[/]"
-    console.print(f"{mark} [bold]{name}[/]: {finding}", highlight=False, soft_wrap=True)
-    return passed
+    return Step(name, passed, finding)
 
 
 def _gateway(client: Client) -> str:
@@ -99,23 +120,23 @@ def _confinement(client: Client) -> str:
 def _first_question(client: Client, clip: Path) -> str:
     answer = client.classify(clip, TEST_LABELS)
     _check_answer(answer)
-    times = answer["timings_ms"]
+    times = answer.timings_ms.raw
     stages = ", ".join(f"{name} {times[name]:.0f} ms" for name in ("queue", "decode", "encode", "text", "score"))
-    return f"{len(answer['frames'])} frames were classified; {stages}"
+    return f"{len(answer.frames)} frames were classified; {stages}"
 
 
 def _second_question(client: Client, clip: Path) -> str:
     answer = client.classify(clip, TEST_LABELS[:2])
     _check_answer(answer)
-    if answer["cache"]["video"] != "hit":
+    if answer.cache.video != "hit":
         raise Fault(
             "the same clip was decoded again. Check that the Redis at VIREO_REDIS_CACHE_URL answers and is not full."
         )
-    return f"answered from cache in {answer['timings_ms']['total']:.0f} ms"
+    return f"answered from cache in {answer.timings_ms.total:.0f} ms"
 
 
-def _check_answer(answer: dict[str, Any]) -> None:
-    total = sum(row["score"] for row in answer["predictions"])
+def _check_answer(answer: Classification) -> None:
+    total = sum(row.score for row in answer.predictions)
     if abs(total - 1.0) > 1e-3:
         raise Fault(f"the scores add up to {total:.4f} instead of 1. The model's weights may be broken.")
 

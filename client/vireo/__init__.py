@@ -5,8 +5,11 @@ The client talks to a Vireo server over HTTP. It imports no part of the server, 
 
 from __future__ import annotations
 
-from vireo.client import Client
-from vireo.errors import VireoError
+from vireo.asynchronous.client import AsyncClient
+from vireo.asynchronous.jobs import AsyncJob
+from vireo.errors import ConnectionFailed, VireoError
 from vireo.events import Event
+from vireo.synchronous.client import Client
+from vireo.synchronous.jobs import Job
 
-__all__ = ["Client", "Event", "VireoError"]
+__all__ = ["AsyncClient", "AsyncJob", "Client", "ConnectionFailed", "Event", "Job", "VireoError"]

@@ -1,61 +1,73 @@
-"""Reads the server's JSON answers, and raises the errors that they describe."""
+"""Reads the server's answers, and raises the errors that they describe."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
+from time import time
 from typing import Any
 
 import httpx2
-from pydantic import BaseModel, ValidationError
 
-from vireo.errors import VireoError, WorkerUnavailable
-
-
-class _Error(BaseModel):
-    code: str = VireoError.code
-    message: str = ""
-    hint: str | None = None
-    request_id: str | None = None
-    details: dict[str, Any] | None = None
+from vireo.errors import ConnectionFailed, ConnectionLost, InvalidRequest, VireoError
 
 
-class _ErrorEnvelope(BaseModel):
-    """The body of every error answer of a Vireo server; another server between us and it may answer anything."""
-
-    error: _Error
-
-
-def read_answer(answer: httpx2.Response) -> dict[str, Any]:
-    """The answer's JSON object. Raises: VireoError, also if the answer does not come from a Vireo server."""
+def read_answer(answer: httpx2.Response) -> Any:
+    """The answer's JSON; None if it has no body. Raises: VireoError if it is not JSON."""
+    if not answer.content:
+        return None
     try:
-        if answer.is_error:
-            raise VireoError.from_dict(_ErrorEnvelope.model_validate_json(answer.content).error.model_dump())
-        body: dict[str, Any] = answer.json()
-    except ValidationError:
-        raise VireoError(f"The server answered with status {answer.status_code} and no Vireo error.") from None
+        return answer.json()
     except ValueError:
         raise VireoError(
             f"The server answered with status {answer.status_code}, but not in JSON. Is it Vireo?"
         ) from None
-    return body
 
 
-def result_of(job: dict[str, Any]) -> dict[str, Any]:
-    """The result of a job that has ended. Raises: VireoError if the job failed or was cancelled."""
-    if job["error"]:
-        raise VireoError.from_dict(job["error"])
-    result: dict[str, Any] = job["result"]
-    return result
+def error_of(answer: httpx2.Response) -> VireoError:
+    """The error that an answer describes; another server between us and Vireo may answer anything."""
+    try:
+        described = answer.json()["error"]
+        error = VireoError.from_dict(described) if "code" in described and "message" in described else None
+    except (ValueError, TypeError, KeyError):
+        error = None
+    if error is None:
+        error = VireoError(f"The server answered with status {answer.status_code} and no Vireo error.")
+    error.answered = answer.status_code
+    if (seconds := retry_after(answer.headers.get("retry-after"))) is not None:
+        error.retry_after = seconds
+    if (path := answer.headers.get("location", "")).startswith("/v1/jobs/"):
+        error.job = path.rpartition("/")[2]
+    return error
+
+
+def retry_after(value: str | None) -> float | None:
+    """Seconds that the header `Retry-After` asks to wait: a number, or a date."""
+    if value is None:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time())
+    except ValueError:
+        return None
 
 
 @contextmanager
 def connection_errors(url: str) -> Iterator[None]:
-    """Translates the HTTP library's errors. Raises: WorkerUnavailable if nothing listens at `url`, or the connection
-    breaks."""
+    """Translates the HTTP library's errors. Raises: ConnectionFailed if nothing listens at `url`; ConnectionLost if the
+    connection breaks, or nothing arrives for too long; InvalidRequest if `url` is no address."""
     try:
         yield
-    except httpx2.ConnectError as error:
-        raise WorkerUnavailable(f"Nothing answers at {url}.", hint="Start it with `make run` or `vireo up`.") from error
+    except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+        hint = "Start the server with `vireo up`, or give its address: `--url`, VIREO_URL, or Client(url)."
+        raise ConnectionFailed(f"Nothing answers at {url}.", hint=hint) from error
+    except (httpx2.InvalidURL, httpx2.UnsupportedProtocol) as error:
+        raise InvalidRequest(f"{url} is no address of a server: {error}.", hint="Write http://HOST:PORT.") from error
+    except httpx2.TimeoutException as error:
+        raise ConnectionLost(f"The server at {url} sent nothing for too long.") from error
     except httpx2.HTTPError as error:
-        raise WorkerUnavailable(f"The connection to {url} broke: {error}.") from error
+        raise ConnectionLost(f"The connection to {url} broke: {error or type(error).__name__}.") from error

@@ -41,6 +41,11 @@
 
 A test in the server's repository fails if the two trees differ. An error code that this client does not know is raised
 as the base class, with the code in `error.code`.
+
+Two errors are the client's own. They have no status, because nothing was answered:
+
+  ConnectionFailed                   connection_failed    (nothing answers at the address)
+  └── ConnectionLost                 connection_lost      (the connection broke: what was asked may have been done)
 """
 
 from __future__ import annotations
@@ -53,7 +58,7 @@ class VireoError(Exception):
 
     status: ClassVar[int] = 500
     code: str = "internal_error"
-    retry_after: ClassVar[int | None] = None
+    retry_after: float | None = None
     """Seconds to wait before trying again; None if trying again does not help."""
 
     def __init__(self, message: str, *, hint: str | None = None, request_id: str | None = None, **details: Any) -> None:
@@ -62,6 +67,10 @@ class VireoError(Exception):
         self.hint = hint
         self.request_id = request_id
         self.details = details
+        self.answered = 0
+        """the HTTP status of the answer that said so; 0 for an error of the client, or of a job that was waited for"""
+        self.job: str | None = None
+        """the id of the job that failed with this error"""
 
     def to_dict(self) -> dict[str, Any]:
         """The inside of the server's error envelope."""
@@ -231,6 +240,18 @@ class WorkerUnavailable(VireoError):
 
 class StorageUnavailable(VireoError):
     status, code, retry_after = 503, "storage_unavailable", 5
+
+
+class ConnectionFailed(VireoError):
+    """Nothing answers at the address."""
+
+    status, code = 0, "connection_failed"
+
+
+class ConnectionLost(ConnectionFailed):
+    """The connection broke. What was asked may have been done."""
+
+    code = "connection_lost"
 
 
 def _tree(kind: type[VireoError]) -> list[type[VireoError]]:

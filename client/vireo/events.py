@@ -1,38 +1,50 @@
-"""A job's events, parsed from a stream of server-sent events."""
+"""A job's events."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
+
+from vireo.schema.jobs import Checkpoint, LogLine, Metric, Progress
 
 FINAL_STATES = ("succeeded", "failed", "cancelled")
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """`event`: `state`, `progress`, `metric`, `checkpoint` or `log`; `data`: see docs/api.md for its form."""
+    """What happened to a job: `event` is `state`, `progress`, `metric`, `checkpoint` or `log`. The property of that
+    name has what the event says; the others are None. `raw` is the JSON that was sent."""
 
     id: str
     event: str
-    data: Any
+    raw: Any
 
     @property
     def is_final(self) -> bool:
         """Whether the job has ended, and no other event follows."""
-        return self.event == "state" and self.data in FINAL_STATES
+        return self.state in FINAL_STATES
 
+    @property
+    def state(self) -> str | None:
+        """The job's state."""
+        return str(self.raw) if self.event == "state" else None
 
-def parse(lines: Iterable[str]) -> Iterator[Event]:
-    """The complete events in `lines`; an event that was cut off is dropped."""
-    fields: dict[str, str] = {}
-    for line in lines:
-        if line == "":
-            if "data" in fields:
-                yield Event(fields.get("id", ""), fields.get("event", "message"), json.loads(fields["data"]))
-            fields = {}
-        elif not line.startswith(":"):
-            name, _, value = line.partition(":")
-            value = value.removeprefix(" ")
-            fields[name] = f"{fields[name]}\n{value}" if name == "data" and name in fields else value
+    @property
+    def progress(self) -> Progress | None:
+        """How far the job is."""
+        return Progress.read(self.raw) if self.event == "progress" else None
+
+    @property
+    def metric(self) -> Metric | None:
+        """The numbers of an epoch; `raw` has those that only some runs have."""
+        return Metric.read(self.raw) if self.event == "metric" else None
+
+    @property
+    def checkpoint(self) -> Checkpoint | None:
+        """From where the run goes on after a worker's death."""
+        return Checkpoint.read(self.raw) if self.event == "checkpoint" else None
+
+    @property
+    def log(self) -> LogLine | None:
+        """A line of the run's log."""
+        return LogLine.read(self.raw) if self.event == "log" else None

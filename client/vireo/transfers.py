@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -10,21 +9,6 @@ TransferProgress = Callable[[int, int], None]
 """Called during a transfer with the bytes moved so far and the total number of bytes."""
 
 CHUNK = 1 << 20  # bytes
-
-
-class CountingFile(io.FileIO):
-    """A file that reports how much of it has been read, so that an upload can show its progress."""
-
-    def __init__(self, path: Path, progress: TransferProgress | None) -> None:
-        super().__init__(path, "rb")
-        self._size = path.stat().st_size
-        self._progress = progress
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        chunk = super().read(-1 if size is None else size) or b""
-        if self._progress:
-            self._progress(min(self.tell(), self._size), self._size)
-        return chunk
 
 
 def chunks(path: Path) -> Iterator[bytes]:
@@ -46,12 +30,18 @@ def counted(pieces: Iterable[bytes], size: int, progress: TransferProgress | Non
         progress(size, size)
 
 
-def json_lines(texts: Iterable[str]) -> Iterator[str]:
+class JsonLines:
     """The lines of a JSONL file that arrives in pieces. Only a newline ends a line: JSON has the other line separators
     in its texts."""
-    rest = ""
-    for text in texts:
-        *lines, rest = (rest + text).split("\n")
-        yield from filter(None, lines)
-    if rest:
-        yield rest
+
+    def __init__(self) -> None:
+        self._rest = ""
+
+    def add(self, text: str) -> list[str]:
+        """The lines that end in this piece."""
+        *lines, self._rest = (self._rest + text).split("\n")
+        return [line for line in lines if line]
+
+    def end(self) -> list[str]:
+        """The last line, if no newline ends it."""
+        return [self._rest] if self._rest else []

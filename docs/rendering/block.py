@@ -38,7 +38,7 @@ def stale(root: Path, blocks: Iterable[Block]) -> list[Block]:
     """The blocks that differ from what the code says now. A block without its markers is stale."""
     found = []
     for block in blocks:
-        text = (root / block.page).read_text(encoding="utf-8")
+        text = _text(root / block.page)
         try:
             fresh = block.insert(text) == text
         except MissingMarkers:
@@ -52,4 +52,8 @@ def write(root: Path, blocks: Iterable[Block]) -> None:
     """Renders every block into its page. Raises: MissingMarkers."""
     for block in blocks:
         path = root / block.page
-        path.write_text(block.insert(path.read_text(encoding="utf-8")), encoding="utf-8")
+        path.write_text(block.insert(_text(path)), encoding="utf-8")
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.exists() else ""

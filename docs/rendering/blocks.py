@@ -15,6 +15,7 @@ from core.registry import Card
 from core.results import SearchResult
 from core.training_requests import EvaluationRequest, TrainingRequest
 from rendering.block import Block
+from rendering.client.files import client_files
 from rendering.commands import help_sections
 from rendering.errors import errors_table
 from rendering.fields import fields_table
@@ -91,4 +92,5 @@ BLOCKS = (
     Block("docs/metrics.md", "metrics", metrics_table),
     Block("docs/metrics.md", "label-values", label_values_table),
     Block("docs/cli.md", "commands", help_sections),
+    *client_files(),
 )

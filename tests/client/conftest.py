@@ -11,9 +11,9 @@ from typer.testing import CliRunner, Result
 from tests.service.doubles import AnsweringWorker, answering
 from tests.service.library import Library
 from tests.service.sites import Site, serving
+from vireo import Client
 from vireo.cli import console
 from vireo.cli.app import build_cli
-from vireo.client import Client
 
 
 @pytest.fixture

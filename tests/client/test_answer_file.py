@@ -103,7 +103,7 @@ def test_an_error_of_the_server_ends_the_command_and_writes_no_row(
 ) -> None:
     with answering(redis_url, lambda _: WorkerUnavailable("The worker starts again.")):
         done = ask(run, videos, tmp_path / "out.csv")
-    assert done.exit_code == 1
+    assert done.exit_code == 6
     assert "The worker starts again." in done.stderr
     assert "The same command goes on." in done.stderr
     assert rows_of(tmp_path / "out.csv") == []

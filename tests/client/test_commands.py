@@ -24,7 +24,7 @@ from tests.core.calibration.records import PICTURE, published
 from tests.service.doubles import AnsweringWorker, answering, classification
 from tests.service.library import DATASET, Library
 from tests.service.sites import Site
-from vireo.cli.commands.training import parse_novel, slug
+from vireo.cli.commands.learning.training import parse_novel, slug
 from vireo.cli.follow import detail, event_line
 from vireo.events import Event
 
@@ -89,7 +89,7 @@ def test_a_refused_dataset_is_reported_and_nothing_is_trained(run: Run, redis_ur
     error = errors.InvalidDataset("Nothing can be trained on it.", report=FINDINGS)
     with answering(redis_url, lambda _: error, keys.DATASETS):
         done = run("train", str(folder(tmp_path / "gym")))
-    assert done.exit_code == 1
+    assert done.exit_code == 5
     assert "2 files are no videos." in done.stderr
     assert "Nothing can be trained on it." in done.stderr
     assert done.stdout == ""
@@ -103,7 +103,7 @@ def test_a_failed_run_says_how_to_continue(run: Run, library: Library, redis_url
     ]
     with answering(redis_url, lambda _: outcomes.pop(0), keys.TRAINING) as worker:
         failed = run("train", DATASET, "--name", "my-gym")
-        assert failed.exit_code == 1
+        assert failed.exit_code == 5
         assert "The loss is not a number." in failed.stderr
         assert f"vireo resume {worker.seen[0]}" in failed.stderr
         assert run("resume", worker.seen[0]).exit_code == 0
@@ -116,7 +116,7 @@ def test_ctrl_c_cancels_the_job_and_says_how_to_continue(
         raise KeyboardInterrupt
 
     library.dataset()
-    monkeypatch.setattr("vireo.cli.commands.training.follow", interrupted)
+    monkeypatch.setattr("vireo.cli.commands.learning.training.follow", interrupted)
     done = run("train", DATASET, "--name", "my-gym")
     assert done.exit_code == 130
     job = json.loads(run("jobs", "--json").stdout)[0]
@@ -142,7 +142,7 @@ def test_eval(run: Run, library: Library, redis_url: str) -> None:
         assert (request["split"], request["protocol"]) == ("all", "full-class")
         assert run("eval", "gym", DATASET, "--raw-labels").exit_code == 0
         assert worker.job(worker.seen[1]).request["normalize_labels"] is False
-    assert run("eval", "gym:9", DATASET).exit_code == 1
+    assert run("eval", "gym:9", DATASET).exit_code == 3
     curve = ("eval", "lite", DATASET, "--protocol", "k-shot", "--shots", "1,2", "--seeds", "0", "--epochs", "2")
     refused = run(*curve, "--method", "vify")
     assert "training.method" in refused.stderr
@@ -179,7 +179,7 @@ def test_the_shadow_of_an_alias(run: Run, library: Library, site: Site) -> None:
     assert json.loads(run("shadow", "gym@production", "--json").stdout)["counts"]["agreed"] == 1
     assert run("shadow", "gym@production", "2", "--off").exit_code == 2
     assert run("shadow", "gym@production", "--off").exit_code == 0
-    assert run("shadow", "gym@production").exit_code == 1
+    assert run("shadow", "gym@production").exit_code == 3
 
 
 def test_comparing_a_model_with_that_of_an_alias(run: Run, library: Library, redis_url: str) -> None:
@@ -205,7 +205,7 @@ def test_models_aliases_jobs(run: Run, library: Library) -> None:
     assert "has no version 7" in run("alias", "gym@production", "7").stderr
     library.dataset()
     assert run("jobs").exit_code == 0
-    assert run("cancel", "job_1").exit_code == 1
+    assert run("cancel", "job_1").exit_code == 3
     assert run("export", "gym", "weights.pt").exit_code == 2
 
 

@@ -24,7 +24,8 @@ def tree(module: Any) -> dict[str, tuple[tuple[str, ...], int, str, int | None]]
 
 def test_the_client_has_the_same_errors_as_the_server() -> None:
     assert len(tree(core.errors)) > 20
-    assert tree(vireo.errors) == tree(core.errors)
+    own = {"ConnectionFailed", "ConnectionLost"}  # nothing was answered
+    assert {name: kind for name, kind in tree(vireo.errors).items() if name not in own} == tree(core.errors)
 
 
 def test_the_drawn_trees_are_the_same() -> None:

@@ -1,32 +1,28 @@
+"""What the events of a job say. Their stream is read in `test_client`."""
+
 from __future__ import annotations
 
-import json
+import pytest
 
-from hypothesis import given
-from hypothesis import strategies as st
-
-from vireo.events import Event, parse
-
-DATA = st.recursive(
-    st.none() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
-)
-
-
-@given(st.lists(st.tuples(st.sampled_from(["state", "progress", "log"]), DATA)))
-def test_every_event_is_parsed_as_it_was_sent(sent: list[tuple[str, object]]) -> None:
-    text = "retry: 2000\n\n: still here\n\n"
-    for index, (event, data) in enumerate(sent):
-        text += f"id: {index}-0\nevent: {event}\ndata: {json.dumps(data)}\n\n"
-    found = list(parse(text.split("\n")))
-    assert found == [Event(f"{index}-0", event, data) for index, (event, data) in enumerate(sent)]
-
-
-def test_data_in_several_lines_and_an_event_that_was_cut_off() -> None:
-    lines = ["id:1-0", "event:log", 'data: {"a":', "data: 1}", "", "id: 2-0", "event: log", "data: {}"]
-    assert list(parse(lines)) == [Event("1-0", "log", {"a": 1})]
+from vireo import Event
 
 
 def test_only_a_final_state_ends_a_job() -> None:
     assert Event("1-0", "state", "cancelled").is_final
     assert not Event("1-0", "state", "running").is_final
-    assert not Event("1-0", "log", "failed").is_final
+    assert not Event("1-0", "log", {"message": "failed"}).is_final
+
+
+@pytest.mark.parametrize(
+    ("event", "raw", "field", "value"),
+    [
+        ("progress", {"phase": "training", "epoch": 1.5}, "epoch", 1.5),
+        ("metric", {"split": "val", "epoch": 2, "top1": 0.5}, "top1", 0.5),
+        ("checkpoint", {"step": 3, "epoch": 1}, "step", 3),
+        ("log", {"message": "hello"}, "message", "hello"),
+    ],
+)
+def test_an_event_says_one_thing(event: str, raw: dict[str, object], field: str, value: object) -> None:
+    said = Event("1-0", event, raw)
+    assert getattr(getattr(said, event), field) == value
+    assert [name for name in ("state", "progress", "metric", "checkpoint", "log") if getattr(said, name)] == [event]

@@ -13,8 +13,7 @@ from core.state import keys, video_records
 from tests.client.conftest import Run
 from tests.service.doubles import answering
 from tests.service.sites import VIDEO, Site
-from vireo import feedback
-from vireo.client import Client
+from vireo import Client, feedback_files
 from vireo.errors import InvalidDataset, InvalidRequest, UnknownFeedback
 
 
@@ -23,45 +22,45 @@ def kept(client: Client, folder: Path, count: int) -> list[str]:
     for number in range(count):
         path = folder / f"{number}.mp4"
         path.write_bytes(VIDEO + bytes([number + 1]))
-        videos.append(client.keep(path)["id"])
+        videos.append(client.videos.add(path).id)
     return videos
 
 
 def test_the_methods_of_the_client(
     client: Client, site: Site, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feedback, "BATCH", 2)
+    monkeypatch.setattr(feedback_files, "BATCH", 2)
     videos = kept(client, tmp_path, 5)
     (tmp_path / "clip.mp4").write_bytes(VIDEO)
     with answering(redis_url):
         answer = client.classify(tmp_path / "clip.mp4", ["a cat", "a dog"])
-    said = client.add_feedback(job=answer["id"], confirmed=True)
-    assert (said["label"], said["video"], said["confirmed"]) == ("a cat", answer["video"]["id"], True)
+    said = client.feedback.add(job=answer.id, confirmed=True)
+    assert (said.label, said.video, said.confirmed) == ("a cat", answer.video.id, True)
     table = tmp_path / "told.csv"
     lines = ["video,label", *(f"{video},{'a dog' if number % 2 else 'a cat'}" for number, video in enumerate(videos))]
     table.write_text("\n".join([*lines, "vid_1,a cat"]))
-    report = client.import_feedback(table)
-    assert (report["imported"], report["failed"]) == (5, 1)
-    assert [problem["where"] for problem in report["problems"]] == ["line 7"]
-    assert len(client.feedback(limit=4)) == 4
-    assert {each["video"] for each in client.feedback(label="a dog")} == {videos[1], videos[3]}
-    client.export_feedback(tmp_path / "tasks.json", label="a cat")
+    report = client.feedback.load(table)
+    assert (report.imported, report.failed) == (5, 1)
+    assert [problem.where for problem in report.problems] == ["line 7"]
+    assert len(list(client.feedback.list(limit=4))) == 4
+    assert {each.video for each in client.feedback.list(label="a dog")} == {videos[1], videos[3]}
+    client.feedback.save(tmp_path / "tasks.json", label="a cat")
     tasks = json.loads((tmp_path / "tasks.json").read_text())
     assert len(tasks) == 4
     (tmp_path / "tasks.json").write_text(json.dumps([*tasks, 5, tasks[0] | {"annotations": []}]))
-    report = client.import_feedback(tmp_path / "tasks.json")
-    assert (report["unchanged"], report["skipped"], report["problems"][0]["where"]) == (4, 1, "task 5")
-    job = client.feedback_dataset("corrected", split_seed=4)
-    key = site.run(site.gateway.jobs.get(job["id"])).request["archive"]
+    report = client.feedback.load(tmp_path / "tasks.json")
+    assert (report.unchanged, report.skipped, report.problems[0].where) == (4, 1, "task 5")
+    job = client.datasets.from_feedback("corrected", split_seed=4)
+    key = site.run(site.gateway.jobs.get(job.id)).request["archive"]
     assert len(StoredClips.model_validate_json((site.store / key).read_text()).clips) == 6
     with pytest.raises(InvalidDataset, match="at least 2 labels"):
-        client.feedback_dataset(filter={"labels": ["a dog"]})
-    client.delete_feedback(said["id"])
+        client.datasets.from_feedback(filter={"labels": ["a dog"]})
+    client.feedback.delete(said.id)
     with pytest.raises(UnknownFeedback):
-        client.feedback_with_history(said["id"])
+        client.feedback.get(said.id)
     with pytest.raises(UnknownFeedback):
-        client.delete_feedback(said["id"])
-    assert client.videos(order="uncertainty") == []
+        client.feedback.delete(said.id)
+    assert list(client.videos.list(order="uncertainty")) == []
 
 
 @pytest.mark.parametrize(
@@ -71,18 +70,18 @@ def test_files_that_the_client_refuses(client: Client, tmp_path: Path, name: str
     if content is not None:
         (tmp_path / name).write_text(content)
     with pytest.raises(InvalidRequest, match=name):
-        client.import_feedback(tmp_path / name)
+        client.feedback.load(tmp_path / name)
 
 
 def test_a_long_list_of_tasks_is_sent_in_parts(client: Client, tmp_path: Path) -> None:
     """A task with all its fields has many values; a server reads 50,000 in one body."""
     task = {"data": {"video": "clip.mp4"}, "annotations": [{"result": [{"type": "choices"}], "notes": [1] * 600}]}
     (tmp_path / "tasks.json").write_text(json.dumps([task] * 120))
-    report = client.import_feedback(tmp_path / "tasks.json")
-    assert report["failed"] == 120
-    assert [problem["where"] for problem in report["problems"]] == [f"task {number}" for number in range(1, 121)]
+    report = client.feedback.load(tmp_path / "tasks.json")
+    assert report.failed == 120
+    assert [problem.where for problem in report.problems] == [f"task {number}" for number in range(1, 121)]
     (tmp_path / "tasks.json").write_text("[]")
-    assert client.import_feedback(tmp_path / "tasks.json")["failed"] == 0
+    assert client.feedback.load(tmp_path / "tasks.json").failed == 0
 
 
 def test_the_commands(run: Run, client: Client, site: Site, redis_url: str, tmp_path: Path) -> None:
@@ -103,7 +102,7 @@ def test_the_commands(run: Run, client: Client, site: Site, redis_url: str, tmp_
     assert "4 known already" in run("feedback", "import", str(tmp_path / "all.csv")).stdout
     (tmp_path / "bad.csv").write_text("video,label\nvid_1,a cat\n")
     failed = run("feedback", "import", str(tmp_path / "bad.csv"))
-    assert failed.exit_code == 1
+    assert failed.exit_code == 3
     assert "line 2" in failed.output
 
     def prepare(job: Job) -> dict[str, object]:
@@ -113,11 +112,11 @@ def test_the_commands(run: Run, client: Client, site: Site, redis_url: str, tmp_
         made = run("feedback", "dataset", "corrected")
     assert "ds_1: 4 clips, 2 classes." in made.stdout
     refused = run("feedback", "dataset", "--label", "label 1")
-    assert refused.exit_code == 1
+    assert refused.exit_code == 3
     assert "at least 2 labels" in refused.output
     assert "still to be checked" in run("videos", "--order", "uncertainty").stdout
     (tmp_path / "other.mp4").write_bytes(VIDEO + b"other")
-    other = client.keep(tmp_path / "other.mp4")["id"]
+    other = client.videos.add(tmp_path / "other.mp4").id
     answer = LastAnswer(job="job_1", model="lite", label="a cat", score=0.6, uncertainty=0.8, at=1.0)
     script_keys, args = video_records.answer_args(other.removeprefix("vid_"), answer)
     site.redis.register_script(video_records.SET_ANSWER)(keys=script_keys, args=args)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from vireo.transfers import json_lines
+from vireo.transfers import JsonLines
 
 
 def test_only_a_newline_ends_a_line() -> None:
@@ -12,4 +12,6 @@ def test_only_a_newline_ends_a_line() -> None:
     text = "\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
     for size in (1, 3, 1000):
         pieces = [text[at : at + size] for at in range(0, len(text), size)]
-        assert [json.loads(line) for line in json_lines(pieces)] == rows
+        lines = JsonLines()
+        found = [line for piece in pieces for line in lines.add(piece)] + lines.end()
+        assert [json.loads(line) for line in found] == rows

@@ -28,7 +28,7 @@ ROOMS = (
 )
 GENERATED = ("benchmarks/results",)
 FOREIGN_FILES = {"train.py", "train_nce.py", "worker.py", "redis.py"}  # of Text4Vis, and of a user's directory
-CLIENT_VARIABLES = {"VIREO_URL"}
+CLIENT_VARIABLES = {"VIREO_URL", "VIREO_TOKEN"}
 
 _PATH = re.compile(rf"(?<![\w/.<-])(?:{'|'.join(ROOMS)})/[\w./*-]*")
 _MODULE = re.compile(r"\bpython3? -m ([\w.]+)")
@@ -72,6 +72,7 @@ def unknown_commands(text: str, helps: dict[str, str]) -> list[str]:
         if described is None:
             unknown.append(f"vireo {name}")
         else:
+            described += helps.get(f"vireo {name} list", "")  # what `vireo videos` means
             options = set(re.findall(r"(?<!\S)--[a-z][a-z-]*", rest.partition("#")[0]))
             unknown += [f"vireo {name} {option}" for option in sorted(options) if option not in _options(described)]
     return unknown

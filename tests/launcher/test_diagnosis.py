@@ -13,9 +13,10 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from launcher import diagnosis
+from vireo import Client
 from vireo.cli.app import build_cli
-from vireo.client import Client
 from vireo.errors import UndecodableVideo, VideoTooLarge
+from vireo.schema.questions import Classification
 
 HEALTHY: dict[str, Any] = {
     "/livez": (200, {"status": "alive"}),
@@ -47,24 +48,26 @@ class Service:
     def get(self, path: str) -> Answer:
         return Answer(*self.answers[path])
 
-    def classify(self, path: Path, labels: list[str]) -> dict[str, Any]:
+    def classify(self, path: Path, labels: list[str]) -> Classification:
         self.asked.append(labels)
         if path.name == "not-a-video.mp4":
             assert b"video" in path.read_bytes()
             outcome = self.answers["bad"]
             if isinstance(outcome, Exception):
                 raise outcome
-            return cast(dict[str, Any], outcome)
+            return Classification.read(outcome)
         with av.open(str(path)) as clip:
             assert clip.streams.video[0].frames == diagnosis.FPS * diagnosis.SECONDS
         found = self.answers["first" if len(self.asked) == 1 else "second"]
         times = dict.fromkeys(("queue", "decode", "encode", "text", "score", "total"), 12.4)
-        return {
-            "predictions": [{"score": score} for score in found["scores"]],
-            "frames": [0.1, 0.2],
-            "cache": {"video": found["video"]},
-            "timings_ms": times,
-        }
+        return Classification.read(
+            {
+                "predictions": [{"score": score} for score in found["scores"]],
+                "frames": [0.1, 0.2],
+                "cache": {"video": found["video"]},
+                "timings_ms": times,
+            }
+        )
 
 
 def examine(**changes: Any) -> tuple[bool, str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,8 +17,9 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from vireo.client import Client
+from vireo.cli.exit_codes import Exit, exit_code
 from vireo.errors import VireoError
+from vireo.synchronous.client import Client
 from vireo.transfers import TransferProgress
 
 out = Console()
@@ -28,20 +30,56 @@ Url = Annotated[
     typer.Option("--url", envvar="VIREO_URL", help="Address of the service. Default: VIREO_HOST and VIREO_PORT."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON, and nothing else on stdout.")]
+JsonLines = Annotated[bool, typer.Option("--json", help="Print the answers as JSON, one per line.")]
 
 
 @contextmanager
-def connected(url: str | None, *, timeout: float = 300.0, webhook: str | None = None) -> Iterator[Client]:
-    """A client; an error in the block is printed and ends the command with status 1."""
-    try:
-        with Client(url or default_url(), timeout=timeout, webhook=webhook) as client:
+def connected(
+    url: str | None, as_json: bool, *, timeout: float = 300.0, webhook: str | None = None
+) -> Iterator[Client]:
+    """A client. An error in the block is printed, and its kind decides the exit status; Ctrl-C ends with 130."""
+    with _retries_shown(quiet=as_json), errors_printed(as_json):
+        token = os.environ.get("VIREO_TOKEN") or None
+        with Client(url or default_url(), token=token, timeout=timeout, webhook=webhook) as client:
             yield client
+
+
+@contextmanager
+def errors_printed(as_json: bool) -> Iterator[None]:
+    """Turns errors and Ctrl-C into a line and an exit status."""
+    try:
+        yield
     except VireoError as error:
-        print_error(error)
-        raise typer.Exit(1) from None
+        print_error(error, as_json=as_json)
+        raise typer.Exit(exit_code(error)) from None
     except OSError as error:
-        err.print(f"{error.filename or 'A file'}: {error.strerror}", style="red", highlight=False, markup=False)
-        raise typer.Exit(1) from None
+        print_error(VireoError(f"{error.filename or 'A file'}: {error.strerror}"), as_json=as_json)
+        raise typer.Exit(Exit.FAILED) from None
+    except KeyboardInterrupt:
+        err.print("Interrupted.", style="yellow")
+        raise typer.Exit(Exit.INTERRUPTED) from None
+
+
+@contextmanager
+def _retries_shown(*, quiet: bool) -> Iterator[None]:
+    """Says that a request is sent again, and why."""
+    log, handler = logging.getLogger("vireo"), _ErrHandler()
+    if quiet:
+        yield
+        return
+    level = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
+
+
+class _ErrHandler(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        err.print(record.getMessage(), style="dim", highlight=False, markup=False, soft_wrap=True)
 
 
 def default_url() -> str:
@@ -61,17 +99,35 @@ def program() -> str:
     return shlex.quote(str(typed))
 
 
-def print_error(error: VireoError, subject: str | None = None) -> None:
-    """The message and the hint. `subject`: the file that the error is about."""
+def print_error(error: VireoError, subject: str | None = None, *, as_json: bool = False) -> None:
+    """The message and the hint on stderr; as JSON the error envelope on stdout. `subject`: the file that the error is
+    about."""
+    if as_json:
+        print_json(({"file": subject} if subject else {}) | {"error": error.to_dict()})
     message = f"{subject}: {error.message}" if subject else error.message
     err.print(message, style="red", highlight=False, markup=False, soft_wrap=True)
     if error.hint:
         err.print(f"  {error.hint}", style="dim", highlight=False, markup=False, soft_wrap=True)
 
 
+def print_warnings(answer: Mapping[str, Any]) -> None:
+    """What did not prevent an answer."""
+    for warning in answer.get("warnings") or ():
+        err.print(warning, style="yellow", highlight=False, markup=False)
+
+
 def print_json(value: Any) -> None:
     """One line of JSON on stdout."""
     sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+def say(text: str, value: Any, *, as_json: bool) -> None:
+    """What has been done: a sentence, or a JSON object."""
+    if as_json:
+        print_json(value)
+    else:
+        out.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 @contextmanager

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-from vireo.answers import result_of
-from vireo.client import Client
 from vireo.events import Event
+from vireo.synchronous.jobs import Job
 
 _PHASES = {
     "preparing": "preparing",
@@ -21,7 +20,10 @@ _PHASES = {
 }
 
 
-def follow(client: Client, job_id: str, console: Console, *, quiet: bool = False) -> dict[str, Any]:
+AnswerT = TypeVar("AnswerT")
+
+
+def follow(job: Job[AnswerT], console: Console, *, quiet: bool = False) -> AnswerT:
     """Show a job until it ends; returns its result. Raises: VireoError, the job's own included; KeyboardInterrupt."""
     columns = (
         SpinnerColumn(),
@@ -32,23 +34,23 @@ def follow(client: Client, job_id: str, console: Console, *, quiet: bool = False
     )
     with Progress(*columns, console=console, transient=True, disable=quiet) as bar:
         task = bar.add_task("waiting", total=None, detail="")
-        waiting_for = (client.job(job_id)["progress"] or {}).get("waiting_for")
-        if waiting_for and not quiet:
-            console.print(f"Waiting: {waiting_for}.", style="yellow", highlight=False, markup=False)
-        for event in client.events(job_id):
+        progress = job.refresh().progress
+        if progress and progress.waiting_for and not quiet:
+            console.print(f"Waiting: {progress.waiting_for}.", style="yellow", highlight=False, markup=False)
+        for event in job.follow():
             _show(bar, task, event, console, quiet)
-    return result_of(client.job(job_id))
+    return job.result()
 
 
 def _show(bar: Progress, task: TaskID, event: Event, console: Console, quiet: bool) -> None:
     if event.event == "progress":
-        total, done = event.data.get("epochs"), event.data.get("epoch", 0.0)
+        total, done = event.raw.get("epochs"), event.raw.get("epoch", 0.0)
         if not total:
-            total, done = event.data.get("steps"), event.data.get("step", 0)
-        phase = event.data.get("phase", "")
-        bar.update(task, description=_PHASES.get(phase, phase), total=total, completed=done, detail=detail(event.data))
+            total, done = event.raw.get("steps"), event.raw.get("step", 0)
+        phase = event.raw.get("phase", "")
+        bar.update(task, description=_PHASES.get(phase, phase), total=total, completed=done, detail=detail(event.raw))
     elif event.event == "state":
-        bar.update(task, description="running" if event.data == "running" else str(event.data))
+        bar.update(task, description=str(event.state))
     elif not quiet and (line := event_line(event)):
         console.print(line, style="dim", highlight=False, markup=False)
 
@@ -71,11 +73,11 @@ def detail(progress: dict[str, Any]) -> str:
 def event_line(event: Event) -> str | None:
     """The line that an event leaves on the screen; None if it leaves none."""
     if event.event == "log":
-        return str(event.data.get("message", ""))
-    if event.event == "metric" and event.data.get("split") == "val":
-        numbers = [f"{name} {value:.1%}" for name, value in event.data.items() if name in ("top1", "top5")]
-        closed_form = event.data.get("solver") == "closed_form"
-        when = "fitted in closed form" if closed_form else f"epoch {event.data.get('epoch', 0):g}"
+        return str(event.raw.get("message", ""))
+    if event.event == "metric" and event.raw.get("split") == "val":
+        numbers = [f"{name} {value:.1%}" for name, value in event.raw.items() if name in ("top1", "top5")]
+        closed_form = event.raw.get("solver") == "closed_form"
+        when = "fitted in closed form" if closed_form else f"epoch {event.raw.get('epoch', 0):g}"
         return f"{when}: validation {', '.join(numbers)}" if numbers else None
     return None
 

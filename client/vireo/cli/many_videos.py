@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
@@ -13,15 +14,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from vireo.archive import list_files
 from vireo.cli.answer_file import AnswerFile
 from vireo.cli.console import err
-from vireo.client import Client
-from vireo.errors import InvalidRequest, VireoError
+from vireo.errors import ConnectionFailed, InvalidRequest, VireoError
+from vireo.schema.questions import Classification
+from vireo.synchronous.client import Client
 
 AT_ONCE: Final = 4
 """Videos that are sent at the same time: a server works on one while others arrive."""
 
+_VIDEO_ID: Final = re.compile(r"vid_[0-9a-f]{64}")
 _STATUS_OF_THE_SERVER: Final = (429, 503)  # errors that are not about the video
 
-_SUFFIXES: Final = (
+SUFFIXES: Final = (
     *(".3gp", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4"),
     *(".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".webm", ".wmv"),
 )
@@ -36,10 +39,10 @@ def find_videos(sources: Sequence[str]) -> dict[str, str]:
             found[source] = source
             continue
         files = list_files(Path(source))
-        videos = [file for file in files if file.path.suffix.lower() in _SUFFIXES]
+        videos = [file for file in files if file.path.suffix.lower() in SUFFIXES]
         if not videos:
             raise InvalidRequest(
-                f"{source} holds no videos.", hint=f"Their names end in {', '.join(sorted(_SUFFIXES))}."
+                f"{source} holds no videos.", hint=f"Their names end in {', '.join(sorted(SUFFIXES))}."
             )
         if others := len(files) - len(videos):
             _note(f"{source}: {others} other files are left out.")
@@ -48,14 +51,26 @@ def find_videos(sources: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def check_there(file: str) -> None:
-    """Raises: VireoError for a file that is not there."""
-    if "://" not in file and not file.startswith("vid_") and not Path(file).is_file():
-        raise VireoError(f"There is no file {file}.")
+def video_argument(text: str) -> dict[str, Any]:
+    """The argument of the client that a word means: the id of a stored video, a URL, or the path of a file. `./` in
+    front of an id makes it a path."""
+    if _VIDEO_ID.fullmatch(text):
+        return {"video_id": text}
+    if text.startswith(("http://", "https://")):
+        return {"video_url": text}
+    return {"video": Path(text)}
+
+
+def check_there(text: str) -> dict[str, Any]:
+    """The same. Raises: VireoError for a file that is not there."""
+    found = video_argument(text)
+    if "video" in found and not found["video"].is_file():
+        raise VireoError(f"There is no file {text}.")
+    return found
 
 
 def write_rows(
-    client: Client, sources: Mapping[str, str], rows: AnswerFile, labels: list[str], options: dict[str, Any]
+    client: Client, sources: Mapping[str, str], rows: AnswerFile, labels: list[str] | None, options: dict[str, Any]
 ) -> int:
     """Classify the videos that have no row yet. Returns how many of them have an error in their row.
 
@@ -71,7 +86,7 @@ def write_rows(
                     failures += 1
                     rows.add_error(name, answer)
                 else:
-                    rows.add(name, answer)
+                    rows.add(name, answer.raw)
                 bar.advance(task)
         except (VireoError, KeyboardInterrupt):
             done = len(rows.names & set(sources))
@@ -82,17 +97,16 @@ def write_rows(
 
 
 def _answers(
-    client: Client, sources: Mapping[str, str], labels: list[str], options: dict[str, Any]
-) -> Iterator[tuple[str, dict[str, Any] | VireoError]]:
+    client: Client, sources: Mapping[str, str], labels: list[str] | None, options: dict[str, Any]
+) -> Iterator[tuple[str, Classification | VireoError]]:
     """As they come. Raises: VireoError that is about the server or the question."""
 
-    def ask(file: str) -> dict[str, Any]:
-        check_there(file)
-        return client.classify(file, labels, **options)
+    def ask(file: str) -> Classification:
+        return client.classify(labels=labels, **check_there(file), **options)
 
     rest = iter(sources.items())
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        running: dict[Future[dict[str, Any]], str] = {}
+        running: dict[Future[Classification], str] = {}
         try:
             while True:
                 free = AT_ONCE - len(running)
@@ -104,7 +118,11 @@ def _answers(
                     try:
                         yield name, future.result()
                     except VireoError as error:
-                        if error.status in _STATUS_OF_THE_SERVER or _is_about_the_question(error):
+                        if (
+                            isinstance(error, ConnectionFailed)
+                            or error.status in _STATUS_OF_THE_SERVER
+                            or _is_about_the_question(error)
+                        ):
                             raise
                         yield name, error
         finally:

@@ -15,6 +15,17 @@ DatasetSource = Annotated[
         "the id of a dataset that was sent before.",
     ),
 ]
+LabelsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--labels",
+        help='Labels: all words up to the next option, "a,b,c", a JSON array, or @file with one label per line.',
+    ),
+]
+LabelSetOption = Annotated[str | None, typer.Option("--label-set", help="A stored label set: name or name:version.")]
+ModelOption = Annotated[
+    str | None, typer.Option("--model", help="The model: name, name:3 or name@alias. Default: the server's.")
+]
 ViewsOption = Annotated[
     str | None, typer.Option(help="Evaluate with several views as well: clips × crops, for example 4x3.")
 ]

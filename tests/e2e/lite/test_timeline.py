@@ -132,4 +132,6 @@ def test_the_commands_show_segments(stack: Stack, asked: dict[str, Any], clip: P
         assert [next(label for label in LABELS if label in row) for row in rows] == LABELS
     answer = json.loads(vireo("timeline", video, "--json", "--labels", *LABELS))
     with Client(stack.url) as client:
-        assert client.timeline(video, LABELS)["timeline"] == answer["timeline"]
+        again = client.timeline(video_id=video, labels=LABELS).timeline
+        assert again is not None
+        assert again.raw == answer["timeline"]

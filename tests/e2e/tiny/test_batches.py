@@ -9,13 +9,13 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.e2e.stack import Stack
 from tests.scenes import film
-from vireo import Client
+from vireo import Client, Job
+from vireo.schema.videos import BatchResult
 
 LABELS = ["a hot air balloon", "a spider web", "a traffic light"]
 
@@ -30,15 +30,17 @@ def client(stack: Stack) -> Iterator[Client]:
 def films(client: Client, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """The ids of three films."""
     folder = tmp_path_factory.mktemp("films")
-    return [client.keep(film(folder / f"{n}.mp4", [(label, 1.0)], seed=20 + n))["id"] for n, label in enumerate(LABELS)]
+    return [
+        client.videos.add(film(folder / f"{n}.mp4", [(label, 1.0)], seed=20 + n)).id for n, label in enumerate(LABELS)
+    ]
 
 
-def ended(client: Client, job: dict[str, Any], seconds: float = 120) -> dict[str, Any]:
+def ended(job: Job[BatchResult], seconds: float = 120) -> Job[BatchResult]:
     deadline = time.monotonic() + seconds
-    while (found := client.job(job["id"]))["state"] in ("queued", "running"):
-        assert time.monotonic() < deadline, found
+    while not job.refresh().has_ended:
+        assert time.monotonic() < deadline, job
         time.sleep(0.05)
-    return found
+    return job
 
 
 def test_each_item_has_its_row(stack: Stack, client: Client, films: list[str], tmp_path: Path) -> None:
@@ -49,43 +51,43 @@ def test_each_item_has_its_row(stack: Stack, client: Client, films: list[str], t
         {"id": "web", "video_id": films[1]},
         {"nothing": "at all"},
     ]
-    found = ended(client, client.batch(items, LABELS, top_k=1))
-    assert (found["state"], found["result"]["answered"], found["result"]["unanswered"]) == ("succeeded", 2, 3), found
-    rows = list(client.batch_rows(found["id"]))
-    assert [(row["error"] or {}).get("code") for row in rows] == [
+    found = ended(client.batches.start(items, LABELS, top_k=1))
+    assert (found.result().answered, found.result().unanswered) == (2, 3), found
+    rows = list(client.batches.rows(found.id))
+    assert [row.error.code if row.error else None for row in rows] == [
         None,
         "unknown_video",
         "url_not_allowed",
         None,
         "invalid_request",
     ]
-    alone = [client.classify(film, LABELS, top_k=1)["predictions"] for film in films]
-    assert [row["predictions"] for row in rows if not row["error"]] == alone[:2]
-    client.save_batch(found["id"], tmp_path / "out.csv")
+    alone = [client.classify(video_id=film, labels=LABELS, top_k=1).predictions for film in films]
+    assert [row.predictions for row in rows if not row.error] == alone[:2]
+    client.batches.save(found.id, tmp_path / "out.csv")
     table = list(csv.DictReader(io.StringIO((tmp_path / "out.csv").read_text(encoding="utf-8"), newline="")))
     assert [row["id"] for row in table] == ["balloon", "", "", "web", ""]
-    assert [row["label"] for row in table] == [alone[0][0]["label"], "", "", alone[1][0]["label"], ""]
+    assert [row["label"] for row in table] == [alone[0][0].label, "", "", alone[1][0].label, ""]
     with stack.http() as http:
         listed = http.get("/v1/jobs", params={"limit": 1000}).json()["data"]
-    assert [job["id"] for job in listed if job["parent"] == found["id"]] == []
+    assert [job["id"] for job in listed if job["parent"] == found.id] == []
 
 
 def test_a_killed_worker_loses_no_row_and_answers_none_twice(stack: Stack, films: list[str], tmp_path: Path) -> None:
     manifest = tmp_path / "videos.csv"
     manifest.write_text("id,video_id\n" + "".join(f"{n},{films[n % 3]}\n" for n in range(200)))
     with Client(stack.url) as client:
-        job = client.batch(manifest, LABELS, top_k=1)
+        job = client.batches.start(manifest=manifest, labels=LABELS, top_k=1)
         deadline = time.monotonic() + 120
-        while not (part := list(client.batch_rows(job["id"]))):
+        while not (part := list(client.batches.rows(job.id))):
             assert time.monotonic() < deadline
             time.sleep(0.02)
         (worker,) = stack.children("--queue inference")
         os.kill(worker, signal.SIGKILL)
         assert len(part) < 200
-        found = ended(client, job)
-        rows = list(client.batch_rows(job["id"]))
-        alone = [client.classify(film, LABELS, top_k=1)["predictions"] for film in films]
-    assert (found["state"], found["result"]["answered"]) == ("succeeded", 200), found
-    assert [row["id"] for row in rows] == [str(n) for n in range(200)]
-    assert [row["predictions"] for row in rows] == [alone[n % 3] for n in range(200)]
+        answered = ended(job).result().answered
+        rows = list(client.batches.rows(job.id))
+        alone = [client.classify(video_id=film, labels=LABELS, top_k=1).predictions for film in films]
+    assert answered == 200
+    assert [row.id for row in rows] == [str(n) for n in range(200)]
+    assert [row.predictions for row in rows] == [alone[n % 3] for n in range(200)]
     assert rows[: len(part)] == part

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from vireo.cli import tables
-from vireo.cli.commands.training import ensure_dataset, watch
+from vireo.cli.commands.learning.training import ensure_dataset, watch
 from vireo.cli.console import AsJson, Url, connected, out, print_json
 
 
@@ -35,13 +35,14 @@ def calibrate(
     url: Url = None,
 ) -> None:
     """Give a model's answers a confidence that holds: how often a label with this similarity is right."""
-    with connected(url) as client:
+    with connected(url, as_json) as client:
         name = ensure_dataset(client, dataset, quiet=as_json)
-        job = client.calibrate(model=model, dataset=name, label_set=label_set, normalize_labels=normalize_labels)
-        result = watch(client, job["id"], as_json)
-        found = client.calibration(result["id"], diagram=diagram)
+        job = client.calibrations.start(name, model=model, label_set=label_set, normalize_labels=normalize_labels)
+        found = client.calibrations.get(watch(job, as_json).id)
+        if diagram is not None:
+            client.calibrations.save_diagram(found.id, diagram)
         if as_json:
-            print_json(found)
+            print_json(found.raw)
             return
-        tables.print_calibration(found, out)
-        out.print(f"Reliability diagram: {client.url}{found['links']['diagram']}", highlight=False, soft_wrap=True)
+        tables.print_calibration(found.raw, out)
+        out.print(f"Reliability diagram: {client.url}{found.links['diagram']}", highlight=False, soft_wrap=True)

@@ -8,7 +8,8 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from vireo.cli.console import AsJson, Url, connected, err, out, print_json
+from vireo.cli.console import AsJson, Url, connected, out, print_json, print_warnings
+from vireo.cli.options import ModelOption
 
 
 def search(
@@ -20,9 +21,7 @@ def search(
         list[str] | None, typer.Option("--tag", help="Only videos with this tag. The option may be repeated.")
     ] = None,
     top_k: Annotated[int, typer.Option(help="Most videos that are shown.")] = 10,
-    model: Annotated[
-        str | None, typer.Option(help="The model: name, name:3 or name@alias. Default: the server's.")
-    ] = None,
+    model: ModelOption = None,
     index: Annotated[bool, typer.Option("--index", help="Make all videos searchable first; it may take long.")] = False,
     as_json: AsJson = False,
     url: Url = None,
@@ -30,21 +29,20 @@ def search(
     """Find stored videos by what they show, and where in them."""
     if (text is None) == (video is None):
         raise typer.BadParameter("give a text, or a video with --like")
-    with connected(url) as client:
+    with connected(url, as_json) as client:
         if index:
-            client.result(client.index(tags=tags or (), model=model)["id"])
-        answer = client.search(text, video=video, tags=tags or (), top_k=top_k, model=model)
+            client.videos.index(tags=tags or (), model=model).result()
+        answer = client.search(text, video_id=video, filter={"tags": tags or ()}, top_k=top_k, model=model)
     if as_json:
-        print_json(answer)
+        print_json(answer.raw)
         return
-    table = Table(title=f"{answer['searched']} of {answer['stored']} stored videos", title_justify="left")
+    table = Table(title=f"{answer.searched} of {answer.stored} stored videos", title_justify="left")
     table.add_column("video", overflow="fold")
     for heading in ("seconds", "similarity"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("tags", min_width=8)
-    for hit in answer["data"]:
-        seconds = f"{hit['start']:.1f} – {hit['end']:.1f}"
-        table.add_row(hit["video"], seconds, f"{hit['similarity']:.3f}", Text(", ".join(hit["tags"])))
+    for hit in answer.data:
+        seconds = f"{hit.start:.1f} – {hit.end:.1f}"
+        table.add_row(hit.video, seconds, f"{hit.similarity:.3f}", Text(", ".join(hit.tags)))
     out.print(table)
-    for warning in answer["warnings"]:
-        err.print(f"[yellow]{warning}[/]")
+    print_warnings(answer.raw)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
 from vireo.cli import tables
-from vireo.cli.console import AsJson, Url, connected, err, out, print_json
+from vireo.cli.arguments import ListingGroup
+from vireo.cli.console import AsJson, Url, connected, err, out, print_json, say
+from vireo.cli.exit_codes import Exit
 from vireo.cli.follow import follow
 from vireo.errors import VireoError
+from vireo.schema.requests import FeedbackFilter
+from vireo.schema.videos import Feedback
 
 LabelOption = Annotated[str | None, typer.Option("--label", help="Only feedback with this label.")]
 VideoOption = Annotated[str | None, typer.Option("--video", help="Only feedback about this stored video.")]
@@ -43,21 +47,21 @@ def add(
     job = about if about.startswith("job_") else None
     if job is None and label is None:
         raise typer.BadParameter("say what the video shows", param_hint="LABEL")
-    with connected(url) as client:
-        said = client.add_feedback(
+    with connected(url, as_json) as client:
+        said = client.feedback.add(
             label,
             job=job,
-            video=None if job else about,
+            video_id=None if job else about,
             confirmed=True if label is None else None,
             start=start,
             end=end,
             model=model,
         )
     if as_json:
-        print_json(said)
+        print_json(said.raw)
     else:
         out.print(
-            f"{said['id']}: {said['video']} shows {said['label']!r}{_verdict(said)}",
+            f"{said.id}: {said.video} shows {said.label!r}{_verdict(said)}",
             highlight=False,
             markup=False,
             soft_wrap=True,
@@ -74,10 +78,10 @@ def list_feedback(
     url: Url = None,
 ) -> None:
     """List feedback, the latest first."""
-    with connected(url) as client:
-        found = client.feedback(limit=limit, label=label, video=video, model=model, confirmed=confirmed)
+    with connected(url, as_json) as client:
+        found = list(client.feedback.list(limit=limit, label=label, video_id=video, model=model, confirmed=confirmed))
     if as_json:
-        print_json(found)
+        print_json([each.raw for each in found])
         return
     if not found:
         out.print("There is no feedback.", style="dim")
@@ -89,21 +93,24 @@ def list_feedback(
         table.add_column(heading)
     for each in found:
         table.add_row(
-            each["id"],
-            each["video"],
-            "all" if each["start"] is None else f"{each['start']:g} – {each['end']:g}",
-            Text(each["label"]),
-            Text(each["predicted"] or "–"),
+            each.id,
+            each.video,
+            "all" if each.start is None else f"{each.start:g} – {each.end:g}",
+            Text(each.label),
+            Text(each.predicted or "–"),
         )
     out.print(table)
 
 
 def delete(
-    feedback: Annotated[str, typer.Argument(metavar="FEEDBACK", help="The id of feedback, fb_….")], url: Url = None
+    feedback: Annotated[str, typer.Argument(metavar="FEEDBACK", help="The id of feedback, fb_….")],
+    as_json: AsJson = False,
+    url: Url = None,
 ) -> None:
     """Delete feedback with its history. Its video stays."""
-    with connected(url) as client:
-        client.delete_feedback(feedback)
+    with connected(url, as_json) as client:
+        client.feedback.delete(feedback)
+    say(f"{feedback} is deleted.", {"deleted": feedback}, as_json=as_json)
 
 
 def export(
@@ -112,12 +119,13 @@ def export(
     video: VideoOption = None,
     model: ModelOption = None,
     confirmed: ConfirmedOption = None,
+    as_json: AsJson = False,
     url: Url = None,
 ) -> None:
     """Write feedback as tasks of Label Studio, or as a table."""
-    with connected(url) as client:
-        client.export_feedback(file, label=label, video=video, model=model, confirmed=confirmed)
-    out.print(f"Written: {file}", highlight=False, soft_wrap=True, markup=False)
+    with connected(url, as_json) as client:
+        client.feedback.save(file, label=label, video_id=video, model=model, confirmed=confirmed)
+    say(f"Written: {file}", {"file": str(file)}, as_json=as_json)
 
 
 def import_file(
@@ -126,20 +134,20 @@ def import_file(
     url: Url = None,
 ) -> None:
     """Take over labels from Label Studio or from a table with the columns `video` and `label`."""
-    with connected(url) as client:
-        report = client.import_feedback(file)
+    with connected(url, as_json) as client:
+        report = client.feedback.load(file)
     if as_json:
-        print_json(report)
+        print_json(report.raw)
     else:
         out.print(
-            f"{report['imported']} imported, {report['unchanged']} known already, {report['skipped']} tasks without an "
-            f"annotation, {report['failed']} failed.",
+            f"{report.imported} imported, {report.unchanged} known already, {report.skipped} tasks without an "
+            f"annotation, {report.failed} failed.",
             highlight=False,
         )
-        for problem in report["problems"]:
-            err.print(f"{problem['where']}: {problem['message']}", style="yellow", highlight=False, markup=False)
-    if report["failed"] and not report["imported"] + report["unchanged"]:
-        raise typer.Exit(1)
+        for problem in report.problems:
+            err.print(f"{problem.where}: {problem.message}", style="yellow", highlight=False, markup=False)
+    if report.failed and not report.imported + report.unchanged:
+        raise typer.Exit(Exit.REFUSED)
 
 
 def dataset(
@@ -156,32 +164,32 @@ def dataset(
 ) -> None:
     """Make a dataset of the stored videos that have feedback, to train on."""
     given: dict[str, Any] = {"labels": labels or None, "model": model, "confirmed": confirmed}
-    filter = {field: value for field, value in given.items() if value is not None}
-    with connected(url) as client:
-        job = client.feedback_dataset(name, filter=filter or None, split_seed=split_seed, val_fraction=val_fraction)
+    filter = cast(FeedbackFilter, {field: value for field, value in given.items() if value is not None})
+    with connected(url, as_json) as client:
+        options: dict[str, Any] = {"split_seed": split_seed, "val_fraction": val_fraction}
+        job = client.datasets.from_feedback(name, filter=filter or None, **options)
         try:
-            made = follow(client, job["id"], err, quiet=as_json)
+            made = follow(job, err, quiet=as_json)
         except VireoError as error:
             if not as_json:
                 tables.print_findings(error.details.get("report") or (), err)
             raise
     if as_json:
-        print_json(made)
+        print_json(made.raw)
         return
-    tables.print_findings(made["report"], err)
-    out.print(f"{made['dataset']}: {made['clips']} clips, {made['classes']} classes.", highlight=False)
+    tables.print_findings(made.raw["report"], err)
+    out.print(f"{made.dataset}: {made.clips} clips, {made.classes} classes.", highlight=False)
 
 
-def _verdict(said: dict[str, Any]) -> str:
-    if said["confirmed"] is None:
+def _verdict(said: Feedback) -> str:
+    if said.confirmed is None:
         return "."
-    return ", as answered." if said["confirmed"] else f", not {said['predicted']!r}."
+    return ", as answered." if said.confirmed else f", not {said.predicted!r}."
 
 
 def feedback_commands() -> typer.Typer:
     """The commands below `vireo feedback`."""
-    group = typer.Typer(no_args_is_help=True, help="Confirm and correct answers, and make datasets of them.")
-    group.callback()(_group)
+    group = typer.Typer(cls=ListingGroup, help="Confirm and correct answers, and make datasets of them.")
     group.command("add")(add)
     group.command("list")(list_feedback)
     group.command("delete")(delete)
@@ -189,7 +197,3 @@ def feedback_commands() -> typer.Typer:
     group.command("import")(import_file)
     group.command("dataset")(dataset)
     return group
-
-
-def _group() -> None:
-    """Confirm and correct answers, and make datasets of them."""

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 from vireo.cli import options, tables
 from vireo.cli.console import AsJson, Url, connected, err, out, print_json, program, transfer_bar
+from vireo.cli.exit_codes import Exit
 from vireo.cli.follow import follow
-from vireo.client import Client
 from vireo.errors import Cancelled, TrainingFailed, VireoError
+from vireo.schema.datasets import DatasetResult
+from vireo.schema.judging import TrainingResult
+from vireo.synchronous.client import Client
+from vireo.synchronous.jobs import Job
+
+AnswerT = TypeVar("AnswerT")
 
 _DATASET_ID = re.compile(r"ds_[0-9a-f]{24}")
 
@@ -70,8 +76,7 @@ def train(
             seed=seed,
         )
         return
-    request = {
-        "name": name or _default_name(source),
+    request: dict[str, Any] = {
         "base": base,
         "epochs": epochs,
         "method": method,
@@ -104,31 +109,29 @@ def train(
         "promote": promote,
         "split_column": split_column,
     }
-    with connected(url, webhook=webhook) as client:
+    model = name or _default_name(source)
+    with connected(url, as_json, webhook=webhook) as client:
         dataset = ensure_dataset(client, source, quiet=as_json)
-        job = client.train(dataset=dataset, **request)
-        _finish(client, job["id"], as_json)
+        _finish(client, client.train(model, dataset, **request), as_json)
 
 
 def _preview(source: str, as_json: bool, url: str | None, webhook: str | None, **request: Any) -> None:
     """What training would bring, as a table."""
-    with connected(url, webhook=webhook) as client:
+    with connected(url, as_json, webhook=webhook) as client:
         dataset = ensure_dataset(client, source, quiet=as_json)
-        job = client.preview(dataset, **request)
-        result = watch(client, job["id"], as_json)
-        if as_json:
-            print_json(result)
-        else:
-            tables.print_preview(result, out)
+        result = watch(client.datasets.preview(dataset, **request), as_json)
+    if as_json:
+        print_json(result.raw)
+    else:
+        tables.print_preview(result.raw, out)
 
 
 def resume(
     job: Annotated[str, typer.Argument(help="The id of a training job.")], as_json: AsJson = False, url: Url = None
 ) -> None:
     """Continue a training run that failed or was cancelled, from its last checkpoint."""
-    with connected(url) as client:
-        client.resume(job)
-        _finish(client, job, as_json)
+    with connected(url, as_json) as client:
+        _finish(client, client.jobs.resume(job), as_json)
 
 
 def evaluate(
@@ -162,53 +165,52 @@ def evaluate(
         "solver": solver,
     }
     given = {field: value for field, value in training.items() if value is not None}
-    with connected(url) as client:
+    with connected(url, as_json) as client:
         dataset = ensure_dataset(client, source, quiet=as_json)
-        job = client.evaluate(
-            model=model,
-            dataset=dataset,
-            views=views,
-            split=split,
-            protocol=protocol,
-            shots=_numbers(shots, "--shots"),
-            seeds=_numbers(seeds, "--seeds"),
-            splits=None if splits is None else _listed(splits),
-            split_column=split_column,
-            training=given or None,
-            name=keep_as,
-            normalize_labels=normalize_labels,
-        )
-        result = watch(client, job["id"], as_json)
+        request: dict[str, Any] = {
+            "views": views,
+            "split": split,
+            "protocol": protocol,
+            "shots": _numbers(shots, "--shots"),
+            "seeds": _numbers(seeds, "--seeds"),
+            "splits": None if splits is None else _listed(splits),
+            "split_column": split_column,
+            "training": given or None,
+            "name": keep_as,
+            "normalize_labels": normalize_labels,
+        }
+        found = watch(client.evaluations.start(dataset, model=model, **request), as_json)
+        result = found.raw
         if as_json:
             print_json(result)
             return
         columns = {"1x1": result.get("metrics")} | (result.get("views") or {})
         if any(columns.values()):  # a protocol that trains has a table of its own
             tables.print_metrics(f"{result['model']} on {dataset}", columns, out)
-        if (found := result.get("protocol")) and found["rows"]:
-            tables.print_protocol(found, f"{result['model']} on {dataset}", out)
+        if (protocol := result.get("protocol")) and protocol["rows"]:
+            tables.print_protocol(protocol, f"{result['model']} on {dataset}", out)
         out.print(f"Report: {client.url}{result['report']}", highlight=False, soft_wrap=True)
 
 
 def ensure_dataset(client: Client, source: str, *, quiet: bool) -> str:
     """The dataset's id; a file or directory is sent and checked first. Raises: VireoError."""
-    if _DATASET_ID.fullmatch(source):
-        return source
+    return source if _DATASET_ID.fullmatch(source) else send_dataset(client, source, quiet=quiet).dataset
+
+
+def send_dataset(client: Client, source: str, *, quiet: bool, **options: Any) -> DatasetResult:
+    """Send a dataset, and show what its check finds. Raises: VireoError."""
     with transfer_bar(Path(source).resolve(), then="checking", quiet=quiet) as progress:
-        job = client.send_dataset(source, progress=progress)
+        job = client.datasets.add(source, progress=progress, **options)
     try:
-        result = follow(client, job["id"], err, quiet=quiet)
+        result = follow(job, err, quiet=quiet)
     except VireoError as error:
         if not quiet:
             tables.print_findings(error.details.get("report") or (), err)
         raise
     if not quiet:
-        tables.print_findings(result.get("report") or (), err)
-        err.print(
-            f"{result['dataset']}: {result['clips']} clips, {_count(result['classes'])} classes.", highlight=False
-        )
-    dataset: str = result["dataset"]
-    return dataset
+        tables.print_findings(result.raw.get("report") or (), err)
+        err.print(f"{result.dataset}: {result.clips} clips, {result.classes} classes.", highlight=False)
+    return result
 
 
 def slug(source: str) -> str:
@@ -249,43 +251,39 @@ def _numbers(value: str | None, option: str) -> list[int] | None:
         raise typer.BadParameter(f"{value!r} is no list of whole numbers, such as 1,2,4", param_hint=option) from None
 
 
-def _count(classes: Any) -> int:
-    return classes if isinstance(classes, int) else len(classes)
-
-
-def watch(client: Client, job_id: str, quiet: bool) -> dict[str, Any]:
+def watch(job: Job[AnswerT], quiet: bool) -> AnswerT:
     """Follow a job and return its result; Ctrl-C cancels the job. Raises: VireoError."""
     try:
-        return follow(client, job_id, err, quiet=quiet)
+        return follow(job, err, quiet=quiet)
     except KeyboardInterrupt:
-        job = client.cancel(job_id)
-        err.print(f"\nCancelling {job_id}.", highlight=False)
-        if job["kind"] == "training":
-            err.print(f"Continue it with:  {program()} resume {job_id}", highlight=False)
-        raise typer.Exit(130) from None
+        job.cancel()
+        err.print(f"\nCancelling {job.id}.", highlight=False)
+        if job.kind == "training":
+            err.print(f"Continue it with:  {program()} resume {job.id}", highlight=False)
+        raise typer.Exit(Exit.INTERRUPTED) from None
     except VireoError as error:
-        job = client.job(job_id)
-        if job["kind"] == "training" and isinstance(error, Cancelled | TrainingFailed):
-            err.print(f"Continue the run with:  {program()} resume {job_id}", highlight=False)
+        if job.kind == "training" and isinstance(error, Cancelled | TrainingFailed):
+            err.print(f"Continue the run with:  {program()} resume {job.id}", highlight=False)
         raise
 
 
-def _finish(client: Client, job_id: str, as_json: bool) -> None:
-    result = watch(client, job_id, as_json)
+def _finish(client: Client, job: Job[TrainingResult], as_json: bool) -> None:
+    result = watch(job, as_json)
     if as_json:
-        print_json(result)
+        print_json(result.raw)
         return
-    if headline := result.get("headline"):
-        out.print(headline["sentence"], highlight=False)
-    if promotion := result.get("promotion"):
-        moved = "now points to it" if promotion["promoted"] else "stays where it is"
-        out.print(f"{promotion['alias']} {moved}: {promotion['reason']}", highlight=False, soft_wrap=True)
-    views = {name: each for name, each in (result.get("views") or {}).items() if name != "1x1"}
-    tables.print_metrics(result["model"], {"before": result.get("before"), "after": result["metrics"]} | views, out)
-    if result.get("base_to_novel"):
-        tables.print_base_to_novel(result["base_to_novel"], out)
-    out.print(f"Report: {client.url}{result['report']}", highlight=False, soft_wrap=True)
-    command = f"{program()} classify --model {result['model']} VIDEO"
+    if result.headline:
+        out.print(result.headline.sentence, highlight=False)
+    if promotion := result.promotion:
+        moved = "now points to it" if promotion.promoted else "stays where it is"
+        out.print(f"{promotion.alias} {moved}: {promotion.reason}", highlight=False, soft_wrap=True)
+    raw = result.raw
+    views = {name: each for name, each in (raw.get("views") or {}).items() if name != "1x1"}
+    tables.print_metrics(result.model, {"before": result.before, "after": raw["metrics"]} | views, out)
+    if result.base_to_novel:
+        tables.print_base_to_novel(result.base_to_novel, out)
+    out.print(f"Report: {client.url}{result.report}", highlight=False, soft_wrap=True)
+    command = f"{program()} classify --model {result.model} VIDEO"
     out.print(f"Classify with it:  {command}", highlight=False, soft_wrap=True, markup=False)
-    if result.get("open_labels", True):
+    if result.open_labels is not False:
         out.print(f'Or with your own labels:  {command} --labels "a cat" "a dog"', highlight=False, soft_wrap=True)

@@ -8,9 +8,11 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from vireo.cli.commands.classify import parse_labels
-from vireo.cli.console import AsJson, Url, connected, err, out, print_json, transfer_bar
-from vireo.errors import VireoError
+from vireo.cli.arguments import label_names
+from vireo.cli.console import AsJson, Url, connected, err, out, print_json, print_warnings, transfer_bar
+from vireo.cli.many_videos import check_there
+from vireo.cli.options import LabelSetOption, LabelsOption, ModelOption
+from vireo.schema.questions import Explanation
 
 _READS = {
     "frame": "The contributions add up to the similarity.",
@@ -21,17 +23,12 @@ _READS = {
 
 def explain(
     video: Annotated[str, typer.Argument(metavar="FILE", help="A video file, http(s) URL or id of a stored video.")],
-    labels: Annotated[
-        list[str] | None,
-        typer.Option(help='Labels to score: several values, "a,b,c", a JSON array, or @file with one label per line.'),
-    ] = None,
+    labels: LabelsOption = None,
     label: Annotated[
         str | None, typer.Option(help="The label to explain. Default: the one with the highest score.")
     ] = None,
-    label_set: Annotated[str | None, typer.Option(help="A stored label set: name or name:version.")] = None,
-    model: Annotated[
-        str | None, typer.Option(help="The model: name, name:3 or name@alias. Default: the server's.")
-    ] = None,
+    label_set: LabelSetOption = None,
+    model: ModelOption = None,
     frames: Annotated[int | None, typer.Option(help="Frames, spread over the whole video.")] = None,
     sheet: Annotated[
         Path | None, typer.Option(help="Where to write the attention sheet. Default: NAME-attention.png here.")
@@ -40,22 +37,21 @@ def explain(
     url: Url = None,
 ) -> None:
     """Show what each frame adds to a score, and save a picture of where the image tower looks."""
-    names = [name for value in labels or [] for name in parse_labels(value)]
-    options = {"label_set": label_set, "model": model, "frames": frames}
+    names = label_names(labels)
+    options: dict[str, Any] = {"label_set": label_set, "model": model, "frames": frames}
     target = sheet or Path(f"{_stem(video)}-attention.png")
-    with connected(url) as client:
-        if "://" not in video and not video.startswith("vid_") and not Path(video).is_file():
-            raise VireoError(f"There is no file {video}.")
+    with connected(url, as_json) as client:
+        source = check_there(video)
         with transfer_bar(video, then="explaining", quiet=as_json) as progress:
-            answer = client.explain(video, names, label=label, sheet=target, progress=progress, **options)
+            answer = client.explain(labels=names, label=label, sheet=target, progress=progress, **source, **options)
     if as_json:
-        print_json(answer)
+        print_json(answer.raw)
         return
     _show(answer)
-    if answer["sheet"]:
+    if answer.sheet:
         out.print(f"The attention sheet is in {target}.", highlight=False, markup=False)
     else:
-        err.print(answer["sheet_note"], style="yellow", highlight=False, markup=False)
+        err.print(answer.sheet_note, style="yellow", highlight=False, markup=False)
 
 
 def _stem(video: str) -> str:
@@ -63,19 +59,18 @@ def _stem(video: str) -> str:
     return Path(video).stem[:40] or "video"
 
 
-def _show(answer: dict[str, Any]) -> None:
-    title = f"{answer['label']} · {answer['score']:.1%} · {answer['model']}"
+def _show(answer: Explanation) -> None:
+    title = f"{answer.label} · {answer.score:.1%} · {answer.model}"
     table = Table(title=title, title_justify="left", title_style="bold")
     for heading in ("seconds", "contribution"):
         table.add_column(heading, justify="right")
     table.add_column("")
-    most = max((abs(frame["contribution"]) for frame in answer["frames"]), default=0.0) or 1.0
-    for frame in answer["frames"]:
-        bar = "█" * round(20 * max(0.0, frame["contribution"]) / most)
-        table.add_row(f"{frame['time']:.2f}", f"{frame['contribution']:+.4f}", bar)
+    most = max((abs(frame.contribution) for frame in answer.frames), default=0.0) or 1.0
+    for frame in answer.frames:
+        bar = "█" * round(20 * max(0.0, frame.contribution) / most)
+        table.add_row(f"{frame.time:.2f}", f"{frame.contribution:+.4f}", bar)
     table.add_section()
-    table.add_row("similarity", f"{answer['similarity']:+.4f}", "")
+    table.add_row("similarity", f"{answer.similarity:+.4f}", "")
     out.print(table)
-    out.print(_READS[answer["reads"]], style="dim", highlight=False)
-    for warning in answer["warnings"]:
-        err.print(f"[yellow]{warning}[/]")
+    out.print(_READS.get(answer.reads, ""), style="dim", highlight=False)
+    print_warnings(answer.raw)

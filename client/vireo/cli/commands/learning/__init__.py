@@ -1,0 +1,1 @@
+"""`vireo train`, `eval`, `calibrate` and `models`: better answers."""

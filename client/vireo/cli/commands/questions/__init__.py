@@ -1,0 +1,1 @@
+"""`vireo ask`, `classify`, `timeline`, `explain`, `search` and `batch`: what videos show."""

@@ -1,0 +1,1 @@
+"""`vireo videos`, `labels`, `dataset` and `feedback`: what a server stores."""

@@ -1,0 +1,1 @@
+"""What the server answers and what it takes, as types. Every module but `result` is rendered from its description."""

@@ -1,0 +1,82 @@
+"""What a server says about itself.
+
+Rendered from the server's OpenAPI description by docs/render.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from vireo.schema.models import Model
+from vireo.schema.questions import ModelRef
+from vireo.schema.result import Result
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerInfo(Result):
+    """What a worker announces with each heartbeat."""
+
+    id: str
+    queue: str
+    state: str
+    detail: str
+    """what the worker is doing, or why it cannot work, in words"""
+    error: dict[str, Any] | None
+    model: ModelRef | None
+    models: list[str]
+    """names of the models that it can serve"""
+    promptable: list[str]
+    """of these, the models that can carry prompts"""
+    device: str | None
+    precision: str | None
+    store: str | None
+    """id of the artifact store that it uses; null until it is known"""
+    unconfined: list[str]
+    """what does not confine its child processes, because the system lacks it, in words"""
+    started_at: float
+    seen_at: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Queue(Result):
+    depth: int
+    """waiting jobs"""
+    running: int
+    age_s: float
+    """age of the oldest waiting job, in seconds"""
+    workers: dict[str, int]
+    """number of workers that are starting, ready, failed"""
+    age_seconds: float
+    """the earlier name of `age_s`"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Info(Result):
+    """Version, model, limits, workers and queues of this server."""
+
+    version: str
+    model: Model | None
+    """the default model; null until a worker is ready"""
+    device: str | None
+    precision: str | None
+    limits: dict[str, int | float]
+    redis: str
+    """without its password"""
+    store: str
+    workers: list[WorkerInfo]
+    queues: dict[str, Queue]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Check(Result):
+    ok: bool
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Readiness(Result):
+    ready: bool
+    reasons: list[str]
+    """why it is not ready, in words; empty when it is ready"""
+    checks: dict[str, Check]
