@@ -37,10 +37,14 @@ class Call:
     """whether repeating it has no second effect, although its method is POST"""
 
     @property
+    def is_readable_again(self) -> bool:
+        """Whether its body can be sent a second time."""
+        return self.upload is None or self.upload.start is not None
+
+    @property
     def is_repeatable(self) -> bool:
         """Whether it may be sent again if nobody knows what became of it."""
-        known = self.method in _HARMLESS or self.harmless or "idempotency-key" in self.headers
-        return known and (self.upload is None or self.upload.start is not None)
+        return self.method in _HARMLESS or self.harmless or "idempotency-key" in self.headers
 
     def keyed(self, key: str | None = None) -> Self:
         """The same call with an `Idempotency-Key`: a new one if None is given. The server answers a repetition with the

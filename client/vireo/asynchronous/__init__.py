@@ -1,1 +1,1 @@
-"""The client for asyncio and trio. `vireo/synchronous` is rendered from it."""
+"""The client for asyncio. `vireo/synchronous` is rendered from it."""

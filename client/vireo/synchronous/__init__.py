@@ -1,4 +1,4 @@
-"""The client for asyncio and trio. `vireo/synchronous` is rendered from it.
+"""The client for asyncio. `vireo/synchronous` is rendered from it.
 
 Rendered from vireo/asynchronous by docs/render.py.
 """

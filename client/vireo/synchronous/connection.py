@@ -66,7 +66,7 @@ class Connection:
                     answer.read()
             except VireoError as error:
                 pause = self.retries.pause(error, done, waited, repeatable=call.is_repeatable)
-                if pause is None:
+                if pause is None or not call.is_readable_again:
                     raise
                 log.info("%s %s: %s Again in %.1f s.", call.method, call.path, error.message, pause)
             else:
