@@ -16,7 +16,7 @@ from core.results import SearchResult
 from core.training_requests import EvaluationRequest, TrainingRequest
 from rendering.block import Block
 from rendering.client.files import client_files
-from rendering.commands import help_sections
+from rendering.commands import exit_codes_table, help_sections
 from rendering.errors import errors_table
 from rendering.fields import fields_table
 from rendering.methods import methods_table
@@ -91,6 +91,7 @@ BLOCKS = (
     Block("docs/calibration.md", "calibration", partial(fields_table, Calibration, defaults=False)),
     Block("docs/metrics.md", "metrics", metrics_table),
     Block("docs/metrics.md", "label-values", label_values_table),
+    Block("docs/cli.md", "exit-codes", exit_codes_table),
     Block("docs/cli.md", "commands", help_sections),
     *client_files(),
 )

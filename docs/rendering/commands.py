@@ -7,7 +7,9 @@ from typing import Any
 import typer
 from typer.main import get_command
 
+from rendering.markdown import code, table
 from vireo.cli.app import build_cli
+from vireo.cli.exit_codes import MEANINGS
 
 WIDTH = 100
 
@@ -33,6 +35,11 @@ def _texts(command: Any, name: str, parent: Any) -> dict[str, str]:
 
 def help_sections() -> str:
     return "\n\n".join(f"## {name}\n\n```\n{text.strip()}\n```" for name, text in help_texts(build_cli()).items())
+
+
+def exit_codes_table() -> str:
+    """Exit status → what it means."""
+    return table(("exit status", "why"), [(code(str(each.value)), meaning) for each, meaning in MEANINGS.items()])
 
 
 def _context(command: Any, name: str, parent: Any) -> Any:

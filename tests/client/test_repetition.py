@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -55,18 +55,21 @@ def ask(request: pytest.FixtureRequest) -> Ask:
     return at_once if request.param == "synchronous" else run
 
 
-def sources(folder: Path) -> list[Any]:
-    """The same video as a path, as bytes, and as a file object that stands behind its first bytes."""
-    (folder / "clip.mp4").write_bytes(b"a video")
-    file = io.BytesIO(b"head" + b"a video")
-    file.seek(4)
-    return [folder / "clip.mp4", str(folder / "clip.mp4"), b"a video", file]
+@pytest.fixture
+def videos(tmp_path: Path) -> Iterator[list[Any]]:
+    """The same video as a path, as bytes, and as file objects that stand behind their first bytes."""
+    (tmp_path / "clip.mp4").write_bytes(b"a video")
+    (tmp_path / "long.mp4").write_bytes(b"head" + b"a video")
+    with (tmp_path / "long.mp4").open("rb") as file, io.BytesIO(b"head" + b"a video") as memory:
+        file.seek(4)
+        memory.seek(4)
+        yield [tmp_path / "clip.mp4", str(tmp_path / "clip.mp4"), b"a video", file, memory]
 
 
 def test_a_refused_question_is_sent_again_with_its_key_and_all_of_its_body(
-    ask: Ask, pauses: list[float], tmp_path: Path
+    ask: Ask, pauses: list[float], videos: list[Any]
 ) -> None:
-    for video in sources(tmp_path):
+    for video in videos:
         replies = refusal(429, "queue_full", retry_after="7"), refusal(503, "overloaded"), Reply(0), ANSWER
         with scripted(*replies) as server:
             assert ask(server, video).predictions[0].label == "a cat"

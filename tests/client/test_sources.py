@@ -71,6 +71,14 @@ def test_progress_says_how_much_has_been_read(tmp_path: Path) -> None:
     assert told == [(4, 10), (8, 10), (10, 10), (10, 10)]
 
 
+def test_an_open_file_is_read_from_where_it_stands_each_time() -> None:
+    file = io.BytesIO(b"head" + b"a video")
+    file.seek(4)
+    part = upload("video", file)
+    for _ in range(2):
+        assert part.open(None).read() == b"a video"
+
+
 def test_a_file_of_the_caller_stays_open(tmp_path: Path) -> None:
     (tmp_path / "clip.mp4").write_bytes(b"a video")
     with (tmp_path / "clip.mp4").open("rb") as file:

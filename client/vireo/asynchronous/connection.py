@@ -24,7 +24,7 @@ ResultT = TypeVar("ResultT", bound=Result)
 PAGE = 1000
 """Most entries of a page of a list."""
 
-log = logging.getLogger("vireo")
+log = logging.getLogger("vireo.client")
 
 
 class AsyncConnection:

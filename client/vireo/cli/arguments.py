@@ -17,7 +17,8 @@ class ListingGroup(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Puts `list` in front where no command is named."""
-        if not args or (args[0].startswith("-") and args[0] != "--help"):
+        names_none = not args or (args[0].startswith("-") and args[0] != "--help")
+        if names_none and not ctx.resilient_parsing:  # a shell asks which commands there are
             args = ["list", *args]
         return super().parse_args(ctx, args)
 

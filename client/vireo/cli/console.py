@@ -63,7 +63,7 @@ def errors_printed(as_json: bool) -> Iterator[None]:
 @contextmanager
 def _retries_shown(*, quiet: bool) -> Iterator[None]:
     """Says that a request is sent again, and why."""
-    log, handler = logging.getLogger("vireo"), _ErrHandler()
+    log, handler = logging.getLogger("vireo.client"), _ErrHandler()
     if quiet:
         yield
         return

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.stack import Stack
+from tests.e2e.stack import BIN, Stack
 from tests.scenes import film
 from vireo import Client, Job
 from vireo.schema.videos import BatchResult
@@ -70,6 +72,16 @@ def test_each_item_has_its_row(stack: Stack, client: Client, films: list[str], t
     with stack.http() as http:
         listed = http.get("/v1/jobs", params={"limit": 1000}).json()["data"]
     assert [job["id"] for job in listed if job["parent"] == found.id] == []
+
+
+def test_a_batch_by_command(stack: Stack, films: list[str], tmp_path: Path) -> None:
+    table = tmp_path / "out.csv"
+    question = ("--labels", *LABELS, "--top-k", "1", "--save", str(table), "--json", "--url", stack.url)
+    command = [str(BIN / "vireo"), "batch", "start", *films[:2], *question]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    job = json.loads(done.stdout)
+    assert (job["state"], job["result"]["answered"]) == ("succeeded", 2)
+    assert len(table.read_text(encoding="utf-8").splitlines()) == 3
 
 
 def test_a_killed_worker_loses_no_row_and_answers_none_twice(stack: Stack, films: list[str], tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def describe(job: Job[Any]) -> str:
 
 def jobs_commands() -> typer.Typer:
     """The commands below `vireo jobs`."""
-    group = typer.Typer(cls=ListingGroup, help="List jobs, and show one.")
+    group = typer.Typer(cls=ListingGroup, help="List jobs, and show one. Without a command: list.")
     group.command("list")(list_jobs)
     group.command("show")(show)
     return group

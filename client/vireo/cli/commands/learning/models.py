@@ -238,7 +238,7 @@ def _left_out(card: Card, dropped: Sequence[str], text: bool) -> Iterator[str]:
 
 def models_commands() -> typer.Typer:
     """The commands below `vireo models`."""
-    group = typer.Typer(cls=ListingGroup, help="List, show and delete models.")
+    group = typer.Typer(cls=ListingGroup, help="List, show and delete models. Without a command: list.")
     group.command("list")(list_models)
     group.command("show")(show)
     group.command("delete")(delete)

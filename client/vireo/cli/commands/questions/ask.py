@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
@@ -19,6 +20,8 @@ from vireo.schema.questions import Classification
 from vireo.synchronous.client import Client
 
 _HELP = "Type labels (a cat, a dog), @file, or a JSON array; /set NAME, /model NAME; Ctrl-D ends."
+
+_PROMPT = "labels> "
 
 
 def ask(
@@ -40,7 +43,7 @@ def ask(
         first = [name for value in labels or [] for name in parse_labels(value)]
         if first or label_set:
             asked.question({"label_set": label_set} if label_set else {"labels": first})
-        for line in _lines():
+        for line in _lines(as_json):
             asked.line(line)
     raise typer.Exit(asked.status)
 
@@ -104,16 +107,24 @@ class _Video:
             return self._client.classify(progress=progress, **source, **about, **self._options)
 
 
-def _lines() -> Iterator[str]:
-    """What is typed or piped in, without empty lines."""
-    if sys.stdin.isatty():
+def _lines(as_json: bool) -> Iterator[str]:
+    """What is typed or piped in, without empty lines. The prompt is never on a stdout that a program reads."""
+    typed = sys.stdin.isatty()
+    if typed:
         err.print(_HELP, style="dim", highlight=False, markup=False)
+        with suppress(ImportError):
+            import readline  # noqa: F401 -- `input` then edits lines and remembers them
     while True:
         try:
-            line = input("labels> ") if sys.stdin.isatty() else sys.stdin.readline()
+            if typed and sys.stdout.isatty() and not as_json:
+                line = input(_PROMPT)
+            else:
+                if typed:
+                    err.print(_PROMPT, end="")
+                line = sys.stdin.readline()
+                if not line:
+                    return
         except EOFError:
-            return
-        if not line and not sys.stdin.isatty():
             return
         if line.strip():
             yield line.strip()

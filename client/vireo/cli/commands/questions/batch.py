@@ -116,7 +116,9 @@ def results(
 
 def batch_commands() -> typer.Typer:
     """The commands below `vireo batch`."""
-    group = typer.Typer(cls=ListingGroup, help="Ask one question about many videos of the server.")
+    group = typer.Typer(
+        cls=ListingGroup, help="Ask one question about many videos of the server. Without a command: list."
+    )
     group.command("start")(start)
     group.command("list")(list_batches)
     group.command("show")(show)

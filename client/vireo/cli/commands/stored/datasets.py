@@ -70,7 +70,7 @@ def delete(dataset: DatasetArgument, as_json: AsJson = False, url: Url = None) -
 
 def dataset_commands() -> typer.Typer:
     """The commands below `vireo dataset`."""
-    group = typer.Typer(cls=ListingGroup, help="Send, list, show and delete datasets.")
+    group = typer.Typer(cls=ListingGroup, help="Send, list, show and delete datasets. Without a command: list.")
     group.command("list")(list_datasets)
     group.command("show")(show)
     group.command("add")(add)

@@ -189,7 +189,9 @@ def _verdict(said: Feedback) -> str:
 
 def feedback_commands() -> typer.Typer:
     """The commands below `vireo feedback`."""
-    group = typer.Typer(cls=ListingGroup, help="Confirm and correct answers, and make datasets of them.")
+    group = typer.Typer(
+        cls=ListingGroup, help="Confirm and correct answers, and make datasets of them. Without a command: list."
+    )
     group.command("add")(add)
     group.command("list")(list_feedback)
     group.command("delete")(delete)

@@ -111,7 +111,9 @@ def _show(finding: LabelFinding) -> None:
 
 def labels_commands() -> typer.Typer:
     """The commands below `vireo labels`."""
-    group = typer.Typer(cls=ListingGroup, help="Store label sets, and check labels before anything is asked.")
+    group = typer.Typer(
+        cls=ListingGroup, help="Store label sets, and check labels before anything is asked. Without a command: list."
+    )
     group.command("list")(list_label_sets)
     group.command("show")(show)
     group.command("put")(put)

@@ -198,7 +198,7 @@ def _described(given: list[str] | None) -> dict[str, str] | None:
 
 def videos_commands() -> typer.Typer:
     """The commands below `vireo videos`."""
-    group = typer.Typer(cls=ListingGroup, help="List, store, tag and delete videos.")
+    group = typer.Typer(cls=ListingGroup, help="List, store, tag and delete videos. Without a command: list.")
     group.command("list")(list_videos)
     group.command("show")(show)
     group.command("add")(add)
