@@ -81,9 +81,9 @@ class AsyncConnection:
         finally:
             await answer.aclose()
 
-    async def download(self, path: str, target: Path, progress: TransferProgress | None = None) -> None:
+    async def download(self, path: str, target: Path, progress: TransferProgress | None = None, **params: Any) -> None:
         """Write what is at a path into a file. Raises: VireoError; OSError."""
-        async with self.stream(Call("GET", path)) as answer:
+        async with self.stream(Call("GET", path, params)) as answer:
             size, done = int(answer.headers.get("content-length", 0)), 0
             with target.open("wb") as file:
                 async for chunk in answer.aiter_bytes(CHUNK):

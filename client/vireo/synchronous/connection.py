@@ -84,9 +84,9 @@ class Connection:
         finally:
             answer.close()
 
-    def download(self, path: str, target: Path, progress: TransferProgress | None = None) -> None:
+    def download(self, path: str, target: Path, progress: TransferProgress | None = None, **params: Any) -> None:
         """Write what is at a path into a file. Raises: VireoError; OSError."""
-        with self.stream(Call("GET", path)) as answer:
+        with self.stream(Call("GET", path, params)) as answer:
             size, done = int(answer.headers.get("content-length", 0)), 0
             with target.open("wb") as file:
                 for chunk in answer.iter_bytes(CHUNK):

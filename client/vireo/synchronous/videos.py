@@ -135,7 +135,7 @@ class Batches:
         """Write the rows that are ready into a file: CSV if its name ends so, else JSONL. Raises: VireoError;
         OSError."""
         kind = "csv" if Path(target).suffix.lower() == ".csv" else "jsonl"
-        self._connection.download(f"/v1/batches/{quoted(job_id)}/results?format={kind}", Path(target))
+        self._connection.download(f"/v1/batches/{quoted(job_id)}/results", Path(target), format=kind)
 
 
 def with_video(

@@ -78,11 +78,11 @@ def test_eval_measures_the_version(vireo: Vireo, trained: subprocess.CompletedPr
     measured = json.loads(done.stdout)
     assert (measured["model"], measured["split"], measured["metrics"]["clips"]) == ("my-scenes:1", "all", 10)
     assert set(measured["views"]) == {"1x1", "2x1"}
-    assert "There is no model" in vireo("eval", "nobody", dataset_of(trained), status=1).stderr
+    assert "There is no model" in vireo("eval", "nobody", dataset_of(trained), status=3).stderr
 
 
 def test_what_cannot_be_trained_is_a_sentence(vireo: Vireo, trained: subprocess.CompletedProcess[str]) -> None:
-    refused = vireo("train", dataset_of(trained), "--name", "few", "--shots", "50", status=1)
+    refused = vireo("train", dataset_of(trained), "--name", "few", "--shots", "50", status=3)
     assert "shots is 50" in refused.stderr
     assert "Traceback" not in refused.stderr
 
@@ -113,7 +113,7 @@ def test_a_score_is_explained_and_its_sheet_saved(
     shown = vireo("explain", answer["video"]["id"], "--labels", "a", "b", "--label", "b", "--sheet", "b.png")
     assert shown.stdout.startswith("b · ")
     assert "The attention sheet is in b.png." in shown.stdout
-    assert "not among the labels" in vireo("explain", clip, "--labels", "a", "b", "--label", "c", status=1).stderr
+    assert "not among the labels" in vireo("explain", clip, "--labels", "a", "b", "--label", "c", status=3).stderr
 
 
 def test_a_published_checkpoint_becomes_a_version_that_answers(vireo: Vireo, folder: Path, directory: Path) -> None:
@@ -126,6 +126,6 @@ def test_a_published_checkpoint_becomes_a_version_that_answers(vireo: Vireo, fol
     assert answer["model"] == "k400:1"
     assert {row["label"] for row in answer["predictions"]} == {"abseiling", "zumba"}
     (directory / "text.pt").write_text("this is no checkpoint")
-    refused = vireo("import", "text.pt", "--as", "k401", "--base", "official", status=1)
+    refused = vireo("import", "text.pt", "--as", "k401", "--base", "official", status=5)
     assert "Traceback" not in refused.stderr
     assert "k401" not in vireo("models").stdout
