@@ -63,7 +63,7 @@ def connection_errors(url: str) -> Iterator[None]:
     try:
         yield
     except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
-        hint = "Start the server with `vireo up`, or give its address: `--url`, VIREO_URL, or Client(url)."
+        hint = "Start it with `make run` or `vireo up`, or give another address: --url, VIREO_URL, or Client(url)."
         raise ConnectionFailed(f"Nothing answers at {url}.", hint=hint) from error
     except (httpx2.InvalidURL, httpx2.UnsupportedProtocol) as error:
         raise InvalidRequest(f"{url} is no address of a server: {error}.", hint="Write http://HOST:PORT.") from error

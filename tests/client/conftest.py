@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from tests.service.doubles import AnsweringWorker, answering
 from tests.service.library import Library
-from tests.service.sites import Site, serving
+from tests.service.sites import Site, serving, wait_until
 from vireo import Client
 from vireo.cli import console
 from vireo.cli.app import build_cli
@@ -31,6 +34,25 @@ def library(site: Site) -> Library:
 def client(site: Site) -> Iterator[Client]:
     with Client(site.url) as client:
         yield client
+
+
+@pytest.fixture
+def ctrl_c() -> Iterator[Callable[[Callable[[], object]], threading.Thread]]:
+    """Starts a thread that interrupts the main thread once a condition holds. A process that was started in the
+    background ignores SIGINT, so Python's own handler is set."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def once(condition: Callable[[], object]) -> threading.Thread:
+        def interrupt() -> None:
+            wait_until(condition)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        thread = threading.Thread(target=interrupt)
+        thread.start()
+        return thread
+
+    yield once
+    signal.signal(signal.SIGINT, before)
 
 
 Run = Callable[..., Result]

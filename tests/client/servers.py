@@ -16,7 +16,8 @@ class Reply:
     """`status` 0: the connection is closed without an answer."""
 
     status: int = 200
-    body: Any = None
+    body: Any = b""
+    """bytes, or what is sent as JSON"""
     headers: dict[str, str] = field(default_factory=dict)
 
 
@@ -60,7 +61,7 @@ def scripted(*replies: Reply) -> Iterator[Scripted]:
             if not reply.status:
                 self.close_connection = True
                 return
-            content = b"" if reply.body is None else json.dumps(reply.body).encode()
+            content = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()
             self.send_response(reply.status)
             for name, value in ({"content-length": str(len(content))} | reply.headers).items():
                 self.send_header(name, value)

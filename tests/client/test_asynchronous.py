@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import os
-import signal
 import threading
 from pathlib import Path
 from typing import Any
@@ -101,15 +99,9 @@ def test_a_cancelled_task_cancels_its_question(site: Site, redis_url: str) -> No
         wait_until(lambda: job in worker.cancelled)
 
 
-def test_ctrl_c_cancels_the_question(client: Client, redis_url: str) -> None:
+def test_ctrl_c_cancels_the_question(client: Client, redis_url: str, ctrl_c: Any) -> None:
     with answering(redis_url, lambda _: None) as worker:
-
-        def interrupt() -> None:
-            wait_until(lambda: worker.seen)
-            os.kill(os.getpid(), signal.SIGINT)
-
-        thread = threading.Thread(target=interrupt)
-        thread.start()
+        thread = ctrl_c(lambda: worker.seen)
         with pytest.raises(KeyboardInterrupt):
             client.classify(VIDEO, ["a cat"])
         thread.join()

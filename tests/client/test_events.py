@@ -10,7 +10,7 @@ from vireo import Event
 def test_only_a_final_state_ends_a_job() -> None:
     assert Event("1-0", "state", "cancelled").is_final
     assert not Event("1-0", "state", "running").is_final
-    assert not Event("1-0", "log", {"message": "failed"}).is_final
+    assert not Event("1-0", "log", "failed").is_final
 
 
 @pytest.mark.parametrize(

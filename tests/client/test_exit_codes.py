@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -111,16 +109,10 @@ def test_a_busy_server(run: Run, redis_url: str, tmp_path: Path, monkeypatch: py
     assert done.stderr.count("Again in") == 3
 
 
-def test_ctrl_c(run: Run, redis_url: str, tmp_path: Path) -> None:
+def test_ctrl_c(run: Run, redis_url: str, tmp_path: Path, ctrl_c: Any) -> None:
     (tmp_path / "clip.mp4").write_bytes(VIDEO)
     with answering(redis_url, lambda _: None) as worker:
-
-        def interrupt() -> None:
-            wait_until(lambda: worker.seen)
-            os.kill(os.getpid(), signal.SIGINT)
-
-        thread = threading.Thread(target=interrupt)
-        thread.start()
+        thread = ctrl_c(lambda: worker.seen)
         done = run("classify", str(tmp_path / "clip.mp4"), "--labels", "a cat")
         thread.join()
         wait_until(lambda: worker.cancelled)

@@ -135,6 +135,25 @@ def test_token_headers_key_and_webhook_are_sent(ask: Ask) -> None:
     assert (headers["webhook-url"], headers["idempotency-key"]) == ("https://example.org/done", "mine")
 
 
+def test_events_are_read_on_after_a_connection_broke(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also after one that broke inside an event, and one that the server refused."""
+    monkeypatch.setattr("vireo.synchronous.jobs.POLL_SECONDS", 0.0)
+    kind = {"content-type": "text/event-stream"}
+    first = b'retry: 2000\n\n: still here\n\nid: 1-0\nevent: state\ndata: "running"\n\nid: 2-0\nevent: log\n'
+    second = b'id: 2-0\nevent: log\ndata: {"message":\ndata:  "a\xe2\x80\xa8b"}\n\n'
+    third = b'id: 3-0\nevent: state\ndata: "succeeded"\n\n'
+    running = Reply(200, {"id": "job_1", "state": "running"})
+    replies = (
+        *(JOB, Reply(0), Reply(200, first, kind), running, refusal(503, "overloaded")),
+        *(running, Reply(200, second, kind), running, Reply(200, third, kind)),
+    )
+    with scripted(*replies) as server, Client(server.url) as client:
+        events = list(client.train("gym", "ds_1").follow())
+    assert [event.raw for event in events] == ["running", {"message": "a\u2028b"}, "succeeded"]
+    streams = [asked for asked in server.asked if asked.path.endswith("/events")]
+    assert [asked.headers.get("last-event-id") for asked in streams] == [None, None, "1-0", "1-0", "2-0"]
+
+
 def test_every_job_has_a_key_of_its_own() -> None:
     with scripted(JOB) as server, Client(server.url) as client:
         client.train("gym", "ds_1")
