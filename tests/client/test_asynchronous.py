@@ -116,7 +116,7 @@ def test_an_answer_that_takes_longer_than_the_server_waits(
     with answering(redis_url, lambda _: None) as worker, Client(site.url, headers={"prefer": "respond-async"}) as slow:
 
         def finish() -> None:
-            wait_until(lambda: worker.seen)
+            wait_until(lambda: worker.seen and worker.job(worker.seen[0]).attempts == 1)
             worker.finish(worker.seen[0], {"id": worker.seen[0], "model": "lite"})
 
         thread = threading.Thread(target=finish)
