@@ -66,7 +66,8 @@ def connection_errors(url: str) -> Iterator[None]:
         hint = "Start it with `make run` or `vireo up`, or give another address: --url, VIREO_URL, or Client(url)."
         raise ConnectionFailed(f"Nothing answers at {url}.", hint=hint) from error
     except (httpx2.InvalidURL, httpx2.UnsupportedProtocol) as error:
-        raise InvalidRequest(f"{url} is no address of a server: {error}.", hint="Write http://HOST:PORT.") from error
+        reason = str(error).rstrip(".")
+        raise InvalidRequest(f"{url} is no address of a server: {reason}.", hint="Write http://HOST:PORT.") from error
     except httpx2.TimeoutException as error:
         raise ConnectionLost(f"The server at {url} sent nothing for too long.") from error
     except httpx2.HTTPError as error:

@@ -18,7 +18,7 @@ from core.state import keys
 from tests.core.calibration.records import PICTURE, published
 from tests.service.doubles import answering
 from tests.service.library import DATASET, Library
-from tests.service.sites import Site, serving, wait_until
+from tests.service.sites import SHA, VIDEO, Site, serving, wait_until
 from vireo import Client, ConnectionFailed
 from vireo.errors import (
     InvalidDataset,
@@ -200,3 +200,15 @@ def test_calibrations_are_listed_read_and_deleted(client: Client, library: Libra
         client.calibrations.delete(first.id)
     with pytest.raises(InvalidRequest, match="clips"):
         client.calibrations.start(library.dataset().id)
+
+
+def test_clips_of_a_dataset_are_written(client: Client, library: Library, site: Site, tmp_path: Path) -> None:
+    library.dataset()
+    clips = site.store / "datasets" / DATASET / "clips"
+    clips.mkdir(parents=True, exist_ok=True)
+    (clips / SHA).write_bytes(VIDEO)
+    client.datasets.save_clip(DATASET, SHA, tmp_path / "clip.mp4")
+    assert (tmp_path / "clip.mp4").read_bytes() == VIDEO
+    with pytest.raises(NotFound):
+        client.datasets.save_clip(DATASET, "0" * 64, tmp_path / "none.mp4")
+    assert not (tmp_path / "none.mp4").exists()

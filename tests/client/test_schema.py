@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from core.settings import Settings
 from rendering.client.files import client_files
-from rendering.client.layout import ANSWERS, NAMES
+from rendering.client.layout import ANSWERS, NAMES, REQUESTS
 from rendering.client.synchronous import synchronous
 from rendering.client.types import answers_module
+from service.app import create_app
 from vireo.results import RESULTS
 from vireo.schema.datasets import Dataset
 from vireo.schema.jobs import JobView
@@ -58,6 +61,42 @@ def test_nothing_that_is_sent_breaks_the_reading(raw: Any) -> None:
 def test_every_type_can_be_read(kind: type[Result]) -> None:
     """The types of all fields, at any depth, are resolved at the first reading."""
     assert kind.read({}).raw == {}
+
+
+NOT_READ = {
+    *("ErrorEnvelope", "JobEvent", "JobSummary", "Metrics", "JobState"),  # read as errors, events and jobs
+    "Calibration",  # as CalibrationView, which has links as well
+    *("ClassifyBody", "BatchBody", "IndexBody", "LabelCheckBody"),  # other requests with a few fields more
+    *("DescribeBody", "AliasBody", "CompareBody", "ShadowBody"),  # all their fields are parameters
+}
+
+
+def test_every_type_of_the_server_is_known() -> None:
+    described = create_app(Settings()).openapi()["components"]["schemas"]
+    ours = {name for module in (ANSWERS, REQUESTS) for _, names in module.values() for name in names}
+    others = {name for name in described if name.endswith(("Page", "Links"))}
+    assert set(described) - ours - others == NOT_READ
+
+
+NOT_ASKED = {
+    *("/livez", "/metrics"),  # `get` asks for any path
+    *("/v1/training-jobs/{}", "/v1/training-jobs/{}/cancel", "/v1/training-jobs/{}/events"),  # as jobs
+    "/v1/training-jobs/{}/metrics",  # the events have them
+    "/v1/videos/{}/classify",  # as /v1/classify with `video_id`
+    *("/v1/label-sets/{}/versions/{}", "/v1/models/{}/versions/{}"),  # as `name:version`
+    *("/v1/evaluations/{}/report", "/v1/models/{}/versions/{}/report"),  # pages for browsers
+    "/v1/jobs/{}/files/{}",  # by the URLs that answers have
+}
+
+
+def test_every_route_has_a_method() -> None:
+    paths = {re.sub(r"\{\w+\}", "{}", path) for path in create_app(Settings()).openapi()["paths"]}
+    source = "".join(path.read_text(encoding="utf-8") for path in (CLIENT / "asynchronous").glob("*.py"))
+    alias = "/v1/models/{}/aliases/{}"
+    asked = {re.sub(r"\{[^}]+\}", "{}", path) for path in re.findall(r'"(/(?:v1/|readyz)[^"]*)"', source)}
+    asked |= {alias + path for path in re.findall(r'_path\(name, alias\)\}(/\w+)"', source)}
+    asked |= {re.sub(r"files/[\w.]+$", "files/{}", path) for path in asked}
+    assert paths - asked == NOT_ASKED
 
 
 def test_every_schema_has_one_name() -> None:

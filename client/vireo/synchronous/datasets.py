@@ -37,6 +37,12 @@ class Datasets:
         found = self._connection.get(f"/v1/datasets/{quoted(dataset_id)}", items="true" if items else None)
         return Dataset.read(found)
 
+    def save_clip(self, dataset_id: str, sha256: str, target: str | PathLike[str]) -> None:
+        """Write the bytes of a clip, which `get(…, items=True)` names, into a file. Raises: NotFound; VireoError;
+        OSError."""
+        path = f"/v1/datasets/{quoted(dataset_id)}/clips/{quoted(sha256)}"
+        self._connection.download(path, Path(target))
+
     def add(
         self,
         path: str | PathLike[str],
