@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from core import errors
 from tests.client.conftest import Run
+from tests.client.servers import Reply, scripted
 from tests.client.test_client import folder
 from tests.service.doubles import answering
 from tests.service.sites import VIDEO, Site, wait_until
@@ -118,6 +119,13 @@ def test_ctrl_c(run: Run, redis_url: str, tmp_path: Path, ctrl_c: Any) -> None:
         wait_until(lambda: worker.cancelled)
     assert done.exit_code == Exit.INTERRUPTED
     assert "Interrupted." in done.stderr
+
+
+def test_the_token_of_the_environment_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VIREO_TOKEN", "secret")
+    with scripted(Reply(200, {"data": [], "next": None})) as server:
+        assert CliRunner().invoke(build_cli(), ["jobs", "--json", "--url", server.url]).stdout == "[]\n"
+    assert server.asked[0].headers["authorization"] == "Bearer secret"
 
 
 def test_the_help_names_every_exit_status() -> None:
