@@ -56,7 +56,9 @@ def test_every_requirement_is_locked_within_its_bounds(name: str) -> None:
 @pytest.mark.parametrize("name", ["run", "dev", "gateway"])
 def test_locks_and_constraints_name_the_same_versions(name: str) -> None:
     text = (ROOT / "constraints.txt").read_text(encoding="utf-8")
-    pinned = {canonicalize_name(line.partition("==")[0]): line.partition("==")[2] for line in text.split()}
+    pinned: dict[str, str] = {
+        canonicalize_name(line.partition("==")[0]): line.partition("==")[2] for line in text.split()
+    }
     for package, pins in locked(name).items():
         for pin in pins:
             assert str(pin.specifier) == f"=={pinned.get(package, str(pin.specifier)[2:])}", "run `make lock`"
