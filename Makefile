@@ -40,8 +40,9 @@ format: $(VENV)/.dev-ready ## format the code, and fix what the linter can fix
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: $(VENV)/.dev-ready ## write the parts of the documentation that are rendered from the code
+docs: $(VENV)/.dev-ready ## render the parts of the documentation that come from the code, and build it as a site
 	$(BIN)/python docs/render.py
+	$(BIN)/python docs/build_site.py
 
 transcripts: $(VENV)/.dev-ready ## run the commands in README.md and write what they print (about two minutes)
 	$(BIN)/python docs/transcripts.py

@@ -10,7 +10,7 @@ GUIDES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
     ROOT / "client" / "README.md",
-    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
 ]
 PAGES = [*GUIDES, ROOT / "CHANGELOG.md"]
 """With the changelog, which also names what is gone."""

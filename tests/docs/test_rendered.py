@@ -69,7 +69,7 @@ def test_every_marker_in_a_page_has_a_block() -> None:
     """Otherwise its text would look rendered and never be checked."""
     found = {
         (str(path.relative_to(ROOT)), name)
-        for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+        for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
         for name in re.findall(r"<!-- rendered: ([\w-]+) -->", path.read_text(encoding="utf-8"))
     }
     assert found == {(block.page, block.name) for block in BLOCKS if block.page.endswith(".md")}
