@@ -44,8 +44,8 @@ docs: $(VENV)/.dev-ready ## render the parts of the documentation that come from
 	$(BIN)/python docs/render.py
 	$(BIN)/python docs/build_site.py
 
-transcripts: $(VENV)/.dev-ready ## run the commands in README.md and write what they print (about two minutes)
-	$(BIN)/python docs/transcripts.py
+transcripts: $(VENV)/.dev-ready ## run the commands of the documentation and write what they print (about six minutes)
+	$(BIN)/python docs/transcripts.py $(ARGS)
 
 bench: $(VENV)/.dev-ready ## run the benchmarks; writes benchmarks/results/*.json
 	$(BIN)/python -m benchmarks

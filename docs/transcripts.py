@@ -1,135 +1,81 @@
-"""Writes the transcripts in README.md by running their commands: `make transcripts`. `--check` compares instead, and
-fails if a transcript is stale.
+"""Writes the transcripts in README.md and docs/ by running their commands: `make transcripts`. `--check` compares
+instead, and fails if a transcript is stale.
 
-A transcript is a fenced block of the language `console`: lines that start with `$ ` are commands, and the lines below
-each are its output. The commands run in order, in one shell, in an empty directory, against a copy of Vireo with the
-model `lite`. Words after `console` are options:
-
-    show=a,b.c  of a JSON answer, only these fields are shown; `b.c` is the field `c` of `b`
-    slow        the commands take minutes; `--check` leaves them out
-
-What differs from run to run is replaced by `…`: ids, digests, points in time, durations.
+A transcript is a block of the language `console` (`docs/snippets.py`). The commands of a page run in order, in one
+shell, in an empty directory, against a copy of Vireo with the model `lite`; each page has a copy of its own. What
+differs from run to run is replaced by `…`: ids, digests, points in time, durations.
 """
 
 from __future__ import annotations
 
 import argparse
+import difflib
 import json
-import os
 import re
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
+from snippets import FENCE, ROOT, Snippet, run, snippet, snippets
+
 README = ROOT / "README.md"
-PRINTED_URL = "http://127.0.0.1:8000"
 SCORE_TOLERANCE = 0.1  # another CPU rounds differently; the order of the labels must be the same
-TIMEOUT = 600.0  # seconds for all commands
 
-_FENCE = re.compile(r"^```console([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_END = "\x01end\x01"  # printed after each command, followed by its exit status
 _NUMBER = r"\d+\.\d+(?:e-\d+)?%?"
-_WIDTH = 100  # columns of the terminal
 
 
-class CommandFailed(Exception):
-    """A command of a transcript ended with another status than 0."""
+def pages() -> list[Path]:
+    """The pages that have transcripts."""
+    guides = [README, *sorted((ROOT / "docs").rglob("*.md"))]
+    return [guide for guide in guides if transcripts(guide.read_text(encoding="utf-8"))]
 
 
-@dataclass(frozen=True, slots=True)
-class Transcript:
-    """One transcript: its text between the fences, and the words behind `console`."""
-
-    options: tuple[str, ...]
-    text: str
-
-    @property
-    def is_slow(self) -> bool:
-        return "slow" in self.options
-
-    @property
-    def fields(self) -> tuple[str, ...]:
-        """Fields of a JSON answer that are shown; empty for all."""
-        return next((tuple(o.removeprefix("show=").split(",")) for o in self.options if o.startswith("show=")), ())
-
-    @property
-    def commands(self) -> list[str]:
-        """The commands as typed, without `$ `; a line that ends with a backslash continues on the next."""
-        commands: list[str] = []
-        continues = False
-        for line in self.text.splitlines():
-            if continues:
-                commands[-1] += f"\n{line}"
-            elif line.startswith("$ "):
-                commands.append(line.removeprefix("$ "))
-            continues = (continues or line.startswith("$ ")) and line.endswith("\\")
-        return commands
-
-
-def transcripts(page: str) -> list[Transcript]:
+def transcripts(page: str) -> list[Snippet]:
     """The transcripts of a page, in order."""
-    return [_transcript(match) for match in _FENCE.finditer(page)]
+    return [found for found in snippets(page) if found.language == "console"]
 
 
-def _transcript(match: re.Match[str]) -> Transcript:
-    return Transcript(tuple(match[1].split()), match[2])
+def replay(
+    page: str,
+    url: str,
+    *,
+    slow: bool,
+    on_path: bool = True,
+    directory: Path | None = None,
+    variables: Mapping[str, str] | None = None,
+    models: Mapping[str, str] | None = None,
+) -> str:
+    """The page with fresh outputs. All its commands are run, in order: later ones may depend on earlier ones.
 
-
-def replay(page: str, url: str, *, slow: bool) -> str:
-    """The page with fresh outputs. `url`: a running copy of Vireo; `slow`: whether to run the slow transcripts too.
-
+    `url`: a running copy of Vireo; `slow`: whether to run the slow commands too; `on_path`, `variables`: as for `run`;
+    `directory`: where they are run, by default an empty one; `models`: models that take the place of those in commands.
     Raises: CommandFailed.
     """
-    wanted = [transcript for transcript in transcripts(page) if slow or not transcript.is_slow]
-    outputs = iter(run_commands([command for transcript in wanted for command in transcript.commands], url))
-    fresh = {
-        transcript: "".join(
-            f"$ {command}\n{present(next(outputs), transcript.fields)}" for command in transcript.commands
-        )
-        for transcript in wanted
-    }
+    wanted = [found for found in snippets(page) if found.commands and (slow or not found.is_slow)]
+    commands = [command for found in wanted for command in found.commands]
+    for old, new in (models or {}).items():
+        commands = [re.sub(rf"(?<![\w.-]){re.escape(old)}(?![\w-])", new, command) for command in commands]
+    with tempfile.TemporaryDirectory(prefix="vireo-transcripts-") as empty:
+        outputs = iter(run(commands, url, directory or Path(empty), variables, on_path=on_path))
+    fresh = {found: _shown(found, [next(outputs) for _ in found.commands]) for found in wanted}
 
     def replace(match: re.Match[str]) -> str:
-        transcript = _transcript(match)
-        return f"```console{match[1]}\n{fresh.get(transcript, transcript.text)}```"
+        found = snippet(match)
+        if found.language != "console" or found not in fresh:
+            return match[0]
+        return f"```{match[2]}\n{fresh[found]}```"
 
-    return _FENCE.sub(replace, page)
+    return FENCE.sub(replace, page)
 
 
-def run_commands(commands: Sequence[str], url: str) -> list[str]:
-    """What each command prints, all in one shell in an empty directory. Raises: CommandFailed."""
-    lines = [f"{{ {command.replace(PRINTED_URL, url)}\n}} 2>&1; echo '{_END}'$?" for command in commands]
-    installation = Path(sys.executable).parent.parent
-    path = [entry for entry in os.environ["PATH"].split(os.pathsep) if Path(entry) != installation / "bin"]
-    environment = os.environ | {
-        "PATH": os.pathsep.join(path),
-        "VIREO_PORT": url.rpartition(":")[2],
-        "COLUMNS": str(_WIDTH),
-    }
-    with tempfile.TemporaryDirectory(prefix="vireo-transcripts-") as directory:
-        (Path(directory) / ".venv").symlink_to(installation)
-        (Path(directory) / "examples").symlink_to(ROOT / "examples")
-        shell = subprocess.run(
-            ["/bin/bash", "-c", "\n".join(lines)],
-            stdin=subprocess.DEVNULL,
-            cwd=directory,
-            env=environment,
-            stdout=subprocess.PIPE,
-            text=True,
-            timeout=TIMEOUT,
-            check=True,
-        )
-    outputs = re.split(rf"{_END}(\d+)\n", shell.stdout)[:-1]
-    for command, output, status in zip(commands, outputs[::2], outputs[1::2], strict=True):
-        if status != "0":
-            raise CommandFailed(f"`{command}` ended with status {status}:\n{output}")
-    return [output.replace(url, PRINTED_URL) for output in outputs[::2]]
+def _shown(found: Snippet, outputs: Sequence[str]) -> str:
+    """The transcript with these outputs below its commands."""
+    typed = re.findall(r"^\$ .*?(?<!\\)$", found.text, re.MULTILINE | re.DOTALL)
+    pairs = zip(typed, outputs, strict=True) if found.language == "console" else ()
+    return "".join(f"{command}\n{present(output, found.fields)}" for command, output in pairs)
 
 
 def present(output: str, fields: Sequence[str]) -> str:
@@ -161,21 +107,30 @@ def lay_out(answer: Any, fields: Sequence[str], indent: str = "") -> str:
 
 def mask(text: str) -> str:
     """`…` for ids, digests, points in time and durations. 0.0 stays: it says that a step was not needed."""
-    text = re.sub(r"\b(job|vid|ds|req)_[0-9a-f]{16,}", r"\1_…", text)
+    text = re.sub(r"\b(job|vid|ds|req|cal|fb)_[0-9a-f]{16,}", r"\1_…", text)
     text = re.sub(r"\b([0-9a-f]{4})[0-9a-f]{28,}\b", r"\1…", text)
     text = re.sub(r'("\w+_at": )[\d.]+', r"\1…", text)
     return re.sub(r'"timings_ms": \{[^}]*\}', lambda match: re.sub(r": (?!0\.0\b)[\d.]+", ": …", match[0]), text)
 
 
-def is_stale(printed: str, fresh: str) -> bool:
-    """Whether two pages differ in more than the last digits of a number or the widths of a table."""
-    old, new = (_tokens(page) for page in (printed, fresh))
+def difference(printed: str, fresh: str, *, slow: bool = True) -> str:
+    """What has to change in the transcripts of a page, as a diff; empty if they are fresh."""
+    if not is_stale(printed, fresh, slow=slow):
+        return ""
+    old, new = ([line for found in transcripts(page) for line in found.text.splitlines()] for page in (printed, fresh))
+    return "\n".join(difflib.unified_diff(old, new, "the page", "what its commands print", lineterm=""))
+
+
+def is_stale(printed: str, fresh: str, *, slow: bool = True) -> bool:
+    """Whether two pages differ in more than the last digits of a number or the widths of a table. `slow`: whether their
+    slow transcripts count."""
+    old, new = (_tokens(page, slow=slow) for page in (printed, fresh))
     return len(old) != len(new) or not all(map(_alike, old, new))
 
 
-def _tokens(page: str) -> list[str]:
-    text = re.sub(r"[━─]+", "─", "\n".join(transcript.text for transcript in transcripts(page)))
-    return re.findall(rf"{_NUMBER}|\d+|[^\W\d]+|[^\w\s]", text)
+def _tokens(page: str, *, slow: bool) -> list[str]:
+    shown = [found.text for found in transcripts(page) if slow or not found.is_slow]
+    return re.findall(rf"{_NUMBER}|\d+|[^\W\d]+|[^\w\s]", re.sub(r"[━─]+", "─", "\n".join(shown)))
 
 
 def _alike(old: str, new: str) -> bool:
@@ -202,14 +157,19 @@ def vireo() -> Iterator[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing; fail if a transcript is stale")
-    check = parser.parse_args().check
-    page = README.read_text(encoding="utf-8")
-    with vireo() as url:
-        fresh = replay(page, url, slow=not check)
-    if not check:
-        README.write_text(fresh, encoding="utf-8")
-    elif is_stale(page, fresh):
-        sys.exit("The transcripts in README.md are stale: run `make transcripts`.")
+    parser.add_argument("pages", nargs="*", type=Path, help="default: all pages with transcripts")
+    chosen = parser.parse_args()
+    old = []
+    for path in map(Path.resolve, chosen.pages or pages()):
+        page = path.read_text(encoding="utf-8")
+        with vireo() as url:
+            fresh = replay(page, url, slow=not chosen.check, on_path=path != README)
+        if not chosen.check:
+            path.write_text(fresh, encoding="utf-8")
+        elif is_stale(page, fresh):
+            old.append(str(path.relative_to(ROOT)))
+    if old:
+        sys.exit(f"Transcripts are stale: run `make transcripts`. Pages: {', '.join(old)}")
 
 
 if __name__ == "__main__":

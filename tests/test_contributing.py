@@ -56,4 +56,5 @@ def test_the_steps_are_five_each() -> None:
         ("a model", 5),
         ("a temporal head", 5),
         ("a job kind", 5),
+        ("a page of documentation", 5),
     ]

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-import runpy
-from pathlib import Path
-from typing import Any
 
 import pytest
+from snippets import CommandFailed
+from transcripts import is_stale, replay
 
-SCRIPT: dict[str, Any] = runpy.run_path(str(Path(__file__).parents[2] / "docs" / "transcripts.py"))
 PAGE = """
 ```console show=score,job.id
 $ ask clip.mp4 \\
@@ -42,24 +40,24 @@ $ ask clip.mp4 \\
 )
 def test_a_transcript_is_stale_if_more_than_the_last_digits_differ(old: str, new: str, stale: bool) -> None:
     assert old in PAGE
-    assert SCRIPT["is_stale"](PAGE, PAGE.replace(old, new)) == stale
+    assert is_stale(PAGE, PAGE.replace(old, new)) == stale
 
 
 def test_commands_are_run_in_one_shell_and_answers_are_shortened() -> None:
     page = re.sub(r"\$ ask.*?```", "$ NAME='job_0123456789abcdef'\n$ CALL\n```", PAGE, flags=re.DOTALL)
     answer = '{"score": 0.5, "job": {"id": "\'$NAME\'", "kind": "x"}, "created_at": 17.5}'
     page = page.replace("CALL", f"printf '{answer}'; test -x .venv/bin/python")
-    fresh = SCRIPT["replay"](page, "http://127.0.0.1:9", slow=False)
+    fresh = replay(page, "http://127.0.0.1:9", slow=False)
     assert '{\n  "score": 0.5,\n  "job": {\n    "id": "job_…",\n    …\n  },\n  …\n}\n```' in fresh
-    assert SCRIPT["replay"](fresh, "http://127.0.0.1:9", slow=False) == fresh
+    assert replay(fresh, "http://127.0.0.1:9", slow=False) == fresh
 
 
 def test_a_command_that_fails_is_named() -> None:
-    with pytest.raises(SCRIPT["CommandFailed"], match=r"(?s)`false` ended with status 1"):
-        SCRIPT["replay"]("```console\n$ false\n```", "http://127.0.0.1:9", slow=False)
+    with pytest.raises(CommandFailed, match=r"(?s)`false` ended with status 1"):
+        replay("```console\n$ false\n```", "http://127.0.0.1:9", slow=False)
 
 
 def test_slow_transcripts_are_left_alone_unless_asked_for() -> None:
     page = "```console slow\n$ echo new\nold\n```"
-    assert SCRIPT["replay"](page, "http://127.0.0.1:9", slow=False) == page
-    assert "\nnew\n" in SCRIPT["replay"](page, "http://127.0.0.1:9", slow=True)
+    assert replay(page, "http://127.0.0.1:9", slow=False) == page
+    assert "\nnew\n" in replay(page, "http://127.0.0.1:9", slow=True)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import runpy
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from transcripts import README, difference, replay, transcripts
 
 from tests.e2e.stack import Stack, running
 
-SCRIPT: dict[str, Any] = runpy.run_path(str(Path(__file__).parents[2] / "docs" / "transcripts.py"))
 PACKAGES = ("core", "models", "models/lite", "service", "client", "launcher", "vireo", "celery", "PIL")
 MODULES = ("worker", "redis", "torch", "numpy", "av", "pydantic", "queue", "random")
 TRAP = """
@@ -44,19 +42,17 @@ def stack(trap: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stac
 @pytest.fixture(scope="module")
 def replayed(stack: Stack) -> str:
     """The README with what its commands print on a new copy: it shows what the caches of one hold."""
-    fresh: str = SCRIPT["replay"](_readme(), stack.url, slow=False)
-    return fresh
+    return replay(_readme(), stack.url, slow=False, on_path=False)
 
 
 def _readme() -> str:
-    page: str = SCRIPT["README"].read_text(encoding="utf-8")
-    return page
+    return README.read_text(encoding="utf-8")
 
 
 @pytest.mark.timeout(300)  # for the first of these tests, which also assembles `lite`
 def test_the_transcripts_of_the_readme_are_fresh(replayed: str) -> None:
-    assert sum(len(found.commands) for found in SCRIPT["transcripts"](_readme()) if not found.is_slow) >= 6
-    assert not SCRIPT["is_stale"](_readme(), replayed), f"run `make transcripts`: README.md should say\n{replayed}"
+    assert sum(len(found.commands) for found in transcripts(_readme()) if not found.is_slow) >= 5
+    assert difference(_readme(), replayed, slow=False) == "", "run `make transcripts`"
 
 
 @pytest.mark.timeout(300)

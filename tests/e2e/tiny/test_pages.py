@@ -1,0 +1,77 @@
+"""The pages whose commands train, or need what was trained: run with a tiny model in place of those that they name."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+import pytest
+from snippets import FENCE, snippet
+from transcripts import difference, replay
+
+from tests.docs.pages import ROOT
+from tests.e2e.pages import ON_LITE, on_tiny
+from tests.e2e.runs import finished, start, upload
+from tests.e2e.stack import Stack
+
+TINY = {"lite": "tiny", "clip-b16": "tiny"}
+FOLDERS = ("a red ball", "a blue box")
+
+
+@dataclass(frozen=True)
+class Furniture:
+    """What the examples of a reference speak of: files in a directory, and ids in variables of the shell."""
+
+    directory: Path
+    variables: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def furniture(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Furniture:
+    directory = tmp_path_factory.mktemp("furniture")
+    subprocess.run([sys.executable, ROOT / "examples" / "draw_clips.py", directory / "my-clips"], check=True)
+    shutil.copytree(directory / "my-clips", directory / "my-gym")
+    shutil.copy(directory / "my-clips" / "a yellow box" / "00.mp4", directory / "clip.mp4")
+    archive = Path(shutil.make_archive(str(directory / "my-gym"), "zip", directory / "my-gym"))
+    with stack.http() as http:
+        dataset = upload(http, archive)
+        jobs = [start(http, dataset, "my-gym") for _ in range(2)]
+        labelled = [_labelled(http, directory, folder, number) for folder in FOLDERS for number in range(2)]
+        (directory / "videos.csv").write_text("\n".join(["video_id", *labelled]))
+        question = {"labels": ["a ball", "a box"], "items": [{"video_id": labelled[0]}]}
+        batch: str = http.post("/v1/batches", json=question).json()["id"]
+        video = {"video": ("clip.mp4", (directory / "clip.mp4").read_bytes())}
+        answer = http.post("/v1/classify", files=video, data={"labels": '["a cat", "a dog"]'}).json()
+        for job in [*jobs, batch]:
+            finished(http, job)
+        http.put("/v1/models/my-gym/aliases/production", json={"version": 1}).raise_for_status()
+    ids = {"VIDEO": answer["video"]["id"], "JOB": answer["id"], "BATCH": batch, "DATASET": dataset}
+    return Furniture(directory, ids)
+
+
+def _labelled(http: httpx2.Client, directory: Path, folder: str, number: int) -> str:
+    """The id of a stored video that a person has labelled."""
+    clip = directory / "my-clips" / folder / f"0{number}.mp4"
+    video: str = http.post("/v1/videos", files={"video": (clip.name, clip.read_bytes())}).json()["id"]
+    http.post("/v1/feedback", json={"video": video, "label": folder}).raise_for_status()
+    return video
+
+
+@pytest.mark.parametrize("page", on_tiny())
+def test_the_commands_of_a_page_work(page: str, stack: Stack, furniture: Furniture, tmp_path: Path) -> None:
+    """A tutorial begins with an empty directory. Answers are compared only where they are those of any model."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    directory, variables = tmp_path / "page", furniture.variables
+    if page in ON_LITE or page.startswith("docs/tutorials/"):
+        directory.mkdir()
+        variables = {}
+    else:
+        shutil.copytree(furniture.directory, directory)
+    if page in ON_LITE:  # what is not slow is run there
+        text = FENCE.sub(lambda match: match[0] if snippet(match).is_slow else "", text)
+    fresh = replay(text, stack.url, slow=True, directory=directory, variables=variables, models=TINY)
+    assert page in ON_LITE or difference(text, fresh, slow=False) == ""
