@@ -19,6 +19,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 
 _FENCE = re.compile(r"^ *```.*?^ *```", re.MULTILINE | re.DOTALL)
+_OPTIONS = re.compile(r"^(```\w+) [^\n]+$", re.MULTILINE)  # of `docs/snippets.py`; the site's fences know no such words
 _LINK = re.compile(r"\]\(([^)\s#]+)(?:#[^)\s]*)?\)")
 
 
@@ -48,7 +49,10 @@ def gather(root: Path, names: list[str], folder: Path) -> None:
     for source in sources | files:
         target = folder / source.relative_to(root)
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(source, target)
+        if source in sources:
+            target.write_text(_OPTIONS.sub(r"\1", source.read_text(encoding="utf-8")), encoding="utf-8")
+        else:
+            shutil.copy(source, target)
 
 
 def build(root: Path) -> int:

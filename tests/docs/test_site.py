@@ -79,6 +79,10 @@ def test_every_link_of_the_site_leads_to_a_file_and_an_anchor(site: dict[Path, P
     assert dead == []
 
 
+def test_no_fence_is_shown_as_text(site: dict[Path, Parsed]) -> None:
+    assert [str(path) for path in site if "```" in path.read_text(encoding="utf-8")] == []
+
+
 def test_a_page_names_no_file_of_another_host_as_a_part_of_it(site: dict[Path, Parsed]) -> None:
     foreign = [load for page in site.values() for load in page.loads if urlsplit(load).netloc]
     assert foreign == []
