@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from snippets import SHELLS, CommandFailed, run, snippets
+from snippets import PRINTED_URL, SHELLS, CommandFailed, run, snippets
 
 from tests.docs.pages import GUIDES, ROOT
 from tests.e2e.pages import ELSEWHERE, ON_LITE, on_tiny
@@ -17,6 +19,18 @@ OTHERS = ("", "text", "yaml", "xml")
 COMMAND = re.compile(
     r"^(?:[A-Z_]+=\S+ )*(?:\$ |curl|docker|make|pip|python3?|sudo|(?:\.venv/bin/)?vireo)\b", re.MULTILINE
 )
+
+
+class Refusing(BaseHTTPRequestHandler):
+    """Answers everything with an error and its body."""
+
+    def do_GET(self) -> None:
+        self.send_response(404)
+        self.end_headers()
+        self.wfile.write(b"unknown_video\n")
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Tests print nothing."""
 
 
 def unmarked(page: str) -> list[str]:
@@ -76,9 +90,18 @@ def test_a_block_that_fails_anywhere_is_named(block: str, tmp_path: Path) -> Non
         run([*commands, "true"], "http://127.0.0.1:9", tmp_path)
 
 
+def test_a_block_with_a_reason_is_not_run() -> None:
+    page = "<!-- not run: needs root -->\n```sh\nsudo reboot\n```\n<!-- not run: slow -->\n```console\n$ sleep 9\n```\n"
+    assert [found.commands for found in snippets(page)] == [[], []]
+
+
 def test_an_error_of_the_server_fails_a_command_unless_the_page_shows_it(tmp_path: Path) -> None:
-    asked = "curl -s http://127.0.0.1:9/"
-    with pytest.raises(CommandFailed):
-        run([asked], "http://127.0.0.1:9", tmp_path)
-    commands = [command for found in snippets(f"```console refused\n$ {asked}\n```") for command in found.commands]
-    assert run(commands, "http://127.0.0.1:9", tmp_path) == [""]
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        asked = f"curl -s {PRINTED_URL}/"
+        with pytest.raises(CommandFailed, match="unknown_video"):
+            run([asked], url, tmp_path)
+        commands = [command for found in snippets(f"```console refused\n$ {asked}\n```") for command in found.commands]
+        assert run(commands, url, tmp_path) == ["unknown_video\n"]
+        server.shutdown()

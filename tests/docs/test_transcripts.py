@@ -6,7 +6,7 @@ import re
 
 import pytest
 from snippets import CommandFailed
-from transcripts import is_stale, replay
+from transcripts import difference, is_stale, replay
 
 PAGE = """
 ```console show=score,job.id
@@ -61,3 +61,12 @@ def test_slow_transcripts_are_left_alone_unless_asked_for() -> None:
     page = "```console slow\n$ echo new\nold\n```"
     assert replay(page, "http://127.0.0.1:9", slow=False) == page
     assert "\nnew\n" in replay(page, "http://127.0.0.1:9", slow=True)
+
+
+def test_the_lines_that_differ_are_named() -> None:
+    fresh = PAGE.replace("a cat", "a dog")
+    assert difference(PAGE, PAGE.replace("0.957", "0.9571234")) == ""
+    assert difference(PAGE, fresh).splitlines()[-2:] == ["-│ a cat │ 12.5% │", "+│ a dog │ 12.5% │"]
+    slow = [page.replace("```console", "```console slow") for page in (PAGE, fresh)]
+    assert difference(*slow) != ""
+    assert difference(*slow, slow=False) == ""

@@ -18,6 +18,7 @@ import httpx2
 import pytest
 from snippets import snippets
 
+from examples.draw_clips import draw
 from tests.docs.pages import ROOT
 from tests.e2e.stack import Stack
 
@@ -67,15 +68,14 @@ def label_studio() -> Iterator[tuple[str, list[dict[str, Any]]]]:
 @pytest.fixture
 def labelled(http: httpx2.Client, tmp_path: Path) -> Iterator[list[str]]:
     """Four videos about which people have said something, the last one wrongly; nothing else is known."""
-    subprocess.run([sys.executable, ROOT / "examples" / "draw_clips.py", tmp_path], check=True)
     _forget(http)
     videos = []
-    for folder, said in (("a red ball", "a ball"), ("a blue box", "a box")):
-        for number in (2, 3):
-            files = {"video": ("clip.mp4", (tmp_path / folder / f"0{number}.mp4").read_bytes())}
-            videos.append(http.post("/v1/videos", files=files).json()["id"])
-            label = "a ball" if (folder, number) == ("a blue box", 3) else said
-            http.post("/v1/feedback", json={"video": videos[-1], "label": label}).raise_for_status()
+    for number, shown in enumerate(("a red ball", "a red ball", "a blue box", "a blue box")):
+        draw(tmp_path / "clip.mp4", shown, seed=100 + number)
+        files = {"video": ("clip.mp4", (tmp_path / "clip.mp4").read_bytes())}
+        videos.append(http.post("/v1/videos", files=files).json()["id"])
+        said = "a box" if number == 2 else "a ball"
+        http.post("/v1/feedback", json={"video": videos[-1], "label": said}).raise_for_status()
     yield videos
     _forget(http)
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,11 +13,10 @@ from transcripts import difference, replay
 
 from tests.docs.pages import ROOT
 from tests.e2e.pages import ON_LITE, on_tiny
-from tests.e2e.runs import finished, start, upload
+from tests.e2e.runs import CLASSES, finished, start
 from tests.e2e.stack import Stack
 
 TINY = {"lite": "tiny", "clip-b16": "tiny"}
-FOLDERS = ("a red ball", "a blue box")
 
 
 @dataclass(frozen=True)
@@ -31,16 +28,15 @@ class Furniture:
 
 
 @pytest.fixture(scope="module")
-def furniture(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Furniture:
+def furniture(stack: Stack, archive: Path, dataset: str, tmp_path_factory: pytest.TempPathFactory) -> Furniture:
     directory = tmp_path_factory.mktemp("furniture")
-    subprocess.run([sys.executable, ROOT / "examples" / "draw_clips.py", directory / "my-clips"], check=True)
-    shutil.copytree(directory / "my-clips", directory / "my-gym")
-    shutil.copy(directory / "my-clips" / "a yellow box" / "00.mp4", directory / "clip.mp4")
-    archive = Path(shutil.make_archive(str(directory / "my-gym"), "zip", directory / "my-gym"))
+    shutil.copy(archive, directory / "my-gym.zip")
+    shutil.unpack_archive(archive, directory)
+    shutil.copy(directory / "scenes" / CLASSES[0] / "0.mp4", directory / "clip.mp4")
     with stack.http() as http:
-        dataset = upload(http, archive)
         jobs = [start(http, dataset, "my-gym") for _ in range(2)]
-        labelled = [_labelled(http, directory, folder, number) for folder in FOLDERS for number in range(2)]
+        folders = [sorted((directory / "scenes" / label).glob("*.mp4"))[1:3] for label in CLASSES]
+        labelled = [_labelled(http, clip) for folder in folders for clip in folder]
         (directory / "videos.csv").write_text("\n".join(["video_id", *labelled]))
         question = {"labels": ["a ball", "a box"], "items": [{"video_id": labelled[0]}]}
         batch: str = http.post("/v1/batches", json=question).json()["id"]
@@ -53,11 +49,10 @@ def furniture(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Furnitu
     return Furniture(directory, ids)
 
 
-def _labelled(http: httpx2.Client, directory: Path, folder: str, number: int) -> str:
+def _labelled(http: httpx2.Client, clip: Path) -> str:
     """The id of a stored video that a person has labelled."""
-    clip = directory / "my-clips" / folder / f"0{number}.mp4"
     video: str = http.post("/v1/videos", files={"video": (clip.name, clip.read_bytes())}).json()["id"]
-    http.post("/v1/feedback", json={"video": video, "label": folder}).raise_for_status()
+    http.post("/v1/feedback", json={"video": video, "label": clip.parent.name}).raise_for_status()
     return video
 
 
