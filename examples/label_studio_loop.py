@@ -3,7 +3,7 @@
     python examples/label_studio_loop.py send PROJECT           puts Vireo's feedback into a project, as tasks
     python examples/label_studio_loop.py fetch PROJECT NAME     brings corrections back, as a dataset NAME
 
-LABEL_STUDIO_URL and LABEL_STUDIO_TOKEN say where Label Studio is and who asks.
+LABEL_STUDIO_URL says where Label Studio is, and LABEL_STUDIO_TOKEN, a legacy token of its account page, who asks.
 """
 
 from __future__ import annotations
