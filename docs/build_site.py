@@ -63,7 +63,10 @@ def build(root: Path) -> int:
     command = [sys.executable, "-m", "zensical", "build", "--strict", "--clean", "--config-file", str(config)]
     status = subprocess.run(command, cwd=root, env=os.environ | {"NO_COLOR": "1"}).returncode
     if status == 0:
-        sys.stdout.write(f"The site is in {project['site_dir']}: open {project['site_dir']}/index.html.\n")
+        sys.stdout.write(
+            f"The site is in {project['site_dir']}: open {project['site_dir']}/index.html. Its search needs a server:\n"
+            f"  python3 -m http.server --directory {project['site_dir']}\n"
+        )
     return status
 
 
