@@ -8,14 +8,14 @@ answer is awaited: for a live camera, choose windows that take longer than an an
 from __future__ import annotations
 
 import io
-import json
 import os
 import sys
 from collections.abc import Iterator
 from fractions import Fraction
 
 import av
-import httpx2
+
+from vireo import Client
 
 URL = os.environ.get("VIREO_URL", "http://127.0.0.1:8000")
 FPS = 8  # frames that are kept per second: a window of four seconds has more than a model looks at
@@ -57,13 +57,11 @@ def mp4(frames: list[av.VideoFrame]) -> bytes:
 def main() -> None:
     if len(sys.argv) < 5:
         sys.exit("usage: python examples/camera_windows.py SOURCE SECONDS LABEL LABEL…")
-    source, seconds, labels = sys.argv[1], float(sys.argv[2]), json.dumps(sys.argv[3:])
-    with httpx2.Client(base_url=URL, timeout=60) as http:
+    source, seconds, labels = sys.argv[1], float(sys.argv[2]), sys.argv[3:]
+    with Client(URL) as client:
         for start, frames in windows(source, seconds):
-            files = {"video": ("window.mp4", mp4(frames))}
-            answer = http.post("/v1/classify", files=files, data={"labels": labels, "top_k": "1"})
-            best = answer.raise_for_status().json()["predictions"][0]
-            print(f"{start:7.1f} s  {best['label']}  {best['score']:.0%}", flush=True)
+            best = client.classify(mp4(frames), labels, top_k=1).predictions[0]
+            print(f"{start:7.1f} s  {best.label}  {best.score:.0%}", flush=True)
 
 
 if __name__ == "__main__":
