@@ -147,7 +147,8 @@ class Spool:
 def _locked(directory: Path, operation: int, *, create: bool = True) -> Iterator[bool]:
     """Yields False if the directory was deleted before this process had its lock. Raises: OSError."""
     if create:
-        directory.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):  # not `exist_ok`: it fails where the directory is deleted in the same moment
+            directory.mkdir(parents=True)
     path = directory / "lock"
     try:
         descriptor = os.open(path, os.O_RDWR | (os.O_CREAT if create else 0), 0o600)

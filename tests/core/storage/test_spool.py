@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
 import signal
@@ -12,6 +13,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -162,6 +164,23 @@ def test_many_readers_of_one_file_copy_it_once(
     for thread in threads:
         thread.join()
     assert len(downloads) == 1
+
+
+def test_a_copy_that_is_deleted_while_it_is_opened_is_made_anew(
+    open_store: Callable[..., Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store()
+    write(store, "blobs/a")
+    mkdir, deleted = os.mkdir, iter([True])
+
+    def found_and_then_gone(path: Any, *arguments: Any) -> None:
+        if Path(path).parent.name == "copies" and next(deleted, False):
+            raise FileExistsError(errno.EEXIST, "File exists", str(path))
+        mkdir(path, *arguments)
+
+    monkeypatch.setattr(os, "mkdir", found_and_then_gone)
+    use(store, "blobs/a")
+    assert next(deleted, None) is None
 
 
 def test_readers_and_evictions_at_the_same_time(open_store: Callable[..., Store]) -> None:
