@@ -31,7 +31,8 @@ for index = 4, #ARGV do
   local finished = redis.call('ZSCORE', KEYS[1], id)
   local kind = redis.call('HGET', job, 'kind')
   local answer = kind == 'classification' or kind == 'embedding' or kind == 'explanation' or kind == 'search'
-    or kind == 'frames' or kind == 'classify' or kind == 'embed'  -- the names that earlier versions wrote
+    or kind == 'frames'
+    or kind == 'classify' or kind == 'embed'  -- the names that earlier versions wrote
   local ttl = answer and ARGV[3] or ARGV[2]
   if finished and tonumber(finished) <= now - ttl then
     local held = redis.call('HGET', job, 'idempotency')

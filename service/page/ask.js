@@ -14,6 +14,7 @@ const AGAIN = 250; // milliseconds after a change, so that one who types is not 
 let running = null; // the AbortController of the question that is under way
 let waiting = null;
 let duration = 0;
+let drawn = null; // the video and the model whose frames are shown: other labels change nothing about them
 
 const source = new Source(clear);
 const chips = new Chips($("labels"), ["riding a bicycle", "playing the guitar", "a cat"], askAgain);
@@ -94,10 +95,20 @@ async function show(answer, signal) {
   const video = `/v1/videos/${answer.video.id}`;
   const { labels, model } = question();
   await Promise.all([
-    fill("frames", ask(`${video}/frames`, model ? { model } : {}, signal), sheet => showFrames($("frames"), sheet, seek)),
+    look(answer, model, signal),
     fill("timeline", ask(`${video}/timeline`, { labels, model }, signal),
       found => showTimeline($("timeline"), found.timeline, duration, seek)),
   ]);
+}
+
+async function look(answer, model, signal) {
+  const wanted = `${answer.video.id} ${answer.model}`;
+  if (drawn === wanted) return;
+  drawn = null;
+  await fill("frames", ask(`/v1/videos/${answer.video.id}/frames`, model ? { model } : {}, signal), sheet => {
+    showFrames($("frames"), sheet, seek);
+    drawn = wanted;
+  });
 }
 
 async function confirm(answer, label) {
