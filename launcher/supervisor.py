@@ -6,8 +6,6 @@ first, then the workers finish their current jobs, then Redis stops.
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shlex
 import shutil
 import signal
@@ -15,7 +13,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -28,6 +26,7 @@ from core.settings import Settings
 from core.state import keys
 from launcher import embedded_redis
 from launcher.children import Child
+from launcher.data_dir import InUse, hold_data_dir, redis_address
 
 WORKER_QUEUES = {"worker": keys.INFERENCE, "trainer": keys.TRAINING, "datasets": keys.DATASETS}
 """Name of each worker's log → its queue."""
@@ -53,7 +52,7 @@ class Supervisor:
         """Run until a signal arrives; returns the exit status. Raises: CannotStart."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._on_signal)
-        with _lock_data_dir(self._settings):
+        with _lock(self._settings):
             _check_port(self._settings)
             self._prepare()
             try:
@@ -91,7 +90,9 @@ class Supervisor:
         except embedded_redis.RedisMissing as error:
             raise CannotStart(str(error)) from error
         self._add("redis", embedded_redis.command(server, path, directory), {}, stop_timeout=10)
-        return {"VIREO_REDIS_URL": f"unix://{path}"}
+        url = f"unix://{path}"
+        redis_address(self._settings).write_text(url, encoding="utf-8")  # for commands such as `vireo keys`
+        return {"VIREO_REDIS_URL": url}
 
     def _add(self, name: str, command: list[str], environment: dict[str, str], stop_timeout: float) -> None:
         log = self._settings.data_dir.absolute() / "logs" / f"{name}.log"
@@ -161,6 +162,7 @@ class Supervisor:
             child.stop()
         if self._socket:
             embedded_redis.remove_socket(self._socket, self._settings.run_dir)
+            redis_address(self._settings).unlink(missing_ok=True)
         self._console.print("Stopped.", style="dim")
 
 
@@ -184,19 +186,13 @@ def _path_line() -> str | None:
 
 
 @contextmanager
-def _lock_data_dir(settings: Settings) -> Iterator[None]:
-    """Hold the data directory for this copy alone. Raises: CannotStart if another copy has it."""
-    settings.run_dir.mkdir(parents=True, exist_ok=True)
-    with (settings.run_dir / "lock").open("a") as lock:  # a second copy must not empty it
+def _lock(settings: Settings) -> Iterator[None]:
+    """Raises: CannotStart if another copy has the data directory."""
+    with ExitStack() as stack:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise CannotStart(
-                f"Another copy is running on {settings.data_dir}. Set another VIREO_DATA_DIR and VIREO_PORT."
-            ) from error
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
+            stack.enter_context(hold_data_dir(settings))
+        except InUse as error:
+            raise CannotStart(f"{error} Set another VIREO_DATA_DIR and VIREO_PORT.") from error
         yield
 
 

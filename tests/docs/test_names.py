@@ -121,7 +121,7 @@ def test_every_console_script_exists() -> None:
 
 
 def test_paths_that_do_not_exist_are_found() -> None:
-    text = "`core/jobs.py`, `core/settings.py`, /v1/models/my-gym, `gone.py`, `role.py`, `benchmarks/results/x.json`\n"
+    text = "`core/jobs.py`, `core/errors.py`, /v1/models/my-gym, `gone.py`, `role.py`, `benchmarks/results/x.json`\n"
     assert missing_paths(text) == ["core/jobs.py", "gone.py"]
     assert missing_paths("```\npython examples/gone.py\n```\n") == ["examples/gone.py"]
 

@@ -219,11 +219,11 @@ def test_the_address_that_a_person_opens(tmp_path: Path, host: str, address: str
 
 
 def test_a_data_directory_serves_one_copy(settings: Settings, journal: Journal) -> None:
-    with supervisor._lock_data_dir(settings):
-        with pytest.raises(CannotStart, match="VIREO_DATA_DIR"), supervisor._lock_data_dir(settings):
+    with supervisor._lock(settings):
+        with pytest.raises(CannotStart, match="VIREO_DATA_DIR"), supervisor._lock(settings):
             pass
         assert (settings.run_dir / "lock").read_text() == str(os.getpid())
-    with supervisor._lock_data_dir(settings):
+    with supervisor._lock(settings):
         pass
 
 

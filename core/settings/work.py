@@ -1,0 +1,68 @@
+"""How the workers work: models, batches, decoding, training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from core.settings.kinds import GIB
+
+
+class Work(BaseModel):
+    """The recogniser, the worker and training."""
+
+    model: str = Field(
+        "auto",
+        description="Model for requests that name none. `auto`: `clip-b16` if its weights are available, else `lite`.",
+    )
+    weights: Path | None = Field(
+        None, description="Local weights file (.safetensors or .pt) for `VIREO_MODEL`, instead of a download."
+    )
+    device: str = Field("auto", description="`auto`, `cpu`, `cuda` or `cuda:N`.")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto", description="`auto`: bf16 on GPUs and CPUs with native support, otherwise fp32."
+    )
+    model_memory: int = Field(
+        6 * GIB,
+        ge=1,
+        description="Memory for the models of one worker, in bytes. The least recently used model is dropped first.",
+    )
+
+    worker_threads: int = Field(8, ge=1, description="Requests that one worker handles at the same time.")
+    batch_frames: int = Field(64, ge=1, description="Most frames in one forward pass of the image tower.")
+    batch_wait_ms: float = Field(
+        2.0, ge=0, description="Longest wait for other requests to share a forward pass, in milliseconds."
+    )
+    batch_texts: int = Field(128, ge=1, description="Most texts in one forward pass of the text tower.")
+    inference_deadline: float = Field(
+        300.0,
+        gt=0,
+        description="Longest time that a worker works on one question or embedding, in seconds. After it the answer is "
+        "504.",
+    )
+    decode_processes: int = Field(2, ge=1, description="Child processes of one worker that decode videos.")
+    decode_deadline: float = Field(30.0, gt=0, description="Seconds after which the decoding of a video is stopped.")
+    decode_memory: int = Field(4 * GIB, ge=256 << 20, description="Most memory for decoding one video, in bytes.")
+    lease_seconds: float = Field(
+        15.0,
+        ge=1,
+        description="Seconds without a heartbeat after which a worker counts as dead and its jobs go to another one.",
+    )
+    metrics_port: int | None = Field(
+        None,
+        ge=1,
+        le=65533,
+        description="Port of the worker's own /metrics. Default: none; under `vireo up` the gateway exports them. With "
+        "a port, `vireo up` gives it to the first worker and the next two ports to the others.",
+    )
+
+    training_processes: int = Field(
+        0, ge=0, description="Processes of one training run. 0: one per GPU, or one process without a GPU."
+    )
+    max_archive_bytes: int = Field(
+        20 * GIB, ge=1, description="Largest upload of a dataset archive or a checkpoint, in bytes."
+    )
+    max_dataset_bytes: int = Field(100 * GIB, ge=1, description="Largest unpacked dataset, in bytes.")
+    max_dataset_files: int = Field(200_000, ge=1, description="Most files in one dataset.")
