@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from core.projects import DEFAULT_PROJECT
 from core.records.base import Record
 
 
@@ -74,6 +75,7 @@ class Job(Record):
     id: str
     kind: AcceptedJobKind
     state: JobState = JobState.QUEUED
+    project: str = Field(DEFAULT_PROJECT, description="the project that the job and what it makes belong to")
     subject: str | None = Field(None, description="the model or dataset that the job makes or uses, if it names one")
     parent: str | None = Field(None, description="id of the job that made this one as a part of its work")
     request_id: str | None = Field(None, description="the id of the HTTP request that made the job, for the logs")

@@ -46,6 +46,10 @@ def test_the_kinds_of_earlier_versions_are_understood() -> None:
     assert Job.model_validate({"id": "job_1", "kind": "embed", "created_at": 1.0}).kind == "embedding"
 
 
+def test_a_job_of_an_earlier_version_belongs_to_the_default_project() -> None:
+    assert Job.model_validate({"id": "job_1", "kind": "training", "created_at": 1.0}).project == "default"
+
+
 def test_three_states_are_final() -> None:
     assert {state for state in JobState if state.final} == {JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED}
 

@@ -187,6 +187,7 @@ def _child(job: Job, item: BatchItem, number: int) -> Job:
     return Job(
         id=_child_id(job, item, number),
         kind="classification",
+        project=job.project,
         subject=asked.question.model,
         parent=job.id,
         request_id=job.request_id,

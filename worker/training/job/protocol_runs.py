@@ -91,6 +91,7 @@ def _child(parent: Job, run: Run, number: int, request: EvaluationRequest, model
     return Job(
         id=f"job_{hashlib.sha256(f'{parent.id}:{number}'.encode()).hexdigest()[:24]}",
         kind="training",
+        project=parent.project,
         subject=subject_of(fields),
         parent=parent.id,
         request_id=parent.request_id,
