@@ -26,6 +26,8 @@ NAMES = (
     "label_sets",
     "store_requests",
     "attacks",
+    "hostile_videos",
+    "hostile_uploads",
     "worker_death",
     "frame_order",
     "classifiers",

@@ -101,7 +101,10 @@ def _parsed(line: bytes, number: int) -> Line:
 
 def _csv_lines(file: BinaryIO) -> Iterator[Line]:
     reader = csv.reader(_texts(file))
-    header = [name.strip() for name in next(reader, [])]
+    try:
+        header = [name.strip() for name in next(reader, [])]
+    except csv.Error as error:
+        raise InvalidRequest(f"The first line of the manifest is neither JSON nor CSV: {error}.") from None
     if not set(header) & set(SOURCES):
         raise InvalidRequest(
             "The manifest is neither JSONL nor a CSV file with a column that names videos.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import cos, radians, sin
 from typing import Any
 
 import numpy as np
@@ -106,14 +107,24 @@ def _range(frame: VideoFrame) -> ColorRange | None:
 
 def _orientation(frame: VideoFrame) -> _Orientation:
     """The multiple of 90° nearest to the stream's display matrix, mirrored if it mirrors."""
-    side_data: Mapping[Any, Any] = frame.side_data  # its annotation knows one key only
-    if SideDataType.DISPLAYMATRIX not in side_data:
-        return _Orientation(transpose=False, flip_x=False, flip_y=False)
-    # [a b u; c d v; x y w], 16.16 fixed point, host order: (x, y) goes to (a·x + c·y, b·x + d·y), y pointing down
-    a, b, _, c, d = np.frombuffer(bytes(side_data[SideDataType.DISPLAYMATRIX]), np.int32)[:5].tolist()
+    a, b, c, d = _display_matrix(frame)
     if abs(a) + abs(d) >= abs(b) + abs(c):
         return _Orientation(transpose=False, flip_x=a < 0, flip_y=d < 0)
     return _Orientation(transpose=True, flip_x=c < 0, flip_y=b < 0)
+
+
+def _display_matrix(frame: VideoFrame) -> tuple[float, float, float, float]:
+    """a, b, c, d: the point (x, y) is shown at (a·x + c·y, b·x + d·y), y pointing down."""
+    try:
+        side_data: Mapping[Any, Any] = frame.side_data  # its annotation knows one key only
+    except ValueError:  # PyAV lists no side data at all if there is a kind that it has no name for, such as EXIF
+        turn = radians(frame.rotation)  # counterclockwise; whether the matrix mirrors is not said
+        return cos(turn), -sin(turn), sin(turn), cos(turn)
+    if SideDataType.DISPLAYMATRIX not in side_data:
+        return 1, 0, 0, 1
+    # [a b u; c d v; x y w], 16.16 fixed point, host order
+    a, b, _, c, d = np.frombuffer(bytes(side_data[SideDataType.DISPLAYMATRIX]), np.int32)[:5].tolist()
+    return a, b, c, d
 
 
 def _orient(pixels: UInt8Array, orientation: _Orientation) -> UInt8Array:

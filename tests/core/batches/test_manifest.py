@@ -85,6 +85,12 @@ def test_a_file_that_names_no_videos_is_refused(tmp_path: Path, content: str) ->
         items(tmp_path, content)
 
 
+def test_a_header_that_is_no_csv_is_refused(tmp_path: Path) -> None:
+    """Found by fuzzing: a carriage return outside of quotes."""
+    with pytest.raises(InvalidRequest, match="neither JSON nor CSV"):
+        items(tmp_path, "video_id,a\rb\nvid_1,\n")
+
+
 @pytest.mark.parametrize(
     "url",
     [
