@@ -13,7 +13,7 @@ COMPILE = echo 'setuptools>=80' | $(BIN)/uv pip compile --quiet --universal --py
 CONTRACT = tests/e2e/test_contract.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run test contract check bench format docs transcripts lock sbom audit clean
+.PHONY: help run test contract check bench format docs transcripts lock sbom audit secrets clean
 
 help: ## list the recipes
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/'
@@ -61,6 +61,9 @@ sbom: $(VENV)/.dev-ready ## write what is installed with Vireo to sbom.json (Cyc
 
 audit: $(VENV)/.dev-ready ## look for known vulnerabilities in what is installed with Vireo (needs the internet)
 	$(BIN)/pip-audit --disable-pip --require-hashes --strict --requirement requirements/run.txt
+
+secrets: ## draw the passwords and keys of the compose file, as files in secrets/ (those that exist stay)
+	@$(PYTHON) docker/make_secrets.py secrets
 
 clean: ## remove the virtual environment (the data directory stays)
 	rm -rf $(VENV)

@@ -26,7 +26,13 @@ class Settings(Lifetimes, ConnectionLimits, RequestLimits, Work, Places, BaseSet
     The bases stand in reverse, because that is the order in which pydantic collects their fields.
     """
 
-    model_config = SettingsConfigDict(env_prefix="VIREO_", frozen=True, extra="ignore", env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        env_prefix="VIREO_",
+        frozen=True,
+        extra="ignore",
+        env_ignore_empty=True,
+        hide_input_in_errors=True,  # a setting that is refused may be a secret
+    )
 
     @classmethod
     def settings_customise_sources(

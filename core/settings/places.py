@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field, field_validator
 
@@ -48,10 +49,14 @@ class Places(BaseModel):
     )
     redis_url: str | None = Field(
         None,
+        exclude=True,  # it may have a password, and settings are written into files for child processes
+        repr=False,
         description="Redis for jobs and label sets. Default: `vireo up` starts an embedded one in the data directory.",
     )
     redis_cache_url: str | None = Field(
         None,
+        exclude=True,
+        repr=False,
         description="Redis for caches only, which may evict anything. Default: the same as `VIREO_REDIS_URL`.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
@@ -69,6 +74,19 @@ class Places(BaseModel):
         if wrong := sorted(origin for origin in origins if not re.fullmatch(r"https?://[^\s/?#@]+", origin)):
             raise ValueError(f"{wrong[0]!r} is not an origin such as http://localhost:8080")
         return origins
+
+    @field_validator("redis_url", "redis_cache_url")
+    @classmethod
+    def _redis_has_an_address(cls, url: str | None) -> str | None:
+        """The URL is in no message: it may have a password."""
+        try:
+            address = urlsplit(url or "unix://")
+            address.port  # noqa: B018 - it raises if the port is no number
+        except ValueError:
+            raise ValueError("it is no URL such as redis://host:6379/0") from None
+        if address.scheme not in ("redis", "rediss", "unix"):
+            raise ValueError("it does not begin with redis://, rediss:// or unix://")
+        return url
 
     @property
     def store_url(self) -> str:

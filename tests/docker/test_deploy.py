@@ -61,16 +61,17 @@ def test_compose_file_fits_the_compose_schema() -> None:
 def test_compose_passes_on_all_settings_and_no_other() -> None:
     settings = {f"VIREO_{name.upper()}" for name in Settings.model_fields}
     variables = set(load(COMPOSE)["x-settings"])
-    passed = {name for name in variables if not name.startswith("OTEL_")}
+    variables |= set(SERVICES["gateway"]["environment"]) - {"<<"}
+    passed = {name for name in variables if not name.startswith(("OTEL_", "AWS_"))}
     assert "OTEL_EXPORTER_OTLP_ENDPOINT" in variables - passed
     assert {name for name in passed if not name.endswith("_FILE")} == settings - FIXED
     assert {name.removesuffix("_FILE") for name in re.findall(r"VIREO_[A-Z_]+", COMPOSE.read_text())} <= settings
 
 
 def test_secrets_can_come_from_files() -> None:
-    assert {"VIREO_REDIS_URL_FILE", "VIREO_REDIS_CACHE_URL_FILE", "VIREO_WEBHOOK_SECRET_FILE"} <= set(
-        load(COMPOSE)["x-settings"]
-    )
+    assert {"VIREO_REDIS_URL_FILE", "VIREO_REDIS_CACHE_URL_FILE"} <= set(load(COMPOSE)["x-settings"])
+    assert "VIREO_WEBHOOK_SECRET_FILE" in SERVICES["gateway"]["environment"]
+    assert not {name for name in load(COMPOSE)["x-settings"] if "WEBHOOK" in name}  # no worker sends webhooks
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -150,7 +151,16 @@ def test_gpus_are_used_only_with_the_profile(name: str) -> None:
     assert device["capabilities"] == ["gpu"]
     assert gpu["environment"] == plain["environment"] | {"VIREO_DEVICE": "${VIREO_DEVICE:-cuda}"}
     assert {key for key in gpu if gpu[key] != plain.get(key)} <= {"profiles", "environment", "deploy", "image", "build"}
-    assert {each for each, service in SERVICES.items() if "profiles" in service} == {"worker-gpu", "trainer-gpu"}
+    assert {each for each, service in SERVICES.items() if "gpu" in service.get("profiles", [])} == {
+        "worker-gpu",
+        "trainer-gpu",
+    }
+
+
+def test_commands_of_an_operator_have_a_container_that_is_not_started() -> None:
+    operator = SERVICES["operator"]
+    assert (operator["profiles"], operator["entrypoint"], operator["restart"]) == (["operator"], ["vireo"], "no")
+    assert operator["image"] == SERVICES["worker"]["image"]  # that of the gateway has no command `vireo`
 
 
 @cache
