@@ -16,6 +16,7 @@ from pathlib import Path
 import redis.asyncio
 
 from benchmarks.report import Row, report
+from core.projects import DEFAULT_PROJECT
 from core.questions import Label, QuestionLimits
 from core.records import LabelSet
 from core.state import keys
@@ -50,7 +51,7 @@ async def _measure(socket: Path) -> tuple[float, float, float]:
                 await client.hset(keys.label_set(name), str(number), written.model_dump_json())
             await client.hset(keys.LABEL_SET_VERSIONS, name, str(versions))
             await client.sadd(keys.LABEL_SETS, name)
-        sets = LabelSets(client, _LIMITS, VERSIONS)
+        sets = LabelSets(client, _LIMITS, VERSIONS, DEFAULT_PROJECT)
         one, many = [await _seconds(sets, name) for name in ("one", "many")]
         sent = await _bytes_sent(client)
         await sets.get("many")

@@ -36,7 +36,7 @@ def main() -> bool:
             store.write_text(f"registry/gym/{version}/card.json", card("gym", version).model_dump_json())
         Registry(store).set_alias("gym", "production", 3)
         absent: Any = None  # what resolving an exact reference does not use
-        models = Models(Registry(store), live_workers=absent, jobs=absent, aliases=absent, default="lite")
+        models = Models(Registry(store), live_workers=absent, jobs=absent, aliases=absent, default="lite", house=absent)
         shelf = Shelf(Settings(data_dir=Path(folder)), Registry(store), default=absent)
         rows = []
         for what, ref in (("a number", "gym:3"), ("a name", "gym"), ("an alias", "gym@production")):

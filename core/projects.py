@@ -8,3 +8,9 @@ DEFAULT_PROJECT: Final = "default"
 """The project of requests without a key, and of everything that was made before there were projects."""
 
 PROJECT_PATTERN: Final = r"[a-z0-9][a-z0-9-]{0,39}"
+
+
+def prefix_of(project: str) -> str:
+    """What tells the names of a project from those of others where they stand together: in a cache, in metrics. The
+    names of the default project are as they were before there were projects."""
+    return "" if project == DEFAULT_PROJECT else f"{project}/"

@@ -149,6 +149,14 @@ class Registry:
         self._known: dict[str, tuple[float, Alias]] = {}
         """What `name` and `name@alias` mean, and until when this is believed."""
 
+    @property
+    def project(self) -> str:
+        return self._store.project
+
+    def of(self, project: str) -> Registry:
+        """The registry of a project."""
+        return Registry(self._store.of(project), self._clock)
+
     def names(self) -> list[str]:
         """Names with at least one version, sorted."""
         return sorted({key.split("/")[1] for key in self._store.find("registry") if _CARD_KEY.fullmatch(key)})

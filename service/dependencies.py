@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Path, Query, Request
 
+from core.projects import DEFAULT_PROJECT
 from core.questions import LONGEST_REFERENCE
 from core.uploads.sink import ARCHIVE, CHECKPOINT, MANIFEST, Upload
 from service.bodies.schemas import MOST_VERSIONS
@@ -24,8 +25,9 @@ ITEM_BYTES = 2000  # of a manifest, for each item that it may have
 
 
 async def _gateway(request: Request) -> Gateway:
+    """As the project sees it that the request belongs to."""
     gateway: Gateway = request.app.state.gateway
-    return gateway
+    return gateway.of(getattr(request.state, "project", DEFAULT_PROJECT))
 
 
 GatewayDep = Annotated[Gateway, Depends(_gateway)]

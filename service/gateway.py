@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 
 from redis.asyncio import BlockingConnectionPool, Redis
 
 from core.calibration.shelf import Calibrations
+from core.projects import DEFAULT_PROJECT
 from core.questions import QuestionLimits
 from core.registry import Registry
 from core.settings import Settings
@@ -36,14 +38,23 @@ from service.ops.store_check import StoreCheck
 from service.ops.workers import Workers
 from service.sweeper import Sweeper
 
+_VIEWS = 1000  # projects whose views of the gateway are kept; a new view costs next to nothing
 _CONNECTIONS = 32  # Redis commands in flight at the same time; requests that wait for a job hold no connection
 
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
+    """As one project sees it: its jobs, videos, models and so on, over the connections that all projects share."""
+
+    project: str
+    of: Callable[[str], Gateway]
+    """The gateway as another project sees it."""
     settings: Settings
     redis: Redis
     store: Store
+    """What belongs to the project."""
+    payloads: Store
+    """The files of jobs, of all projects: the id of a job is random, and its record names its project."""
     store_check: StoreCheck
     registry: Registry
     jobs: Jobs
@@ -66,9 +77,29 @@ class Gateway:
     """Set when the server has to stop: requests that wait for a job are answered soon, and event streams end."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """What the projects share: connections, and what belongs to no project."""
+
+    settings: Settings
+    redis: Redis
+    store: Store
+    store_check: StoreCheck
+    events: Events
+    webhooks: WebhookSender
+    jobs: Jobs
+    workers: Workers
+    waiter: Waiter
+    limits: QuestionLimits
+    stopping: asyncio.Event
+    house: Registry
+    """The registry of the default project, in which the server's default model may be."""
+
+
 @asynccontextmanager
 async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
-    """Redis need not be reachable: requests are answered 503 while it is not."""
+    """The gateway as the default project sees it. Redis need not be reachable: requests are answered 503 while it is
+    not."""
     pool = BlockingConnectionPool.from_url(
         settings.jobs_redis,
         decode_responses=True,
@@ -81,9 +112,9 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     sender = Sender(settings)
     listening = Redis.from_url(settings.jobs_redis, decode_responses=True, socket_connect_timeout=2.0)
     async with Redis.from_pool(pool) as redis, listening:
-        gateway = _assemble(settings, redis, store, sender, Waiter(listening))
+        gateway = _assemble(_share(settings, redis, store, sender, Waiter(listening)))
         retention = Retention(redis, Payloads(store, settings.job_inline_bytes), Limits.from_settings(settings))
-        sweeper = Sweeper(redis, store, gateway.videos, gateway.jobs, retention)
+        sweeper = Sweeper(store, gateway.jobs, retention, lambda project: gateway.of(project).videos)
         gateway.waiter.start()
         sweeper.start()
         gateway.webhooks.start()
@@ -100,42 +131,73 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             await asyncio.to_thread(sender.close)
 
 
-def _assemble(settings: Settings, redis: Redis, store: Store, sender: Sender, waiter: Waiter) -> Gateway:
+def _share(settings: Settings, redis: Redis, store: Store, sender: Sender, waiter: Waiter) -> _Shared:
     stopping = asyncio.Event()
-    limits = QuestionLimits(
-        max_labels=settings.max_labels,
-        max_label_chars=settings.max_label_chars,
-        max_texts=settings.max_texts,
-        max_frames=settings.max_frames,
-    )
     workers = Workers(redis)
     payloads = Payloads(store, settings.job_inline_bytes)
     jobs = Jobs(redis, sender, workers, payloads, settings.queue_limit, settings.max_job_request_bytes)
-    videos = Videos(redis, store, settings.video_ttl)
-    registry = Registry(store)
-    aliases = Aliases(redis, store, registry)
-    models = Models(registry, workers, jobs, aliases, settings.model)
-    return Gateway(
+    return _Shared(
         settings=settings,
         redis=redis,
         store=store,
         store_check=StoreCheck(store),
-        registry=registry,
-        jobs=jobs,
         events=Events(settings.jobs_redis, redis, stopping),
         webhooks=WebhookSender(redis, jobs, Guard(settings.allowed_hosts), settings.webhook_secret),
-        submitter=Submitter(jobs, waiter, store, stopping, settings.sync_deadline, videos.drop),
+        jobs=jobs,
+        workers=workers,
+        waiter=waiter,
+        limits=QuestionLimits(
+            max_labels=settings.max_labels,
+            max_label_chars=settings.max_label_chars,
+            max_texts=settings.max_texts,
+            max_frames=settings.max_frames,
+        ),
+        stopping=stopping,
+        house=Registry(store),
+    )
+
+
+def _assemble(shared: _Shared) -> Gateway:
+    """The gateway as the default project sees it; the views of the others are made when they are asked for."""
+
+    @lru_cache(maxsize=_VIEWS)
+    def of(project: str) -> Gateway:
+        return _view(shared, project, of)
+
+    return of(DEFAULT_PROJECT)
+
+
+def _view(shared: _Shared, project: str, of: Callable[[str], Gateway]) -> Gateway:
+    settings, redis, store = shared.settings, shared.redis, shared.store.of(project)
+    jobs = shared.jobs.of(project)
+    videos = Videos(redis, store, settings.video_ttl)
+    registry = shared.house if project == DEFAULT_PROJECT else Registry(store)
+    aliases = Aliases(redis, store, registry)
+    models = Models(registry, shared.workers, jobs, aliases, settings.model, shared.house)
+    return Gateway(
+        project=project,
+        of=of,
+        settings=settings,
+        redis=redis,
+        store=store,
+        payloads=shared.store,
+        store_check=shared.store_check,
+        registry=registry,
+        jobs=jobs,
+        events=shared.events,
+        webhooks=shared.webhooks,
+        submitter=Submitter(jobs, shared.waiter, store, shared.stopping, settings.sync_deadline, videos.drop),
         datasets=Datasets(store, jobs),
         models=models,
         aliases=aliases,
-        label_sets=LabelSets(redis, limits, settings.max_label_set_versions),
+        label_sets=LabelSets(redis, shared.limits, settings.max_label_set_versions, project),
         videos=videos,
-        feedback=FeedbackCatalog(redis),
+        feedback=FeedbackCatalog(redis, project),
         sources=VideoSources(videos, settings.allowed_hosts),
         reports=EvaluationReports(store),
         calibrations=CalibrationCatalog(Calibrations(store), models),
-        workers=workers,
-        waiter=waiter,
-        limits=limits,
-        stopping=stopping,
+        workers=shared.workers,
+        waiter=shared.waiter,
+        limits=shared.limits,
+        stopping=shared.stopping,
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from core.datasets import archive_key
@@ -27,13 +27,13 @@ _ARCHIVES = archive_key("").rstrip("/")
 
 
 class Sweeper:
-    def __init__(self, redis: Redis, store: Store, videos: Videos, jobs: Jobs, retention: Retention) -> None:
-        self._redis = redis
+    def __init__(self, store: Store, jobs: Jobs, retention: Retention, videos_of: Callable[[str], Videos]) -> None:
+        """`videos_of`: the videos of a project."""
         self._jobs = jobs
         self._retention = retention
-        self._unclaimed: set[str] = set()
+        self._unclaimed: set[tuple[str, str]] = set()  # of the last sweep: projects and the names of archives
         self._store = store
-        self._videos = videos
+        self._videos_of = videos_of
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -47,23 +47,28 @@ class Sweeper:
         """Raises: RedisError, StorageUnavailable, OSError."""
         partial = await asyncio.to_thread(self._store.sweep)
         jobs = await self._retention.sweep()
-        videos = await self._videos.sweep()
-        archives = await self._sweep_archives()
+        projects = await asyncio.to_thread(self._store.projects)
+        videos = sum([await self._videos_of(project).sweep() for project in projects])
+        archives = await self._sweep_archives(projects)
         if partial or jobs or videos or archives:
             log.info("swept %d partial files, %d jobs, %d videos, %d archives", partial, jobs, videos, archives)
 
-    async def _sweep_archives(self) -> int:
+    async def _sweep_archives(self, projects: Sequence[str]) -> int:
         """An archive is published shortly before its job is created: it is deleted if two sweeps find no job for it."""
-        waiting = await self._jobs.unfinished(keys.DATASETS)
-        owned = {job.request.get("archive") or job.request.get("file") for job in waiting}
-        there = await asyncio.to_thread(self._store.children, _ARCHIVES)
-        # A worker's notes on an archive have its name and a suffix.
-        unclaimed = {name for name in there if archive_key(name.partition(".")[0]) not in owned}
+        unclaimed = {(project, name) for project in projects for name in await self._unclaimed_by(project)}
         stale = unclaimed & self._unclaimed
         self._unclaimed = unclaimed - stale
-        for name in stale:
-            await asyncio.to_thread(self._store.delete, archive_key(name))
+        for project, name in stale:
+            await asyncio.to_thread(self._store.of(project).delete, archive_key(name))
         return len(stale)
+
+    async def _unclaimed_by(self, project: str) -> set[str]:
+        """The names of a project's archives that no job is to read."""
+        waiting = await self._jobs.of(project).unfinished(keys.DATASETS)
+        owned = {job.request.get("archive") or job.request.get("file") for job in waiting}
+        there = await asyncio.to_thread(self._store.of(project).children, _ARCHIVES)
+        # A worker's notes on an archive have its name and a suffix.
+        return {name for name in there if archive_key(name.partition(".")[0]) not in owned}
 
     async def _run(self) -> None:
         while True:

@@ -77,7 +77,7 @@ local function child_ended(parent, child, state)
 end
 """.replace("JOB_KEY", keys.job(""))
 
-# KEYS: as every step, then JOBS
+# KEYS: as every step, then the list of the project's jobs
 # ARGV: attempt, 1 for a tolerant parent, number of children, then for each: id, number of its arguments, field, value …
 # → a Standing, then the ids of jobs whose message is to be sent: new children, and the parent if it goes on at once.
 # Children that are there already are left as they are, so that an attempt can repeat what another began.
@@ -92,7 +92,7 @@ for number = 1, total do
   if not state then
     local time = stamp(now + number / 1000000)
     redis.call('HSET', key, unpack(ARGV, at + 2, at + 1 + count))
-    redis.call('HSET', key, 'created_at', time, 'state', 'queued', 'resends', 0)
+    redis.call('HSET', key, 'created_at', time, 'state', 'queued', 'resends', 0, 'list', KEYS[8])
     redis.call('ZADD', KEYS[8], time, child)
     redis.call('ZADD', waiting, time, child)
     redis.call('ZADD', resend, time, child)
@@ -114,6 +114,7 @@ return found
 """.replace("JOB_KEY", keys.job(""))
 
 # KEYS: FINISHED, JOBS, PAYLOADS    ARGV: prefix of job keys, id, id, …
+# A record of an earlier version does not say which list has its job: it is JOBS.
 # The parent has taken over what these children came to. A child that has not ended stays.
 FORGET: Final = (
     GO_ON
@@ -121,8 +122,8 @@ FORGET: Final = (
 for index = 2, #ARGV do
   local job = ARGV[1] .. ARGV[index]
   if redis.call('ZREM', KEYS[1], ARGV[index]) == 1 then
+    redis.call('ZREM', redis.call('HGET', job, 'list') or KEYS[2], ARGV[index])
     redis.call('DEL', job, job .. ':events', job .. ':metrics')
-    redis.call('ZREM', KEYS[2], ARGV[index])
     redis.call('ZADD', KEYS[3], 'XX', 0, ARGV[index])
   end
 end

@@ -1,4 +1,5 @@
-"""The names of all Redis keys, in one place, so that gateway and workers cannot disagree.
+"""The names of all Redis keys, in one place, so that gateway and workers cannot disagree. What belongs to a project is
+named through `core.state.project_keys`.
 
 Jobs, label sets and videos have no TTL: an eviction policy for `volatile` keys cannot remove them, and the sweeper
 deletes them when they expire. Keys under `vireo:cache:` have a TTL and may vanish at any time.

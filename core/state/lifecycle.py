@@ -24,8 +24,10 @@ from collections.abc import Sequence
 from enum import IntEnum
 from typing import Any, Final, NamedTuple
 
+from core.projects import DEFAULT_PROJECT
 from core.records import Job
 from core.state import keys
+from core.state.project_keys import ProjectKeys
 
 LEASE_SECONDS: Final = 15.0
 """A running job whose worker has sent no heartbeat for this long is given to another worker."""
@@ -85,7 +87,7 @@ def job_from_fields(fields: dict[str, str]) -> Job:
 def create_args(job: Job, queue: str, limit: int, idempotency_key: str | None = None) -> Arguments:
     """`idempotency_key`: the Redis key that stores the job's id for repeats of the same request."""
     fields = [part for pair in job_to_fields(job).items() for part in pair]
-    script_keys = [*_job_keys(job.id, queue), keys.JOBS, *filter(None, [idempotency_key])]
+    script_keys = [*_job_keys(job.id, queue), ProjectKeys(job.project).jobs, *filter(None, [idempotency_key])]
     return script_keys, [job.id, str(limit), str(RESEND_SECONDS), *fields]
 
 
@@ -135,17 +137,18 @@ def report_args(
 
 
 def await_args(attempt: Attempt, queue: str, children: Sequence[Job], *, tolerant: bool = False) -> Arguments:
-    """`children`: jobs of the same queue, whose parent is the attempt's job. `tolerant`: it goes on whatever they come
-    to."""
+    """`children`: jobs of the same queue and project, whose parent is the attempt's job. `tolerant`: it goes on
+    whatever they come to."""
     arguments = [*map(str, attempt), "1" if tolerant else "0", str(len(children))]
     for child in children:
         fields = [part for pair in job_to_fields(child).items() for part in pair]
         arguments += [child.id, str(len(fields)), *fields]
-    return [*_job_keys(attempt.job_id, queue), keys.JOBS], arguments
+    listed = ProjectKeys(children[0].project if children else DEFAULT_PROJECT).jobs
+    return [*_job_keys(attempt.job_id, queue), listed], arguments
 
 
 def forget_args(job_ids: Sequence[str]) -> Arguments:
-    return [keys.FINISHED, keys.JOBS, keys.PAYLOADS], [keys.job(""), *job_ids]
+    return [keys.FINISHED, ProjectKeys().jobs, keys.PAYLOADS], [keys.job(""), *job_ids]
 
 
 def release_args(attempt: Attempt, queue: str, *, counts_as_failure: bool) -> Arguments:
@@ -163,8 +166,10 @@ def resume_args(job_id: str, queue: str) -> Arguments:
     return _job_keys(job_id, queue), [job_id, str(RESEND_SECONDS)]
 
 
-def claim_version_args(attempt: Attempt, queue: str, name: str, highest: int, taken: int = 0) -> Arguments:
-    script_keys = [*_job_keys(attempt.job_id, queue), keys.model_versions()]
+def claim_version_args(
+    attempt: Attempt, queue: str, name: str, highest: int, taken: int = 0, project: str = DEFAULT_PROJECT
+) -> Arguments:
+    script_keys = [*_job_keys(attempt.job_id, queue), ProjectKeys(project).model_versions]
     return script_keys, [*map(str, attempt), name, str(highest), str(taken)]
 
 

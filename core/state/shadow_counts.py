@@ -13,8 +13,9 @@ from typing import Final, Literal
 
 from pydantic import Field
 
+from core.projects import DEFAULT_PROJECT
 from core.records import Record
-from core.state import keys
+from core.state.project_keys import ProjectKeys
 
 Outcome = Literal["agreed", "differed", "skipped", "failed"]
 """Of one question. `skipped`: the worker was busy; `failed`: the shadow could not score it."""
@@ -75,10 +76,12 @@ class Pair:
     alias: str
     version: int
     shadow: int
+    project: str = DEFAULT_PROJECT
 
     @property
     def keys(self) -> list[str]:
-        return [keys.shadow_counts(self.name, self.alias), keys.shadow_differences(self.name, self.alias)]
+        own = ProjectKeys(self.project)
+        return [own.shadow_counts(self.name, self.alias), own.shadow_differences(self.name, self.alias)]
 
     @property
     def prefix(self) -> str:

@@ -100,7 +100,7 @@ end
 # RESUME) it refuses then, and RESEND, whose messages it would refuse.
 GO_ON_WITH_JOB = GO_ON + _JOB
 
-# KEYS: …, JOBS[, idempotency]    ARGV: id, limit, resend after, field, value, field, value, …
+# KEYS: …, the list of the project's jobs[, idempotency]    ARGV: id, limit, resend after, field, value, field, value, …
 # → {'created', created_at}, {'full'}, or {'held', the id of the job that the idempotency key stands for already}
 CREATE = (
     _JOB
@@ -112,7 +112,7 @@ if KEYS[9] then
 end
 if redis.call('ZCARD', waiting) + redis.call('ZCARD', running) >= tonumber(ARGV[2]) then return {'full'} end
 redis.call('HSET', job, unpack(ARGV, 4))
-redis.call('HSET', job, 'created_at', stamp(now))
+redis.call('HSET', job, 'created_at', stamp(now), 'list', KEYS[8])
 redis.call('ZADD', KEYS[8], stamp(now), id)
 queue(ARGV[3])
 if KEYS[9] then

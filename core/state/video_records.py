@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from core.records import LastAnswer, StoredVideo, VideoFacts
-from core.state import keys
+from core.state.project_keys import ProjectKeys
 
 # KEYS: video, VIDEOS, deleting, VIDEOS_CREATED    ARGV: sha256, bytes, now, kept, deletable after
 # → 1 new, 0 known, -1 deleting
@@ -66,40 +67,42 @@ EXPIRE_UNLESS_KEPT = """
 if redis.call('HGET', KEYS[1], 'kept') == '0' then redis.call('ZADD', KEYS[2], 'XX', ARGV[2], ARGV[1]) end
 """
 
+DEFAULT: Final = ProjectKeys()
 
-def record_keys(sha256: str) -> list[str]:
-    return [keys.video(sha256), keys.VIDEOS, keys.video_deleting(sha256), keys.VIDEOS_CREATED]
+
+def record_keys(sha256: str, own: ProjectKeys = DEFAULT) -> list[str]:
+    return [own.video(sha256), own.videos, own.video_deleting(sha256), own.videos_created]
 
 
 def record_args(
-    sha256: str, size: int, now: float, deletable_after: float, *, keep: bool = False
+    sha256: str, size: int, now: float, deletable_after: float, own: ProjectKeys = DEFAULT, *, keep: bool = False
 ) -> tuple[list[str], list[str]]:
     """`size` in bytes."""
-    return record_keys(sha256), [sha256, str(size), str(now), "1" if keep else "0", str(deletable_after)]
+    return record_keys(sha256, own), [sha256, str(size), str(now), "1" if keep else "0", str(deletable_after)]
 
 
-def expire_args(sha256: str, now: float) -> tuple[list[str], list[str]]:
-    return [keys.video(sha256), keys.VIDEOS], [sha256, str(now)]
+def expire_args(sha256: str, now: float, own: ProjectKeys = DEFAULT) -> tuple[list[str], list[str]]:
+    return [own.video(sha256), own.videos], [sha256, str(now)]
 
 
-def facts_args(sha256: str, facts: VideoFacts) -> tuple[list[str], list[str]]:
-    return [keys.video(sha256)], [facts.model_dump_json()]
+def facts_args(sha256: str, facts: VideoFacts, own: ProjectKeys = DEFAULT) -> tuple[list[str], list[str]]:
+    return [own.video(sha256)], [facts.model_dump_json()]
 
 
-def answer_args(sha256: str, answer: LastAnswer) -> tuple[list[str], list[str]]:
-    return [keys.video(sha256), keys.VIDEOS_UNCERTAIN], [sha256, answer.model_dump_json(), repr(answer.uncertainty)]
+def answer_args(sha256: str, answer: LastAnswer, own: ProjectKeys = DEFAULT) -> tuple[list[str], list[str]]:
+    return [own.video(sha256), own.videos_uncertain], [sha256, answer.model_dump_json(), repr(answer.uncertainty)]
 
 
 def describe_args(
-    sha256: str, tags: Sequence[str] | None, metadata: Mapping[str, str] | None
+    sha256: str, tags: Sequence[str] | None, metadata: Mapping[str, str] | None, own: ProjectKeys = DEFAULT
 ) -> tuple[list[str], list[str]]:
     """None: what it has stays."""
     given = ("" if tags is None else json.dumps(list(tags)), "" if metadata is None else json.dumps(dict(metadata)))
-    return [keys.video(sha256)], [sha256, *given, keys.video_tag("")]
+    return [own.video(sha256)], [sha256, *given, own.video_tag("")]
 
 
 def from_fields(fields: dict[str, str], deletable_after: float | None) -> StoredVideo:
-    """`deletable_after`: the video's score in `keys.VIDEOS`."""
+    """`deletable_after`: the video's score in `ProjectKeys.videos`."""
     kept = fields["kept"] == "1"
     expires = None if kept or deletable_after is None or math.isinf(deletable_after) else deletable_after
     return StoredVideo(

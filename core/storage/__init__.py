@@ -1,5 +1,5 @@
 """The artifact store: files and directories under keys, in a directory of this machine or in an object store. A file is
-written elsewhere and published in one step. This room imports `core.errors` and `core.settings`.
+written elsewhere and published in one step. This room imports `core.errors`, `core.projects` and `core.settings`.
 """
 
 from core.storage.staged import Staged

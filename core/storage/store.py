@@ -12,18 +12,24 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from copy import copy
 from pathlib import Path
+from typing import Final
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from core.errors import StorageUnavailable
+from core.projects import DEFAULT_PROJECT
 from core.settings import GIB, Settings
 from core.storage.directory import DirectoryFiles
 from core.storage.failures import writing
 from core.storage.objects import ObjectFiles
 from core.storage.spool import Spool
 from core.storage.staged import Staged
+from core.storage.subtree import Subtree, WholeFiles
+
+_PROJECTS: Final = "projects"
 
 STALE_AFTER = 6 * 3600.0  # seconds after which an abandoned partial file is deleted
 
@@ -45,15 +51,29 @@ class Store:
                 f"VIREO_STORE={url.partition('://')[0]}://… needs a Python package that is not installed: {error}.",
                 hint="For S3: pip install 'vireo-server[s3]'.",
             ) from error
-        self._files = (
+        self.project = DEFAULT_PROJECT
+        self._whole: WholeFiles = (
             DirectoryFiles(Path(root))
             if isinstance(files, LocalFileSystem)
             else ObjectFiles(files, root, Spool(spool, spool_bytes))
         )
+        self._files: WholeFiles | Subtree = self._whole
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Store:
         return cls(settings.store_url, settings.data_dir.absolute() / "spool", settings.spool_bytes)
+
+    def of(self, project: str) -> Store:
+        """The part of the store that holds what belongs to a project: `projects/<project>/`. The default project uses
+        the store as it was before there were projects."""
+        part = copy(self)
+        part.project = project
+        part._files = self._whole if project == DEFAULT_PROJECT else Subtree(self._whole, f"{_PROJECTS}/{project}")
+        return part
+
+    def projects(self) -> list[str]:
+        """The projects that have anything in the store, and the default one."""
+        return [DEFAULT_PROJECT, *self.of(DEFAULT_PROJECT).children(_PROJECTS)]
 
     @property
     def remote(self) -> bool:

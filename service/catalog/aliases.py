@@ -12,7 +12,7 @@ from redis.asyncio.lock import Lock
 from core.comparison.paired import Comparison, compare_hits, read_hits
 from core.errors import Conflict, InvalidRequest, NotFound, UnknownModel
 from core.registry import PREDICTIONS, Alias, Card, Registry, Shadow, Version
-from core.state import keys
+from core.state.project_keys import ProjectKeys
 from core.state.shadow_counts import Pair, ShadowCounts, read_counts
 from core.storage import Store
 from core.training_requests import MODEL_NAME_PATTERN, ComparisonRequest
@@ -63,7 +63,7 @@ class Aliases:
         async with self._changing(name):
             conditions.check(tag_of(await self._find(name, alias)))
             await asyncio.to_thread(self._registry.drop_alias, name, alias)
-        await self._redis.delete(*Pair(name, alias, 0, 0).keys)
+        await self._redis.delete(*self._pair(name, alias).keys)
 
     async def compare(
         self, name: str, alias: str, candidate: str, card: Card | None, dataset: str | None
@@ -92,7 +92,7 @@ class Aliases:
         found = await self._find(name, alias)
         if found.shadow is None:
             raise _no_shadow(name, alias)
-        counts = await self._counts(Pair(name, alias, found.version, found.shadow.version))
+        counts = await self._counts(self._pair(name, alias, found.version, found.shadow.version))
         return ShadowView(
             model=name,
             alias=alias,
@@ -114,7 +114,7 @@ class Aliases:
     async def forget_counts(self, name: str, before: Iterable[str]) -> None:
         """Of the shadows of aliases that are gone. before: the aliases that there were."""
         now = await asyncio.to_thread(self._registry.aliases, name)
-        if gone := [key for alias in before if alias not in now for key in Pair(name, alias, 0, 0).keys]:
+        if gone := [key for alias in before if alias not in now for key in self._pair(name, alias).keys]:
             await self._redis.delete(*gone)
 
     async def _counts(self, pair: Pair) -> ShadowCounts:
@@ -169,9 +169,14 @@ class Aliases:
         predictions = self._store.read_text(f"{Version(card.name, card.version).key}/{PREDICTIONS}") or ""
         return read_hits(predictions, of="given" if model == own else "before")
 
+    def _pair(self, name: str, alias: str, version: int = 0, shadow: int = 0) -> Pair:
+        """Without versions it only has keys."""
+        return Pair(name, alias, version, shadow, self._store.project)
+
     def _changing(self, name: str) -> Lock:
         """The store cannot compare and set, so one gateway at a time changes the aliases of a model."""
-        return self._redis.lock(keys.alias_lock(name), timeout=_LOCK_SECONDS, blocking_timeout=_LOCK_SECONDS)
+        lock = ProjectKeys(self._store.project).alias_lock(name)
+        return self._redis.lock(lock, timeout=_LOCK_SECONDS, blocking_timeout=_LOCK_SECONDS)
 
 
 def tag_of(alias: Alias) -> str:

@@ -23,7 +23,7 @@ from core.feedback.record import (
     Statement,
     feedback_id,
 )
-from core.state import keys
+from core.state.project_keys import ProjectKeys
 from service.bodies.cursors import AFTER_ALL, Entry, read_cursor, write_cursor
 from service.catalog.listing import entries_before
 
@@ -69,20 +69,20 @@ class Wanted:
     filter: FeedbackFilter = field(default_factory=FeedbackFilter)
     sha256: str | None = None
 
-    @property
-    def list(self) -> str:
+    def list_of(self, own: ProjectKeys) -> str:
         """The shortest list that has all of it."""
         if self.sha256 is not None:
-            return keys.feedback_of_video(self.sha256)
+            return own.feedback_of_video(self.sha256)
         labels = self.filter.labels
-        return keys.feedback_of_label(labels[0]) if labels is not None and len(labels) == 1 else keys.FEEDBACK
+        return own.feedback_of_label(labels[0]) if labels is not None and len(labels) == 1 else own.all_feedback
 
 
 class FeedbackCatalog:
     """Every method raises RedisError while Redis cannot be reached."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, project: str) -> None:
         self._redis = redis
+        self._own = ProjectKeys(project)
         self._add = redis.register_script(_ADD)
         self._delete = redis.register_script(_DELETE)
 
@@ -92,14 +92,14 @@ class FeedbackCatalog:
         Raises: UnknownVideo.
         """
         name = feedback_id(said.sha256, said.start, said.end)
-        video = [keys.video(said.sha256), keys.VIDEOS]
-        lists = [keys.FEEDBACK, keys.feedback_of_video(said.sha256)]
+        video = [self._own.video(said.sha256), self._own.videos]
+        lists = [self._own.all_feedback, self._own.feedback_of_video(said.sha256)]
         revision = int(
             await self._add(
-                keys=[*video, keys.feedback(name), keys.feedback_history(name), *lists],
+                keys=[*video, self._own.feedback(name), self._own.feedback_history(name), *lists],
                 args=[
                     *(said.sha256, name, said.model_dump_json(), repr(time.time()), said.label),
-                    *(keys.feedback_of_label(""), str(MOST_HISTORY)),
+                    *(self._own.feedback_of_label(""), str(MOST_HISTORY)),
                 ],
             )
         )
@@ -127,15 +127,16 @@ class FeedbackCatalog:
 
     async def history(self, name: str) -> list[PastStatement]:
         """The statements before the latest, the oldest first."""
-        written = cast(list[str], await self._redis.lrange(keys.feedback_history(name), 0, -1))
+        written = cast(list[str], await self._redis.lrange(self._own.feedback_history(name), 0, -1))
         return [_past(text) for text in written]
 
     async def delete(self, name: str) -> None:
         """With its history. The video stays, and stays kept. Raises: UnknownFeedback."""
         found = await self.get(name)
-        lists = [keys.FEEDBACK, keys.feedback_of_video(found.sha256)]
+        lists = [self._own.all_feedback, self._own.feedback_of_video(found.sha256)]
         await self._delete(
-            keys=[keys.feedback(name), keys.feedback_history(name), *lists], args=[name, keys.feedback_of_label("")]
+            keys=[self._own.feedback(name), self._own.feedback_history(name), *lists],
+            args=[name, self._own.feedback_of_label("")],
         )
 
     async def page(self, wanted: Wanted, cursor: str | None, limit: int) -> tuple[list[Feedback], str | None]:
@@ -143,7 +144,7 @@ class FeedbackCatalog:
         where many others were looked at. Raises: InvalidRequest for a malformed cursor."""
         before, found, scanned, size = read_cursor(cursor), list[tuple[Entry, Feedback]](), 0, limit + 1
         while len(found) <= limit:
-            entries = await entries_before(self._redis, wanted.list, before, size)
+            entries = await entries_before(self._redis, wanted.list_of(self._own), before, size)
             found += await self._wanted(entries, wanted)
             if len(entries) < size:
                 break
@@ -156,7 +157,7 @@ class FeedbackCatalog:
     async def all(self, wanted: Wanted) -> AsyncIterator[Feedback]:
         """The latest change first."""
         before = AFTER_ALL
-        while entries := await entries_before(self._redis, wanted.list, before, _BATCH):
+        while entries := await entries_before(self._redis, wanted.list_of(self._own), before, _BATCH):
             for _, each in await self._wanted(entries, wanted):
                 yield each
             before = entries[-1]
@@ -165,7 +166,7 @@ class FeedbackCatalog:
         """Whether these videos are kept; None for one that has been deleted."""
         async with self._redis.pipeline(transaction=False) as pipe:
             for sha256 in sha256s:
-                pipe.hget(keys.video(sha256), "kept")
+                pipe.hget(self._own.video(sha256), "kept")
             return [None if value is None else value == "1" for value in await pipe.execute()]
 
     async def _wanted(self, entries: Sequence[Entry], wanted: Wanted) -> list[tuple[Entry, Feedback]]:
@@ -177,7 +178,7 @@ class FeedbackCatalog:
         """None for those that were deleted meanwhile."""
         async with self._redis.pipeline(transaction=False) as pipe:
             for name in names:
-                pipe.hgetall(keys.feedback(name))
+                pipe.hgetall(self._own.feedback(name))
             rows = await pipe.execute()
         return [_feedback(name, fields) if fields else None for name, fields in zip(names, rows, strict=True)]
 

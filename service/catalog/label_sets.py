@@ -16,7 +16,7 @@ from redis.exceptions import WatchError
 from core.errors import Conflict, InvalidRequest, UnknownLabelSet
 from core.questions import Options, QuestionLimits, check_labels, check_options
 from core.records import LabelSet
-from core.state import keys
+from core.state.project_keys import ProjectKeys
 from service.bodies.schemas import LabelSetBody, LabelSetPage
 from service.bodies.validation import similar_names
 from service.http.conditions import ANY, Conditions, version_tag
@@ -42,9 +42,10 @@ return newest and redis.call('HGET', KEYS[1], newest)
 
 
 class LabelSets:
-    def __init__(self, redis: Redis, limits: QuestionLimits, max_versions: int) -> None:
+    def __init__(self, redis: Redis, limits: QuestionLimits, max_versions: int, project: str) -> None:
         """`max_versions`: most versions of one set. Every method raises RedisError while Redis cannot be reached."""
         self._redis = redis
+        self._own = ProjectKeys(project)
         self._limits = limits
         self._max_versions = max_versions
         self._newest_script = redis.register_script(_NEWEST)
@@ -66,7 +67,7 @@ class LabelSets:
             raise await self._unknown(name)
         rest = [number for number in numbers if cursor is None or number < int(cursor)]
         shown = rest[:limit]
-        texts = await self._redis.hmget(keys.label_set(name), [str(number) for number in shown]) if shown else []
+        texts = await self._redis.hmget(self._own.label_set(name), [str(number) for number in shown]) if shown else []
         return LabelSetPage(
             data=[_version(text) for text in texts if text],  # None: it was deleted meanwhile
             next=str(shown[-1]) if len(rest) > limit else None,
@@ -111,7 +112,7 @@ class LabelSets:
         names = sorted(name for name in await self._names() if cursor is None or name > cursor)
         async with self._redis.pipeline(transaction=False) as pipe:
             for name in names[:limit]:
-                await self._newest_script(keys=_newest_keys(name), args=[name], client=pipe)
+                await self._newest_script(keys=self._newest_keys(name), args=[name], client=pipe)
             texts = cast(list[str | None], await pipe.execute())
         return LabelSetPage(
             data=[_version(text) for text in texts if text],  # None: it was deleted meanwhile
@@ -120,41 +121,41 @@ class LabelSets:
 
     async def _try_to_put(self, name: str, body: LabelSetBody, conditions: Conditions) -> tuple[LabelSet, bool]:
         async with self._redis.pipeline() as pipe:
-            await pipe.watch(keys.label_set(name))
+            await pipe.watch(self._own.label_set(name))
             newest = await self._newest(name)
             conditions.check(etag(newest) if newest else None)
             if newest and _content(newest) == _content(body):
                 return newest, False
-            if await self._redis.hlen(keys.label_set(name)) >= self._max_versions:
+            if await self._redis.hlen(self._own.label_set(name)) >= self._max_versions:
                 raise Conflict(
                     f"The label set {name!r} has {self._max_versions} versions, which is the limit.",
                     hint=f"Delete old ones with DELETE /v1/label-sets/{name}/versions/1, or raise "
                     "VIREO_MAX_LABEL_SET_VERSIONS.",
                     limit=self._max_versions,
                 )
-            number = int(await self._redis.hget(keys.LABEL_SET_VERSIONS, name) or 0) + 1
+            number = int(await self._redis.hget(self._own.label_set_versions, name) or 0) + 1
             written = LabelSet(name=name, version=number, created_at=time.time(), **dict(body))
             pipe.multi()  # type: ignore[no-untyped-call]
-            pipe.hset(keys.label_set(name), str(number), written.model_dump_json())
-            pipe.hset(keys.LABEL_SET_VERSIONS, name, str(number))
-            pipe.sadd(keys.LABEL_SETS, name)
+            pipe.hset(self._own.label_set(name), str(number), written.model_dump_json())
+            pipe.hset(self._own.label_set_versions, name, str(number))
+            pipe.sadd(self._own.label_sets, name)
             await pipe.execute()
             return written, True
 
     async def _try_to_delete(self, name: str, number: int | None, conditions: Conditions) -> bool:
         """Whether there was anything to delete."""
         async with self._redis.pipeline() as pipe:
-            await pipe.watch(keys.label_set(name))
+            await pipe.watch(self._own.label_set(name))
             numbers = await self._numbers(name)
             if not numbers or number not in (None, *numbers):
                 return False
             conditions.check(version_tag(numbers[0] if number is None else number))
             pipe.multi()  # type: ignore[no-untyped-call]
             if number is None or numbers == [number]:
-                pipe.delete(keys.label_set(name))
-                pipe.srem(keys.LABEL_SETS, name)
+                pipe.delete(self._own.label_set(name))
+                pipe.srem(self._own.label_sets, name)
             else:
-                pipe.hdel(keys.label_set(name), str(number))
+                pipe.hdel(self._own.label_set(name), str(number))
             await pipe.execute()
             return True
 
@@ -166,19 +167,22 @@ class LabelSets:
         return match[1], int(match[2]) if match[2] else None
 
     async def _read(self, name: str, number: int) -> LabelSet | None:
-        text = cast(str | None, await self._redis.hget(keys.label_set(name), str(number)))
+        text = cast(str | None, await self._redis.hget(self._own.label_set(name), str(number)))
         return _version(text) if text else None
 
     async def _newest(self, name: str) -> LabelSet | None:
-        text = cast(str | None, await self._newest_script(keys=_newest_keys(name), args=[name]))
+        text = cast(str | None, await self._newest_script(keys=self._newest_keys(name), args=[name]))
         return _version(text) if text else None
+
+    def _newest_keys(self, name: str) -> list[str]:
+        return [self._own.label_set(name), self._own.label_set_versions]
 
     async def _numbers(self, name: str) -> list[int]:
         """Numbers of the versions, the newest first. Empty if there is no such set."""
-        return sorted((int(number) for number in await self._redis.hkeys(keys.label_set(name))), reverse=True)
+        return sorted((int(number) for number in await self._redis.hkeys(self._own.label_set(name))), reverse=True)
 
     async def _names(self) -> set[str]:
-        return cast(set[str], await self._redis.smembers(keys.LABEL_SETS))
+        return cast(set[str], await self._redis.smembers(self._own.label_sets))
 
     async def _unknown(self, reference: str) -> UnknownLabelSet:
         name, _, number = reference.partition(":")
@@ -203,10 +207,6 @@ def etag(label_set: LabelSet) -> str:
 def _version(text: str | bytes) -> LabelSet:
     """A newer gateway may have written fields that this one does not know."""
     return LabelSet.model_validate_json(text, extra="ignore")
-
-
-def _newest_keys(name: str) -> list[str]:
-    return [keys.label_set(name), keys.LABEL_SET_VERSIONS]
 
 
 def _content(of: LabelSet | LabelSetBody) -> tuple[object, ...]:

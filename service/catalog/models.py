@@ -39,7 +39,7 @@ class ResolvedModel:
     """The model in the job's request: None for the server's default, `name:version` for a fine-tuned model."""
 
     card: Card | None = None
-    """The card of a fine-tuned model."""
+    """The card of a fine-tuned model. With no name: of the server's default, which is not in the project's registry."""
 
     alias: str | None = None
     """The alias by which it was named."""
@@ -51,9 +51,13 @@ class ResolvedModel:
 class Models:
     """Raises RedisError while Redis cannot be reached, StorageUnavailable while the store cannot."""
 
-    def __init__(self, registry: Registry, live_workers: Workers, jobs: Jobs, aliases: Aliases, default: str) -> None:
-        """default: the setting `VIREO_MODEL`, which may name an alias."""
+    def __init__(
+        self, registry: Registry, live_workers: Workers, jobs: Jobs, aliases: Aliases, default: str, house: Registry
+    ) -> None:
+        """default: the setting `VIREO_MODEL`, which may name an alias; house: the registry that it is in, which is that
+        of the default project."""
         self._registry = registry
+        self._house = house
         self._workers = live_workers
         self._jobs = jobs
         self._aliases = aliases
@@ -69,7 +73,10 @@ class Models:
             default = next((worker.model.name for worker in live if worker.model), None)
             if default is None or not _VERSION.fullmatch(default):
                 return ResolvedModel(None)
-            return await self._read(default, self._default)
+            if self._house is self._registry:
+                return await self._read(default, self._default)
+            # The workers have it for all projects, and only the default project can name its versions.
+            return ResolvedModel(None, await asyncio.to_thread(self._house.resolve_card, default))
         if ref in served:
             return ResolvedModel(ref)
         try:
@@ -159,11 +166,10 @@ class Models:
             return versions, self._registry.aliases(name), self._registry.card(newest)
 
         versions, aliases, card = await asyncio.to_thread(read)
-        default = workers.default_model(live)
         return ModelView(
             name=name,
             kind="fine-tuned",
-            default=default is not None and default.name.partition(":")[0] == name,
+            default=self._is_default(name, live),
             digest=card.digest,
             note=card.note,
             workers=[worker.id for worker in live],
@@ -171,6 +177,10 @@ class Models:
             versions=versions,
             aliases=aliases,
         )
+
+    def _is_default(self, name: str, live: Sequence[WorkerInfo]) -> bool:
+        default = workers.default_model(live) if self._house is self._registry else None
+        return default is not None and default.name.partition(":")[0] == name
 
     async def delete(self, ref: str) -> None:
         """Delete all versions of `name`, or the one that `name:version` means.

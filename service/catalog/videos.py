@@ -1,7 +1,7 @@
 """Stored videos: bytes in the store under their hash, a record in Redis, and a time after which they may be deleted.
 
 To add a video, the record is written first and the bytes second. To delete one, the record is removed first, and the
-mark `keys.video_deleting` stands until the bytes are gone. So a sweep never deletes bytes that were added after it
+mark `video_deleting` stands until the bytes are gone. So a sweep never deletes bytes that were added after it
 began.
 """
 
@@ -20,7 +20,7 @@ from redis.asyncio import Redis
 from core.errors import StorageUnavailable, UnknownVideo
 from core.feedback.record import feedback_id
 from core.records import StoredVideo, video_id
-from core.state import keys
+from core.state.project_keys import ProjectKeys
 from core.state.video_records import (
     DELETING_POLL,
     DESCRIBE,
@@ -96,6 +96,7 @@ class Videos:
         """`ttl`: seconds after its last use that a video stays, unless it is kept."""
         self._redis = redis
         self._store = store
+        self._own = ProjectKeys(store.project)
         self._ttl = ttl
         self._record = redis.register_script(RECORD)
         self._use = redis.register_script(_USE)
@@ -120,7 +121,7 @@ class Videos:
         """The sha256 of a stored video. Its time to live starts anew. Raises: UnknownVideo."""
         sha256 = await self._parse(video)
         now = time.time()
-        if not await self._use(keys=[keys.video(sha256), keys.VIDEOS], args=[sha256, str(now + self._ttl)]):
+        if not await self._use(keys=[self._own.video(sha256), self._own.videos], args=[sha256, str(now + self._ttl)]):
             raise await self._unknown(video)
         return sha256
 
@@ -145,20 +146,20 @@ class Videos:
         """Delete a video whose job was refused, unless it was known before or was used since."""
         if added.new:
             args = [added.sha256, str(added.deletable_after), str(time.time())]
-            await self._release(keys=[keys.VIDEOS], args=args)
+            await self._release(keys=[self._own.videos], args=args)
             await self.drop(added.sha256)
 
     async def get(self, video: str) -> StoredVideo:
         """Raises: UnknownVideo."""
         sha256 = await self._parse(video)
-        fields = cast(dict[str, str], await self._redis.hgetall(keys.video(sha256)))
+        fields = cast(dict[str, str], await self._redis.hgetall(self._own.video(sha256)))
         if not fields:
             raise await self._unknown(video)
-        return from_fields(fields, await self._redis.zscore(keys.VIDEOS, sha256))
+        return from_fields(fields, await self._redis.zscore(self._own.videos, sha256))
 
     async def describe(self, video: str, tags: Sequence[str] | None, metadata: Mapping[str, str] | None) -> StoredVideo:
         """Replace what is given; None stays. Raises: UnknownVideo."""
-        script_keys, args = describe_args(await self._parse(video), tags, metadata)
+        script_keys, args = describe_args(await self._parse(video), tags, metadata, self._own)
         if not await self._describe(keys=script_keys, args=args):
             raise await self._unknown(video)
         return await self.get(video)
@@ -170,7 +171,13 @@ class Videos:
         with an answer, the least certain first, without those that a person has labelled as a whole. Raises:
         InvalidRequest for a malformed cursor."""
         by_uncertainty = order == "uncertainty"
-        key = keys.VIDEOS_UNCERTAIN if by_uncertainty else keys.video_tag(tags[0]) if tags else keys.VIDEOS_CREATED
+        key = (
+            self._own.videos_uncertain
+            if by_uncertainty
+            else self._own.video_tag(tags[0])
+            if tags
+            else self._own.videos_created
+        )
         before, found, size = read_cursor(cursor), list[tuple[Entry, StoredVideo]](), limit + 1
         while len(found) <= limit:
             entries = await entries_before(self._redis, key, before, size)
@@ -193,15 +200,15 @@ class Videos:
         """Those of which a person has said what they show as a whole."""
         async with self._redis.pipeline(transaction=False) as pipe:
             for sha256 in sha256s:
-                pipe.exists(keys.feedback(feedback_id(sha256, None, None)))
+                pipe.exists(self._own.feedback(feedback_id(sha256, None, None)))
             return {sha256 for sha256, known in zip(sha256s, await pipe.execute(), strict=True) if known}
 
     async def _read(self, sha256s: Sequence[str]) -> list[StoredVideo | None]:
         """None for those that were deleted meanwhile."""
         async with self._redis.pipeline(transaction=False) as pipe:
             for sha256 in sha256s:
-                pipe.hgetall(keys.video(sha256))
-                pipe.zscore(keys.VIDEOS, sha256)
+                pipe.hgetall(self._own.video(sha256))
+                pipe.zscore(self._own.videos, sha256)
             answers = iter(await pipe.execute())
         pairs = zip(answers, answers, strict=True)
         return [from_fields(fields, after) if fields else None for fields, after in pairs]
@@ -218,28 +225,30 @@ class Videos:
 
     async def sweep(self) -> int:
         """Delete the videos that may be deleted by now. Returns how many there were."""
-        await self._complete_list(keys=[keys.VIDEOS, keys.VIDEOS_CREATED, keys.VIDEOS_UNCERTAIN], args=[keys.video("")])
+        await self._complete_list(
+            keys=[self._own.videos, self._own.videos_created, self._own.videos_uncertain], args=[self._own.video("")]
+        )
         now = time.time()
-        expired = cast(list[str], await self._redis.zrangebyscore(keys.VIDEOS, "-inf", now))
+        expired = cast(list[str], await self._redis.zrangebyscore(self._own.videos, "-inf", now))
         return sum([await self._delete(sha256, before=now) for sha256 in expired])
 
     async def _write_record(self, sha256: str, size: int, keep: bool) -> tuple[bool, float]:
         """Whether the video is new, and the time after which it may be deleted unless it is kept."""
         while True:
             now = time.time()
-            script_keys, args = record_args(sha256, size, now, now + self._ttl, keep=keep)
+            script_keys, args = record_args(sha256, size, now, now + self._ttl, self._own, keep=keep)
             new = int(await self._record(keys=script_keys, args=args))
             if new >= 0:
                 return bool(new), now + self._ttl
             await asyncio.sleep(DELETING_POLL)
 
     async def _delete(self, sha256: str, before: float) -> bool:
-        script_keys = [*record_keys(sha256), keys.VIDEOS_UNCERTAIN]
-        args = [sha256, str(before), str(_DELETING_SECONDS), keys.video_tag("")]
+        script_keys = [*record_keys(sha256, self._own), self._own.videos_uncertain]
+        args = [sha256, str(before), str(_DELETING_SECONDS), self._own.video_tag("")]
         if not await self._remove(keys=script_keys, args=args):
             return False
         await asyncio.to_thread(self._store.delete, blob_key(sha256))
-        await self._redis.delete(keys.video_deleting(sha256))
+        await self._redis.delete(self._own.video_deleting(sha256))
         return True
 
     async def _parse(self, video: str) -> str:
@@ -249,7 +258,7 @@ class Videos:
         return match[1]
 
     async def _unknown(self, video: str) -> UnknownVideo:
-        known = cast(list[str], await self._redis.zrange(keys.VIDEOS, 0, 999))
+        known = cast(list[str], await self._redis.zrange(self._own.videos, 0, 999))
         return UnknownVideo(
             f"There is no video {video[:80]!r}.",
             hint="A video that is not kept is deleted VIREO_VIDEO_TTL seconds after its last use. Send it again.",

@@ -37,7 +37,7 @@ async def resolve_calibration(body: CalibrationBody, gateway: Gateway) -> Calibr
 
 
 async def _learned_from(model: ResolvedModel, gateway: Gateway) -> frozenset[str]:
-    if model.card is None:
+    if model.card is None or model.name is None:  # the server's default that the project cannot name
         return frozenset()
     version = Version(model.card.name, model.card.version)
     return await asyncio.to_thread(learned_from, gateway.registry, gateway.store, [version])

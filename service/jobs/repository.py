@@ -8,6 +8,7 @@ import hashlib
 import json
 import logging
 import time
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -17,10 +18,12 @@ from redis.exceptions import RedisError, ResponseError
 
 from core.errors import Cancelled, Conflict, QueueFull, RequestTooLarge, StorageUnavailable, UnknownJob
 from core.logs.belonging import REQUEST_ID
+from core.projects import DEFAULT_PROJECT
 from core.records import Job, JobKind, JobState, Webhook, new_job_id, subject_of
 from core.state import keys, lifecycle, steps
 from core.state.fullness import is_refusal, redis_full
 from core.state.payloads import CLAIM_SECONDS, Payloads
+from core.state.project_keys import ProjectKeys
 from core.state.queues import QUEUES
 from core.storage import Staged
 from core.tracing.spans import current_traceparent
@@ -49,11 +52,14 @@ class Filters:
 
 
 class Jobs:
+    """Those of one project: of the default one, if `of` is not asked for another."""
+
     def __init__(
         self, redis: Redis, sender: Sender, workers: Workers, payloads: Payloads, limit: int, max_request_bytes: int
     ) -> None:
         """`limit`: most unfinished jobs of one queue. Every method raises RedisError while Redis cannot be reached."""
         self._redis = redis
+        self._own = ProjectKeys(DEFAULT_PROJECT)
         self._payloads = payloads
         self._max_request_bytes = max_request_bytes
         self.refused = asyncio.Event()  # Redis was too full for new work; the sweeper waits for it
@@ -64,6 +70,12 @@ class Jobs:
         self._withdraw = redis.register_script(steps.WITHDRAW)
         self._cancel = redis.register_script(steps.CANCEL)
         self._resume = redis.register_script(steps.RESUME)
+
+    def of(self, project: str) -> Jobs:
+        """The jobs of a project. Others are unknown to it."""
+        view = copy(self)
+        view._own = ProjectKeys(project)
+        return view
 
     async def create(
         self,
@@ -87,6 +99,7 @@ class Jobs:
         job = Job(
             id=new_job_id(),
             kind=kind,
+            project=self._own.project,
             subject=subject_of(fields),
             request_id=REQUEST_ID.get(),
             traceparent=current_traceparent(),
@@ -101,7 +114,7 @@ class Jobs:
                 await self._claim(job)
                 await asyncio.to_thread(self._payloads.write_manifest, job.id, manifest)
             room = max(1, self._limit - children)
-            script_keys, args = lifecycle.create_args(recorded, QUEUES[kind], room, key and idempotency_key(key))
+            script_keys, args = lifecycle.create_args(recorded, QUEUES[kind], room, self._held_by(key))
             outcome = await self._create(keys=script_keys, args=[*args, _REQUEST_DIGEST, digest] if key else args)
         except ResponseError as error:
             if not is_refusal(error):
@@ -157,8 +170,13 @@ class Jobs:
         script_keys, args = lifecycle.withdraw_args(job.id, QUEUES[job.kind], error.to_dict())
         return bool(await self._withdraw(keys=script_keys, args=args))
 
+    def _held_by(self, key: str | None) -> str | None:
+        """What an idempotency key is named in Redis. Two projects may use the same one."""
+        return None if key is None else self._own.idempotency(hashlib.sha256(key.encode()).hexdigest())
+
     async def is_known(self, key: str | None) -> bool:
-        return key is not None and bool(await self._redis.exists(idempotency_key(key)))
+        held_by = self._held_by(key)
+        return held_by is not None and bool(await self._redis.exists(held_by))
 
     async def check_room(self, kind: JobKind) -> None:
         """Raises: QueueFull. `create` checks again; this check comes before an upload."""
@@ -176,9 +194,9 @@ class Jobs:
     async def record(self, job_id: str, kind: JobKind | None = None) -> Job:
         """A job without a request or result that is in the store. Raises: UnknownJob."""
         fields = cast(dict[str, str], await self._redis.hgetall(keys.job(job_id)))
-        job = _read(fields)
+        job = self._read(fields)
         if job is None or kind not in (None, job.kind):
-            known = cast(list[str], await self._redis.zrevrange(keys.JOBS, 0, 999))
+            known = cast(list[str], await self._redis.zrevrange(self._own.jobs, 0, 999))
             raise UnknownJob(
                 f"There is no {f'{kind} ' if kind else ''}job {job_id[:80]!r}.",
                 hint=f"It is a job of kind {job.kind}: see /v1/jobs/{job.id}."
@@ -256,7 +274,9 @@ class Jobs:
         """The next jobs older than `before`, as (created_at, id)."""
         pairs = cast(
             list[tuple[str, float]],
-            await self._redis.zrevrangebyscore(keys.JOBS, before[0], "-inf", start=0, num=_SCAN + 1, withscores=True),
+            await self._redis.zrevrangebyscore(
+                self._own.jobs, before[0], "-inf", start=0, num=_SCAN + 1, withscores=True
+            ),
         )
         return [(score, job_id) for job_id, score in pairs if (score, job_id) < before][:_SCAN]
 
@@ -264,7 +284,7 @@ class Jobs:
         async with self._redis.pipeline(transaction=False) as pipe:
             for job_id in ids:
                 pipe.hgetall(keys.job(job_id))
-            return [_read(fields) for fields in await pipe.execute()]
+            return [self._read(fields) for fields in await pipe.execute()]
 
     async def _summaries(self, ids: list[str]) -> list[Job | None]:
         """Jobs without requests and results, which may be large."""
@@ -274,10 +294,15 @@ class Jobs:
             rows = await pipe.execute()
         fields = [dict(zip(lifecycle.SUMMARY_FIELDS, row, strict=True)) for row in rows]
         known = [{name: value for name, value in each.items() if value is not None} for each in fields]
-        return [_read(each) for each in known]
+        return [self._read(each) for each in known]
+
+    def _read(self, fields: dict[str, str]) -> Job | None:
+        """The job of a record. None for a job of another project as well."""
+        job = _parse(fields)
+        return job if job and job.project == self._own.project else None
 
 
-def _read(fields: dict[str, str]) -> Job | None:
+def _parse(fields: dict[str, str]) -> Job | None:
     """The job of a record; without its request and its result where they are damaged. None if there is no record that
     this version can read."""
     summary = {name: value for name, value in fields.items() if name in lifecycle.SUMMARY_FIELDS}
@@ -287,10 +312,6 @@ def _read(fields: dict[str, str]) -> Job | None:
         except ValueError as error:
             log.warning("the record of %s cannot be read: %s", fields.get("id"), error)
     return None
-
-
-def idempotency_key(key: str) -> str:
-    return keys.idempotency(hashlib.sha256(key.encode()).hexdigest())
 
 
 def _digest(kind: JobKind, request: BaseModel) -> str:

@@ -15,6 +15,7 @@ from core.settings import Settings
 from core.state import keys
 from core.state.fullness import GO_ON
 from core.state.payloads import Payloads
+from core.state.project_keys import ProjectKeys
 
 _BATCH: Final = 500
 _SHARE_OF_REDIS: Final = 4  # finished jobs may use a quarter of Redis's memory
@@ -37,9 +38,9 @@ for index = 4, #ARGV do
   if finished and tonumber(finished) <= now - ttl then
     local held = redis.call('HGET', job, 'idempotency')
     if held then redis.call('DEL', held) end
-    redis.call('DEL', job, job .. ':events', job .. ':metrics')
     redis.call('ZREM', KEYS[1], id)
-    redis.call('ZREM', KEYS[2], id)
+    redis.call('ZREM', redis.call('HGET', job, 'list') or KEYS[2], id) -- an earlier version had one list
+    redis.call('DEL', job, job .. ':events', job .. ':metrics')
     redis.call('ZADD', KEYS[3], 'XX', 0, id)
     deleted = deleted + 1
   end
@@ -150,7 +151,7 @@ class Retention:
 
     async def _delete_jobs(self, ids: list[str], job_ttl: float, answer_ttl: float) -> int:
         args = [keys.job(""), str(job_ttl), str(answer_ttl), *ids]
-        return int(await self._delete(keys=[keys.FINISHED, keys.JOBS, keys.PAYLOADS], args=args))
+        return int(await self._delete(keys=[keys.FINISHED, ProjectKeys().jobs, keys.PAYLOADS], args=args))
 
     async def _sweep_payloads(self) -> None:
         while ids := await self._unowned(keys=[keys.PAYLOADS], args=[keys.job(""), str(_BATCH)]):

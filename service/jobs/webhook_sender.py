@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 
 from core.errors import InvalidRequest, StorageUnavailable, UnknownJob, UrlNotAllowed, VireoError
 from core.logs.belonging import belong_to, lines_about
+from core.projects import DEFAULT_PROJECT
 from core.prometheus import WEBHOOK_DELIVERIES
 from core.records import Delivery, Job, JobState
 from core.state import keys
@@ -123,8 +124,9 @@ class WebhookSender:
 
     async def _attempt(self, job_id: str) -> None:
         """Raises: RedisError, StorageUnavailable."""
+        project = cast(str | None, await self._redis.hget(keys.job(job_id), "project"))
         try:
-            job = await self._jobs.get(job_id)
+            job = await self._jobs.of(project or DEFAULT_PROJECT).get(job_id)
         except UnknownJob:
             await self._redis.zrem(keys.WEBHOOKS, job_id)
             return

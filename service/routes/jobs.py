@@ -101,7 +101,7 @@ async def get_job_file(id: NamePath, file: NamePath, gateway: GatewayDep) -> Res
     if file not in PICTURES:
         raise missing
     try:
-        return file_response(await LocalFile.open(gateway.store.local_file(f"{payloads_key(id)}/{file}")))
+        return file_response(await LocalFile.open(gateway.payloads.local_file(f"{payloads_key(id)}/{file}")))
     except FileNotFoundError:
         raise missing from None
 

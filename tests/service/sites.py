@@ -103,7 +103,8 @@ def sweeper_of(site: Site, **changes: Any) -> SiteSweeper:
     gateway, settings = site.gateway, site.settings.model_copy(update=changes)
     payloads = Payloads(gateway.store, settings.job_inline_bytes)
     retention = Retention(gateway.redis, payloads, Limits.from_settings(settings))
-    return SiteSweeper(site, Sweeper(gateway.redis, gateway.store, gateway.videos, gateway.jobs, retention))
+    sweeper = Sweeper(gateway.store, gateway.jobs, retention, lambda project: gateway.of(project).videos)
+    return SiteSweeper(site, sweeper)
 
 
 def wait_until(condition: Any, seconds: float = 5.0) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from collections.abc import Callable
@@ -8,7 +9,6 @@ from pathlib import Path
 
 from core.state import keys
 from core.storage.store import STALE_AFTER
-from service.jobs.repository import idempotency_key
 from tests.service.doubles import answering
 from tests.service.sites import FILE, Site, serving, sweep, wait_until
 
@@ -25,7 +25,8 @@ def test_finished_jobs_are_deleted_with_their_events_and_keys(site: Site, redis_
         assert http.get(f"/v1/jobs/{old}").status_code == 404
         assert http.get(f"/v1/jobs/{new}").status_code == 200
         assert [job["id"] for job in http.get("/v1/jobs").json()["data"]] == [new]
-    assert site.redis.exists(keys.job(old), keys.events(old), keys.metrics(old), idempotency_key("k")) == 0
+    idempotency = keys.idempotency(hashlib.sha256(b"k").hexdigest())
+    assert site.redis.exists(keys.job(old), keys.events(old), keys.metrics(old), idempotency) == 0
     assert site.redis.zscore(keys.FINISHED, old) is None
 
 

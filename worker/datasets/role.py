@@ -55,7 +55,7 @@ class DatasetsRole:
         try:
             result = prepare_dataset(
                 DatasetRequest.model_validate(job.request),
-                store=self._store,
+                store=self._store.of(job.project),
                 decoders=self._decoders,
                 settings=self._settings,
                 token=token,

@@ -28,7 +28,6 @@ class ImportingRole:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._store = Store.from_settings(settings)
-        self._registry = Registry(self._store)
         self._book = JobBook(connect(settings.jobs_redis, decode=True), keys.DATASETS)
 
     @property
@@ -43,15 +42,17 @@ class ImportingRole:
 
     def _import(self, job: Job, token: CancelToken, reporter: Reporter) -> dict[str, Any]:
         request = ImportRequest.model_validate(job.request, extra="ignore")
+        store = self._store.of(job.project)
+        registry = Registry(store)
 
         def claim() -> int:
-            return claim_number(self._book, self._registry, reporter.attempt, request.name)
+            return claim_number(self._book, registry, reporter.attempt, request.name)
 
         return run_import(
             request,
             job.id,
-            store=self._store,
-            registry=self._registry,
+            store=store,
+            registry=registry,
             claim=claim,
             settings=self._settings,
             token=token,

@@ -65,7 +65,7 @@ def answer_classify(
         video = StoredVideo(sha256, vectors.facts)
         made = make_timeline(runtime, loaded, video, request.question, classifier.matrix, token, watch)
     if request.shadow:
-        follow(ShadowTask(request.shadow, request.question, sha256, _look(predictions)))
+        follow(ShadowTask(request.shadow, request.question, sha256, _look(predictions), runtime.project))
     warnings = [*vectors.warnings, *(made.warnings if made else ()), *truncations(loaded, classifier, request.question)]
     answer = Classification(
         id=job.id,

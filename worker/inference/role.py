@@ -55,7 +55,7 @@ class InferenceRole:
             payloads=Payloads(self._runtime.store, settings.job_inline_bytes),
         )
         self._batches = Batches(queue, self._runtime.store, settings)
-        self._shadows = Shadows(lambda task, token: score_shadow(self._runtime, task, token), counts)
+        self._shadows = Shadows(lambda task, token: score_shadow(self._runtime.of(task.project), task, token), counts)
         self._announced: str | None = None  # name of the default model, once it is loaded
         self._tried = self._reconsidered = time.monotonic()
         self.concurrency = settings.worker_threads
@@ -78,30 +78,33 @@ class InferenceRole:
             reporter.afterwards(lambda: self._shadows.offer(task))
 
         with self._shadows.live():
-            return self._guard.run(token, lambda: answer_classify(self._runtime, job, token, follow))
+            return self._guard.run(token, lambda: answer_classify(self._of(job), job, token, follow))
 
     def _embed(self, job: Job, token: CancelToken, _: Reporter) -> dict[str, Any]:
         with self._shadows.live():
-            return self._guard.run(token, lambda: answer_embed(self._runtime, job, token))
+            return self._guard.run(token, lambda: answer_embed(self._of(job), job, token))
 
     def _explain(self, job: Job, token: CancelToken, reporter: Reporter) -> dict[str, Any]:
         with self._shadows.live():
-            return self._guard.run(token, lambda: answer_explain(self._runtime, job, token, reporter.picture))
+            return self._guard.run(token, lambda: answer_explain(self._of(job), job, token, reporter.picture))
 
     def _show_frames(self, job: Job, token: CancelToken, reporter: Reporter) -> dict[str, Any]:
         with self._shadows.live():
-            return self._guard.run(token, lambda: answer_frames(self._runtime, job, token, reporter.picture))
+            return self._guard.run(token, lambda: answer_frames(self._of(job), job, token, reporter.picture))
 
     def _search(self, job: Job, token: CancelToken, _: Reporter) -> dict[str, Any]:
         with self._shadows.live():
-            return self._guard.run(token, lambda: answer_search(self._runtime, job, token))
+            return self._guard.run(token, lambda: answer_search(self._of(job), job, token))
 
     def _index(self, job: Job, token: CancelToken, reporter: Reporter) -> dict[str, Any]:
-        return index_videos(self._runtime, job, token, reporter.progress, self._guard)
+        return index_videos(self._of(job), job, token, reporter.progress, self._guard)
 
     def _check_labels(self, job: Job, token: CancelToken, reporter: Reporter) -> dict[str, Any]:
         with self._shadows.live():
-            return self._guard.run(token, lambda: answer_label_check(self._runtime, job, token, reporter.picture))
+            return self._guard.run(token, lambda: answer_label_check(self._of(job), job, token, reporter.picture))
+
+    def _of(self, job: Job) -> Runtime:
+        return self._runtime.of(job.project)
 
     def announce(self) -> None:
         """Load the default model and announce what this worker can do. If the model cannot be loaded, the worker

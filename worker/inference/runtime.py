@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from core.calibration.shelf import Calibrations
+from core.projects import DEFAULT_PROJECT
 from core.questions import TimelineLimits
 from core.registry import Registry
 from core.settings import Settings
@@ -22,9 +23,13 @@ from worker.inference.url_videos import UrlVideos
 from worker.inference.video_facts import VideoBook
 from worker.jobs.connection import connect
 
+_VIEWS = 1000  # projects whose views are kept
+
 
 @dataclass(slots=True)
 class Runtime:
+    """As the jobs of one project see it: with that project's videos, models and caches."""
+
     store: Store
     shelf: Shelf
     calibrations: Calibrations
@@ -37,6 +42,9 @@ class Runtime:
     max_texts: int  # of one question
     timeline: TimelineLimits
     indexes: WindowIndexes
+    project: str = DEFAULT_PROJECT
+    _views: dict[str, Runtime] = field(default_factory=dict)
+    """As other projects see it. All views have this dictionary."""
 
     @classmethod
     def open(cls, settings: Settings, progress: Callable[[str], None]) -> Runtime:
@@ -63,6 +71,29 @@ class Runtime:
                 points=settings.max_timeline_points,
                 values=settings.max_timeline_values,
             ),
+        )
+
+    def of(self, project: str) -> Runtime:
+        """What the jobs of another project see. It has the same threads, models in memory, and room for caches."""
+        if project == self.project:
+            return self
+        if project not in self._views and len(self._views) >= _VIEWS:
+            self._views.clear()
+        return self._views.setdefault(project, self._view(project))
+
+    def _view(self, project: str) -> Runtime:
+        store, book = self.store.of(project), self.book.of(project)
+        return replace(
+            self,
+            project=project,
+            store=store,
+            shelf=self.shelf.of(project),
+            calibrations=Calibrations(store),
+            classifiers=self.classifiers.of(project),
+            videos=self.videos.of(project),
+            book=book,
+            url_videos=self.url_videos.of(book),
+            object_videos=self.object_videos.of(book),
         )
 
     def close(self) -> None:

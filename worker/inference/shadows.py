@@ -20,6 +20,7 @@ from typing import Final
 import redis
 
 from core.errors import Cancelled, UnknownVideo, VireoError
+from core.projects import DEFAULT_PROJECT, prefix_of
 from core.prometheus import SHADOW_MARGIN, SHADOW_QUESTIONS
 from core.questions import Question, ShadowQuestion
 from core.state.shadow_counts import COUNT, Look, Outcome, Pair, count_args
@@ -39,12 +40,13 @@ class ShadowTask:
     question: Question
     sha256: str
     answer: Look
+    project: str = DEFAULT_PROJECT
     starts: int = 0
     context: Context = field(default_factory=copy_context)  # log lines about it carry the question's request and job
 
     @property
     def pair(self) -> Pair:
-        return Pair(self.asked.name, self.asked.alias, self.asked.version, self.asked.shadow)
+        return Pair(self.asked.name, self.asked.alias, self.asked.version, self.asked.shadow, self.project)
 
 
 Score = Callable[[ShadowTask, CancelToken], Look | None]
@@ -58,10 +60,11 @@ class ShadowBook:
         self._count = client.register_script(COUNT)
 
     def add(self, pair: Pair, outcome: Outcome, looks: tuple[Look, Look] | None = None, error: str = "") -> None:
-        SHADOW_QUESTIONS.labels(pair.name, pair.alias, outcome).inc()
+        shown = prefix_of(pair.project) + pair.name
+        SHADOW_QUESTIONS.labels(shown, pair.alias, outcome).inc()
         if looks:
             for look, version in zip(looks, ("answering", "shadow"), strict=True):
-                SHADOW_MARGIN.labels(pair.name, pair.alias, version).inc(look.margin)
+                SHADOW_MARGIN.labels(shown, pair.alias, version).inc(look.margin)
         script_keys, args = count_args(pair, outcome, time.time(), looks, error)
         try:
             self._count(keys=script_keys, args=args)

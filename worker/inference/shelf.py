@@ -1,7 +1,8 @@
 """The models in this worker's memory: loaded at the first request for them; the least recently used is unloaded first.
 
 A name is that of a zoo model or of a version in the registry. The shelf looks once into the registry each time, so a
-version is served as soon as it is published, and no longer once it is deleted.
+version is served as soon as it is published, and no longer once it is deleted. Versions of all projects share the
+memory; a project finds only its own, which stand on the shelf as `project/name:3`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -18,6 +20,7 @@ from typing import ParamSpec, TypeVar
 import torch
 
 from core.errors import ModelUnavailable, UnknownModel
+from core.projects import DEFAULT_PROJECT, prefix_of
 from core.prometheus import MODEL_INFO
 from core.records import ModelRef
 from core.registry import WEIGHTS, Registry
@@ -70,6 +73,8 @@ class Shelf:
         """`progress` gets a line of text about what is being loaded."""
         self._settings = settings
         self._registry = registry
+        self._prefix = prefix_of(DEFAULT_PROJECT)
+        self._house = self  # as the default project sees it, whose registry may have the default model
         self.default = default
         self._progress = progress
         self._lock = threading.Lock()
@@ -80,6 +85,13 @@ class Shelf:
             remember=(ModelUnavailable,), seconds=REFUSE_SECONDS, abandon=False
         )
 
+    def of(self, project: str) -> Shelf:
+        """The shelf as a project sees it: the models of the zoo, and the versions in its own registry."""
+        view = copy(self)
+        view._registry = self._registry.of(project)
+        view._prefix = prefix_of(project)
+        return view
+
     def get(self, name: str | None, token: CancelToken | None = None) -> Loaded:
         """`name`: None for the default model. A cancelled caller does not stop a load that has begun. Raises:
         UnknownModel, ModelUnavailable, Cancelled."""
@@ -88,12 +100,12 @@ class Shelf:
             return self._with_reason(self._get(name, token))
         choice = self.default.current()
         try:
-            return self._with_reason(self._get(choice.name, token))
+            return self._with_reason(self._house._get(choice.name, token))
         except ModelUnavailable as error:
             fallback = self.default.fall_back(choice, error.message)
             if fallback is None:
                 raise
-            return self._with_reason(self._get(fallback.name, token))
+            return self._with_reason(self._house._get(fallback.name, token))
 
     def get_beside(self, name: str) -> Loaded | None:
         """A model that may cost the others nothing: None if it does not fit beside them. It is unloaded first. Raises:
@@ -104,7 +116,7 @@ class Shelf:
             with self._lock:
                 if self._held() + nbytes > self._settings.model_memory:
                     return None
-            loaded = self._get(name, CancelToken())
+            loaded = self._get_exact(name, CancelToken())
             with self._lock:
                 if name in self._loaded:
                     self._loaded.move_to_end(name, last=False)
@@ -123,27 +135,35 @@ class Shelf:
             self._put_away(loaded)
 
     def _exact(self, name: str) -> str:
-        """A zoo name unchanged; `name`, `name@alias` and `name:3` of the registry as `name:3`. Raises: UnknownModel."""
+        """What the model is called on the shelf. A zoo name is unchanged; `name`, `name@alias` and `name:3` of the
+        registry become `name:3`, with the project before it. Raises: UnknownModel."""
         if name in zoo.model_names(self._settings.data_dir):
             return name
         try:
-            return str(self._registry.resolve(name))
+            return f"{self._prefix}{self._registry.resolve(name)}"
         except UnknownModel as error:
             if nearest := zoo.nearest_names(name, self._settings.data_dir):
                 error.details["nearest"] = nearest
             raise
 
     def _get(self, name: str, token: CancelToken) -> Loaded:
-        name = self._exact(name)
+        return self._get_exact(self._exact(name), token)
+
+    def _get_exact(self, name: str, token: CancelToken) -> Loaded:
         # One load per model; a long download does not delay requests for other models.
         return self._on_shelf(name) or self._loads.value(
             name, token, lambda _: self._on_shelf(name) or self._load(name)
         )
 
     def _summary(self) -> str:
+        """Without the names of versions, because every project reads it."""
+        zoo_names = zoo.model_names(self._settings.data_dir)
         with self._lock:
-            names = ", ".join(self._loaded)
-        return f"{names or 'no model'} {'are' if len(self._loaded) > 1 else 'is'} loaded"
+            loaded = list(self._loaded)
+        shown = [name for name in loaded if name in zoo_names]
+        if tuned := len(loaded) - len(shown):
+            shown.append(f"{tuned} fine-tuned model{'s' if tuned > 1 else ''}")
+        return f"{', '.join(shown) or 'no model'} {'are' if len(loaded) > 1 else 'is'} loaded"
 
     def _on_shelf(self, name: str, *, used: bool = True) -> Loaded | None:
         with self._lock:
@@ -174,7 +194,7 @@ class Shelf:
         try:
             recognizer = self._open_with_room(name)
         except WeightsUnavailable as error:
-            raise ModelUnavailable(error.message, hint=error.hint, model=name) from error
+            raise ModelUnavailable(error.message, hint=error.hint, model=_named(name)) from error
         self._sizes[name] = recognizer.nbytes
         loaded = self._start_serving(recognizer, name)
         self._make_room(name, recognizer.nbytes, loaded)
@@ -193,7 +213,7 @@ class Shelf:
             return self._open(name)
         except Exception as error:
             if is_out_of_memory(error):
-                raise out_of_memory(name) from error
+                raise out_of_memory(_named(name)) from error
             raise
 
     def _open(self, name: str) -> Recognizer:
@@ -204,13 +224,13 @@ class Shelf:
 
         data_dir, device, precision = self._settings.data_dir, self._settings.device, self._settings.precision
         if name not in zoo.model_names(data_dir):
-            with self._registry.directory(self._registry.resolve(name)) as files:
+            with self._registry.directory(self._registry.resolve(_named(name))) as files:
                 return load_version(
                     files,
                     data_dir=data_dir,
                     device=device,
                     precision=precision,
-                    progress=progress,
+                    progress=lambda _, share: progress("loading a fine-tuned model", share),
                     find_base=lambda base: self._open_base(base, progress),
                 )
         return load_model(
@@ -228,13 +248,15 @@ class Shelf:
         if name in zoo.model_names(data_dir):
             return open_base(name, data_dir=data_dir, weights_file=self._weights_for(name), progress=progress)
         with self._registry.directory(self._registry.resolve(name)) as files:
-            return open_version(files, data_dir=data_dir, progress=progress)
+            return open_version(
+                files, data_dir=data_dir, progress=lambda _, share: progress("loading a fine-tuned model", share)
+            )
 
     def _estimate(self, name: str) -> int:
         """Bytes of a model that was never loaded here: about those of its weights file. Raises: UnknownModel."""
         data_dir = self._settings.data_dir
         if name not in zoo.model_names(data_dir):
-            with self._registry.file(self._registry.resolve(name), WEIGHTS) as weights:
+            with self._registry.file(self._registry.resolve(_named(name)), WEIGHTS) as weights:
                 return weights.stat().st_size
         file = self._weights_for(name) or find_local_weights(name, data_dir)
         if file and file.is_file():
@@ -289,13 +311,13 @@ class Shelf:
                 return forward(*args, **kwargs)
             except Exception as error:
                 if is_out_of_memory(error):
-                    raise out_of_memory(name) from error
+                    raise out_of_memory(_named(name)) from error
                 raise
 
         return run
 
     def _start_serving(self, recognizer: Recognizer, name: str) -> Loaded:
-        ref = ModelRef(name=name, digest=recognizer.digest, note=LITE_NOTE if name == "lite" else None)
+        ref = ModelRef(name=_named(name), digest=recognizer.digest, note=LITE_NOTE if name == "lite" else None)
         towers = Towers(
             self._retried(name, recognizer.encode_frames),
             self._retried(name, recognizer.encode_texts),
@@ -303,18 +325,24 @@ class Shelf:
             self._retried(name, recognizer.attend) if recognizer.attention else None,
         )
         MODEL_INFO.labels(*self._labels(name, recognizer)).set(1)
-        log.info("%s is loaded on %s (%s)", ref.name, recognizer.device, recognizer.precision)
+        log.info("%s is loaded on %s (%s)", name, recognizer.device, recognizer.precision)
         return Loaded(recognizer, towers, ref)
 
     def _take_off(self, name: str) -> Loaded:
         """The caller holds the lock, and puts the model away once it has let go of it."""
-        return self._loaded.pop(name)
+        loaded = self._loaded.pop(name)
+        MODEL_INFO.labels(*self._labels(name, loaded.recognizer)).set(0)
+        return loaded
 
     def _put_away(self, loaded: Loaded, timeout: float = 30.0) -> None:
         """Not under the lock: a forward pass may take seconds to end."""
-        MODEL_INFO.labels(*self._labels(loaded.ref.name, loaded.recognizer)).set(0)
         loaded.towers.close(timeout)
 
     @staticmethod
     def _labels(name: str, recognizer: Recognizer) -> tuple[str, str, str, str]:
         return name, recognizer.digest, str(recognizer.device), recognizer.precision
+
+
+def _named(name: str) -> str:
+    """The name of a model on the shelf as its project knows it."""
+    return name.rpartition("/")[2]

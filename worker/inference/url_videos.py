@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 
 from core.errors import Cancelled
 from core.settings import Settings
@@ -31,6 +32,12 @@ class UrlVideos:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="fetches", daemon=True)
         self._thread.start()
+
+    def of(self, book: VideoBook) -> UrlVideos:
+        """The same fetches, for the videos of another book."""
+        view = copy(self)
+        view._book = book
+        return view
 
     @contextmanager
     def slot(self) -> Iterator[None]:

@@ -12,6 +12,7 @@ import redis
 
 from core.errors import Cancelled, VireoError
 from core.logs.belonging import lines_about
+from core.projects import DEFAULT_PROJECT
 from core.prometheus import JOBS_FINISHED, REQUEUED
 from core.records import Job, JobState
 from core.state import keys, lifecycle, steps
@@ -191,13 +192,15 @@ class JobBook:
         script_keys, args = lifecycle.renew_args(attempts, self.queue, self.lease)
         return dict(zip(attempts, map(Standing, self._renew(keys=script_keys, args=args)), strict=True))
 
-    def claim_version(self, attempt: Attempt, name: str, highest: int, taken: int = 0) -> int:
-        """The version of model `name` that this job publishes: the same number on every attempt.
+    def claim_version(
+        self, attempt: Attempt, name: str, highest: int, taken: int = 0, project: str = DEFAULT_PROJECT
+    ) -> int:
+        """The version of the project's model `name` that this job publishes: the same number on every attempt.
 
         `highest`: the highest version in the store. `taken`: a number that another job has published, so that this job
         gets another one. Raises: Superseded.
         """
-        script_keys, args = lifecycle.claim_version_args(attempt, self.queue, name, highest, taken)
+        script_keys, args = lifecycle.claim_version_args(attempt, self.queue, name, highest, taken, project)
         number = int(self._claim_version(keys=script_keys, args=args))
         if not number:
             raise Superseded(attempt.job_id)

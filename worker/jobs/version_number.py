@@ -12,7 +12,7 @@ def claim_number(book: JobBook, registry: Registry, attempt: Attempt, name: str)
     do not know of each other's numbers. Raises: Superseded, StorageUnavailable."""
     versions = registry.versions(name)
     highest = max(versions, default=0)
-    number = book.claim_version(attempt, name, highest)
+    number = book.claim_version(attempt, name, highest, project=registry.project)
     if number in versions and registry.card(Version(name, number)).job != attempt.job_id:
-        return book.claim_version(attempt, name, highest, taken=number)
+        return book.claim_version(attempt, name, highest, taken=number, project=registry.project)
     return number

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from core.calibration.request import CalibrationRequest
 from core.datasets import Dataset
+from core.projects import DEFAULT_PROJECT
 from core.protocols.protocol import Run
 from core.registry import Card
 from core.settings import Settings
@@ -38,6 +39,7 @@ class RunSpec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     job: str
+    project: str = DEFAULT_PROJECT
     request_id: str | None = None  # of the request that made the job, for the logs
     training: TrainingRequest | None = None
     preview: PreviewRequest | None = None

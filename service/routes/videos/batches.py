@@ -114,7 +114,7 @@ async def get_results(id: NamePath, gateway: GatewayDep, format: FormatQuery = "
     """The rows that are ready, also while the batch runs and after it was cancelled: the answer about each video, or
     its error."""
     job = await gateway.jobs.record(id, "batch")
-    rows = BatchFiles(gateway.store, job.id).rows()
+    rows = BatchFiles(gateway.payloads, job.id).rows()
     chunks = _chunks(f"{row}\n" for row in rows) if format == "jsonl" else _chunks(as_csv(rows))
     first = await asyncio.to_thread(next, chunks, "")  # an error of the store is an answer, not a broken stream
     return StreamingResponse(_all(first, chunks), media_type=_TYPES[format], headers={"Cache-Control": "no-store"})

@@ -290,3 +290,27 @@ def test_partial_directories_of_dead_writers_are_deleted(tmp_path: Path) -> None
         os.utime(old, (1, 1))
         assert store.sweep() == 1
         assert (old.exists(), young.exists()) == (False, True)
+
+
+def test_the_parts_of_a_store_do_not_see_each_other(store: Store) -> None:
+    acme, other = store.of("acme"), store.of("other")
+    for part, text in ((store, "of all"), (acme, "of acme")):
+        part.write_text("registry/gym/card.json", text)
+        publish(part, "datasets/ds_1", card=text)
+    assert [part.read_text("registry/gym/card.json") for part in (store, acme, other)] == ["of all", "of acme", None]
+    assert acme.find("registry") == store.find("registry") == ["registry/gym/card.json"]
+    assert (acme.children("datasets"), other.children("datasets")) == (["ds_1"], [])
+    assert acme.create_text("registry/new.json", "new")
+    assert not store.exists("registry/new.json")
+    with acme.local_tree("datasets/ds_1", marker="card") as tree:
+        assert (tree / "card").read_text() == "of acme"
+    with acme.local_file("registry/gym/card.json") as path:
+        assert path.read_text() == "of acme"
+    acme.delete_tree("datasets/ds_1", marker="card")
+    acme.delete("registry/gym/card.json")
+    assert acme.children("datasets") == []
+    assert acme.read("registry/gym/card.json") is None
+    assert store.exists("datasets/ds_1/card")
+    assert store.exists("registry/gym/card.json")
+    assert store.projects() == ["default", "acme"]
+    assert acme.of("default").exists("datasets/ds_1/card")

@@ -180,6 +180,43 @@ def test_a_published_version_is_served_and_a_deleted_one_is_not(
     shelf.close()
 
 
+def test_versions_of_the_same_name_stand_beside_each_other(
+    tmp_path: Path, loads: list[str], records: redis.Redis, tiny: Recognizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: dict[str, Recognizer] = {}
+
+    def load_version(files: Path, **_: Any) -> Recognizer:
+        return made.setdefault(str(files), replace(tiny, digest=str(files)))
+
+    monkeypatch.setattr(module, "load_version", load_version)
+    settings = Settings(data_dir=tmp_path, model_memory=4 * tiny.nbytes, model="gym")
+    said: list[str] = []
+    store = Store(settings.store_url, tmp_path / "spool")
+    shelf = Shelf(settings, Registry(store), DefaultModel(records, settings), said.append)
+    acme, other = shelf.of("acme"), shelf.of("other")
+    publish(store, "gym", 1)
+    publish(store.of("acme"), "gym", 1)
+    own = acme.get("gym")
+    assert own.ref.name == "gym:1"
+    assert "projects/acme" in own.recognizer.digest
+    assert "projects" not in shelf.get("gym").recognizer.digest
+    assert acme.get("gym:1") is own
+    for name in ("gym", "gym:1", "acme/gym:1"):
+        with pytest.raises(UnknownModel):
+            other.get(name)
+    assert (
+        acme.get(None).recognizer is other.get(None).recognizer is shelf.get(None).recognizer
+    )  # the operator's choice
+    assert acme.get_beside("gym:1") is own
+    assert other.get("lite").recognizer is acme.get("lite").recognizer
+    assert said[-1] == "lite, 2 fine-tuned models are loaded"  # every project reads it
+    Registry(store.of("acme")).delete(Version("gym", 1))
+    with pytest.raises(UnknownModel):
+        acme.get("gym")
+    assert shelf.get("gym").ref.name == "gym:1"
+    shelf.close()
+
+
 def test_one_model_is_served_whatever_its_size(tmp_path: Path, loads: list[str], records: redis.Redis) -> None:
     shelf = shelf_of(Settings(data_dir=tmp_path, model_memory=1), records)
     for name in ("lite", "clip-b16", "lite"):

@@ -4,6 +4,7 @@ uploaded ones."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 
 import fsspec
 
@@ -24,6 +25,12 @@ class ObjectVideos:
         self._book = book
         self._limit = settings.max_upload_bytes
         self._prefixes = settings.batch_prefixes
+
+    def of(self, book: VideoBook) -> ObjectVideos:
+        """The same objects, for the videos of another book."""
+        view = copy(self)
+        view._book = book
+        return view
 
     def store(self, url: str, token: CancelToken) -> str:
         """The sha256 of the video at `url`, which is in the store then.

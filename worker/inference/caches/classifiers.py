@@ -8,12 +8,14 @@ tower's weights, the tokenizer, templates or prompts, the label and the normalis
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import torch
 
+from core.projects import DEFAULT_PROJECT, prefix_of
 from core.prometheus import CACHE_REQUESTS
 from core.questions import Label
 from core.state import keys
@@ -53,8 +55,15 @@ class ClassifierMatrix:
 class ClassifierCache:
     def __init__(self, remote: RemoteCache, memory_bytes: int = MEMORY_BYTES) -> None:
         self._remote = remote
+        self._prefix = prefix_of(DEFAULT_PROJECT)
         self._rows: ByteLRU[str, ClassifierRow] = ByteLRU(memory_bytes)
         self._matrices: ByteLRU[tuple[object, ...], ClassifierMatrix] = ByteLRU(memory_bytes)
+
+    def of(self, project: str) -> ClassifierCache:
+        """What belongs to a project: a hit does not tell it that another project has asked for a label."""
+        view = copy(self)
+        view._prefix = prefix_of(project)
+        return view
 
     def classifier(
         self,
@@ -66,7 +75,7 @@ class ClassifierCache:
     ) -> tuple[ClassifierMatrix, Outcome]:
         """The matrix W of these labels in this order. `encode`: replaces `recognizer.encode_texts`; the handlers pass
         the batcher's. Raises: ValueError for unusable templates or labels, and what `encode` raises."""
-        address = (recognizer.text_digest, templates, normalise, tuple(labels))
+        address = (self._prefix, recognizer.text_digest, templates, normalise, tuple(labels))
         if whole := self._matrices.get(address):
             CACHE_REQUESTS.labels("classifier", "memory").inc(len(labels))
             return whole, "hit"
@@ -89,7 +98,8 @@ class ClassifierCache:
     ) -> tuple[list[ClassifierRow], int]:
         """One row per label, and the number of them that the text tower had to make."""
         addresses = [
-            row_key(
+            self._prefix
+            + row_key(
                 label.name,
                 label.prompts,
                 templates,

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from core.errors import UndecodableVideo, VideoTooLarge
+from core.projects import DEFAULT_PROJECT, prefix_of
 from core.prometheus import CACHE_REQUESTS
 from core.records import VideoFacts
 from core.state import keys
@@ -73,8 +75,16 @@ class VideoCache:
 
     def __init__(self, remote: RemoteCache, memory_bytes: int = MEMORY_BYTES) -> None:
         self._remote = remote
+        self._prefix = prefix_of(DEFAULT_PROJECT)
         self._memory: ByteLRU[str, VideoVectors] = ByteLRU(memory_bytes)
         self._flights: SingleFlight[str, VideoVectors] = SingleFlight(remember=(UndecodableVideo, VideoTooLarge))
+
+    def of(self, project: str) -> VideoCache:
+        """What belongs to a project. Nobody learns from this cache that another project has sent the same video: not
+        from a hit, not from the time that an answer takes, and not from a decode that is shared."""
+        view = copy(self)
+        view._prefix = prefix_of(project)
+        return view
 
     def get_or_make(
         self, key: str, token: CancelToken, make: Callable[[CancelToken], VideoVectors]
@@ -83,36 +93,38 @@ class VideoCache:
         more. Raises: Cancelled, and what `make` raises."""
         if vectors := self.get(key):
             return vectors, True
+        address = self._prefix + key
 
         def compute(own: CancelToken) -> VideoVectors:
-            if vectors := self._memory.get(key):  # another request has put them there since we looked
+            if vectors := self._memory.get(address):  # another request has put them there since we looked
                 return vectors
             vectors = make(own)
             self.put(key, vectors)
             return vectors
 
-        return self._flights.value(key, token, compute), False
+        return self._flights.value(address, token, compute), False
 
     def get(self, key: str) -> VideoVectors | None:
-        if vectors := self._memory.get(key):
+        address = self._prefix + key
+        if vectors := self._memory.get(address):
             CACHE_REQUESTS.labels("video", "memory").inc()
             return vectors
-        entry = keys.cached_video(key)
+        entry = keys.cached_video(address)
         data = self._remote.get([entry]).get(entry)
         if data and (vectors := VideoVectors.unpack(data)):
-            self._memory.put(key, vectors, vectors.features.nbytes)
+            self._memory.put(address, vectors, vectors.features.nbytes)
             CACHE_REQUESTS.labels("video", "redis").inc()
             return vectors
         return None
 
     def stored(self, wanted: Sequence[str]) -> dict[str, VideoVectors]:
         """What Redis has of these keys, in one command. It is not kept in this process's memory."""
-        entries = {key: keys.cached_video(key) for key in wanted}
+        entries = {key: keys.cached_video(self._prefix + key) for key in wanted}
         data = self._remote.get(list(entries.values()))
         found = {key: VideoVectors.unpack(data[entry]) for key, entry in entries.items() if entry in data}
         return {key: vectors for key, vectors in found.items() if vectors}
 
     def put(self, key: str, vectors: VideoVectors) -> None:
         CACHE_REQUESTS.labels("video", "miss").inc()
-        self._memory.put(key, vectors, vectors.features.nbytes)
-        self._remote.put({keys.cached_video(key): vectors.pack()})
+        self._memory.put(self._prefix + key, vectors, vectors.features.nbytes)
+        self._remote.put({keys.cached_video(self._prefix + key): vectors.pack()})

@@ -15,8 +15,9 @@ import numpy as np
 
 from models.frames.arrays import BoolArray, FloatArray, IntArray
 
-MODELS = 2  # whose windows are kept; those of the least recently searched model are dropped first
+MODELS = 2  # with so many full indexes in memory, those of the least recently searched models are dropped first
 _FIRST_ROWS = 1024
+_MOST_INDEXES = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +134,7 @@ class WindowIndex:
 
 
 class WindowIndexes:
-    """By model and spacing."""
+    """By project, model and spacing. Together they hold as many windows as `MODELS` full ones."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -145,9 +146,13 @@ class WindowIndexes:
         with self._lock:
             index = self._indexes.pop(key, None) or WindowIndex(self._most)
             self._indexes[key] = index
-            while len(self._indexes) > MODELS:
+            while self._others() > (MODELS - 1) * self._most or len(self._indexes) > _MOST_INDEXES:
                 self._indexes.popitem(last=False)
             return index
+
+    def _others(self) -> int:
+        """Windows of all indexes but the last one, which may become full."""
+        return sum(len(index) for index in list(self._indexes.values())[:-1])
 
 
 def _best_of_each(similarities: FloatArray, firsts: IntArray, counts: IntArray) -> FloatArray:

@@ -48,7 +48,7 @@ def index_of(runtime: Runtime, recognizer: Recognizer) -> WindowIndex:
     profile = recognizer.profile
     settings = (runtime.timeline.stride, runtime.timeline.window)
     parts = (recognizer.digest, recognizer.precision, profile.vision_digest(), profile.fusion, *settings)
-    index = runtime.indexes.of(digest(*parts))
+    index = runtime.indexes.of(digest(runtime.project, *parts))
     index.keep_only(runtime.book.stored().keys())
     return index
 

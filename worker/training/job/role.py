@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
+from core.records import Job
 from core.settings import Settings
 from core.state import keys
 from core.storage import Store
 from worker.jobs.attempt import Handler
 from worker.jobs.book import JobBook
+from worker.jobs.cancellation import CancelToken
 from worker.jobs.connection import connect
 from worker.jobs.heartbeat import Heartbeat
+from worker.jobs.reporter import Reporter
 from worker.training.job.child_process import start_fork_server
 from worker.training.job.runner import Runner
 
@@ -28,12 +32,16 @@ class TrainingRole:
     @property
     def handlers(self) -> Mapping[str, Handler]:
         return {
-            "training": self._runner.train,
-            "preview": self._runner.preview,
-            "evaluation": self._runner.evaluate,
-            "comparison": self._runner.compare,
-            "calibration": self._runner.calibrate,
+            "training": self._in_project(Runner.train),
+            "preview": self._in_project(Runner.preview),
+            "evaluation": self._in_project(Runner.evaluate),
+            "comparison": self._in_project(Runner.compare),
+            "calibration": self._in_project(Runner.calibrate),
         }
+
+    def _in_project(self, work: Callable[[Runner, Job, CancelToken, Reporter], dict[str, Any]]) -> Handler:
+        """`work` by a runner for the job's project."""
+        return lambda job, token, reporter: work(self._runner.of(job.project), job, token, reporter)
 
     def announce(self) -> None:
         self._runner.sweep()

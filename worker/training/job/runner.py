@@ -10,6 +10,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from core.calibration.request import CalibrationRequest
 from core.calibration.shelf import RECORD, Calibrations
 from core.datasets import Dataset, dataset_key
 from core.errors import Conflict, UnknownDataset, VireoError
+from core.projects import prefix_of
 from core.protocols.catalogue import protocol_of
 from core.records import Job
 from core.registry import REPORT, Card, Registry, Version
@@ -55,6 +57,15 @@ class Runner:
         self._checkpoints = Checkpoints(store)
         self._protocol_runs = ProtocolRuns(self._registry, book)
 
+    def of(self, project: str) -> Runner:
+        """A runner for the jobs of a project: it finds that project's datasets and models, and publishes there."""
+        view = copy(self)
+        view._store = self._store.of(project)
+        view._registry = Registry(view._store)
+        view._calibrations = Calibrations(view._store)
+        view._protocol_runs = ProtocolRuns(view._registry, self._book)
+        return view
+
     def train(self, job: Job, token: CancelToken, reporter: Reporter) -> dict[str, Any]:
         """Raises: VireoError, Superseded, Interrupted."""
         request = TrainingRequest.model_validate(job.request, extra="ignore")
@@ -76,7 +87,7 @@ class Runner:
         shutil.rmtree(spec.frames, ignore_errors=True)
         self._checkpoints.delete(job.id)
         result = _result(self._registry.card(version))
-        record_report(request.name, result["metrics"])
+        record_report(self._shown(request.name), result["metrics"])
         return result
 
     def _standing(self, request: TrainingRequest, inputs: ExitStack, bridges: dict[str, Path]) -> dict[str, Any]:
@@ -178,7 +189,8 @@ class Runner:
         for job_id in self._checkpoints.jobs():
             if self._book.get(job_id) is None:
                 self._checkpoints.delete(job_id)
-        self._protocol_runs.sweep()
+        for project in self._store.projects():
+            self.of(project)._protocol_runs.sweep()
 
     def _run_child(self, spec: RunSpec, token: CancelToken, reporter: Reporter, name: str | None) -> dict[str, Any]:
         """name: the model that gets a new version; None if none does. Raises: VireoError, Superseded,
@@ -192,7 +204,12 @@ class Runner:
             return self._claim_version(reporter.attempt, name)
 
         callbacks = Callbacks(store_checkpoint, claim_version)
-        return ChildProcess(self._server, spec, token, reporter, callbacks, RunMetrics(name)).run()
+        metrics = RunMetrics(name and self._shown(name))
+        return ChildProcess(self._server, spec, token, reporter, callbacks, metrics).run()
+
+    def _shown(self, name: str) -> str:
+        """The model's name in metrics, where two projects may have the same."""
+        return prefix_of(self._store.project) + name
 
     def _published(self, job: Job, name: str) -> Card | None:
         """The version that an earlier attempt at this job has published, if any."""
@@ -229,6 +246,7 @@ class Runner:
         checkpoint = scratch / "resume.pt"
         spec = RunSpec(
             job=job.id,
+            project=job.project,
             request_id=job.request_id,
             training=training,
             preview=preview,

@@ -20,10 +20,11 @@ KEPT_SECONDS: Final = 24 * 3600.0
 MOST_BYTES: Final = 256 << 20  # of one file
 
 
-def features_path(folder: Path, base: str, profile: Profile, samples: Sequence[Sample]) -> Path:
-    """Where the outputs for these clips, in this order and with these classes, are kept. base: its digest."""
+def features_path(folder: Path, project: str, base: str, profile: Profile, samples: Sequence[Sample]) -> Path:
+    """Where the outputs for these clips, in this order and with these classes, are kept. base: its digest. Another
+    project would learn from the time of its run that this one has the same clips."""
     clips = [part for sample in samples for part in (sample.path.name, sample.label)]
-    return folder / f"features-{digest(base, profile.vision_digest(), *clips)[:32]}.pt"
+    return folder / f"features-{digest(project, base, profile.vision_digest(), *clips)[:32]}.pt"
 
 
 def open_features(path: Path, device: torch.device) -> TrunkFeed | None:

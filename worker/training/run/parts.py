@@ -242,7 +242,7 @@ def open_feed(run: TrainingRun) -> Feed:
         run.world.report_phase("features")
         if run.config.solver != "closed_form":
             return precompute_trunk(run.model, run.reader, samples, run.profile, run.device, run.config.micro)
-        path = features_path(run.spec.settings.training_dir, run.base.digest, run.profile, samples)
+        path = features_path(run.spec.settings.training_dir, run.spec.project, run.base.digest, run.profile, samples)
         if kept := open_features(path, run.device):
             return kept
         feed = precompute_trunk(run.model, run.reader, samples, run.profile, run.device, run.config.micro)

@@ -111,3 +111,15 @@ def test_a_foreign_or_damaged_row_is_a_miss(
     again, outcome = ask(ClassifierCache(RemoteCache(cache_redis, 60)), counting.recognizer, labels("a"))
     assert outcome == "miss"
     assert torch.equal(again.matrix, original.matrix)
+
+
+def test_a_hit_does_not_tell_that_another_project_has_asked_for_the_label(
+    cache_redis: redis.Redis, counting: Counting
+) -> None:
+    cache = ClassifierCache(RemoteCache(cache_redis, 60))
+    first, _ = ask(cache.of("acme"), counting.recognizer, labels("a"))
+    second, outcome = ask(cache.of("other"), counting.recognizer, labels("a"))
+    assert outcome == "miss"
+    assert torch.equal(first.matrix, second.matrix)
+    assert ask(ClassifierCache(RemoteCache(cache_redis, 60)).of("other"), counting.recognizer, labels("a"))[1] == "hit"
+    assert ask(cache, counting.recognizer, labels("a"))[1] == "miss"

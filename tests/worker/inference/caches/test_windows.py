@@ -109,12 +109,19 @@ def test_a_search_is_right_while_videos_come_and_go() -> None:
 
 
 def test_only_the_models_that_were_searched_last_are_kept() -> None:
-    indexes = WindowIndexes(100)
+    indexes, rng = WindowIndexes(100), np.random.default_rng(0)
     first = indexes.of("first")
-    first.add("a", windows(np.random.default_rng(0), 3))
+    first.add("a", windows(rng, 100))
     for number in range(MODELS - 1):
-        indexes.of(f"other {number}")
+        indexes.of(f"other {number}").add("a", windows(rng, 100))
     assert indexes.of("first") is first
     for number in range(MODELS):
-        indexes.of(f"another {number}")
+        indexes.of(f"another {number}").add("a", windows(rng, 100))
     assert len(indexes.of("first")) == 0
+
+
+def test_small_indexes_of_many_projects_stay() -> None:
+    indexes, rng = WindowIndexes(100), np.random.default_rng(0)
+    for number in range(20):
+        indexes.of(f"project {number}").add("a", windows(rng, 5))
+    assert all(len(indexes.of(f"project {number}")) == 5 for number in range(20))

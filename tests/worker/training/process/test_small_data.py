@@ -22,15 +22,17 @@ from models.classifier.ensemble import build_rows
 from models.files.versions import open_version
 from models.fitting.recipes import RECIPES
 from models.recognition.base import Base
+from models.recognition.recognizer import Recognizer
 from tests.models.conftest import CPU
 from tests.worker.training.process.runs import LABELS, spec_of, train, train_in_processes
 from worker.children.messages import parse_message
+from worker.decoding.dataset_clips import Sample
 from worker.decoding.pool import DecodePool, DecodeTask
 from worker.training.job.run_metrics import RunMetrics
 from worker.training.preview import measure
 from worker.training.process.session import run_preview, run_training
 from worker.training.run.feeds import TrunkFeed
-from worker.training.run.kept_features import keep_features, open_features
+from worker.training.run.kept_features import features_path, keep_features, open_features
 from worker.training.run.stop import Stop, Stopped
 from worker.training.run.world import World
 
@@ -273,6 +275,12 @@ def test_the_training_after_a_preview_uses_its_features(
     train(home, dataset, tmp_path / "b", pool, **SMALL, frames=5)
     assert not set(decoded) & {item.sha256 for item in dataset.of("train")}
     assert set(decoded) == {item.sha256 for item in dataset.of("val")}
+
+
+def test_kept_features_of_another_project_are_not_used(tmp_path: Path, tiny: Recognizer) -> None:
+    clips = [Sample(tmp_path / ("0" * 64), 0)]
+    paths = {features_path(tmp_path, project, "digest", tiny.profile, clips) for project in ("default", "acme", "acme")}
+    assert len(paths) == 2
 
 
 def test_kept_features_that_are_damaged_or_old_are_not_used(tmp_path: Path) -> None:
