@@ -9,6 +9,7 @@ ROOT = Path(__file__).resolve().parents[2]
 GUIDES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
+    ROOT / "SECURITY.md",
     ROOT / "client" / "README.md",
     *sorted((ROOT / "docs").rglob("*.md")),
 ]

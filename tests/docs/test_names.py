@@ -45,6 +45,18 @@ def missing_paths(text: str) -> list[str]:
     return [path for path in named if not path.startswith(GENERATED) and not any(ROOT.glob(path.rstrip("/")))] + missing
 
 
+def missing_tests(text: str) -> list[str]:
+    """Tests, as `tests/FILE.py::test_name`, that are not defined in their file or are imported there."""
+    named = re.findall(r"\b(tests/[\w/]+\.py)::(\w+)", text)
+    return [f"{path}::{name}" for path, name in named if not _is_a_test(ROOT / path, name)]
+
+
+def _is_a_test(path: Path, name: str) -> bool:
+    return path.is_file() and bool(
+        re.search(rf"^(async )?def {name}\(", path.read_text(encoding="utf-8"), re.MULTILINE)
+    )
+
+
 def missing_modules(text: str) -> list[str]:
     """Modules of ours in `python -m MODULE` that cannot be run."""
     return [
@@ -93,6 +105,24 @@ def test_every_path_exists(guide: Path) -> None:
 
 
 @each_guide
+def test_every_test_exists(guide: Path) -> None:
+    assert missing_tests(guide.read_text(encoding="utf-8")) == []
+
+
+def test_what_shows_a_promise_is_a_test() -> None:
+    """Both pages name at least one test, or a file of tests, for each row of the tables that have such a column."""
+    for page in (ROOT / "SECURITY.md", ROOT / "docs" / "reliability.md"):
+        for line in rows_with_tests(page.read_text(encoding="utf-8")):
+            assert re.search(r"\btests/[\w/]+", line), line
+
+
+def rows_with_tests(text: str) -> list[str]:
+    """The rows of the tables whose last column is `test`."""
+    tables = re.findall(r"^\|.*\| test \|\n\|[-|]+\|\n((?:\|.*\n)+)", text, re.MULTILINE)
+    return [row for table in tables for row in table.splitlines()]
+
+
+@each_guide
 def test_every_module_can_be_run(guide: Path) -> None:
     assert missing_modules(guide.read_text(encoding="utf-8")) == []
 
@@ -124,6 +154,15 @@ def test_paths_that_do_not_exist_are_found() -> None:
     text = "`core/jobs.py`, `core/errors.py`, /v1/models/my-gym, `gone.py`, `role.py`, `benchmarks/results/x.json`\n"
     assert missing_paths(text) == ["core/jobs.py", "gone.py"]
     assert missing_paths("```\npython examples/gone.py\n```\n") == ["examples/gone.py"]
+
+
+def test_tests_that_do_not_exist_are_found() -> None:
+    here = "tests/docs/test_names.py"
+    text = f"`{here}::test_gone`, `{here}::test_every_test_exists`, `tests/no.py::test_x`"
+    assert missing_tests(text) == ["tests/docs/test_names.py::test_gone", "tests/no.py::test_x"]
+    assert rows_with_tests("| promise | test |\n|---|---|\n| a | b |\n\n| x | y |\n|---|---|\n| c | d |\n") == [
+        "| a | b |"
+    ]
 
 
 def test_modules_variables_and_commands_that_do_not_exist_are_found(helps: dict[str, str]) -> None:
