@@ -24,10 +24,12 @@ from service.catalog.datasets import Datasets
 from service.catalog.feedback import FeedbackCatalog
 from service.catalog.label_sets import LabelSets
 from service.catalog.models import Models
+from service.catalog.removal import Removal
 from service.catalog.reports import EvaluationReports
 from service.catalog.sources import VideoSources
 from service.catalog.videos import Videos
 from service.jobs.events import Events
+from service.jobs.mentions import Mentions
 from service.jobs.repository import Jobs
 from service.jobs.retention import Limits, Retention
 from service.jobs.sender import Sender
@@ -83,6 +85,9 @@ class _Shared:
 
     settings: Settings
     redis: Redis
+    caches: Redis
+    """The Redis of the caches, which may be the same."""
+    retention: Retention
     store: Store
     store_check: StoreCheck
     events: Events
@@ -111,9 +116,10 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     store = await asyncio.to_thread(Store.from_settings, settings)
     sender = Sender(settings)
     listening = Redis.from_url(settings.jobs_redis, decode_responses=True, socket_connect_timeout=2.0)
-    async with Redis.from_pool(pool) as redis, listening:
-        gateway = _assemble(_share(settings, redis, store, sender, Waiter(listening)))
+    caches = Redis.from_url(settings.cache_redis, socket_connect_timeout=2.0, socket_timeout=5.0)
+    async with Redis.from_pool(pool) as redis, listening, caches:
         retention = Retention(redis, Payloads(store, settings.job_inline_bytes), Limits.from_settings(settings))
+        gateway = _assemble(_share(settings, redis, caches, store, sender, Waiter(listening), retention))
         sweeper = Sweeper(store, gateway.jobs, retention, lambda project: gateway.of(project).videos)
         gateway.waiter.start()
         sweeper.start()
@@ -131,7 +137,15 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             await asyncio.to_thread(sender.close)
 
 
-def _share(settings: Settings, redis: Redis, store: Store, sender: Sender, waiter: Waiter) -> _Shared:
+def _share(
+    settings: Settings,
+    redis: Redis,
+    caches: Redis,
+    store: Store,
+    sender: Sender,
+    waiter: Waiter,
+    retention: Retention,
+) -> _Shared:
     stopping = asyncio.Event()
     workers = Workers(redis)
     payloads = Payloads(store, settings.job_inline_bytes)
@@ -139,6 +153,8 @@ def _share(settings: Settings, redis: Redis, store: Store, sender: Sender, waite
     return _Shared(
         settings=settings,
         redis=redis,
+        caches=caches,
+        retention=retention,
         store=store,
         store_check=StoreCheck(store),
         events=Events(settings.jobs_redis, redis, stopping),
@@ -170,7 +186,8 @@ def _assemble(shared: _Shared) -> Gateway:
 def _view(shared: _Shared, project: str, of: Callable[[str], Gateway]) -> Gateway:
     settings, redis, store = shared.settings, shared.redis, shared.store.of(project)
     jobs = shared.jobs.of(project)
-    videos = Videos(redis, store, settings.video_ttl)
+    mentions = Mentions(redis, shared.store, jobs, shared.retention)
+    videos = Videos(redis, store, Removal(redis, shared.caches, store, mentions), settings.video_ttl)
     registry = shared.house if project == DEFAULT_PROJECT else Registry(store)
     aliases = Aliases(redis, store, registry)
     models = Models(registry, shared.workers, jobs, aliases, settings.model, shared.house)

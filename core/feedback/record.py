@@ -1,7 +1,6 @@
 """What a person said about a video, or about a part of it. The latest statement counts; those before it are kept.
 
-A video that somebody has said something about is kept until it is deleted by hand. If it is, the feedback stays, and
-counts again once the same video is stored again.
+A video that somebody has said something about is kept until it is deleted by hand. If it is, the feedback goes with it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""What must not be in a log: passwords and queries of URLs, tokens, and the secrets of this installation."""
+"""What must not be in a log: passwords and queries of URLs, tokens, the secrets of this installation, and whole digests
+of videos."""
 
 from __future__ import annotations
 
@@ -21,6 +22,8 @@ _PATTERNS: Final = (
     (re.compile(r"(\bhttps?://[^\s?'\"<>]+\?)[^\s'\"<>]+", re.IGNORECASE), rf"\1{HIDDEN}"),
     (re.compile(r"\b(bearer|basic)\s+[\w.~+/=-]{8,}", re.IGNORECASE), rf"\1 {HIDDEN}"),
     (re.compile(r"\bwhsec_[\w+/=-]+"), f"whsec_{HIDDEN}"),
+    # the digest of a video: a log outlives the video, and whoever has the same video could find that it was here
+    (re.compile(r"(?<![0-9a-f])([0-9a-f]{12})[0-9a-f]{52}(?![0-9a-f])"), r"\1…"),
 )
 
 

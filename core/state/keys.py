@@ -19,6 +19,9 @@ CANCEL_CHANNEL = "vireo:jobs:cancel"  # pub/sub: ids of running jobs that are to
 VIDEOS = "vireo:videos"  # zset: sha256 -> unix time after which it may be deleted; +inf for those kept
 VIDEOS_CREATED = "vireo:videos:created"  # zset: sha256 -> created_at, for lists
 VIDEOS_UNCERTAIN = "vireo:videos:uncertain"  # zset: sha256 -> uncertainty of the last answer, 0 to 1
+VIDEOS_LEAVING = "vireo:videos:leaving"  # zset: sha256 of a video whose traces are being deleted -> jobs until when
+REWRITE = "vireo:rewrite"  # exists while Redis's append-only file has commands that name a deleted video
+DELETED_CHANNEL = "vireo:videos:deleted"  # pub/sub: videos that workers forget, as `core.projects.prefix_of` and sha256
 FEEDBACK = "vireo:feedback"  # zset: feedback id -> time of its last change
 LABEL_SETS = "vireo:label-sets"  # set of names
 LABEL_SET_VERSIONS = "vireo:label-sets:versions"  # hash: name -> last version number, so that none is used twice
@@ -98,7 +101,7 @@ def feedback_history(feedback_id: str) -> str:
 
 
 def feedback_of_video(sha256: str) -> str:
-    """Zset: feedback id -> time of its last change. It stays when the video is deleted."""
+    """Zset: feedback id -> time of its last change."""
     return f"vireo:feedback:video:{sha256}"
 
 
@@ -135,8 +138,10 @@ def cached_row(row_key: str) -> str:
     return f"vireo:cache:row:{row_key}"
 
 
-def cached_video(vector_key: str) -> str:
-    return f"vireo:cache:video:{vector_key}"
+def cached_vectors(video: str) -> str:
+    """Hash: digest of what else the vectors of this video depend on -> the vectors. One key, so that it can be deleted
+    with the video. `video`: `core.projects.prefix_of` and its sha256."""
+    return f"vireo:cache:vectors:{video}"
 
 
 def model_versions() -> str:

@@ -35,6 +35,10 @@ class ProjectKeys:
         return self._own(keys.VIDEOS_UNCERTAIN)
 
     @property
+    def videos_leaving(self) -> str:
+        return self._own(keys.VIDEOS_LEAVING)
+
+    @property
     def all_feedback(self) -> str:
         return self._own(keys.FEEDBACK)
 

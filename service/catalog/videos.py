@@ -1,8 +1,8 @@
 """Stored videos: bytes in the store under their hash, a record in Redis, and a time after which they may be deleted.
 
-To add a video, the record is written first and the bytes second. To delete one, the record is removed first, and the
-mark `video_deleting` stands until the bytes are gone. So a sweep never deletes bytes that were added after it
-began.
+To add a video, the record is written first and the bytes second. To remove one (`service/catalog/removal.py`), the
+record goes first, and the mark `video_deleting` stands until the bytes are gone. So a sweep never deletes bytes
+that were added after it began.
 """
 
 from __future__ import annotations
@@ -28,38 +28,21 @@ from core.state.video_records import (
     describe_args,
     from_fields,
     record_args,
-    record_keys,
 )
 from core.storage import Staged, Store, blob_key
 from service.bodies.cursors import Entry, read_cursor, write_cursor
 from service.bodies.validation import similar_names
 from service.catalog.listing import entries_before
+from service.catalog.removal import Removal
 from service.http.downloads import LocalFile
 
 _ID = re.compile(r"vid_([0-9a-f]{64})")
 _BATCH = 500  # records read at once
-_DELETING_SECONDS = 60  # lifetime of the mark, in case the process dies before it removes the mark
 
 # KEYS: video, VIDEOS    ARGV: sha256, deletable after    → 1, or 0 if there is no such video
 _USE = """
 if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
 if redis.call('HGET', KEYS[1], 'kept') == '0' then redis.call('ZADD', KEYS[2], ARGV[2], ARGV[1]) end
-return 1
-"""
-
-# KEYS: video, VIDEOS, deleting, VIDEOS_CREATED, VIDEOS_UNCERTAIN    ARGV: sha256, delete only if deletable before,
-# seconds, key prefix of tags    → 1 if the bytes may be deleted now
-_REMOVE = """
-local after = redis.call('ZSCORE', KEYS[2], ARGV[1])
-if after and tonumber(after) > tonumber(ARGV[2]) then return 0 end
-for _, tag in ipairs(cjson.decode(redis.call('HGET', KEYS[1], 'tags') or '[]')) do
-  redis.call('ZREM', ARGV[4] .. tag, ARGV[1])
-end
-if redis.call('DEL', KEYS[1]) == 0 and not after then return 0 end
-redis.call('ZREM', KEYS[2], ARGV[1])
-redis.call('ZREM', KEYS[4], ARGV[1])
-redis.call('ZREM', KEYS[5], ARGV[1])
-redis.call('SET', KEYS[3], '1', 'EX', ARGV[3])
 return 1
 """
 
@@ -92,15 +75,15 @@ class AddedVideo:
 
 
 class Videos:
-    def __init__(self, redis: Redis, store: Store, ttl: float) -> None:
+    def __init__(self, redis: Redis, store: Store, removal: Removal, ttl: float) -> None:
         """`ttl`: seconds after its last use that a video stays, unless it is kept."""
         self._redis = redis
         self._store = store
         self._own = ProjectKeys(store.project)
+        self._removal = removal
         self._ttl = ttl
         self._record = redis.register_script(RECORD)
         self._use = redis.register_script(_USE)
-        self._remove = redis.register_script(_REMOVE)
         self._release = redis.register_script(_RELEASE)
         self._describe = redis.register_script(DESCRIBE)
         self._complete_list = redis.register_script(_COMPLETE_LIST)
@@ -113,7 +96,7 @@ class Videos:
             await asyncio.to_thread(self._store.publish, staged, blob_key(sha256))
         except StorageUnavailable:
             if new:
-                await self._delete(sha256, before=math.inf)
+                await self._removal.expire(sha256, before=math.inf)
             raise
         return AddedVideo(sha256, new, deletable_after)
 
@@ -214,23 +197,25 @@ class Videos:
         return [from_fields(fields, after) if fields else None for fields, after in pairs]
 
     async def delete(self, video: str) -> None:
-        """Raises: UnknownVideo."""
-        sha256 = await self._parse(video)
-        if not await self._delete(sha256, before=math.inf):
+        """With everything that was made of it. Raises: UnknownVideo."""
+        if not await self._removal.delete(await self._parse(video)):
             raise await self._unknown(video)
 
     async def drop(self, sha256: str) -> None:
         """Delete a video now if it may be deleted: it was released, or a worker found it unusable."""
-        await self._delete(sha256, before=time.time())
+        await self._removal.expire(sha256, before=time.time())
 
     async def sweep(self) -> int:
-        """Delete the videos that may be deleted by now. Returns how many there were."""
+        """Delete the videos that may be deleted by now, and go on with removals. Returns how many there were."""
         await self._complete_list(
             keys=[self._own.videos, self._own.videos_created, self._own.videos_uncertain], args=[self._own.video("")]
         )
         now = time.time()
         expired = cast(list[str], await self._redis.zrangebyscore(self._own.videos, "-inf", now))
-        return sum([await self._delete(sha256, before=now) for sha256 in expired])
+        removed = sum([await self._removal.expire(sha256, before=now) for sha256 in expired])
+        await self._removal.go_on()
+        await self._removal.rewrite_log()
+        return removed
 
     async def _write_record(self, sha256: str, size: int, keep: bool) -> tuple[bool, float]:
         """Whether the video is new, and the time after which it may be deleted unless it is kept."""
@@ -241,15 +226,6 @@ class Videos:
             if new >= 0:
                 return bool(new), now + self._ttl
             await asyncio.sleep(DELETING_POLL)
-
-    async def _delete(self, sha256: str, before: float) -> bool:
-        script_keys = [*record_keys(sha256, self._own), self._own.videos_uncertain]
-        args = [sha256, str(before), str(_DELETING_SECONDS), self._own.video_tag("")]
-        if not await self._remove(keys=script_keys, args=args):
-            return False
-        await asyncio.to_thread(self._store.delete, blob_key(sha256))
-        await self._redis.delete(self._own.video_deleting(sha256))
-        return True
 
     async def _parse(self, video: str) -> str:
         match = _ID.fullmatch(video)

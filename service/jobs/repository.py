@@ -209,6 +209,10 @@ class Jobs:
     async def _load(self, job: Job) -> Job:
         return await asyncio.to_thread(self._payloads.load, job) if job.request_key or job.result_key else job
 
+    async def ids(self, until: float) -> list[str]:
+        """Of the jobs that were made by this unix time, the oldest first."""
+        return cast(list[str], await self._redis.zrangebyscore(self._own.jobs, "-inf", until))
+
     async def unfinished(self, queue: str) -> list[Job]:
         """Jobs of a queue that wait or run. Raises: StorageUnavailable where a large request cannot be read."""
         async with self._redis.pipeline(transaction=False) as pipe:

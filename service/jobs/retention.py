@@ -6,6 +6,7 @@ Unfinished jobs are never deleted. The files of a job in the store are deleted a
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Self, cast
 
@@ -107,6 +108,14 @@ class Retention:
     async def sweep(self) -> int:
         """Delete what has stayed too long or is too much. Returns the number of deleted jobs."""
         deleted = await self._expire() + await self._keep(await self._room())
+        await self._sweep_payloads()
+        return deleted
+
+    async def delete_jobs(self, ids: Sequence[str]) -> int:
+        """Delete these jobs now, with their files, if they have ended. Returns how many there were."""
+        deleted = 0
+        for start in range(0, len(ids), _BATCH):
+            deleted += await self._delete_jobs(list(ids[start : start + _BATCH]), 0.0, 0.0)
         await self._sweep_payloads()
         return deleted
 

@@ -17,6 +17,7 @@ from models.files.bases import promptable_names
 from models.profiles import zoo
 from worker.inference.batches.driver import Batches
 from worker.inference.batching.gpu_memory import observe_gpu_memory
+from worker.inference.deletions import Deletions
 from worker.inference.explanation.answer import answer_explain
 from worker.inference.explanation.frames import answer_frames
 from worker.inference.guard import Guard
@@ -48,6 +49,9 @@ class InferenceRole:
         self._stopped = threading.Event()
         self._runtime = Runtime.open(settings, lambda detail: heartbeat.update(detail=detail))
         self._guard = Guard(settings.inference_deadline, leave)
+        listening = connect(settings.jobs_redis, decode=True)
+        runtime = self._runtime
+        self._deletions = Deletions(listening, runtime.book, runtime.videos, runtime.indexes)
         counts = ShadowBook(connect(settings.jobs_redis, decode=True, patient=False))
         queue = JobBook(
             connect(settings.jobs_redis, decode=True),
@@ -110,11 +114,13 @@ class InferenceRole:
         """Load the default model and announce what this worker can do. If the model cannot be loaded, the worker
         announces that, serves other models and keeps trying: a model hub may come back, and no restart should be
         needed."""
+        self._deletions.start()
         self._load()
         threading.Thread(target=self._watch, name="model", daemon=True).start()
 
     def close(self) -> None:
         self._stopped.set()
+        self._deletions.stop()
         self._shadows.close()
         self._runtime.shelf.default.release()
         self._runtime.close()

@@ -59,7 +59,7 @@ class Runtime:
             calibrations=Calibrations(store),
             decoders=DecodePool.from_settings(settings),
             classifiers=ClassifierCache(cache),
-            videos=VideoCache(cache),
+            videos=VideoCache(cache, book.is_stored),
             book=book,
             url_videos=UrlVideos(settings, store, book),
             object_videos=ObjectVideos(settings, store, book),

@@ -77,6 +77,15 @@ class VideoBook:
         others = [{sha256 for sha256, _ in entries} for entries in lists[1:]]
         return {sha256: created for sha256, created in lists[0] if all(sha256 in other for other in others)}
 
+    def is_stored(self, project: str, sha256: str) -> bool:
+        """Whether a project has a record of the video. False while Redis does not answer: what is not known is not
+        kept."""
+        try:
+            return bool(self._redis.exists(ProjectKeys(project).video(sha256)))
+        except redis.RedisError as error:
+            log.warning("whether %s is stored is not known: %s", sha256, error)
+            return False
+
     def records(self, sha256s: Sequence[str]) -> list[StoredVideo | None]:
         """None for a video that was deleted meanwhile. Raises: redis.RedisError."""
         pipe = self._redis.pipeline(transaction=False)

@@ -113,7 +113,7 @@ async def describe_video(id: NamePath, request: Request, gateway: GatewayDep) ->
 
 @router.delete("/{id}", name="delete", status_code=204, responses=documented_errors(UnknownVideo, StorageUnavailable))
 async def delete_video(id: NamePath, gateway: GatewayDep) -> None:
-    """Delete a stored video, whether it is kept or not."""
+    """Delete a stored video, kept or not, with all that was made of it: answers, vectors, feedback."""
     await gateway.videos.delete(id)
 
 

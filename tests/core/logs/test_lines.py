@@ -116,6 +116,12 @@ def test_what_is_no_secret_stays() -> None:
     assert Redactor(Settings())(text) == text
 
 
+def test_a_digest_of_a_video_is_cut() -> None:
+    line = JsonLines().format(record("asked", fields={"path": f"/v1/videos/vid_{'ab' * 32}/classify"}))
+    assert json.loads(line)["path"] == f"/v1/videos/vid_{'ab' * 6}…/classify"
+    assert "cd" * 33 in JsonLines().format(record(f"no digest: {'cd' * 33}"))
+
+
 PROGRAM = """
 import threading, warnings
 from core.logs.lines import configure_logs

@@ -88,11 +88,23 @@ def test_a_video_with_feedback_does_not_expire(http: httpx2.Client, asked: str, 
     say(http, job=asked, confirmed=True)
     sweep(site)
     assert http.get(f"/v1/videos/{ID}").status_code == 200
+
+
+def test_a_video_is_deleted_with_its_feedback(http: httpx2.Client, asked: str, site: Site) -> None:
+    say(http, job=asked, confirmed=True)
+    say(http, video=ID, label="a dog", start=0.0, end=1.0)
+    say(http, video=ID, label="a horse", start=0.0, end=1.0)
+    other = say(http, video=keep(http, 1), label="a horse")
     http.delete(f"/v1/videos/{ID}")
-    assert http.get("/v1/feedback").json()["data"][0]["video_kept"] is None
+    assert [said["id"] for said in http.get("/v1/feedback").json()["data"]] == [other["id"]]
+    assert sorted(site.redis.scan_iter("vireo:feedback*")) == sorted(
+        [
+            *(keys.FEEDBACK, keys.feedback(other["id"]), keys.feedback_of_label("a horse")),
+            keys.feedback_of_video(other["video"].removeprefix("vid_")),
+        ]
+    )
     error(http.post("/v1/feedback", json={"video": ID, "label": "a dog"}), 404, "unknown_video")
     assert keep(http) == ID
-    assert http.get("/v1/feedback").json()["data"][0]["video_kept"] is True
 
 
 @pytest.mark.parametrize(

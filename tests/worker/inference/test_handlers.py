@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +12,7 @@ import pytest
 
 from core.errors import Cancelled, InvalidRequest, UndecodableVideo
 from core.records import Job, JobKind
-from core.storage import blob_key
+from core.state import keys
 from tests.clips import rendered
 from tests.worker.inference.conftest import BATCH_TEXTS, TextTower
 from worker.decoding.pool import DecodePool
@@ -32,11 +31,10 @@ def clip(runtime: Runtime, tmp_path: Path) -> str:
 
 
 def keep(runtime: Runtime, folder: Path, data: bytes) -> str:
-    sha256 = hashlib.sha256(data).hexdigest()
-    upload = folder / sha256
-    upload.write_bytes(data)
-    runtime.store.publish_file(upload, blob_key(sha256))
-    return sha256
+    """The sha256 of a stored video."""
+    with runtime.store.stage() as staged:
+        staged.write(data)
+        return runtime.book.add(staged)
 
 
 def job(kind: JobKind, request: dict[str, Any]) -> Job:
@@ -53,8 +51,7 @@ def classify(
 
 
 def test_the_uncertainty_of_the_last_answer_is_noted(runtime: Runtime, clip: str) -> None:
-    (record,) = runtime.book.records([clip])
-    assert record is None
+    runtime.book._redis.delete(keys.video(clip))
     classify(runtime, clip, ["a", "b"])  # without a record there is nothing to note it with
     assert runtime.book.records([clip]) == [None]
     runtime.book._write_record(clip, 10)

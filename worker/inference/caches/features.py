@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -24,16 +25,35 @@ from models.recognition.recognizer import Recognizer
 from models.weights.digests import digest
 from worker.inference.caches.entries import seal, unseal
 from worker.inference.caches.lru import MEMORY_BYTES, ByteLRU
-from worker.inference.caches.remote import RemoteCache
+from worker.inference.caches.remote import Field, RemoteCache
 from worker.inference.caches.single_flight import SingleFlight
 from worker.jobs.cancellation import CancelToken
 
 FEATURE_FORMAT = 2  # of `VideoVectors.pack`; the first format had neither a version nor a checksum
 
 
-def video_key(sha256: str, recognizer: Recognizer, views: Views, frames: int) -> str:
+class VectorKey(NamedTuple):
+    """Of a video's vectors: the video, and a digest of what else they depend on."""
+
+    sha256: str
+    name: str
+
+
+class _Entry(NamedTuple):
+    project: str
+    sha256: str
+    name: str
+
+    @property
+    def field(self) -> Field:
+        return Field(keys.cached_vectors(prefix_of(self.project) + self.sha256), self.name)
+
+
+def video_key(sha256: str, recognizer: Recognizer, views: Views, frames: int) -> VectorKey:
     vision = recognizer.profile.vision_digest()
-    return digest(FEATURE_FORMAT, sha256, recognizer.digest, recognizer.precision, vision, str(views), frames)
+    return VectorKey(
+        sha256, digest(FEATURE_FORMAT, recognizer.digest, recognizer.precision, vision, str(views), frames)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,60 +91,84 @@ class VideoVectors:
 
 class VideoCache:
     """Requests for the same features at the same time decode the video once. So do requests within a few seconds for a
-    video that cannot be decoded."""
+    video that cannot be decoded.
 
-    def __init__(self, remote: RemoteCache, memory_bytes: int = MEMORY_BYTES) -> None:
+    A video that is deleted loses its record first and its vectors then. So whoever puts vectors here looks for the
+    record afterwards: vectors that come too late for the deletion are forgotten at once.
+    """
+
+    def __init__(
+        self, remote: RemoteCache, is_stored: Callable[[str, str], bool], memory_bytes: int = MEMORY_BYTES
+    ) -> None:
+        """`is_stored`: whether a project has a record of the video with this sha256."""
         self._remote = remote
-        self._prefix = prefix_of(DEFAULT_PROJECT)
-        self._memory: ByteLRU[str, VideoVectors] = ByteLRU(memory_bytes)
-        self._flights: SingleFlight[str, VideoVectors] = SingleFlight(remember=(UndecodableVideo, VideoTooLarge))
+        self._is_stored = is_stored
+        self._project = DEFAULT_PROJECT
+        self._memory: ByteLRU[_Entry, VideoVectors] = ByteLRU(memory_bytes)
+        self._flights: SingleFlight[_Entry, VideoVectors] = SingleFlight(remember=(UndecodableVideo, VideoTooLarge))
 
     def of(self, project: str) -> VideoCache:
         """What belongs to a project. Nobody learns from this cache that another project has sent the same video: not
         from a hit, not from the time that an answer takes, and not from a decode that is shared."""
         view = copy(self)
-        view._prefix = prefix_of(project)
+        view._project = project
         return view
 
     def get_or_make(
-        self, key: str, token: CancelToken, make: Callable[[CancelToken], VideoVectors]
+        self, key: VectorKey, token: CancelToken, make: Callable[[CancelToken], VideoVectors]
     ) -> tuple[VideoVectors, bool]:
         """The features, and whether they were cached. `make`: gets a token that is cancelled once no request waits any
         more. Raises: Cancelled, and what `make` raises."""
         if vectors := self.get(key):
             return vectors, True
-        address = self._prefix + key
+        entry = self._entry(key)
 
         def compute(own: CancelToken) -> VideoVectors:
-            if vectors := self._memory.get(address):  # another request has put them there since we looked
+            if vectors := self._memory.get(entry):  # another request has put them there since we looked
                 return vectors
             vectors = make(own)
             self.put(key, vectors)
             return vectors
 
-        return self._flights.value(address, token, compute), False
+        return self._flights.value(entry, token, compute), False
 
-    def get(self, key: str) -> VideoVectors | None:
-        address = self._prefix + key
-        if vectors := self._memory.get(address):
+    def get(self, key: VectorKey) -> VideoVectors | None:
+        entry = self._entry(key)
+        if vectors := self._memory.get(entry):
             CACHE_REQUESTS.labels("video", "memory").inc()
             return vectors
-        entry = keys.cached_video(address)
-        data = self._remote.get([entry]).get(entry)
+        data = self._remote.get_fields([entry.field]).get(entry.field)
         if data and (vectors := VideoVectors.unpack(data)):
-            self._memory.put(address, vectors, vectors.features.nbytes)
+            self._memory.put(entry, vectors, vectors.features.nbytes)
             CACHE_REQUESTS.labels("video", "redis").inc()
             return vectors
         return None
 
-    def stored(self, wanted: Sequence[str]) -> dict[str, VideoVectors]:
+    def stored(self, wanted: Sequence[VectorKey]) -> dict[VectorKey, VideoVectors]:
         """What Redis has of these keys, in one command. It is not kept in this process's memory."""
-        entries = {key: keys.cached_video(self._prefix + key) for key in wanted}
-        data = self._remote.get(list(entries.values()))
-        found = {key: VideoVectors.unpack(data[entry]) for key, entry in entries.items() if entry in data}
+        entries = {key: self._entry(key).field for key in wanted}
+        data = self._remote.get_fields(list(entries.values()))
+        found = {key: VideoVectors.unpack(data[field]) for key, field in entries.items() if field in data}
         return {key: vectors for key, vectors in found.items() if vectors}
 
-    def put(self, key: str, vectors: VideoVectors) -> None:
+    def put(self, key: VectorKey, vectors: VideoVectors) -> None:
         CACHE_REQUESTS.labels("video", "miss").inc()
-        self._memory.put(self._prefix + key, vectors, vectors.features.nbytes)
-        self._remote.put({keys.cached_video(self._prefix + key): vectors.pack()})
+        entry = self._entry(key)
+        self._memory.put(entry, vectors, vectors.features.nbytes)
+        self._remote.put_field(entry.field, vectors.pack())
+        if not self._is_stored(self._project, key.sha256):
+            self.delete(key.sha256)
+
+    def delete(self, sha256: str) -> None:
+        """Drop the vectors of a video of this project, in this process's memory and in Redis."""
+        self._remote.delete(self._entry(VectorKey(sha256, "")).field.key)
+        for entry in self._memory.all_keys():
+            if (entry.project, entry.sha256) == (self._project, sha256):
+                self._memory.remove(entry)
+
+    def remembered(self) -> set[tuple[str, str]]:
+        """Project and sha256 of the videos that this process has in its memory, of all projects."""
+        return {(entry.project, entry.sha256) for entry in self._memory.all_keys()}
+
+    def _entry(self, key: VectorKey) -> _Entry:
+        return _Entry(self._project, key.sha256, key.name)

@@ -40,5 +40,15 @@ class ByteLRU(Generic[K, V]):
             while self._bytes > self._max_bytes:
                 self._bytes -= self._entries.popitem(last=False)[1][1]
 
+    def remove(self, key: K) -> None:
+        """What is not there need not be."""
+        with self._lock:
+            if key in self._entries:
+                self._bytes -= self._entries.pop(key)[1]
+
+    def all_keys(self) -> list[K]:
+        with self._lock:
+            return list(self._entries)
+
     def __len__(self) -> int:
         return len(self._entries)

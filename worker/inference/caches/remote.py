@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import redis
 
@@ -55,6 +55,13 @@ class Breaker:
             return self._failures == _FAILURES
 
 
+class Field(NamedTuple):
+    """A field of a hash."""
+
+    key: str
+    name: str
+
+
 class RemoteCache:
     def __init__(self, client: redis.Redis, ttl: int, breaker: Breaker | None = None) -> None:
         """`client` must not decode responses; `ttl`: seconds that an entry stays."""
@@ -75,6 +82,32 @@ class RemoteCache:
             pipe.execute()
 
         self._attempt(write)
+
+    def get_fields(self, fields: Sequence[Field]) -> dict[Field, bytes]:
+        """What is there of `fields`."""
+
+        def read() -> list[object]:
+            pipe = self._redis.pipeline(transaction=False)
+            for field in fields:
+                pipe.hget(field.key, field.name)
+            return pipe.execute(raise_on_error=False)
+
+        values = self._attempt(read) if fields else None
+        return {field: value for field, value in zip(fields, values or (), strict=False) if isinstance(value, bytes)}
+
+    def put_field(self, field: Field, value: bytes) -> None:
+        """The whole hash stays as long as its newest field."""
+
+        def write() -> None:
+            pipe = self._redis.pipeline(transaction=True)  # a hash without a TTL could not be evicted
+            pipe.hset(field.key, field.name, value)
+            pipe.expire(field.key, self._ttl)
+            pipe.execute()
+
+        self._attempt(write)
+
+    def delete(self, key: str) -> None:
+        self._attempt(lambda: self._redis.unlink(key))
 
     def _attempt(self, command: Callable[[], R]) -> R | None:
         if not self._breaker.admits():

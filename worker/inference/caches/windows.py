@@ -95,6 +95,16 @@ class WindowIndex:
             if gone and 2 * self._live < self._used:
                 self._compact()
 
+    def forget(self, sha256: str) -> None:
+        """Forget a video, and overwrite its rows: they would stay in memory until the next new matrix. A search that
+        runs at this moment may miss it."""
+        with self._lock:
+            rows = self._videos.pop(sha256, None)
+            if rows:
+                count = len(rows.windows.starts)
+                self._matrix[rows.first : rows.first + count] = 0
+                self._live -= count
+
     def search(self, query: FloatArray, most: int, among: Collection[str]) -> Hits:
         """query: float32 [d] → the most similar videos of `among`, by their best window, the best first."""
         with self._lock:
@@ -153,6 +163,20 @@ class WindowIndexes:
     def _others(self) -> int:
         """Windows of all indexes but the last one, which may become full."""
         return sum(len(index) for index in list(self._indexes.values())[:-1])
+
+    def forget(self, sha256: str) -> None:
+        """Drop the windows of a video, in the indexes of all projects: those that have it load it again."""
+        for index in self._all():
+            index.forget(sha256)
+
+    def clear(self) -> None:
+        """Drop all windows; a search loads them again."""
+        with self._lock:
+            self._indexes.clear()
+
+    def _all(self) -> list[WindowIndex]:
+        with self._lock:
+            return list(self._indexes.values())
 
 
 def _best_of_each(similarities: FloatArray, firsts: IntArray, counts: IntArray) -> FloatArray:

@@ -17,7 +17,7 @@ from core.records import video_id
 from models.frames.arrays import FloatArray
 from models.recognition.recognizer import Recognizer
 from models.weights.digests import digest
-from worker.inference.caches.features import VideoVectors
+from worker.inference.caches.features import VectorKey, VideoVectors
 from worker.inference.caches.windows import WindowIndex, Windows
 from worker.inference.runtime import Runtime
 from worker.inference.windows.grid import Spacing, choose_spacing
@@ -91,7 +91,7 @@ def spacing_of(runtime: Runtime, duration: float) -> Spacing:
     return choose_spacing(None, None, duration, runtime.timeline)
 
 
-def key_of(runtime: Runtime, recognizer: Recognizer, record: Record) -> str:
+def key_of(runtime: Runtime, recognizer: Recognizer, record: Record) -> VectorKey:
     """The cache key of the vectors of a video whose length is known."""
     assert record.facts is not None
     video = StoredVideo(record.sha256, record.facts)

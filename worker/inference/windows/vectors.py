@@ -24,7 +24,7 @@ from models.recognition.recognizer import Recognizer
 from models.weights.digests import digest
 from worker.decoding.pool import DecodedClip
 from worker.inference.batching.towers import Frames
-from worker.inference.caches.features import FEATURE_FORMAT, VideoVectors
+from worker.inference.caches.features import FEATURE_FORMAT, VectorKey, VideoVectors
 from worker.inference.runtime import Runtime
 from worker.inference.shelf import Loaded
 from worker.inference.stopwatch import Stopwatch
@@ -52,13 +52,12 @@ def frames_of_window(recognizer: Recognizer, spacing: Spacing) -> int:
     return max(1, round(spacing.window / spacing.stride)) if recognizer.reads == "frame" else recognizer.profile.frames
 
 
-def windows_key(video: StoredVideo, recognizer: Recognizer, spacing: Spacing) -> str:
+def windows_key(video: StoredVideo, recognizer: Recognizer, spacing: Spacing) -> VectorKey:
     """The cache key of the vectors: they are pooled, so it covers how frames are fused."""
     profile = recognizer.profile
-    return digest(
+    name = digest(
         "windows",
         FEATURE_FORMAT,
-        video.sha256,
         recognizer.digest,
         recognizer.precision,
         profile.vision_digest(),
@@ -66,6 +65,7 @@ def windows_key(video: StoredVideo, recognizer: Recognizer, spacing: Spacing) ->
         spacing.stride,
         spacing.window,
     )
+    return VectorKey(video.sha256, name)
 
 
 def window_vectors(

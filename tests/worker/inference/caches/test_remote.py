@@ -13,7 +13,7 @@ import redis
 from core.questions import Label
 from tests.worker.conftest import Counting
 from worker.inference.caches.classifiers import ClassifierCache
-from worker.inference.caches.features import VideoCache
+from worker.inference.caches.features import VectorKey, VideoCache
 from worker.inference.caches.remote import AWAY_SECONDS, Breaker, RemoteCache
 from worker.jobs.connection import connect
 
@@ -65,11 +65,11 @@ def test_a_cache_that_never_answers_is_tried_twice_and_then_left_alone(
     silent: Silent, clock: Clock, counting: Counting
 ) -> None:
     remote = RemoteCache(connect(silent.url, decode=False, patient=False, timeout=0.05), 60, Breaker(clock))
-    rows, videos = ClassifierCache(remote), VideoCache(remote)
+    rows, videos = ClassifierCache(remote), VideoCache(remote, lambda *_: True)
     for index in range(20):
         matrix, _ = rows.classifier(counting.recognizer, [Label(name=f"label {index}")], ("{}",), False)
         assert matrix.matrix.shape == (1, counting.recognizer.dim)
-        assert videos.get(f"video {index}") is None
+        assert videos.get(VectorKey(f"video {index}", "k")) is None
     assert len(silent.connections) == 2
     for _ in range(3):  # and now and then one command finds out whether it is back
         clock.now += AWAY_SECONDS

@@ -129,7 +129,7 @@ def test_evaluation_gives_the_vectors_of_serving_bit_for_bit_and_the_learning_cu
         calibrations=Calibrations(store),
         decoders=pool,
         classifiers=ClassifierCache(RemoteCache(cache_redis, 60)),
-        videos=VideoCache(RemoteCache(cache_redis, 60)),
+        videos=VideoCache(RemoteCache(cache_redis, 60), lambda *_: True),
         book=book,
         url_videos=UrlVideos(settings, store, book),
         object_videos=ObjectVideos(settings, store, book),
