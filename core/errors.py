@@ -12,6 +12,8 @@
     ├── UrlUnreachable               422 url_unreachable
     ├── MalformedRequest             400 malformed_request       (not valid HTTP)
     ├── HostNotAllowed               400 host_not_allowed        (details.host)
+    ├── Unauthenticated              401 unauthenticated         (no API key, or one that is not valid)
+    ├── Forbidden                    403 forbidden               (details.scope: what the key lacks)
     ├── CrossSiteRequest             403 cross_site_request
     ├── NotFound                     404 not_found               (details.nearest: closest names)
     │   ├── UnknownModel             404 unknown_model
@@ -33,6 +35,8 @@
     ├── Cancelled                    409 cancelled
     ├── TrainingFailed               500 training_failed         (details.step)
     ├── QueueFull                    429 queue_full              (Retry-After)
+    ├── RateLimited                  429 rate_limited            (Retry-After; details.limit)
+    ├── QuotaExceeded                429 quota_exceeded          (Retry-After; details.quota, details.limit)
     ├── Overloaded                   503 overloaded              (Retry-After; details.limit)
     ├── DeadlineExceeded             504 deadline_exceeded       (details.limit)
     ├── ModelUnavailable             503 model_unavailable       (Retry-After)
@@ -54,8 +58,9 @@ class VireoError(Exception):
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
-    retry_after: ClassVar[int | None] = None
-    """Seconds for the `Retry-After` header. None if a retry does not help."""
+    retry_after: int | None = None
+    """Seconds for the `Retry-After` header: those of the class, unless an error knows better. None if a retry does not
+    help."""
 
     def __init__(self, message: str, *, hint: str | None = None, **details: Any) -> None:
         super().__init__(message)
@@ -122,6 +127,14 @@ class MalformedRequest(VireoError):
 
 class HostNotAllowed(VireoError):
     status, code = 400, "host_not_allowed"
+
+
+class Unauthenticated(VireoError):
+    status, code = 401, "unauthenticated"
+
+
+class Forbidden(VireoError):
+    status, code = 403, "forbidden"
 
 
 class CrossSiteRequest(VireoError):
@@ -206,6 +219,14 @@ class TrainingFailed(VireoError):
 
 class QueueFull(VireoError):
     status, code, retry_after = 429, "queue_full", 2
+
+
+class RateLimited(VireoError):
+    status, code, retry_after = 429, "rate_limited", 60
+
+
+class QuotaExceeded(VireoError):
+    status, code, retry_after = 429, "quota_exceeded", 3600
 
 
 class Overloaded(VireoError):

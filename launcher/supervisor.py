@@ -21,12 +21,14 @@ import httpx2
 from prometheus_client import multiprocess
 from rich.console import Console
 
+from core.access.keys import UNGUARDED_WORDS
 from core.processes import SAFE_PATH
 from core.settings import Settings
 from core.state import keys
 from launcher import embedded_redis
 from launcher.children import Child
 from launcher.data_dir import InUse, hold_data_dir, redis_address
+from launcher.redis_at_hand import NoRedis, redis_at_hand
 
 WORKER_QUEUES = {"worker": keys.INFERENCE, "trainer": keys.TRAINING, "datasets": keys.DATASETS}
 """Name of each worker's log → its queue."""
@@ -52,6 +54,7 @@ class Supervisor:
         """Run until a signal arrives; returns the exit status. Raises: CannotStart."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._on_signal)
+        _check_keys(self._settings)
         with _lock(self._settings):
             _check_port(self._settings)
             self._prepare()
@@ -194,6 +197,19 @@ def _lock(settings: Settings) -> Iterator[None]:
         except InUse as error:
             raise CannotStart(f"{error} Set another VIREO_DATA_DIR and VIREO_PORT.") from error
         yield
+
+
+def _check_keys(settings: Settings) -> None:
+    """Raises: CannotStart where others would reach a gateway that nobody has a key for."""
+    if settings.keys != "auto" or settings.local:
+        return
+    try:
+        with redis_at_hand(settings) as redis:
+            guarded = bool(redis.hlen(keys.API_KEYS))
+    except (NoRedis, embedded_redis.RedisMissing) as error:
+        raise CannotStart(str(error)) from error
+    if not guarded:
+        raise CannotStart(UNGUARDED_WORDS.format(host=settings.published_host or settings.host))
 
 
 def _check_port(settings: Settings) -> None:

@@ -10,6 +10,7 @@ from fastapi.routing import APIRoute
 
 from core.settings import Settings, get_settings
 from core.tracing.spans import is_traced, tracer_provider
+from service.checks.access import authorize
 from service.gateway import open_gateway
 from service.http.bodies_in_flight import BodiesInFlight
 from service.http.document import openapi_document
@@ -41,10 +42,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         description=_DESCRIPTION,
         lifespan=lifespan,
         generate_unique_id_function=_operation_id,
-        dependencies=[Depends(refuse_unknown_parameters)],
+        dependencies=[Depends(authorize), Depends(refuse_unknown_parameters)],
         redirect_slashes=False,  # the redirect names the Host header, which is wrong behind a proxy that ends TLS
         servers=[{"url": "/", "description": "This server."}],
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        openapi_url=None,  # `service.routes.page` serves it, because operators may close it
         docs_url=None,  # FastAPI's page loads its script from another host; ours is in `service.routes.page`
         redoc_url=None,
         telemetry={

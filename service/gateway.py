@@ -10,6 +10,8 @@ from functools import lru_cache
 
 from redis.asyncio import BlockingConnectionPool, Redis
 
+from core.access.quotas import Turnstile
+from core.access.ring import Doorkeeper
 from core.calibration.shelf import Calibrations
 from core.projects import DEFAULT_PROJECT
 from core.questions import QuestionLimits
@@ -75,6 +77,8 @@ class Gateway:
     workers: Workers
     waiter: Waiter
     limits: QuestionLimits
+    doorkeeper: Doorkeeper
+    turnstile: Turnstile
     stopping: asyncio.Event
     """Set when the server has to stop: requests that wait for a job are answered soon, and event streams end."""
 
@@ -216,5 +220,7 @@ def _view(shared: _Shared, project: str, of: Callable[[str], Gateway]) -> Gatewa
         workers=shared.workers,
         waiter=shared.waiter,
         limits=shared.limits,
+        doorkeeper=Doorkeeper(shared.redis),
+        turnstile=Turnstile(shared.redis.connection_pool),
         stopping=shared.stopping,
     )

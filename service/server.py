@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import signal
 import socket
 from types import FrameType
@@ -15,12 +16,18 @@ from typing import NoReturn
 
 import uvicorn
 from fastapi import FastAPI
+from redis import Redis
+from redis.exceptions import RedisError
 
+from core.access.keys import UNGUARDED_WORDS
 from core.logs.lines import configure_logs
 from core.settings import Settings, get_settings
+from core.state import keys
 from core.tracing.export import configure_tracing
 from service.app import create_app
 from service.http.connection import bounded_connections
+
+log = logging.getLogger(__name__)
 
 GRACE = 8  # seconds that requests in flight have to finish
 
@@ -62,11 +69,29 @@ def _exit(_number: int, _frame: FrameType | None) -> NoReturn:
     raise SystemExit(0)
 
 
+def refuse_unguarded(settings: Settings) -> None:
+    """Do not start where others reach the gateway and nobody has a key. Raises: SystemExit.
+
+    While Redis is away nothing can be said, and the gateway starts: without a key it answers nobody.
+    """
+    if settings.keys != "auto" or settings.local:
+        return
+    try:
+        with Redis.from_url(settings.jobs_redis, socket_connect_timeout=5.0, socket_timeout=5.0) as redis:
+            guarded = bool(redis.hlen(keys.API_KEYS))
+    except RedisError as error:
+        log.warning("Redis does not say whether there are API keys: %s", error)
+        return
+    if not guarded:
+        raise SystemExit(UNGUARDED_WORDS.format(host=settings.published_host or settings.host))
+
+
 def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _exit)  # uvicorn repeats the signal after it has stopped; a requested stop is exit code 0
     settings = get_settings()
     configure_logs(settings)
     configure_tracing("vireo-gateway")
+    refuse_unguarded(settings)
     app = create_app(settings)
     GatewayServer(app, server_config(app, settings)).run()

@@ -9,6 +9,8 @@ from contextvars import ContextVar
 
 REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
 JOB_ID: ContextVar[str | None] = ContextVar("job_id", default=None)
+KEY_ID: ContextVar[str | None] = ContextVar("key_id", default=None)
+"""The API key that a request was sent with. Its jobs are counted for it."""
 
 
 def belong_to(job_id: str | None, request_id: str | None) -> None:

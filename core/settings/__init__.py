@@ -10,6 +10,7 @@ from functools import lru_cache
 
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from core.settings.access import Access, is_loopback
 from core.settings.files import SettingsFiles
 from core.settings.kinds import GIB
 from core.settings.lifetimes import Lifetimes
@@ -20,7 +21,7 @@ from core.settings.work import Work
 __all__ = ["GIB", "Settings", "get_settings"]
 
 
-class Settings(Lifetimes, ConnectionLimits, RequestLimits, Work, Places, BaseSettings):
+class Settings(Lifetimes, ConnectionLimits, RequestLimits, Work, Access, Places, BaseSettings):
     """Read once at start, and frozen: settings do not change while a process runs.
 
     The bases stand in reverse, because that is the order in which pydantic collects their fields.
@@ -33,6 +34,11 @@ class Settings(Lifetimes, ConnectionLimits, RequestLimits, Work, Places, BaseSet
         env_ignore_empty=True,
         hide_input_in_errors=True,  # a setting that is refused may be a secret
     )
+
+    @property
+    def local(self) -> bool:
+        """Whether only programs of this machine reach the gateway."""
+        return is_loopback(self.published_host or self.host)
 
     @classmethod
     def settings_customise_sources(

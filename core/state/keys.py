@@ -29,6 +29,8 @@ DEFAULT_MODEL = "vireo:models:default"  # JSON: the model for requests that name
 PAYLOADS = "vireo:jobs:payloads"  # zset: id of a job with files in the store -> unix time after which to look at them
 WEBHOOKS = "vireo:webhooks"  # zset: id of a job whose end is to be announced -> unix time to look at it
 PROBE = "vireo:probe"  # written to see whether Redis takes writes
+API_KEYS = "vireo:keys"  # hash: id of an API key -> JSON of its record
+AUDIT = "vireo:audit"  # stream of the actions of administrators
 WORKERS = "vireo:workers"  # zset: worker id -> unix time of its last heartbeat
 
 

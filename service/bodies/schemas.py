@@ -16,6 +16,7 @@ from core.results import Row, ViewMetrics
 from core.state.shadow_counts import ShadowCounts
 from core.training_requests import MODEL_NAME_PATTERN, ModelName, ModelRefText, Names
 from core.vocabulary import TemporalKind
+from service.bodies.api_keys import KeyView
 from service.bodies.job_types import JobProgressData, JobResultData, MetricData
 from service.bodies.labels import LabelsInput
 
@@ -348,6 +349,7 @@ class Info(BaseModel):
     store: str
     workers: list[WorkerInfo]
     queues: dict[str, QueueView]
+    key: KeyView = Field(description="the API key that asks")
 
 
 class LabelSetPage(Page[LabelSet]):

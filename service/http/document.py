@@ -35,6 +35,7 @@ from service.bodies.schemas import (
     LabelSetCheckBody,
     ShadowBody,
 )
+from service.http.credentials import COOKIE
 from service.http.openapi import SHARED_ERRORS, documented_errors, without_null
 
 TAGS: Final = {
@@ -84,6 +85,13 @@ _COMPONENTS = (
 )
 """Models that the document refers to by name and that no route declares as a parameter or an answer."""
 
+_SECURITY: Final = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "An API key: `Authorization: Bearer vireo_…`."},
+    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "An API key."},
+    "cookie": {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": "What `PUT /v1/session` sets."},
+}
+"""How a key is sent. A server on a loopback address needs none until there is one."""
+
 _FRAMEWORK = "#/components/schemas/HTTPValidationError"  # FastAPI's own error, which this server never answers
 
 
@@ -100,6 +108,8 @@ def openapi_document(app: FastAPI) -> dict[str, Any]:
             routes=app.routes,
         )
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        document["components"]["securitySchemes"] = _SECURITY
+        document["security"] = [{}, *({name: []} for name in _SECURITY)]
         schemas["JobEvent"] = JOB_EVENT_SCHEMA
         for name, schema in _schemas(*_COMPONENTS).items():
             schemas.setdefault(name, schema)

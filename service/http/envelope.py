@@ -45,6 +45,8 @@ def error_response(error: VireoError, headers: dict[str, str] | None = None) -> 
     headers = dict(headers or {})
     if error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)
+    if error.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
     return JSONResponse({"error": error.to_dict(REQUEST_ID.get())}, error.status, headers)
 
 

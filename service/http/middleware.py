@@ -14,14 +14,17 @@ import secrets
 import time
 from contextlib import suppress
 
+from redis.exceptions import RedisError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from core.access.audit import write_request
 from core.errors import VireoError
 from core.logs.belonging import JOB_ID, REQUEST_ID, belong_to
 from core.prometheus import HTTP_REQUESTS, HTTP_SECONDS
 from service.http import envelope
+from service.http.outcome import Outcome
 
 log = logging.getLogger("vireo.access")
 
@@ -53,6 +56,7 @@ class Exchange:
             self.status = message["status"]
             headers = MutableHeaders(scope=message)
             headers["X-Request-ID"] = REQUEST_ID.get() or ""
+            headers.update(Outcome.of(self.scope).headers)
             if not self.body_read:
                 headers["Connection"] = "close"
         elif not self.body_read and not message.get("more_body", False):
@@ -110,6 +114,7 @@ class RequestObserver:
         method: str = scope["method"]
         # The server keeps its own scope, so that it knows that no body follows the headers.
         scope = {**scope, "method": "GET"} if method == "HEAD" else scope
+        Outcome.of(scope)  # made here, because a layer inside may get a copy of the scope
         exchange = (_HeadExchange if method == "HEAD" else Exchange)(scope, receive, send)
         started = time.perf_counter()
         try:
@@ -128,6 +133,7 @@ class RequestObserver:
             await envelope.error_response(error)(scope, exchange.receive, exchange.send)
         finally:
             _record(scope, method, exchange.status, time.perf_counter() - started)
+            await _audit(scope, exchange.status)
 
 
 def _record(scope: Scope, method: str, status: int, seconds: float) -> None:
@@ -141,6 +147,15 @@ def _record(scope: Scope, method: str, status: int, seconds: float) -> None:
     if named.startswith("job_"):
         JOB_ID.set(named)
     log.log(logging.DEBUG if quiet else logging.INFO, "request", extra={"fields": fields})
+
+
+async def _audit(scope: Scope, status: int) -> None:
+    if (entry := Outcome.of(scope).audit) is None:
+        return
+    try:
+        await write_request(scope["app"].state.gateway.redis, entry.model_copy(update={"status": status}))
+    except RedisError:
+        log.exception("the audit log cannot be written; the line above is all there is")
 
 
 def _request_id(headers: Headers) -> str:

@@ -9,11 +9,14 @@ from pydantic import BaseModel
 
 from core.errors import (
     CrossSiteRequest,
+    Forbidden,
     HeadersTooLarge,
     HostNotAllowed,
     InvalidRequest,
     Overloaded,
+    RateLimited,
     RequestTimeout,
+    Unauthenticated,
     VireoError,
 )
 from core.questions import LONGEST_TEXT
@@ -26,6 +29,7 @@ _FILE: Final = {"type": "string", "format": "binary"}
 
 SHARED_ERRORS: Final[tuple[type[VireoError], ...]] = (
     *(InvalidRequest, CrossSiteRequest, HostNotAllowed),
+    *(Unauthenticated, Forbidden, RateLimited),  # of a key
     *(HeadersTooLarge, RequestTimeout, Overloaded),  # of a connection, before any route
     VireoError,
 )

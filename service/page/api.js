@@ -8,12 +8,16 @@ export class Problem extends Error {
   }
 }
 
+/** Told to the document when the server wants an API key. */
+export const SIGNED_OUT = "vireo-signed-out";
+
 const lost = () => new Problem("connection_lost", "The connection to the server was lost.", "Try again once it is back.");
 
 function understand(status, text) {
   if (status === 204) return { status, body: null };
   let body;
   try { body = JSON.parse(text); } catch { body = null; }
+  if (status === 401) document.dispatchEvent(new Event(SIGNED_OUT));
   if (status >= 400 && body?.error) throw new Problem(body.error.code, body.error.message, body.error.hint, body.error.details);
   if (status >= 400 || body === null) throw new Problem("unexpected_answer", `The server answered ${status} without a reason.`, "Try again.");
   return { status, body };

@@ -9,6 +9,7 @@ import { onTime, seek } from "./ask/player.js";
 import { Source } from "./ask/source.js";
 import { showTime, showTimeline } from "./ask/timeline.js";
 import { watch } from "./readiness.js";
+import { watchSession } from "./signin.js";
 
 const AGAIN = 250; // milliseconds after a change, so that one who types is not interrupted
 let running = null; // the AbortController of the question that is under way
@@ -185,3 +186,4 @@ $("save").onclick = async () => {
 onTime(time => showTime($("timeline"), time, duration));
 for (const load of [introduce, listModels, listSets]) load().catch(error => say(error.message, true));
 watch();
+watchSession();

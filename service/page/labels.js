@@ -4,6 +4,7 @@ import { ask, get, put, remove } from "./api.js";
 import { Chips } from "./chips.js";
 import { $, element, say } from "./dom.js";
 import { watch } from "./readiness.js";
+import { watchSession } from "./signin.js";
 
 const pathOf = set => `/v1/label-sets/${encodeURIComponent(set)}`;
 const chips = new Chips($("labels"), [], () => { $("report").hidden = true; });
@@ -74,3 +75,4 @@ $("sets").onchange = () => told(open)($("sets").value);
 $("versions").onchange = () => told(open)(opened.name, $("versions").value);
 told(list)();
 watch();
+watchSession();

@@ -17,6 +17,7 @@ from service.routes import (
     models,
     operations,
     page,
+    session,
     training,
     videos,
 )
@@ -35,5 +36,6 @@ ROUTERS: tuple[APIRouter, ...] = (
     models.router,
     jobs.router,
     operations.router,
+    session.router,
     page.router,
 )

@@ -6,13 +6,14 @@ import asyncio
 from importlib import metadata
 from urllib.parse import urlsplit
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from redis.exceptions import RedisError
 
 from core import prometheus
 from core.errors import StorageUnavailable, VireoError
 from core.records import WorkerInfo
 from core.state import keys
+from service.bodies.api_keys import KeyView
 from service.bodies.schemas import Check, Info, Readiness
 from service.dependencies import GatewayDep
 from service.gateway import Gateway
@@ -59,7 +60,7 @@ async def scrape(gateway: GatewayDep) -> Response:
 
 
 @router.get("/v1/info", name="info", responses=documented_errors(StorageUnavailable))
-async def info(gateway: GatewayDep) -> Info:
+async def info(request: Request, gateway: GatewayDep) -> Info:
     """Version, default model and the reason for it, limits, workers and queues."""
     announced = await gateway.workers.all()
     live = [worker for worker in announced if worker.queue == keys.INFERENCE]
@@ -74,6 +75,7 @@ async def info(gateway: GatewayDep) -> Info:
         store=_without_password(gateway.settings.store_url),
         workers=announced,
         queues=await queue_views(gateway.redis, announced),
+        key=KeyView.of(request.state.key),
     )
 
 

@@ -1,4 +1,5 @@
-"""GET /, /teach and /labels: the views of the web page. GET /docs: the API, shown by Swagger UI.
+"""GET /, /teach and /labels: the views of the web page. GET /docs: the API, shown by Swagger UI. GET /openapi.json: its
+document.
 
 Plain files, no build step, nothing from other hosts. Swagger UI comes with the package `fastapi-swagger`.
 """
@@ -10,7 +11,8 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Final
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
 
 router = APIRouter()
 
@@ -23,6 +25,11 @@ _SWAGGER: Final = resources.files("fastapi_swagger") / "resources"
 _OWN = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'"
 _PAGE_POLICY = f"{_OWN}; media-src 'self' blob:; img-src 'self'"  # blob: the preview of a local file
 _DOCS_POLICY = f"{_OWN}; img-src data:"  # the icons of Swagger UI
+
+
+@router.get("/openapi.json", name="openapi", include_in_schema=False)
+async def get_document(request: Request) -> JSONResponse:
+    return JSONResponse(request.app.openapi())
 
 
 def _is_part(file: Path) -> bool:

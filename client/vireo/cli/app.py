@@ -19,6 +19,9 @@ from vireo.cli.exit_codes import MEANINGS, Exit
 SERVER_COMMANDS = "vireo.commands"
 """Entry-point group of the commands that the distribution `vireo-server` adds, such as `vireo up`."""
 
+SERVER_GROUPS = "vireo.command_groups"
+"""Entry-point group of its groups of commands, such as `vireo keys`."""
+
 
 def build_cli() -> typer.Typer:
     """The command line: the client's commands, and those of the server if it is installed."""
@@ -31,6 +34,8 @@ def build_cli() -> typer.Typer:
     )
     for command in entry_points(group=SERVER_COMMANDS):
         _add_server_command(cli, command)
+    for group in entry_points(group=SERVER_GROUPS):
+        _add_server_group(cli, group)
     cli.command("ask")(ask.ask)
     cli.command("classify")(classify.classify)
     cli.command("timeline")(timeline.timeline)
@@ -64,6 +69,14 @@ def _add_server_command(cli: typer.Typer, command: EntryPoint) -> None:
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
         cli.command(command.name, help=f"(cannot be loaded: {reason})")(_unavailable(command.name, reason))
+
+
+def _add_server_group(cli: typer.Typer, group: EntryPoint) -> None:
+    try:
+        cli.add_typer(group.load()(), name=group.name)
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        cli.command(group.name, help=f"(cannot be loaded: {reason})")(_unavailable(group.name, reason))
 
 
 def _unavailable(name: str, reason: str) -> Callable[[], None]:
