@@ -54,9 +54,10 @@ def create(
 ) -> None:
     """Make a key. It is shown once."""
     from core.access.audit import write_entry
-    from core.access.keys import PROJECT_PATTERN, Quotas
+    from core.access.keys import Quotas
     from core.access.ring import KeyRing
     from core.access.scopes import SCOPES
+    from core.projects import PROJECT_PATTERN
 
     scopes = tuple(each for each in SCOPES if each in (scope or ["classify"]))
     if unknown := sorted(set(scope or []) - set(SCOPES)):

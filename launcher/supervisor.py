@@ -144,8 +144,10 @@ class Supervisor:
             self._console.print(f"  {reason}", style="dim", highlight=False, markup=False, soft_wrap=True)
 
     def _ready_line(self) -> str:
-        info = httpx2.get(f"{self.address}/v1/info", timeout=5, trust_env=False).json()
-        model = info.get("model") or {}
+        info = httpx2.get(f"{self.address}/v1/info", timeout=5, trust_env=False)
+        if info.status_code == 401:
+            return f"[bold green]Vireo is ready[/] at [bold]{self.address}[/]; it needs an API key"
+        model = info.json().get("model") or {}
         reason = f", because {model['reason']}" if model.get("reason") else ""
         return f"[bold green]Vireo is ready[/] at [bold]{self.address}[/] (model {model.get('name')}{reason})"
 

@@ -1,3 +1,3 @@
 """Who may use this installation: API keys, what they allow, and what was done with those that administer it. This room
-imports `core.errors`, `core.records` and `core.state`.
+imports `core.projects` and `core.state`.
 """

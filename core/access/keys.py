@@ -17,14 +17,12 @@ from typing import Annotated, Final
 from pydantic import BaseModel, ConfigDict, Field
 
 from core.access.scopes import SCOPES, Scope, allows
-
-DEFAULT_PROJECT: Final = "default"
-PROJECT_PATTERN: Final = r"^[a-z0-9][a-z0-9-]{0,39}$"
+from core.projects import DEFAULT_PROJECT, PROJECT_PATTERN
 
 _TOKEN = re.compile(r"vireo_(?P<id>[0-9a-f]{12})_(?P<secret>[A-Za-z0-9_-]{43})")
 _NOBODY = hashlib.sha256(b"").hexdigest()
 
-Project = Annotated[str, Field(pattern=PROJECT_PATTERN)]
+Project = Annotated[str, Field(pattern=f"^{PROJECT_PATTERN}$")]
 
 
 class Quotas(BaseModel):

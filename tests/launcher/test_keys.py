@@ -57,7 +57,11 @@ def test_scopes_quotas_and_the_end_are_stored(ring: KeyRing) -> None:
     (key,) = ring.all()
     assert key.scopes == ("classify", "train")
     assert key.expires_at == pytest.approx(key.created_at + 7200)
-    assert (key.quotas.requests_per_minute, key.quotas.video_seconds_per_day, key.quotas.stored_bytes) == (60, 600, 1000)
+    assert (key.quotas.requests_per_minute, key.quotas.video_seconds_per_day, key.quotas.stored_bytes) == (
+        60,
+        600,
+        1000,
+    )
 
 
 @pytest.mark.parametrize(

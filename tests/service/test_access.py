@@ -53,7 +53,12 @@ def test_wrong_revoked_and_expired_keys_are_refused(http: httpx2.Client, ring: K
     token, expired = make(ring), make(ring, lifetime=0.01)
     time.sleep(0.02)
     make(ring)  # the server goes on needing a key
-    for wrong in (token[:-1] + ("A" if token[-1] != "A" else "B"), "vireo_", "x" * 5000, f"vireo_{'0' * 12}_{'x' * 43}"):
+    for wrong in (
+        token[:-1] + ("A" if token[-1] != "A" else "B"),
+        "vireo_",
+        "x" * 5000,
+        f"vireo_{'0' * 12}_{'x' * 43}",
+    ):
         assert http.get("/v1/info", headers=bearer(wrong)).status_code == 401
     answer = http.get("/v1/info", headers=bearer(expired))
     assert (answer.status_code, "expired" in answer.json()["error"]["message"]) == (401, True)
@@ -136,7 +141,7 @@ def test_required_means_without_any_key_as_well_and_off_means_never(serve: Serve
 
 
 def test_where_others_reach_it_a_key_is_always_needed(serve: Serve, redis_url: str) -> None:
-    with serve(published_host="0.0.0.0") as site, site.client() as http:  # noqa: S104
+    with serve(published_host="0.0.0.0") as site, site.client() as http:
         assert http.get("/v1/info").status_code == 401
 
 

@@ -19,7 +19,7 @@ def test_on_loopback_no_key_is_needed(redis_url: str, host: str) -> None:
     refuse_unguarded(settings(redis_url, host))
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org"])  # noqa: S104
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org"])
 def test_elsewhere_the_gateway_does_not_start_without_a_key(redis_url: str, host: str) -> None:
     with pytest.raises(SystemExit, match="vireo keys create"):
         refuse_unguarded(settings(redis_url, host))
@@ -29,10 +29,10 @@ def test_elsewhere_the_gateway_does_not_start_without_a_key(redis_url: str, host
 
 
 def test_in_a_container_the_published_address_counts(redis_url: str) -> None:
-    refuse_unguarded(settings(redis_url, "0.0.0.0", published_host="127.0.0.1"))  # noqa: S104
+    refuse_unguarded(settings(redis_url, "0.0.0.0", published_host="127.0.0.1"))
     with pytest.raises(SystemExit):
-        refuse_unguarded(settings(redis_url, "127.0.0.1", published_host="0.0.0.0"))  # noqa: S104
+        refuse_unguarded(settings(redis_url, "127.0.0.1", published_host="0.0.0.0"))
 
 
 def test_without_redis_it_starts_and_answers_nobody_without_a_key(tmp_path: Path) -> None:
-    refuse_unguarded(settings(f"unix://{tmp_path}/none.sock", "0.0.0.0"))  # noqa: S104
+    refuse_unguarded(settings(f"unix://{tmp_path}/none.sock", "0.0.0.0"))

@@ -52,6 +52,33 @@ class Queue(Result):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Quotas(Result):
+    """What a key may use. null: as much as it likes."""
+
+    requests_per_minute: int | None
+    """requests in one minute"""
+    video_seconds_per_day: int | None
+    """seconds of video decoded in 24 hours"""
+    training_minutes_per_day: int | None
+    """minutes of training in 24 hours"""
+    stored_bytes: int | None
+    """bytes of videos and datasets stored in the key's project"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Key(Result):
+    """An API key without its secret. Without an id: this server needs no key."""
+
+    id: str | None
+    name: str
+    project: str
+    scopes: list[str]
+    expires_at: float | None
+    """unix seconds; null: never"""
+    quotas: Quotas
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Info(Result):
     """Version, model, limits, workers and queues of this server."""
 
@@ -66,6 +93,8 @@ class Info(Result):
     store: str
     workers: list[WorkerInfo]
     queues: dict[str, Queue]
+    key: Key
+    """the API key that asks"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,6 +8,7 @@ NAMES = {
     "DatasetView": "Dataset",
     "EvaluationView": "Evaluation",
     "FeedbackView": "Feedback",
+    "KeyView": "Key",
     "ModelView": "Model",
     "QueueView": "Queue",
     "ShadowView": "AliasShadow",
@@ -69,7 +70,10 @@ ANSWERS: dict[str, tuple[str, tuple[str, ...]]] = {
         "Jobs, and what their events say.",
         ("ErrorBody", "JobProgress", "Delivery", "Webhook", "JobView", "Progress", "Metric", "Checkpoint", "LogLine"),
     ),
-    "server": ("What a server says about itself.", ("WorkerInfo", "QueueView", "Info", "Check", "Readiness")),
+    "server": (
+        "What a server says about itself.",
+        ("WorkerInfo", "QueueView", "Quotas", "KeyView", "Info", "Check", "Readiness"),
+    ),
 }
 """Module → what it is about, and its types."""
 

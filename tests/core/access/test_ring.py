@@ -11,7 +11,6 @@ from core.access.keys import Quotas, Token
 from core.access.quotas import Meter, Turnstile
 from core.access.ring import Doorkeeper, KeyRing
 
-
 pytestmark = pytest.mark.anyio
 
 
