@@ -76,6 +76,7 @@ class Job(Record):
     kind: AcceptedJobKind
     state: JobState = JobState.QUEUED
     project: str = Field(DEFAULT_PROJECT, description="the project that the job and what it makes belong to")
+    api_key: str | None = Field(None, description="id of the API key that asked; what the job takes is counted for it")
     subject: str | None = Field(None, description="the model or dataset that the job makes or uses, if it names one")
     parent: str | None = Field(None, description="id of the job that made this one as a part of its work")
     request_id: str | None = Field(None, description="the id of the HTTP request that made the job, for the logs")

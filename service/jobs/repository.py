@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from core.errors import Cancelled, Conflict, QueueFull, RequestTooLarge, StorageUnavailable, UnknownJob
-from core.logs.belonging import REQUEST_ID
+from core.logs.belonging import KEY_ID, REQUEST_ID
 from core.projects import DEFAULT_PROJECT
 from core.records import Job, JobKind, JobState, Webhook, new_job_id, subject_of
 from core.state import keys, lifecycle, steps
@@ -101,6 +101,7 @@ class Jobs:
             kind=kind,
             project=self._own.project,
             subject=subject_of(fields),
+            api_key=KEY_ID.get(),
             request_id=REQUEST_ID.get(),
             traceparent=current_traceparent(),
             request=fields,

@@ -67,7 +67,7 @@ NOT_READ = {
     *("ErrorEnvelope", "JobEvent", "JobSummary", "Metrics", "JobState"),  # read as errors, events and jobs
     "Calibration",  # as CalibrationView, which has links as well
     *("ClassifyBody", "BatchBody", "IndexBody", "LabelCheckBody"),  # other requests with a few fields more
-    *("DescribeBody", "AliasBody", "CompareBody", "ShadowBody"),  # all their fields are parameters
+    *("DescribeBody", "AliasBody", "CompareBody", "ShadowBody", "SessionBody"),  # all their fields are parameters
 }
 
 

@@ -22,6 +22,7 @@ from worker.inference.shelf import Shelf
 from worker.inference.url_videos import UrlVideos
 from worker.inference.video_facts import VideoBook
 from worker.jobs.connection import connect
+from worker.jobs.metering import Metering
 
 _VIEWS = 1000  # projects whose views are kept
 
@@ -42,6 +43,7 @@ class Runtime:
     max_texts: int  # of one question
     timeline: TimelineLimits
     indexes: WindowIndexes
+    metering: Metering
     project: str = DEFAULT_PROJECT
     _views: dict[str, Runtime] = field(default_factory=dict)
     """As other projects see it. All views have this dictionary."""
@@ -64,6 +66,7 @@ class Runtime:
             url_videos=UrlVideos(settings, store, book),
             object_videos=ObjectVideos(settings, store, book),
             max_texts=settings.max_texts,
+            metering=Metering(records),
             indexes=WindowIndexes(settings.max_search_windows),
             timeline=TimelineLimits(
                 stride=settings.timeline_stride,

@@ -124,7 +124,7 @@ def decode_video(
         decoding = runtime.decoders.submit(path, profile=profile, views=views, frames=frames, times=times)
         try:
             with token.on_cancel(decoding.cancel):
-                return decoding.result()
+                clip = decoding.result()
         except (UndecodableVideo, VideoTooLarge) as error:
             if not live:
                 raise
@@ -132,3 +132,6 @@ def decode_video(
             DECODE_FAILURES.labels(codec, error.details.get("reason", "unknown")).inc()
             runtime.book.expire(sha256)
             raise
+        if live:
+            runtime.metering.count("video_seconds", clip.report.info.duration)
+        return clip

@@ -14,7 +14,7 @@ import redis
 from opentelemetry.trace import SpanKind
 
 from core.errors import Cancelled, StorageUnavailable, VireoError
-from core.logs.belonging import belong_to
+from core.logs.belonging import KEY_ID, belong_to
 from core.records import Job
 from core.state.lifecycle import Attempt, Standing
 from core.tracing.spans import span
@@ -135,6 +135,7 @@ def _result(
     if job is None:
         raise Superseded(attempt.job_id)
     belong_to(job.id, job.request_id)
+    KEY_ID.set(job.api_key)
     # A cancel that came after START and before the attempt was registered was told to nobody.
     if book.renew_leases([attempt])[attempt] is Standing.CANCEL_PENDING:
         token.cancel()

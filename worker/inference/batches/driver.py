@@ -188,6 +188,7 @@ def _child(job: Job, item: BatchItem, number: int) -> Job:
         id=_child_id(job, item, number),
         kind="classification",
         project=job.project,
+        api_key=job.api_key,
         subject=asked.question.model,
         parent=job.id,
         request_id=job.request_id,

@@ -92,6 +92,7 @@ def _child(parent: Job, run: Run, number: int, request: EvaluationRequest, model
         id=f"job_{hashlib.sha256(f'{parent.id}:{number}'.encode()).hexdigest()[:24]}",
         kind="training",
         project=parent.project,
+        api_key=parent.api_key,
         subject=subject_of(fields),
         parent=parent.id,
         request_id=parent.request_id,
