@@ -118,3 +118,5 @@ FEEDBACK_EXAMPLES: dict[str, dict[str, Any]] = {
     "without a question": {"video": "vid_6f3a…", "label": "a cat"},
     "a part of it": {"video": "vid_6f3a…", "label": "a cat", "start": 2.5, "end": 7.0},
 }
+
+SESSION_EXAMPLES: dict[str, dict[str, Any]] = {"sign in": {"key": "vireo_4f1c…"}}

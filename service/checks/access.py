@@ -35,10 +35,10 @@ _HINT = "Send it as `Authorization: Bearer …` or `X-API-Key`. Operators make k
 
 async def authorize(request: Request) -> None:
     """Find out who asks, and whether they may. Raises: Unauthenticated, Forbidden, RateLimited."""
-    gateway: Gateway = request.app.state.gateway
-    needed = _needed(request, gateway.settings.closed)
+    needed = _needed(request, request.app.state.settings.closed)
     if needed is None:
         return
+    gateway: Gateway = request.app.state.gateway
     key = await identify(request, gateway)
     request.state.key, request.state.project = key, key.project
     KEY_ID.set(key.id or None)

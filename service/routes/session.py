@@ -5,16 +5,22 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 
 from core.errors import StorageUnavailable
+from service.bodies import examples
 from service.bodies.api_keys import KeyView, SessionBody
 from service.checks.access import identify
 from service.dependencies import GatewayDep
 from service.http.credentials import forget, remember
-from service.http.openapi import documented_errors
+from service.http.openapi import documented_errors, json_body
 
 router = APIRouter(tags=["operations"])
 
 
-@router.put("/v1/session", name="sign_in", responses=documented_errors(StorageUnavailable))
+@router.put(
+    "/v1/session",
+    name="sign_in",
+    responses=documented_errors(StorageUnavailable),
+    openapi_extra=json_body(SessionBody, examples.SESSION_EXAMPLES),
+)
 async def sign_in(body: SessionBody, request: Request, response: Response, gateway: GatewayDep) -> KeyView:
     """Sign a browser in with an API key, which it sends as a cookie from then on. Programs send the key itself."""
     token = body.key.get_secret_value()
