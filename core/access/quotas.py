@@ -1,7 +1,7 @@
 """What each key has used, counted in Redis by the library `limits`: gateways count requests, workers what jobs take.
 
-Requests are counted in a sliding window, and before they are answered. What a job takes is known once it has ended:
-so the first job beyond a quota is refused, not the one that reaches it.
+Requests are counted before they are answered, in a window that moves along. What a job takes is known once it has
+ended: so the first job beyond a quota is refused, not the one that reaches it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import redis.asyncio
 from limits import RateLimitItem, RateLimitItemPerDay, RateLimitItemPerMinute
 from limits.aio.storage import RedisStorage as AsyncRedisStorage
 from limits.aio.strategies import FixedWindowRateLimiter as AsyncFixedWindow
-from limits.aio.strategies import SlidingWindowCounterRateLimiter as AsyncSlidingWindow
+from limits.aio.strategies import MovingWindowRateLimiter as AsyncMovingWindow
 from limits.storage import RedisStorage
 from limits.strategies import FixedWindowRateLimiter
 
@@ -53,7 +53,7 @@ class Turnstile:
             key_prefix=_PREFIX,
             connection_pool=pool,  # type: ignore[arg-type]
         )
-        self._rates = AsyncSlidingWindow(storage)
+        self._rates = AsyncMovingWindow(storage)
         self._quotas = AsyncFixedWindow(storage)
 
     async def pass_one(self, key_id: str, quotas: Quotas) -> tuple[bool, Window | None]:

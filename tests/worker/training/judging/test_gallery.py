@@ -42,6 +42,7 @@ from worker.inference.shelf import Shelf
 from worker.inference.url_videos import UrlVideos
 from worker.inference.video_facts import VideoBook
 from worker.jobs.cancellation import CancelToken
+from worker.jobs.metering import Metering
 from worker.training.judging.gallery import Gallery
 from worker.training.run.encoding import encoder_of
 from worker.training.run.stop import Stop
@@ -134,6 +135,7 @@ def test_evaluation_gives_the_vectors_of_serving_bit_for_bit_and_the_learning_cu
         url_videos=UrlVideos(settings, store, book),
         object_videos=ObjectVideos(settings, store, book),
         max_texts=100,
+        metering=Metering(cache_redis),
         indexes=WindowIndexes(1000),
         timeline=TimelineLimits(stride=1.0, window=2.0, points=100, values=1000),
     )
