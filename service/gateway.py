@@ -29,6 +29,7 @@ from service.catalog.models import Models
 from service.catalog.removal import Removal
 from service.catalog.reports import EvaluationReports
 from service.catalog.sources import VideoSources
+from service.catalog.usage import Usage
 from service.catalog.videos import Videos
 from service.jobs.events import Events
 from service.jobs.mentions import Mentions
@@ -74,6 +75,7 @@ class Gateway:
     sources: VideoSources
     reports: EvaluationReports
     calibrations: CalibrationCatalog
+    usage: Usage
     workers: Workers
     waiter: Waiter
     limits: QuestionLimits
@@ -194,6 +196,7 @@ def _view(shared: _Shared, project: str, of: Callable[[str], Gateway]) -> Gatewa
     videos = Videos(redis, store, Removal(redis, shared.caches, store, mentions), settings.video_ttl)
     registry = shared.house if project == DEFAULT_PROJECT else Registry(store)
     aliases = Aliases(redis, store, registry)
+    datasets = Datasets(store, jobs)
     models = Models(registry, shared.workers, jobs, aliases, settings.model, shared.house)
     return Gateway(
         project=project,
@@ -208,7 +211,7 @@ def _view(shared: _Shared, project: str, of: Callable[[str], Gateway]) -> Gatewa
         events=shared.events,
         webhooks=shared.webhooks,
         submitter=Submitter(jobs, shared.waiter, store, shared.stopping, settings.sync_deadline, videos.drop),
-        datasets=Datasets(store, jobs),
+        datasets=datasets,
         models=models,
         aliases=aliases,
         label_sets=LabelSets(redis, shared.limits, settings.max_label_set_versions, project),
@@ -217,6 +220,7 @@ def _view(shared: _Shared, project: str, of: Callable[[str], Gateway]) -> Gatewa
         sources=VideoSources(videos, settings.allowed_hosts),
         reports=EvaluationReports(store),
         calibrations=CalibrationCatalog(Calibrations(store), models),
+        usage=Usage(videos, datasets),
         workers=shared.workers,
         waiter=shared.waiter,
         limits=shared.limits,

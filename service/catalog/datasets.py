@@ -41,6 +41,10 @@ class Datasets:
         """By id."""
         return await asyncio.to_thread(self._page, cursor, limit)
 
+    async def stored_bytes(self) -> int:
+        """Bytes of all datasets of the project."""
+        return await asyncio.to_thread(self._stored_bytes)
+
     async def clip(self, dataset_id: str, sha256: str) -> LocalFile:
         """The bytes of a clip, as a file on this machine that the caller closes. Raises: UnknownDataset, NotFound."""
         await asyncio.to_thread(self._text, dataset_id)
@@ -61,6 +65,10 @@ class Datasets:
             self._jobs, [keys.TRAINING], dataset_id, lambda job: job.request.get("dataset") == dataset_id
         )
         await asyncio.to_thread(self._store.delete_tree, dataset_key(dataset_id), RECORD)
+
+    def _stored_bytes(self) -> int:
+        texts = (self._store.read_text(f"{dataset_key(child)}/{RECORD}") for child in self._ids())
+        return sum(json.loads(text)["bytes"] for text in texts if text)
 
     def _ids(self) -> list[str]:
         return [child for child in self._store.children("datasets") if _ID.fullmatch(child)]

@@ -179,6 +179,16 @@ class Videos:
         batches = [sha256s[start : start + _BATCH] for start in range(0, len(sha256s), _BATCH)]
         return {video.id: video for batch in batches for video in await self._read(batch) if video}
 
+    async def stored_bytes(self) -> int:
+        """Bytes of all videos of the project."""
+        total, known = 0, cast(list[str], await self._redis.zrange(self._own.videos_created, 0, -1))
+        for start in range(0, len(known), _BATCH):
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for sha256 in known[start : start + _BATCH]:
+                    pipe.hget(self._own.video(sha256), "bytes")
+                total += sum(int(size or 0) for size in await pipe.execute())
+        return total
+
     async def _labelled(self, sha256s: Sequence[str]) -> set[str]:
         """Those of which a person has said what they show as a whole."""
         async with self._redis.pipeline(transaction=False) as pipe:

@@ -13,6 +13,7 @@ from core.access.quotas import Window
 from core.access.scopes import Scope
 from core.errors import Forbidden, RateLimited, Unauthenticated
 from core.logs.belonging import KEY_ID, REQUEST_ID
+from service.checks.quotas import check_quotas
 from service.gateway import Gateway
 from service.http.credentials import credential
 from service.http.outcome import Outcome
@@ -34,7 +35,8 @@ _HINT = "Send it as `Authorization: Bearer …` or `X-API-Key`. Operators make k
 
 
 async def authorize(request: Request) -> None:
-    """Find out who asks, and whether they may. Raises: Unauthenticated, Forbidden, RateLimited."""
+    """Find out who asks, and whether they may. Raises: Unauthenticated, Forbidden, RateLimited,
+    QuotaExceeded."""
     needed = _needed(request, request.app.state.settings.closed)
     if needed is None:
         return
@@ -47,6 +49,7 @@ async def authorize(request: Request) -> None:
     if not key.allows(needed):
         raise Forbidden(f"The API key lacks the scope {needed!r}.", hint="Use a key that has it.", scope=needed)
     await _count(request, gateway, key)
+    await check_quotas(request, gateway.of(key.project), key)
 
 
 async def identify(request: Request, gateway: Gateway, sent: str | None = None) -> ApiKey:

@@ -14,6 +14,7 @@ from core.errors import (
     HostNotAllowed,
     InvalidRequest,
     Overloaded,
+    QuotaExceeded,
     RateLimited,
     RequestTimeout,
     Unauthenticated,
@@ -29,7 +30,7 @@ _FILE: Final = {"type": "string", "format": "binary"}
 
 SHARED_ERRORS: Final[tuple[type[VireoError], ...]] = (
     *(InvalidRequest, CrossSiteRequest, HostNotAllowed),
-    *(Unauthenticated, Forbidden, RateLimited),  # of a key
+    *(Unauthenticated, Forbidden, RateLimited, QuotaExceeded),  # of a key
     *(HeadersTooLarge, RequestTimeout, Overloaded),  # of a connection, before any route
     VireoError,
 )

@@ -13,6 +13,7 @@ import redis
 
 from core.access.audit import entries
 from core.access.keys import Quotas
+from core.access.quotas import Meter, Resource
 from core.access.ring import KeyRing
 from core.access.scopes import Scope
 from tests.service.sites import Site
@@ -119,6 +120,53 @@ def test_the_rate_of_a_key_is_limited_and_shown(http: httpx2.Client, ring: KeyRi
     free = http.get("/v1/jobs", headers=bearer(other))
     assert free.status_code == 200
     assert "RateLimit-Limit" not in free.headers
+
+
+def upload(http: httpx2.Client, token: str, content: bytes) -> httpx2.Response:
+    return http.post("/v1/videos", files={"video": ("a.mp4", content)}, headers=bearer(token))
+
+
+def test_uploads_end_where_the_storage_of_a_key_ends(
+    http: httpx2.Client, site: Site, ring: KeyRing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.catalog.usage._REMEMBERED", 0.0)
+    token = make(ring, quotas=Quotas(stored_bytes=3000))
+    first = upload(http, token, b"x" * 2000)
+    assert first.status_code == 201
+    assert upload(http, token, b"y" * 1500).status_code == 201  # the one that reaches the quota is accepted
+    refused = upload(http, token, b"z" * 10)
+    assert refused.status_code == 429
+    error = refused.json()["error"]
+    assert (error["code"], error["details"]) == ("quota_exceeded", {"quota": "stored_bytes", "limit": 3000})
+    assert "Retry-After" not in refused.headers
+    assert http.delete(f"/v1/videos/{first.json()['id']}", headers=bearer(token)).status_code == 204
+    assert upload(http, token, b"z" * 10).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("resource", "path", "other"),
+    [
+        ("video_seconds", "/v1/classify", "/v1/training-jobs"),
+        ("video_seconds", "/v1/batches", "/v1/videos"),
+        ("video_seconds", "/v1/videos/vid_0/timeline", "/v1/datasets"),
+        ("training_minutes", "/v1/training-jobs", "/v1/classify"),
+    ],
+)
+def test_new_work_ends_where_a_quota_ends(
+    http: httpx2.Client, ring: KeyRing, redis_url: str, resource: Resource, path: str, other: str
+) -> None:
+    quotas = Quotas(video_seconds_per_day=10, training_minutes_per_day=10)
+    token = make(ring, "admin", quotas=quotas)
+    meter, key_id = Meter(redis.ConnectionPool.from_url(redis_url)), token.split("_")[1]
+    meter.count(key_id, quotas, {resource: 9.0})
+    assert http.post(path, headers=bearer(token)).json()["error"]["code"] != "quota_exceeded"
+    meter.count(key_id, quotas, {resource: 0.1})
+    refused = http.post(path, headers=bearer(token))
+    assert refused.status_code == 429
+    assert refused.json()["error"]["details"] == {"quota": f"{resource}_per_day", "limit": 10}
+    assert 86000 < int(refused.headers["Retry-After"]) <= 86400
+    assert http.post(other, headers=bearer(token)).json()["error"]["code"] != "quota_exceeded"
+    assert http.get("/v1/jobs", headers=bearer(token)).status_code == 200
 
 
 def test_what_may_be_closed_is_closed(serve: Serve, ring: KeyRing) -> None:
