@@ -10,6 +10,9 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check
 INSTALL = $(PIP) install --require-hashes --no-deps --requirement
 COMPILE = echo 'setuptools>=80' | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--custom-compile-command 'make lock' --constraint constraints.txt --no-emit-package vireo-client
+WORKER = --extra offline --extra s3 --extra otel
+# torch and what only its builds with CUDA need: the worker image for CPUs gets torch from another index.
+TORCH = torch|triton|cuda|nvidia
 CONTRACT = tests/e2e/test_contract.py
 
 .DEFAULT_GOAL := help
@@ -55,6 +58,9 @@ lock: $(VENV)/.dev-ready ## pin the installed versions in constraints.txt, and t
 	$(COMPILE) --extra offline --output-file requirements/run.txt pyproject.toml -
 	$(COMPILE) --all-extras --output-file requirements/dev.txt pyproject.toml -
 	$(COMPILE) --output-file requirements/gateway.txt docker/gateway.txt -
+	$(COMPILE) $(WORKER) --output-file requirements/worker.txt pyproject.toml -
+	$(COMPILE) $(WORKER) $$(grep -oE '^($(TORCH))[a-z0-9-]*' requirements/worker.txt | sort -u | sed 's/^/--no-emit-package /') \
+		--output-file requirements/worker-cpu.txt pyproject.toml -
 
 sbom: $(VENV)/.dev-ready ## write what is installed with Vireo to sbom.json (CycloneDX)
 	$(BIN)/cyclonedx-py requirements requirements/run.txt --pyproject pyproject.toml --output-reproducible --output-file sbom.json

@@ -15,6 +15,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 CLIENT = tomllib.loads((ROOT / "client" / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 OURS = {"vireo-client", "vireo-server"}
+LOCKS = ["run", "dev", "gateway", "worker", "worker-cpu"]
+OF_TORCH = "torch|triton|cuda|nvidia"
 
 
 def locked(name: str) -> dict[str, list[Requirement]]:
@@ -32,15 +34,18 @@ def locked(name: str) -> dict[str, list[Requirement]]:
 
 def wanted(name: str) -> list[Requirement]:
     run = [*PROJECT["dependencies"], *CLIENT["dependencies"], *EXTRAS["offline"]]
+    worker = [*PROJECT["dependencies"], *EXTRAS["offline"], *EXTRAS["s3"], *EXTRAS["otel"]]
     lines = {
         "run": run,
         "dev": [*run, *(line for extra in EXTRAS.values() for line in extra)],
+        "worker": worker,
+        "worker-cpu": [line for line in worker if not re.match(OF_TORCH, line)],
         "gateway": [line for line in (ROOT / "docker" / "gateway.txt").read_text().splitlines() if line[0] != "#"],
     }
     return [Requirement(line) for line in lines[name]]
 
 
-@pytest.mark.parametrize("name", ["run", "dev", "gateway"])
+@pytest.mark.parametrize("name", LOCKS)
 def test_every_requirement_is_locked_within_its_bounds(name: str) -> None:
     lock = locked(name)
     assert "setuptools" in lock  # our own packages are built without an isolated environment
@@ -53,7 +58,7 @@ def test_every_requirement_is_locked_within_its_bounds(name: str) -> None:
             assert requirement.specifier.contains(version), f"{pin}: run `make lock`"
 
 
-@pytest.mark.parametrize("name", ["run", "dev", "gateway"])
+@pytest.mark.parametrize("name", LOCKS)
 def test_locks_and_constraints_name_the_same_versions(name: str) -> None:
     text = (ROOT / "constraints.txt").read_text(encoding="utf-8")
     pinned: dict[str, str] = {
@@ -63,6 +68,12 @@ def test_locks_and_constraints_name_the_same_versions(name: str) -> None:
         for pin in pins:
             assert str(pin.specifier) == f"=={pinned.get(package, str(pin.specifier)[2:])}", "run `make lock`"
     assert {name: pinned[name] for name in ("torch", "torchvision")} == {"torch": "2.15.0", "torchvision": "0.29.2"}
+
+
+def test_the_image_for_cpus_has_all_but_torch_and_cuda() -> None:
+    full, cpu = locked("worker"), locked("worker-cpu")
+    assert full.keys() - cpu.keys() == {name for name in full if re.match(OF_TORCH, name)} >= {"torch", "torchvision"}
+    assert cpu == {name: full[name] for name in cpu}
 
 
 def test_no_lock_names_a_server() -> None:
