@@ -1,6 +1,7 @@
 """Secrets that are planted in the running copy, so that a test can look for them wherever it writes something.
 
-The passwords of Redis and the key of the webhooks are those that `docker/make_secrets.py` drew.
+The passwords of Redis and the key of the webhooks are those that `docker/make_secrets.py` drew; the API key is the one
+that every request of these tests is sent with. CLIENT_TOKEN is one that opens nothing.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ def secrets(hardened: Containers) -> dict[str, str]:
     return users | {
         "key of webhooks": hardened.secret("webhook-secret").removeprefix("whsec_"),
         "key of the object store": S3_KEY,
+        "API key": hardened.token[-30:],
         "token of a client": CLIENT_TOKEN,
         "password in a URL": URL_PASSWORD,
         "signature in a URL": URL_SIGNATURE,
