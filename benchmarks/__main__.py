@@ -29,6 +29,7 @@ NAMES = (
     "hostile_videos",
     "hostile_uploads",
     "worker_death",
+    "projects",
     "frame_order",
     "classifiers",
     "step_cost",

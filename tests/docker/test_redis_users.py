@@ -19,6 +19,7 @@ import yaml
 
 from core.state import keys
 from launcher import embedded_redis
+from tests.core.state.test_project_keys import names_of
 
 ROOT = Path(__file__).parents[2]
 MAKE_SECRETS = ROOT / "docker" / "make_secrets.py"
@@ -61,6 +62,22 @@ def test_every_key_belongs_to_a_user(rules: dict[str, list[str]]) -> None:
     patterns = [rule[1:] for user in ("gateway", "worker") for rule in rules[user] if rule.startswith("~")]
     assert len(known_keys()) > 30
     assert [key for key in sorted(known_keys()) if not any(fnmatchcase(key, pattern) for pattern in patterns)] == []
+
+
+@pytest.mark.parametrize("user", ["gateway", "worker"])
+def test_a_user_reaches_in_every_project_what_it_reaches_in_the_default_one(
+    rules: dict[str, list[str]], user: str
+) -> None:
+    patterns = [rule[1:] for rule in rules[user] if rule.startswith("~")]
+
+    def reached(project: str) -> set[str]:
+        keys_of = names_of(project).items()
+        return {name for name, key in keys_of if any(fnmatchcase(key, pattern) for pattern in patterns)}
+
+    # Patterns cannot tell the list of a video's feedback, which holds ids, from the video.
+    assert reached("acme") - reached("default") <= {"feedback_of_video"}
+    assert reached("default") <= reached("acme")
+    assert {"jobs", "video", "model_versions"} <= reached("default")
 
 
 @pytest.mark.parametrize("user", ["gateway", "worker"])

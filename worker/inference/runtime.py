@@ -80,9 +80,11 @@ class Runtime:
         """What the jobs of another project see. It has the same threads, models in memory, and room for caches."""
         if project == self.project:
             return self
-        if project not in self._views and len(self._views) >= _VIEWS:
-            self._views.clear()
-        return self._views.setdefault(project, self._view(project))
+        if (view := self._views.get(project)) is None:
+            if len(self._views) >= _VIEWS:
+                self._views.clear()
+            view = self._views.setdefault(project, self._view(project))
+        return view
 
     def _view(self, project: str) -> Runtime:
         store, book = self.store.of(project), self.book.of(project)

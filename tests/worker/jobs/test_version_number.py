@@ -30,3 +30,12 @@ def test_a_number_that_another_redis_gave_away_is_not_used(
     Library(store).version("gym", 2, job=attempt.job_id)  # its own, by an attempt that died just afterwards
     assert claim_number(book, registry, attempt, "gym") == 2
     assert registry.card(Version("gym", 1)).job == "job_of_another_redis"
+
+
+def test_each_project_counts_its_own_versions(client: redis.Redis, queue_job: QueueJob, tmp_path: Path) -> None:
+    store = Store((tmp_path / "store").as_uri(), tmp_path / "spool")
+    book = JobBook(client, keys.TRAINING)
+    for project in ("default", "acme", "other"):
+        attempt = book.start(queue_job("training").id)
+        assert attempt
+        assert claim_number(book, Registry(store.of(project)), attempt, "gym") == 1

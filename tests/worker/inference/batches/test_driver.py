@@ -18,6 +18,7 @@ from core.records import Job, new_job_id
 from core.settings import Settings
 from core.state import keys, lifecycle, steps
 from core.state.payloads import Payloads
+from core.state.project_keys import ProjectKeys
 from core.storage import Store
 from tests.service.doubles import classification
 from worker.inference.batches import driver
@@ -29,7 +30,11 @@ from worker.jobs.connection import connect
 
 Answer = Callable[[Job], dict[str, Any]]
 
-ORIGIN = {"request_id": "req_1", "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}
+ORIGIN = {
+    "project": "acme",
+    "request_id": "req_1",
+    "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+}
 
 
 def video(number: int) -> str:
@@ -117,7 +122,7 @@ def test_every_item_has_one_row_in_order(bench: Bench) -> None:
     assert ended.progress == {"phase": "videos", "step": 13, "steps": 13, "failed": 2, "epoch": 0.0}
     assert bench.most == 4
     # Only the batch is left: its questions, their events and their files are deleted with them.
-    assert bench.redis.zrange(keys.JOBS, 0, -1) == [batch.id]
+    assert bench.redis.zrange(ProjectKeys("acme").jobs, 0, -1) == [batch.id]
     assert not bench.redis.keys(f"{keys.job('')}*:children")
 
 

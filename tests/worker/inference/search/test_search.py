@@ -12,6 +12,7 @@ import pytest
 from core.errors import Cancelled, VideoGone
 from core.records import Progress, video_id
 from core.state import keys, video_records
+from core.state.project_keys import ProjectKeys
 from core.storage import blob_key
 from tests.clips import SPECS, render
 from tests.worker.inference.test_handlers import classify, job
@@ -39,7 +40,7 @@ def store(runtime: Runtime, data: bytes, *tags: str) -> str:
         staged.write(data)
         sha256 = runtime.book.add(staged)
     client = runtime.book._redis
-    script_keys, args = video_records.describe_args(sha256, tags, None)
+    script_keys, args = video_records.describe_args(sha256, tags, None, ProjectKeys(runtime.project))
     assert client.register_script(video_records.DESCRIBE)(keys=script_keys, args=args) == 1
     return sha256
 
@@ -127,6 +128,19 @@ def test_filters(runtime: Runtime, videos: list[str]) -> None:
     assert found(created_after=created[first]) == {second}
     assert found(created_before=created[second]) == {first}
     assert len(search(runtime, top_k=1)["data"]) == 1
+
+
+def test_the_searches_of_two_projects_do_not_meet(runtime: Runtime, clips: list[bytes]) -> None:
+    acme, other = runtime.of("acme"), runtime.of("other")
+    assert store(acme, clips[0]) == store(other, clips[0])
+    assert index(acme)[0]["indexed"] == 1
+    unaware = search(other)
+    assert (unaware["stored"], unaware["searched"], unaware["windows"]) == (1, 0, 0)
+    assert index(other)[0]["indexed"] == 1
+    for project in (acme, other):
+        assert search(project)["searched"] == 1
+    assert search(runtime)["stored"] == 0
+    assert len(runtime.indexes._indexes) == 3  # one of them empty
 
 
 def test_a_deleted_video_is_not_found_any_more(runtime: Runtime, videos: list[str]) -> None:

@@ -132,6 +132,11 @@ def test_a_repeated_attempt_waits_for_the_same_runs(bench: Protocols) -> None:
     assert not {child.id for child in bench.waits(other)} & {child.id for child in children}
 
 
+def test_runs_belong_to_the_project_of_the_protocol(bench: Protocols) -> None:
+    job = bench.job("tiny", "evaluation", **CURVE).model_copy(update={"project": "acme"})
+    assert {child.project for child in bench.waits(job)} == {"acme"}
+
+
 def test_versions_are_kept_where_a_name_is_given(bench: Protocols) -> None:
     bench.publish("job_other", "curve", 1)
     job = bench.job("tiny", "evaluation", **CURVE | {"name": "curve"})
