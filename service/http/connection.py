@@ -19,6 +19,11 @@ from core.settings import Settings
 GOODBYE_SECONDS: Final = 1.0
 """How long a refused client has to read why. Closing at once would reset the connection, and the answer be lost."""
 
+_ONCE: Final = frozenset(
+    {b"authorization", b"content-type", b"idempotency-key", b"origin", b"range", b"sec-fetch-site", b"x-api-key"}
+)
+"""Headers of which two could be read as either."""
+
 _HEADER_OVERHEAD: Final = 4  # bytes of a header besides its name and its value
 
 
@@ -53,7 +58,7 @@ class BoundedConnection(HttpToolsProtocol):
         self._bounds = bounds
         self._settings = bounds.settings
         self._refused = False
-        self._too_large = False
+        self._fault: VireoError | None = None  # why nothing more of what arrives is understood
         self._begun = False  # a request whose head is not complete
         self._head = 0  # bytes of URL and headers of this message
         self._headers_seen = 0
@@ -139,16 +144,14 @@ class BoundedConnection(HttpToolsProtocol):
             return
         self._unparsed += len(data)
         super().data_received(data)
-        if self._too_large or self._unparsed > self._settings.max_header_bytes:
-            self._refuse(
-                HeadersTooLarge(
-                    f"The URL and the headers are too large: at most {self._settings.max_header_bytes} bytes and "
-                    f"{self._settings.max_headers} headers are allowed.",
-                    limit=self._settings.max_header_bytes,
-                )
-            )
+        if self._unparsed > self._settings.max_header_bytes:
+            self._fault = self._fault or self._too_large()
+        if self._fault:
+            self._refuse(self._fault)
 
     def on_message_begin(self) -> None:
+        if self._fault:
+            return
         self._begun = True
         self._head = self._headers_seen = self._unparsed = 0
         super().on_message_begin()
@@ -166,25 +169,36 @@ class BoundedConnection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._begun = False
         self._head_is_here()
-        if not self._too_large:
+        if self._fault is None and (why := ambiguity(self.parser.get_http_version(), self.url, self.headers)):
+            self._fault = MalformedRequest(f"The request is ambiguous: {why}.", hint="Let an HTTP library write it.")
+        if self._fault is None:
             super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         self._unparsed = 0
-        if not self._too_large:
+        if self._fault is None:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._unparsed = 0
-        if not self._too_large:
+        if self._fault is None:
             super().on_message_complete()
 
     def _count(self, size: int) -> bool:
         self._unparsed = 0
         self._head += size
         settings = self._settings
-        self._too_large |= self._head > settings.max_header_bytes or self._headers_seen > settings.max_headers
-        return not self._too_large
+        if self._head > settings.max_header_bytes or self._headers_seen > settings.max_headers:
+            self._fault = self._fault or self._too_large()
+        return self._fault is None
+
+    def _too_large(self) -> HeadersTooLarge:
+        settings = self._settings
+        return HeadersTooLarge(
+            f"The URL and the headers are too large: at most {settings.max_header_bytes} bytes and "
+            f"{settings.max_headers} headers are allowed.",
+            limit=settings.max_header_bytes,
+        )
 
     # answers to what never becomes a request
 
@@ -206,6 +220,23 @@ class BoundedConnection(HttpToolsProtocol):
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self.loop.call_later(GOODBYE_SECONDS, self.transport.abort)
+
+
+def ambiguity(version: str, target: bytes, headers: list[tuple[bytes, bytes]]) -> str | None:
+    """Why a proxy in front of us could take the request for another one, or for two, where the parser lets it pass."""
+    if version not in ("1.0", "1.1"):
+        return f"its version is HTTP/{version}"
+    codings = [value.strip().lower() for name, value in headers if name == b"transfer-encoding"]
+    if codings and (codings != [b"chunked"] or version == "1.0"):
+        return "its Transfer-Encoding is not chunked alone, or not of HTTP/1.1"
+    names = [name for name, _ in headers if name in _ONCE]
+    if len(names) > len(set(names)):
+        return f"it has several headers of a kind that it may have once ({', '.join(sorted(map(bytes.decode, _ONCE)))})"
+    if not target.startswith((b"/", b"*")):
+        authority = target.partition(b"://")[2].partition(b"/")[0].partition(b"?")[0].lower()
+        if [authority] != [value.strip().lower() for name, value in headers if name == b"host"]:
+            return "its target and its header Host name different hosts"
+    return None
 
 
 def _answer(error: VireoError) -> bytes:

@@ -16,7 +16,9 @@ from core.errors import InvalidRange
 from core.storage import threads
 from service.http.openapi import Responses, documented_errors
 
-_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+_POLICY: Final = (  # sandbox: a page cannot lead to another one by itself either
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; sandbox"
+)
 _VIDEO_POLICY: Final = (  # a browser that shows the file by itself makes a page with a player or a picture around it
     "default-src 'none'; media-src 'self'; img-src 'self'; style-src 'unsafe-inline'; base-uri 'none'; "
     "form-action 'none'"

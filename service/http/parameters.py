@@ -1,6 +1,7 @@
-"""Query parameters: a request may send only those that the OpenAPI document lists for its route.
+"""What the URL of a request may have: the path of its route to the letter, and only the query parameters that the
+OpenAPI document lists for it.
 
-The rule has one place, so that no route can forget it: `refuse_unknown_parameters` is a dependency of the whole
+The rules have one place, so that no route can forget them: `refuse_unknown_parameters` is a dependency of the whole
 application. The page's files are not in the document and accept any query.
 """
 
@@ -10,14 +11,15 @@ from typing import Any
 
 from fastapi import Request
 
-from core.errors import InvalidRequest
+from core.errors import InvalidRequest, NotFound
 from service.bodies.validation import similar_names
 
 _SHOWN = 80  # characters of a strange name that are shown and compared
 
 
 async def refuse_unknown_parameters(request: Request) -> None:
-    """Raises: InvalidRequest, naming the parameter and the nearest known ones."""
+    """Raises: InvalidRequest, naming the parameter and the nearest known ones; NotFound."""
+    _check_end(request)
     sent = request.query_params.keys()
     if not sent:
         return
@@ -28,6 +30,14 @@ async def refuse_unknown_parameters(request: Request) -> None:
     for name in sent:
         if name not in known:
             raise _unknown(name, sorted(known))
+
+
+def _check_end(request: Request) -> None:
+    """The framework finds a route for `/metrics%0a` as well, which a proxy that hides `/metrics` may let pass. Raises:
+    NotFound."""
+    path: str = request.scope["path"]
+    if path.endswith("\n") and not request.scope["route"].path_format.endswith("}"):
+        raise NotFound(f"There is no route {path[:200]!r}.")
 
 
 def _operation(request: Request) -> dict[str, Any] | None:

@@ -21,6 +21,7 @@ from worker.video.container import VideoFile, describe_error, too_long
 from worker.video.packets import PacketReader, demux_packets
 
 REORDER = 16  # frames: the most that H.264 and HEVC may hold back for display order
+_FARTHEST = 1 << 60  # ticks: sums of a few such times fit into 64 bits
 _JUMP_SECONDS = 1.0  # a decode time that jumps back further means a restarted clock, as in joined files
 
 
@@ -150,8 +151,14 @@ def _from_index(video: VideoFile) -> Timeline | None:
     rows = [(e.timestamp, e.pos, e.size, e.is_keyframe, e.is_discard) for e in entries]
     table = np.array(rows, dtype=np.int64)  # [N, 5]
     dts, positions, sizes = table[:, 0], table[:, 1], table[:, 2]
-    present = positions + sizes <= video.file_bytes  # the other packets were cut off
-    if table[:, 4].any() or not present[0] or (np.diff(dts) < 0).any() or len(np.unique(positions)) != count:
+    present = positions <= video.file_bytes - sizes  # the other packets were cut off
+    if (
+        _absurd(dts, np.array([stream.start_time, stream.duration]))
+        or table[:, 4].any()
+        or not present[0]
+        or (np.diff(dts) < 0).any()
+        or len(np.unique(positions)) != count
+    ):
         return None
     count = count if present.all() else int(np.argmin(present))
     dts, positions, key = dts[:count], positions[:count], table[:count, 3].astype(bool)
@@ -188,6 +195,8 @@ def _from_packets(video: VideoFile) -> Timeline:
     if tick is None or any(row[0] is None for row in rows):
         return _counted_timeline(len(rows), _frame_seconds(video))
     table = np.array([(p, p if d is None else d, *rest) for p, d, *rest in rows], dtype=np.int64)  # [N, 6]
+    if _absurd(table[:, 0], table[:, 1]):
+        return _counted_timeline(len(rows), _frame_seconds(video))
     pts, key = table[:, 0], table[:, 4].astype(bool)
     ordered = np.sort(pts)
     step = _step(ordered)
@@ -212,6 +221,11 @@ def _from_packets(video: VideoFile) -> Timeline:
         start=int(pts[shown].min()),
         end=int(pts[last]) + (int(table[last, 2]) or step),
     )
+
+
+def _absurd(*times: IntArray) -> bool:
+    """Whether one of the times, ticks, is so far from 0 that it cannot be calculated with."""
+    return any(((each < -_FARTHEST) | (each > _FARTHEST)).any() for each in times)
 
 
 def _decodable(pts: IntArray, key: BoolArray) -> BoolArray:
