@@ -16,7 +16,7 @@ TORCH = torch|triton|cuda|nvidia
 CONTRACT = tests/e2e/test_contract.py
 
 .DEFAULT_GOAL := help
-.PHONY: help run test contract check bench format docs transcripts lock sbom audit secrets clean
+.PHONY: help run test contract check bench torture format docs transcripts lock sbom audit secrets clean
 
 help: ## list the recipes
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/'
@@ -38,6 +38,9 @@ check: $(VENV)/.dev-ready ## check formatting, lint, types, the imports between 
 	$(BIN)/mypy .
 	$(BIN)/lint-imports
 	$(BIN)/python docs/render.py --check
+
+torture: $(VENV)/.dev-ready ## kill, pause, fill and cut everything under load, with five seeds (about an hour)
+	$(BIN)/python -m benchmarks.torture $(ARGS)
 
 format: $(VENV)/.dev-ready ## format the code, and fix what the linter can fix
 	$(BIN)/ruff format .

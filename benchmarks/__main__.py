@@ -2,7 +2,7 @@
 
     python -m benchmarks [NAME…]
 
-All but `faults` take about an hour on two cores, most of it for training. `faults` takes hours.
+All but `faults` take about an hour and a half on two cores, most of it for training. `faults` takes hours.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ NAMES = (
     "label_sets",
     "store_requests",
     "attacks",
+    "load",
     "hostile_videos",
     "hostile_uploads",
     "worker_death",

@@ -14,7 +14,7 @@ from typing import IO
 from core.processes import die_with_parent
 
 LONGEST_PAUSE = 15.0  # seconds before a process that keeps dying is started again
-HEALTHY_AFTER = 60.0  # seconds: a process that ran longer is restarted without a growing pause
+HEALTHY_AFTER = 20.0  # seconds: a process that ran longer is restarted without a growing pause
 
 
 @dataclass(slots=True)

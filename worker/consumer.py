@@ -1,19 +1,22 @@
-"""`vireo-worker --queue inference|training|datasets`: one worker process, which serves one queue.
+"""`vireo-worker --queue inference|training|datasets`: one worker process, which serves one queue, and its parent.
 
-Order of start: heartbeat (so that the gateway can tell users what it waits for) ▸ what the queue's jobs need (torch, a
-model) ▸ Celery. On SIGTERM an inference worker finishes its running questions. The other workers put their running jobs
-back into the queue, a training run with a checkpoint. Messages that were not fetched stay in the queue.
+Order of start: the parent imports what the queue's jobs need, while another process announces it, and starts the worker
+(`worker.children.parent`) ▸ heartbeat (so that the gateway can tell users what it waits for) ▸ a model ▸ Celery. On
+SIGTERM an inference worker finishes its running questions. The other workers put their running jobs back into the
+queue, a training run with a checkpoint. Messages that were not fetched stay in the queue.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import logging
 import os
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+import redis
 from celery import Celery
 from celery.signals import worker_shutting_down
 from celery.worker import state as celery_state
@@ -30,6 +33,7 @@ from core.storage import Store, Upkeep
 from core.storage.identity import store_id
 from core.tracing.export import configure_tracing
 from worker.children.confinement import find_missing_guards
+from worker.children.parent import Life, become_worker, until_terminated
 from worker.jobs.attempt import Handler, run_job
 from worker.jobs.book import JobBook
 from worker.jobs.cancellation import RunningJobs
@@ -78,8 +82,16 @@ class JoinedRole:
             role.close()
 
 
+ROLES = {
+    keys.INFERENCE: ("worker.inference.role",),
+    keys.TRAINING: ("worker.training.job.role",),
+    keys.DATASETS: ("worker.datasets.role", "worker.importing.role"),
+}
+"""Queue → the modules that `open_role` imports."""
+
+
 def open_role(queue: str, settings: Settings, heartbeat: Heartbeat, running: RunningJobs) -> Role:
-    """The roles are imported here and not above: torch takes seconds to import, and the heartbeat must run by then."""
+    """The roles are imported here and not above: torch takes seconds to import, and users are to be told meanwhile."""
     if queue == keys.INFERENCE:
         from worker.inference.role import InferenceRole
 
@@ -101,18 +113,37 @@ def main() -> None:
     queue: str = parser.parse_args().queue
     settings = get_settings()
     configure_logs(settings)
+    life = become_worker(lambda: load_role(queue), lambda: announce_loading(queue, settings))
     configure_tracing(f"vireo-worker-{queue}")
     if settings.metrics_port:
         export_metrics(settings.metrics_port, settings.host)
+    run(queue, settings, life)
+
+
+def load_role(queue: str) -> None:
+    for name in ROLES[queue]:
+        importlib.import_module(name)
+
+
+def announce_loading(queue: str, settings: Settings) -> None:
+    client = connect(settings.jobs_redis, decode=True)
+    heartbeat = Heartbeat(client, JobBook(client, queue), RunningJobs())
+    heartbeat.update(detail="importing torch" if queue == keys.INFERENCE else "starting")
+    heartbeat.start()
+    until_terminated()
+    heartbeat.stop()
+
+
+def run(queue: str, settings: Settings, life: Life) -> None:
     client = connect(settings.jobs_redis, decode=True)
     running = RunningJobs()
     store = Store.from_settings(settings)
-    book = JobBook(client, queue, settings.lease_seconds, Payloads(store, settings.job_inline_bytes))
+    book = JobBook(client, queue, settings.lease_seconds, Payloads(store, settings.job_inline_bytes), life.name)
     heartbeat = Heartbeat(client, book, running)
-    heartbeat.update(detail="importing torch" if queue == keys.INFERENCE else "starting")
+    heartbeat.update(detail="starting")
     heartbeat.start()
     try:
-        serve(settings, book, running, heartbeat)
+        serve(settings, book, running, heartbeat, life)
     finally:
         heartbeat.stop()
         if _leaving.is_set():
@@ -127,7 +158,7 @@ def export_metrics(port: int, host: str) -> None:
         log.warning("this worker exports no metrics: port %d on %s cannot be used (%s)", port, host, error.strerror)
 
 
-def serve(settings: Settings, book: JobBook, running: RunningJobs, heartbeat: Heartbeat) -> None:
+def serve(settings: Settings, book: JobBook, running: RunningJobs, heartbeat: Heartbeat, life: Life) -> None:
     role = open_role(book.queue, settings, heartbeat, running)
     stopped = threading.Event()
     upkeep = Upkeep(Store.from_settings(settings), settings.spool_check_seconds)
@@ -136,8 +167,9 @@ def serve(settings: Settings, book: JobBook, running: RunningJobs, heartbeat: He
         handlers = role.handlers
 
         @app.task(name=TASKS[book.queue])
-        def work(job_id: str) -> None:
-            send_again(run_job(handlers, book, running, job_id), send, job_id)
+        def work(message: str) -> None:
+            if job_id := whose_turn(book, message):
+                send_again(run_job(handlers, book, running, job_id), send, job_id)
 
         def send(job_id: str) -> None:
             send_job(app, job_id, book.queue)
@@ -146,7 +178,7 @@ def serve(settings: Settings, book: JobBook, running: RunningJobs, heartbeat: He
         start_thread("cancellations", running.listen, connect(settings.jobs_redis, decode=True), stopped)
         start_thread("confinement", announce_confinement, heartbeat)
         start_thread("store", announce_store, settings, heartbeat, stopped)
-        start_thread("reaper", Reaper(book, send).run, stopped)
+        start_thread("reaper", Reaper(book, send, life.died).run, stopped)
         upkeep.start()
         role.announce()
         consume(app, book.queue, role.concurrency, settings, running)
@@ -154,6 +186,15 @@ def serve(settings: Settings, book: JobBook, running: RunningJobs, heartbeat: He
         stopped.set()
         upkeep.stop()
         role.close()
+
+
+def whose_turn(book: JobBook, message: str) -> str | None:
+    """None if there is nothing to do."""
+    try:
+        return book.turn(message)
+    except redis.RedisError as error:
+        log.warning("a message is sent again later: whose turn it is cannot be read: %s", error)
+        return None
 
 
 def send_again(delay: float | None, send: Callable[[str], None], job_id: str) -> None:

@@ -68,6 +68,11 @@ def running(queue: str) -> str:
     return f"vireo:queue:{queue}:running"
 
 
+def promised(queue: str) -> str:
+    """The last time at which a refused client was told to come back. It vanishes after a minute."""
+    return f"vireo:queue:{queue}:promised"
+
+
 def resend(queue: str) -> str:
     """Zset: id of a waiting job -> the time after which its message counts as lost."""
     return f"vireo:queue:{queue}:resend"

@@ -32,8 +32,9 @@ from core.state.project_keys import ProjectKeys
 LEASE_SECONDS: Final = 15.0
 """A running job whose worker has sent no heartbeat for this long is given to another worker."""
 
-RESEND_SECONDS: Final = 20.0
-"""A waiting job without a message in the broker gets a new one after this time. Each new one doubles the time."""
+RESEND_SECONDS: Final = 6.0
+"""A waiting job without a message in the broker gets a new one after this time. Each new one doubles the time. A job
+that is postponed has none for up to five seconds."""
 
 LONGEST_RESEND_SECONDS: Final = 600.0
 
@@ -88,7 +89,7 @@ def create_args(job: Job, queue: str, limit: int, idempotency_key: str | None = 
     """`idempotency_key`: the Redis key that stores the job's id for repeats of the same request."""
     fields = [part for pair in job_to_fields(job).items() for part in pair]
     script_keys = [*_job_keys(job.id, queue), ProjectKeys(job.project).jobs, *filter(None, [idempotency_key])]
-    return script_keys, [job.id, str(limit), str(RESEND_SECONDS), *fields]
+    return script_keys, [job.id, str(limit), str(RESEND_SECONDS), job.project, *fields]
 
 
 def withdraw_args(job_id: str, queue: str, error: dict[str, Any]) -> Arguments:
@@ -158,8 +159,9 @@ def release_args(attempt: Attempt, queue: str, *, counts_as_failure: bool) -> Ar
     )
 
 
-def expire_args(job_id: str, queue: str) -> Arguments:
-    return _job_keys(job_id, queue), [job_id]
+def expire_args(job_id: str, queue: str, died: str | None = None) -> Arguments:
+    """`died`: the name of a process that is dead; the holders that it made begin with it."""
+    return _job_keys(job_id, queue), [job_id, died or ""]
 
 
 def resume_args(job_id: str, queue: str) -> Arguments:
@@ -173,10 +175,17 @@ def claim_version_args(
     return script_keys, [*map(str, attempt), name, str(highest), str(taken)]
 
 
-def resend_args(queue: str) -> Arguments:
+def resend_args(queue: str, *, everything: bool = False) -> Arguments:
+    """`everything`: look at all waiting jobs, and not only at those whose time has come."""
     return (
         [keys.waiting(queue), keys.resend(queue), queue],
-        [keys.job(""), str(RESEND_SECONDS), str(LONGEST_RESEND_SECONDS), str(_MOST_RESENT)],
+        [
+            keys.job(""),
+            str(RESEND_SECONDS),
+            str(LONGEST_RESEND_SECONDS),
+            str(_MOST_RESENT),
+            "+inf" if everything else "",
+        ],
     )
 
 

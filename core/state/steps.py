@@ -9,6 +9,7 @@ from typing import Final
 from core.errors import Cancelled, VireoError
 from core.state import keys
 from core.state.children import AWAIT_BODY, CHILDREN
+from core.state.fairness import ROOM
 from core.state.fullness import GO_ON
 
 MAX_ATTEMPTS: Final = 3
@@ -100,18 +101,22 @@ end
 # RESUME) it refuses then, and RESEND, whose messages it would refuse.
 GO_ON_WITH_JOB = GO_ON + _JOB
 
-# KEYS: …, the list of the project's jobs[, idempotency]    ARGV: id, limit, resend after, field, value, field, value, …
-# → {'created', created_at}, {'full'}, or {'held', the id of the job that the idempotency key stands for already}
+# KEYS: …, the list of the project's jobs[, idempotency]
+# ARGV: id, limit, resend after, project, field, value, field, value, …
+# → {'created', created_at}, {'full', seconds until there is room}, or {'held', the id of the job that the idempotency
+# key stands for already}
 CREATE = (
     _JOB
+    + ROOM
     + """
 if redis.call('EXISTS', job) == 1 then return {'created', get('created_at')} end
 if KEYS[9] then
   local held = redis.call('GET', KEYS[9])
   if held then return {'held', held} end
 end
-if redis.call('ZCARD', waiting) + redis.call('ZCARD', running) >= tonumber(ARGV[2]) then return {'full'} end
-redis.call('HSET', job, unpack(ARGV, 4))
+local seconds = seconds_until_room(waiting, running, KEYS[7], ARGV[4], tonumber(ARGV[2]), now)
+if seconds > 0 then return {'full', seconds} end
+redis.call('HSET', job, unpack(ARGV, 5))
 redis.call('HSET', job, 'created_at', stamp(now), 'list', KEYS[8])
 redis.call('ZADD', KEYS[8], stamp(now), id)
 queue(ARGV[3])
@@ -232,7 +237,8 @@ return put_back(ARGV[5])
 """
 )
 
-# ARGV: id    → the state of the job now, or false if its lease has not expired. Its message is sent at the next resend.
+# ARGV: id, name of a process that is dead, or ''
+# → the state of the job now, or false if its lease has not expired. Its message is sent at the next resend.
 EXPIRE = (
     GO_ON_WITH_JOB
     + """
@@ -241,7 +247,8 @@ if get('state') ~= 'running' then
   return false
 end
 local lease = redis.call('ZSCORE', running, id)
-if lease and tonumber(lease) >= now then return false end
+local died = ARGV[2] ~= '' and string.sub(get('holder') or '', 1, #ARGV[2]) == ARGV[2]
+if lease and tonumber(lease) >= now and not died then return false end
 return put_back(0)
 """
 )
@@ -283,7 +290,8 @@ return state
 """
 )
 
-# KEYS: waiting, resend, the broker's list    ARGV: prefix of job keys, resend after, longest resend, most jobs
+# KEYS: waiting, resend, the broker's list
+# ARGV: prefix of job keys, resend after, longest resend, most jobs, latest time to look at, '' for now
 # → ids of waiting jobs whose message is lost. A job whose message is still in the broker's list is looked at again
 #   later; a job that is sent again is looked at after twice the time.
 RESEND = (
@@ -295,7 +303,8 @@ if redis.call('ZCARD', KEYS[1]) > redis.call('ZCARD', KEYS[2]) then -- jobs that
     redis.call('ZADD', KEYS[2], 'NX', stamp(entries[index + 1] + ARGV[2]), entries[index])
   end
 end
-local due = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', stamp(now), 'LIMIT', 0, ARGV[4])
+local latest = ARGV[5] ~= '' and ARGV[5] or stamp(now)
+local due = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', latest, 'LIMIT', 0, ARGV[4])
 if #due == 0 then return due end
 local sent = {}
 for _, message in ipairs(redis.call('LRANGE', KEYS[3], 0, -1)) do

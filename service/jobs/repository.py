@@ -21,6 +21,7 @@ from core.logs.belonging import KEY_ID, REQUEST_ID
 from core.projects import DEFAULT_PROJECT
 from core.records import Job, JobKind, JobState, Webhook, new_job_id, subject_of
 from core.state import keys, lifecycle, steps
+from core.state.fairness import CHECK_ROOM, check_room_args
 from core.state.fullness import is_refusal, redis_full
 from core.state.payloads import CLAIM_SECONDS, Payloads
 from core.state.project_keys import ProjectKeys
@@ -67,6 +68,7 @@ class Jobs:
         self._workers = workers
         self._limit = limit
         self._create = redis.register_script(steps.CREATE)
+        self._check_room = redis.register_script(CHECK_ROOM)
         self._withdraw = redis.register_script(steps.WITHDRAW)
         self._cancel = redis.register_script(steps.CANCEL)
         self._resume = redis.register_script(steps.RESUME)
@@ -123,8 +125,8 @@ class Jobs:
             self.refused.set()
             raise redis_full() from error
         match outcome:
-            case ["full"]:
-                raise _queue_full(self._limit)
+            case ["full", seconds]:
+                raise _queue_full(self._limit, seconds)
             case ["created", created_at]:
                 if webhook:
                     await watch(self._redis, job.id)
@@ -181,11 +183,9 @@ class Jobs:
 
     async def check_room(self, kind: JobKind) -> None:
         """Raises: QueueFull. `create` checks again; this check comes before an upload."""
-        async with self._redis.pipeline(transaction=False) as pipe:
-            pipe.zcard(keys.waiting(QUEUES[kind]))
-            pipe.zcard(keys.running(QUEUES[kind]))
-            if sum(await pipe.execute()) >= self._limit:
-                raise _queue_full(self._limit)
+        script_keys, args = check_room_args(self._own.project, QUEUES[kind], self._limit)
+        if seconds := int(await self._check_room(keys=script_keys, args=args)):
+            raise _queue_full(self._limit, seconds)
 
     async def get(self, job_id: str, kind: JobKind | None = None) -> Job:
         """A job with its request and its result. `kind`: the kind that the job must have. Raises: UnknownJob;
@@ -323,7 +323,12 @@ def _digest(kind: JobKind, request: BaseModel) -> str:
     return hashlib.sha256(json.dumps([kind, request.model_dump(mode="json")]).encode()).hexdigest()
 
 
-def _queue_full(limit: int) -> QueueFull:
-    return QueueFull(
-        f"The queue is full: {limit} jobs are unfinished, which is the limit.", hint="Try again soon.", limit=limit
+def _queue_full(limit: int, seconds: int) -> QueueFull:
+    """`seconds`: until there is room, as far as is known."""
+    error = QueueFull(
+        f"The queue is full: {limit} jobs are unfinished, which is the limit.",
+        hint=f"Try again in {seconds} s.",
+        limit=limit,
     )
+    error.retry_after = seconds
+    return error

@@ -43,6 +43,12 @@ class Stack:
         """Pids of the supervisor's children whose command line contains `name`."""
         return [pid for pid in _children_of(self.process.pid) if name in command_line(pid)]
 
+    def worker(self, queue: str) -> int:
+        """Pid of the process that serves a queue. `children` has its parent, which starts it again."""
+        (parent,) = self.children(f"--queue {queue}")
+        (pid,) = [pid for pid in _children_of(parent) if f"--queue {queue}" in command_line(pid)]
+        return pid
+
     def family(self) -> set[int]:
         """Pids of the supervisor and all its descendants."""
         members, generation = {self.process.pid}, [self.process.pid]

@@ -17,6 +17,7 @@ from core.prometheus import JOBS_FINISHED, REQUEUED
 from core.records import Job, JobState
 from core.state import keys, lifecycle, steps
 from core.state.children import FORGET
+from core.state.fairness import TURN, turn_args
 from core.state.lifecycle import LEASE_SECONDS, Attempt, Standing
 from core.state.payloads import OWN, Payloads, PictureName
 
@@ -33,10 +34,16 @@ class JobBook:
     """The jobs of one queue, in Redis. Every step that changes a job is atomic, and names the attempt that takes it."""
 
     def __init__(
-        self, client: redis.Redis, queue: str, lease: float = LEASE_SECONDS, payloads: Payloads | None = None
+        self,
+        client: redis.Redis,
+        queue: str,
+        lease: float = LEASE_SECONDS,
+        payloads: Payloads | None = None,
+        process: str = "",
     ) -> None:
         """`lease`: seconds after which a job without a renewal is given to another worker. `payloads`: where large
-        requests and results are; None for a book that reads and ends no jobs with them."""
+        requests and results are; None for a book that reads and ends no jobs with them. `process`: a name of this
+        process that no other has; the attempts that it starts carry it."""
         self.send: Callable[[str], object] = lambda _: None
         """Puts a job id on the queue. Without it, or where it fails, the reaper sends the messages of children and
         parents."""
@@ -45,6 +52,8 @@ class JobBook:
         self._own_payloads = client.register_script(OWN)
         self.queue = queue
         self.lease = lease
+        self._process = process
+        self._turn = client.register_script(TURN)
         self._start = client.register_script(steps.START)
         self._renew = client.register_script(steps.RENEW)
         self._finish = client.register_script(steps.FINISH)
@@ -71,9 +80,16 @@ class JobBook:
             ) from error
         return self._payloads.load(job) if self._payloads else job
 
+    def turn(self, message: str) -> str | None:
+        """The job to start for a message: the one that it is about, or one of a project that has fewer jobs running.
+        None if there is nothing to do."""
+        script_keys, args = turn_args(message, self.queue)
+        job_id = self._turn(keys=script_keys, args=args)
+        return str(job_id) if job_id else None
+
     def start(self, job_id: str) -> Attempt | None:
         """The attempt that the job now belongs to; None if there is nothing to do."""
-        holder = secrets.token_hex(8)
+        holder = self._process + secrets.token_hex(8)
         script_keys, args = lifecycle.start_args(job_id, self.queue, holder, self.lease)
         number = int(self._start(keys=script_keys, args=args))
         return Attempt(job_id, number, holder) if number else None
@@ -210,13 +226,15 @@ class JobBook:
         number = self._redis.hget(keys.job(job_id), "version")
         return int(number) if number else None
 
-    def expire_leases(self) -> dict[str, JobState]:
-        """Take jobs away from attempts that have stopped renewing their lease. Returns the new state of each job."""
+    def expire_leases(self, died: str | None = None) -> dict[str, JobState]:
+        """Take jobs away from attempts that have stopped renewing their lease, and from those of the process `died`.
+        Returns the new state of each job."""
         seconds, microseconds = self._redis.time()
         now = seconds + microseconds / 1e6
         found = {}
-        for job_id in map(str, self._redis.zrangebyscore(keys.running(self.queue), "-inf", now)):
-            script_keys, args = lifecycle.expire_args(job_id, self.queue)
+        jobs = self._redis.zrangebyscore(keys.running(self.queue), "-inf", "+inf" if died else now)
+        for job_id in map(str, jobs):
+            script_keys, args = lifecycle.expire_args(job_id, self.queue, died)
             if state := self._expire(keys=script_keys, args=args):
                 found[job_id] = JobState(state)
                 if found[job_id].final:
@@ -225,9 +243,12 @@ class JobBook:
                     REQUEUED.inc()
         return found
 
-    def lost_messages(self) -> list[str]:
-        """Waiting jobs that need a new message. They are not returned again until that one may be lost, too."""
-        script_keys, args = lifecycle.resend_args(self.queue)
+    def lost_messages(self, *, everything: bool = False) -> list[str]:
+        """Waiting jobs that need a new message. They are not returned again until that one may be lost, too.
+
+        `everything`: look at all jobs, also at those whose message was sent a moment ago.
+        """
+        script_keys, args = lifecycle.resend_args(self.queue, everything=everything)
         return list(map(str, self._resend(keys=script_keys, args=args)))
 
     def _count(self, job_id: str, state: JobState) -> None:

@@ -1,0 +1,5 @@
+import sys
+
+from benchmarks.load import main
+
+sys.exit(not main())

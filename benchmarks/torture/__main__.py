@@ -1,0 +1,5 @@
+import sys
+
+from benchmarks.torture import main
+
+sys.exit(not main())
