@@ -35,7 +35,7 @@ from tests.e2e.runs import (
 )
 from tests.e2e.stack import Stack, running
 
-PER_RUN: Final = 5  # kills; a run that dies three times without a checkpoint between fails, and is meant to
+PER_RUN: Final = 2  # kills, at most: a run that dies three times without a checkpoint between fails, and is meant to
 ENVIRONMENT: Final = {"VIREO_MODEL": "tiny", "OMP_NUM_THREADS": "1", "VIREO_LEASE_SECONDS": "4"}
 
 
@@ -61,8 +61,10 @@ def main() -> bool:
             began = time.monotonic()
             train(http, dataset, "calm", **LONG)
             seconds = time.monotonic() - began
-            counts = [min(PER_RUN, options.kills - done) for done in range(0, options.kills, PER_RUN)]
-            runs = [_killed(stack, http, dataset, f"killed-{n}", k, seconds, chance) for n, k in enumerate(counts)]
+            runs: list[Killed] = []
+            while (left := options.kills - sum(run.kills for run in runs)) > 0:
+                kills = min(PER_RUN, left)
+                runs.append(_killed(stack, http, dataset, f"killed-{len(runs)}", kills, seconds, chance))
     return _report(runs, seconds, options.seed)
 
 
@@ -79,8 +81,10 @@ def _killed(
     """`seconds`: that an undisturbed run takes."""
     job_id = start(http, dataset, name, **LONG)
     done = 0
-    while done < kills and job(http, job_id)["state"] in ("queued", "running"):
-        time.sleep(chance.uniform(0.0, seconds / kills))
+    while done < kills:
+        time.sleep(chance.uniform(0.0, seconds))
+        if job(http, job_id)["state"] not in ("queued", "running"):
+            break
         done += _kill(stack, chance)
     ended = job(http, job_id)
     with suppress(AssertionError):
