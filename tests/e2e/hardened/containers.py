@@ -115,7 +115,7 @@ def containers(folder: Path, environment: Mapping[str, str]) -> Iterator[Contain
     with ExitStack() as started:
         started.callback(running.stop_all)
         start_redis(running)
-        running.token = make_key(running, environment)
+        running.token = make_key(running)
         start_gateway(running, environment)
         for name, queue in WORKERS.items():
             running.start(name, [str(BIN / "vireo-worker"), "--queue", queue], settings(running, "worker", environment))
@@ -144,12 +144,21 @@ def _loaded(running: Containers) -> bool:
         return False
 
 
-def make_key(running: Containers, environment: Mapping[str, str]) -> str:
+def make_key(running: Containers, project: str = "default") -> str:
     """By the command of an operator. Its quotas are never reached, but counted."""
     quotas = {"requests-per-minute": 10**6, "video-seconds-per-day": 10**9, "training-minutes-per-day": 10**6}
     options = [f"--{name}={most}" for name, most in quotas.items()]
-    command = [str(BIN / "vireo"), "keys", "create", "all", "--scope=admin", "--stored-bytes=1000000000000", *options]
-    given = {"PATH": os.environ["PATH"], **settings(running, "operator", environment)}
+    command = [
+        str(BIN / "vireo"),
+        "keys",
+        "create",
+        "all",
+        "--scope=admin",
+        f"--project={project}",
+        "--stored-bytes=1000000000000",
+        *options,
+    ]
+    given = {"PATH": os.environ["PATH"], **settings(running, "operator", {})}
     made = subprocess.run([*command, "--json"], env=given, capture_output=True, text=True, check=True)
     token: str = json.loads(made.stdout)["key"]
     return token
