@@ -27,9 +27,11 @@ _PAGE_POLICY = f"{_OWN}; media-src 'self' blob:; img-src 'self'"  # blob: the pr
 _DOCS_POLICY = f"{_OWN}; img-src data:"  # the icons of Swagger UI
 
 
-@router.get("/openapi.json", name="openapi", include_in_schema=False)
-async def get_document(request: Request) -> JSONResponse:
+async def _get_document(request: Request) -> JSONResponse:
     return JSONResponse(request.app.openapi())
+
+
+router.add_api_route("/openapi.json", _get_document, name="openapi", include_in_schema=False)
 
 
 def _is_part(file: Path) -> bool:
