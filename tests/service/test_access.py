@@ -211,6 +211,13 @@ def test_a_browser_signs_in_and_out(http: httpx2.Client, ring: KeyRing) -> None:
     assert http.get("/v1/info").status_code == 401
 
 
+@pytest.mark.parametrize("key", ["vireo_4f1c…", "a\r\nSet-Cookie: b=c", "\x00"])
+def test_a_server_without_keys_remembers_nothing(http: httpx2.Client, key: str) -> None:
+    answer = http.put("/v1/session", json={"key": key})
+    assert (answer.status_code, answer.json()["id"]) == (200, None)
+    assert "Set-Cookie" not in answer.headers
+
+
 def test_a_page_of_another_site_cannot_use_the_cookie(http: httpx2.Client, ring: KeyRing) -> None:
     http.cookies.set("vireo_key", make(ring, "admin"))
     answer = http.delete("/v1/models/gym:1", headers={"Sec-Fetch-Site": "cross-site"})
