@@ -41,6 +41,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, required=True, help="after which it ends")
     parser.add_argument("--requests", type=int, help="after which it ends")
     parser.add_argument("--rate", type=float, help="requests per second of each user; default: one after the other")
+    parser.add_argument("--new", action="store_true", help="ask for frames and labels that no cache has")
     parser.add_argument("--clip", help="upload a new video with each request: this file, made different")
     parser.add_argument("--out", required=True)
     return parser.parse_args()
@@ -58,7 +59,7 @@ def _user(options: argparse.Namespace, sink: TextIO) -> Any:
         def ask(self) -> None:
             number = Asker.sent
             Asker.sent += 1
-            send = _upload(clip, number) if clip else _question(options.video, number)
+            send = _upload(clip, number) if clip else _question(options.video, number, new=options.new)
             first = time.time()
             for attempt in range(1, 100):
                 began = time.time()
@@ -74,10 +75,14 @@ def _user(options: argparse.Namespace, sink: TextIO) -> Any:
     return Asker
 
 
-def _question(videos: list[str], number: int) -> dict[str, Any]:
-    """A question whose frames are known, with one label of a thousand."""
+def _question(videos: list[str], number: int, *, new: bool) -> dict[str, Any]:
+    """A question whose frames are known, with one label of a thousand. `new`: with frames and labels that are not."""
     labels = ["a cat", "a dog", f"thing {number % 1000}"]
-    return {"url": f"/v1/videos/{random.choice(videos)}/classify", "json": {"labels": labels}}
+    question: dict[str, Any] = {"labels": labels}
+    if new:
+        question = {"labels": [f"{label} {random.random()}" for label in labels], "frames": random.randint(16, 64)}
+        question["views"] = random.choice(["2x1", "3x1", "4x1", "2x3", "3x3", "4x3"])
+    return {"url": f"/v1/videos/{random.choice(videos)}/classify", "json": question}
 
 
 def _upload(clip: bytes, number: int) -> dict[str, Any]:

@@ -133,10 +133,11 @@ def _torment(system: System, plan: Plan, material: Material, outcome: Outcome) -
     outcome.wrong["requests"] = [] if outcome.answered == plan.requests else [f"{outcome.answered} were answered"]
     outcome.wrong["jobs end"] = verdict.settled(system)
     outcome.wrong["one result each"] = verdict.results(system, clients.ledger)
+    keyed = sum(request.answered and bool(request.key) for request in clients.ledger.requests)
+    outcome.wrong["records"] = verdict.records_are_sound(system, keyed)
 
 
 def _judge(system: System, before: dict[int, int], outcome: Outcome) -> None:
-    outcome.wrong["records"] = verdict.records_are_sound(system)
     outcome.wrong["orphans"] = verdict.no_orphans(system)
     outcome.wrong["leftovers"] = verdict.no_leftovers(system)
     outcome.wrong["descriptors"] = verdict.no_leaks(before, verdict.descriptors(system))

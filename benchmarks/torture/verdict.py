@@ -97,8 +97,8 @@ def _scores(result: dict[str, Any]) -> list[Any]:
     return [part for p in sorted(result["predictions"], key=lambda p: p["label"]) for part in (p["label"], p["score"])]
 
 
-def records_are_sound(system: System) -> list[str]:
-    """Each job ended once; each idempotency key stands for one result; no job failed that could not help it."""
+def records_are_sound(system: System, least: int) -> list[str]:
+    """Each job ended once, and each idempotency key stands for one result. `least`: how many have succeeded."""
     wrong = []
     succeeded: dict[str, list[str]] = defaultdict(list)
     with system.records() as records:
@@ -113,6 +113,8 @@ def records_are_sound(system: System) -> list[str]:
                 wrong.append(f"{job} is {fields['state']} and ended {len(ends)} times: {ends}")
             if fields["state"] == "succeeded" and (key := fields.get("idempotency")):
                 succeeded[key].append(job)
+    if len(succeeded) < least:
+        wrong.append(f"{len(succeeded)} keys stand for a result, and {least} requests have one")
     return wrong + [f"{jobs} have one key" for jobs in succeeded.values() if len(jobs) > 1]
 
 

@@ -221,7 +221,7 @@ class _Slot:
 
     def _outcome(self, task: DecodeTask) -> DecodedClip | VireoError:
         try:
-            return self._decode_in_living_child(task)
+            return self._decode_twice_at_most(task)
         except VireoError as error:
             return error
         except (ChannelClosed, TimeoutError) as end:
@@ -233,6 +233,18 @@ class _Slot:
             log.exception("a decode child could not be used")
             self._end_child()
             return VireoError("The decoder failed on this video.", hint="The worker's log has the reason.")
+
+    def _decode_twice_at_most(self, task: DecodeTask) -> DecodedClip:
+        """A child may die of something else than its video, such as the kernel's search for memory. Raises: as
+        `_decode_in_living_child`."""
+        try:
+            return self._decode_in_living_child(task)
+        except ChannelClosed:
+            self._end_child()
+            if self._starter.is_closed:
+                raise
+        log.warning("a decode child died while it decoded; its video is decoded once more")
+        return self._decode_in_living_child(task)
 
     def _decode_in_living_child(self, task: DecodeTask) -> DecodedClip:
         """Raises: as `_decode`, but not ChildGone."""

@@ -142,12 +142,18 @@ def test_errors_keep_their_type_across_processes(pool: DecodePool, tmp_path: Pat
         )
 
 
-def test_a_killed_child_loses_only_its_own_video(pool: DecodePool, slow: Path, folder: Path) -> None:
+def test_the_video_of_a_killed_child_is_decoded_once_more_and_no_other_is_lost(
+    pool: DecodePool, slow: Path, folder: Path
+) -> None:
     doomed = submit(pool, slow)
-    victim = busy(pool)
     beside = submit(pool, rendered("h264", folder))
-    os.kill(victim, signal.SIGKILL)
+    victims: list[int] = []
+    for _ in range(2):
+        victims.append(busy(pool))
+        os.kill(victims[-1], signal.SIGKILL)
+        wait_until_gone({victims[-1]})
 
+    assert len(set(victims)) == 2
     with pytest.raises(UndecodableVideo) as crashed:
         doomed.result()
     assert crashed.value.details["reason"] == "decoder_crashed"
