@@ -26,6 +26,7 @@ from service.jobs import webhook_sender, webhooks
 from tests.service.doubles import answering
 from tests.service.library import DATASET, Library
 from tests.service.sites import FILE, LABELS, Site, error, wait_until
+from tests.service.test_projects import client_of
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # of the specification's example
 Serve = Callable[..., AbstractContextManager[Site]]
@@ -129,6 +130,15 @@ def test_the_end_of_a_job_is_announced_once(http: httpx2.Client, site: Site, rec
     assert "hidden" not in shown["url"]
     assert [(made["status"], made["error"]) for made in shown["deliveries"]] == [(204, None)]
     assert site.redis.zcard(keys.WEBHOOKS) == 0
+
+
+def test_the_end_of_a_job_of_any_project_is_announced(
+    site: Site, receiver: Receiver, redis_url: str, working: None
+) -> None:
+    with client_of("acme", site, redis_url) as acme:
+        job = ask(acme, receiver.url, **ASKED).json()["id"]
+        wait_until(lambda: webhook_of(acme, job)["state"] == "delivered", 60)
+    assert [message["data"]["id"] for message in receiver.messages] == [job]
 
 
 def test_a_webhook_is_repeated_until_it_is_confirmed(http: httpx2.Client, receiver: Receiver, working: None) -> None:
