@@ -21,9 +21,11 @@ from vireo.errors import VireoError
 def up() -> None:
     """Run the whole service on this machine (Redis, workers and gateway) until Ctrl-C."""
     from core.settings import get_settings
+    from launcher.stored_data import prepare_data
     from launcher.supervisor import CannotStart, Supervisor
 
     try:
+        prepare_data(get_settings())
         raise typer.Exit(Supervisor(get_settings(), out).run())
     except CannotStart as error:
         err.print(str(error), style="red", markup=False)

@@ -111,21 +111,8 @@ class _Shared:
 async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     """The gateway as the default project sees it. Redis need not be reachable: requests are answered 503 while it is
     not."""
-    pool = BlockingConnectionPool.from_url(
-        settings.jobs_redis,
-        decode_responses=True,
-        socket_connect_timeout=2.0,
-        socket_timeout=5.0,
-        max_connections=_CONNECTIONS,
-        timeout=5,
-    )
-    store = await asyncio.to_thread(Store.from_settings, settings)
-    sender = Sender(settings)
-    listening = Redis.from_url(settings.jobs_redis, decode_responses=True, socket_connect_timeout=2.0)
-    caches = Redis.from_url(settings.cache_redis, socket_connect_timeout=2.0, socket_timeout=5.0)
-    async with Redis.from_pool(pool) as redis, listening, caches:
-        retention = Retention(redis, Payloads(store, settings.job_inline_bytes), Limits.from_settings(settings))
-        gateway = _assemble(_share(settings, redis, caches, store, sender, Waiter(listening), retention))
+    async with open_views(settings) as (gateway, retention):
+        store = gateway.payloads
         sweeper = Sweeper(store, gateway.jobs, retention, lambda project: gateway.of(project).videos)
         gateway.waiter.start()
         sweeper.start()
@@ -140,6 +127,28 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             await sweeper.stop()
             await gateway.webhooks.stop()
             await gateway.waiter.stop()
+
+
+@asynccontextmanager
+async def open_views(settings: Settings) -> AsyncIterator[tuple[Gateway, Retention]]:
+    """The same without anything that runs by itself, and what limits how long jobs stay."""
+    pool = BlockingConnectionPool.from_url(
+        settings.jobs_redis,
+        decode_responses=True,
+        socket_connect_timeout=2.0,
+        socket_timeout=5.0,
+        max_connections=_CONNECTIONS,
+        timeout=5,
+    )
+    store = await asyncio.to_thread(Store.from_settings, settings)
+    sender = Sender(settings)
+    listening = Redis.from_url(settings.jobs_redis, decode_responses=True, socket_connect_timeout=2.0)
+    caches = Redis.from_url(settings.cache_redis, socket_connect_timeout=2.0, socket_timeout=5.0)
+    async with Redis.from_pool(pool) as redis, listening, caches:
+        retention = Retention(redis, Payloads(store, settings.job_inline_bytes), Limits.from_settings(settings))
+        try:
+            yield _assemble(_share(settings, redis, caches, store, sender, Waiter(listening), retention)), retention
+        finally:
             await asyncio.to_thread(sender.close)
 
 
@@ -193,7 +202,9 @@ def _view(shared: _Shared, project: str, of: Callable[[str], Gateway]) -> Gatewa
     settings, redis, store = shared.settings, shared.redis, shared.store.of(project)
     jobs = shared.jobs.of(project)
     mentions = Mentions(redis, shared.store, jobs, shared.retention)
-    videos = Videos(redis, store, Removal(redis, shared.caches, store, mentions), settings.video_ttl)
+    videos = Videos(
+        redis, store, Removal(redis, shared.caches, store, mentions), settings.video_ttl, settings.max_stored_bytes
+    )
     registry = shared.house if project == DEFAULT_PROJECT else Registry(store)
     aliases = Aliases(redis, store, registry)
     datasets = Datasets(store, jobs)

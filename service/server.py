@@ -21,6 +21,7 @@ from redis.exceptions import RedisError
 
 from core.access.keys import UNGUARDED_WORDS
 from core.logs.lines import configure_logs
+from core.schema import IncompatibleData, open_data_of
 from core.settings import Settings, get_settings
 from core.state import keys
 from core.tracing.export import configure_tracing
@@ -92,6 +93,10 @@ def main() -> None:
     settings = get_settings()
     configure_logs(settings)
     configure_tracing("vireo-gateway")
+    try:
+        open_data_of(settings)
+    except IncompatibleData as error:
+        raise SystemExit(str(error)) from None
     refuse_unguarded(settings)
     app = create_app(settings)
     GatewayServer(app, server_config(app, settings)).run()

@@ -25,6 +25,7 @@ from prometheus_client import start_http_server
 from core.errors import VireoError, WorkerUnavailable
 from core.logs.lines import configure_logs
 from core.processes import use_safe_path
+from core.schema import IncompatibleData, open_data_of
 from core.settings import Settings, get_settings
 from core.state import keys
 from core.state.payloads import Payloads
@@ -115,6 +116,10 @@ def main() -> None:
     configure_logs(settings)
     life = become_worker(lambda: load_role(queue), lambda: announce_loading(queue, settings))
     configure_tracing(f"vireo-worker-{queue}")
+    try:
+        open_data_of(settings, migrate=False)
+    except IncompatibleData as error:
+        raise SystemExit(str(error)) from None
     if settings.metrics_port:
         export_metrics(settings.metrics_port, settings.host)
     run(queue, settings, life)

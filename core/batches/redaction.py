@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 from core.batches.rows import BatchRow, RowError
 from core.state.payloads import MANIFEST, payloads_key
 from core.storage import Store
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 DELETED = RowError(code="unknown_video", message="The video has been deleted, and the answer about it as well.")
 
@@ -21,6 +25,19 @@ def redact(store: Store, job_id: str, sha256: str) -> bool:
 def mentions(store: Store, job_id: str, sha256: str) -> bool:
     """Whether any file of a job names the video. Raises: StorageUnavailable."""
     return any(_names(store, key, sha256) for key in store.find(payloads_key(job_id)))
+
+
+def named_videos(store: Store, job_id: str) -> set[str]:
+    """The sha256 of all videos that the items of a batch name. Raises: StorageUnavailable."""
+    folder = payloads_key(job_id)
+    found: set[str] = set()
+    for key in (f"{folder}/{MANIFEST}", *(f"{folder}/items/{name}" for name in store.children(f"{folder}/items"))):
+        try:
+            with store.local_file(key) as path, path.open(encoding="utf-8", errors="replace") as file:
+                found |= {sha256 for line in file for sha256 in _SHA256.findall(line)}
+        except FileNotFoundError:
+            continue
+    return found
 
 
 def _redact_rows(store: Store, key: str, sha256: str) -> bool:

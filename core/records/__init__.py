@@ -20,7 +20,7 @@ from core.records.answers import (
     Segment,
     Timings,
 )
-from core.records.base import Record
+from core.records.base import SCHEMA, Record
 from core.records.jobs import (
     AcceptedJobKind,
     Delivery,
@@ -38,6 +38,7 @@ from core.records.videos import LastAnswer, StoredVideo, VideoFacts, VideoRef, v
 from core.records.workers import WorkerInfo
 
 __all__ = [
+    "SCHEMA",
     "AcceptedJobKind",
     "AttentionSheet",
     "CacheUse",

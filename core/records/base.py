@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from pydantic import BaseModel, ConfigDict
+
+SCHEMA: Final = 2
+"""The form of what is stored, in Redis and in the store. Records of jobs, videos and feedback carry the one that they
+were written in; without one it is 1. `core/schema.py` says what each version changed."""
 
 
 class Record(BaseModel):

@@ -30,6 +30,12 @@ class Lifetimes(BaseModel):
         ge=60,
         description="Seconds that a video is stored after its last use, unless it is kept with POST /v1/videos.",
     )
+    max_stored_bytes: int | None = Field(
+        None,
+        ge=1,
+        description="Most bytes of the stored videos of a project. Beyond it, videos that are not kept are deleted, "
+        "the least recently used first, except those that an unfinished job needs. Default: no limit.",
+    )
     cache_ttl: int = Field(
         7 * 24 * 3600,
         ge=60,

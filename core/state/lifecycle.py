@@ -25,7 +25,7 @@ from enum import IntEnum
 from typing import Any, Final, NamedTuple
 
 from core.projects import DEFAULT_PROJECT
-from core.records import Job
+from core.records import SCHEMA, Job
 from core.state import keys
 from core.state.project_keys import ProjectKeys
 
@@ -72,7 +72,8 @@ Arguments = tuple[list[str], list[str]]
 def job_to_fields(job: Job) -> dict[str, str]:
     """The fields of a job's hash. Values that are None are left out."""
     data = job.model_dump(mode="json", exclude_none=True)
-    return {name: json.dumps(value) if name in _JSON_FIELDS else str(value) for name, value in data.items()}
+    fields = {name: json.dumps(value) if name in _JSON_FIELDS else str(value) for name, value in data.items()}
+    return fields | {"schema": str(SCHEMA)}
 
 
 def job_from_fields(fields: dict[str, str]) -> Job:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from core.records import LastAnswer, StoredVideo, VideoFacts
+from core.records import SCHEMA, LastAnswer, StoredVideo, VideoFacts
 from core.state.project_keys import ProjectKeys
 
 # KEYS: video, VIDEOS, deleting, VIDEOS_CREATED    ARGV: sha256, bytes, now, kept, deletable after
@@ -16,7 +16,7 @@ RECORD = """
 if redis.call('EXISTS', KEYS[3]) == 1 then return -1 end
 local new = redis.call('HSETNX', KEYS[1], 'sha256', ARGV[1])
 if new == 1 then
-  redis.call('HSET', KEYS[1], 'bytes', ARGV[2], 'created_at', ARGV[3], 'kept', '0')
+  redis.call('HSET', KEYS[1], 'bytes', ARGV[2], 'created_at', ARGV[3], 'kept', '0', 'schema', 'SCHEMA')
   redis.call('ZADD', KEYS[4], ARGV[3], ARGV[1])
 end
 if ARGV[4] == '1' then redis.call('HSET', KEYS[1], 'kept', '1') end
@@ -26,7 +26,7 @@ else
   redis.call('ZADD', KEYS[2], ARGV[5], ARGV[1])
 end
 return new
-"""
+""".replace("SCHEMA", str(SCHEMA))
 
 # KEYS: video    ARGV: sha256, tags as JSON or '', metadata as JSON or '', key prefix of tags    → 1, or 0 if it is gone
 # What is '' stays as it is.

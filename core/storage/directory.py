@@ -13,6 +13,7 @@ from pathlib import Path
 from core.errors import Conflict
 from core.storage import durable
 from core.storage.failures import reading, writing
+from core.storage.stored_file import StoredFile
 
 
 class DirectoryFiles:
@@ -104,6 +105,20 @@ class DirectoryFiles:
                 for folder, _, names in os.walk(self._root / key)
                 for name in names
             ]
+
+    def listing(self, key: str) -> dict[str, StoredFile]:
+        found: dict[str, StoredFile] = {}
+        with reading(key or "files"):
+            for folder, folders, names in os.walk(self._root / key):
+                if Path(folder) == self._root:
+                    folders[:] = [name for name in folders if name != self.partial.name]
+                for path in (Path(folder) / name for name in names):
+                    with suppress(FileNotFoundError):  # deleted meanwhile
+                        about = path.stat()
+                        stamp = f"{about.st_size} {about.st_mtime_ns} {about.st_ino}"
+                        name = path.relative_to(self._root).as_posix()
+                        found[name] = StoredFile(about.st_size, about.st_mtime, stamp)
+        return found
 
     def check_copies(self) -> int:
         return 0  # readers use the files themselves

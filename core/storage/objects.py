@@ -7,9 +7,11 @@ copy only after one look that says that the store still has the file.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from core.errors import Conflict
 from core.storage import durable
 from core.storage.failures import reading, writing
 from core.storage.spool import Spool
+from core.storage.stored_file import StoredFile
 
 _LISTING = 1000  # names that one request lists
 _NO_END = 1 << 40
@@ -138,6 +141,15 @@ class ObjectFiles:
         with reading(key):
             return self._find(key)
 
+    def listing(self, key: str) -> dict[str, StoredFile]:
+        start = len(self._files._strip_protocol(self._root)) + 1
+        with reading(key or "files"):
+            found = self._files.find(self._remote(key) if key else self._root, detail=True)
+        return {
+            str(path)[start:]: StoredFile(int(info["size"] or 0), _modified(info), _stamp(info))
+            for path, info in found.items()
+        }
+
     def check_copies(self) -> int:
         """Delete the copies of what the store no longer has, except those in use. Returns how many."""
         keys = self._spool.keys()
@@ -173,6 +185,14 @@ def _folder(key: str) -> str:
 
 def _name(key: str) -> str:
     return key.rpartition("/")[2]
+
+
+def _modified(info: dict[str, Any]) -> float:
+    """Unix seconds; now where the store does not say it."""
+    said = next((info[name] for name in ("LastModified", "mtime", "updated", "created") if info.get(name)), None)
+    if isinstance(said, str):
+        said = datetime.fromisoformat(said)
+    return said.timestamp() if isinstance(said, datetime) else float(said or time.time())
 
 
 def _stamp(info: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ import shutil
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from copy import copy
 from pathlib import Path
 from typing import Final
@@ -27,6 +27,7 @@ from core.storage.failures import writing
 from core.storage.objects import ObjectFiles
 from core.storage.spool import Spool
 from core.storage.staged import Staged
+from core.storage.stored_file import StoredFile
 from core.storage.subtree import Subtree, WholeFiles
 
 _PROJECTS: Final = "projects"
@@ -164,6 +165,13 @@ class Store:
         except FileNotFoundError:
             return []
 
+    def listing(self, key: str = "") -> dict[str, StoredFile]:
+        """All files below `key`, at any depth, by their keys. One look per thousand files."""
+        try:
+            return self._files.listing(key)
+        except FileNotFoundError:
+            return {}
+
     def read(self, key: str) -> bytes | None:
         """The bytes under `key`; None if there is no such key. Not for large files."""
         try:
@@ -202,10 +210,21 @@ class Store:
         finally:
             self.delete(key)
 
+    def stale_parts(self) -> list[tuple[Path, int]]:
+        """Partial files and directories whose writer died, and their bytes."""
+        before, found = time.time() - STALE_AFTER, list[tuple[Path, int]]()
+        for path in self._files.partial.glob("*.part"):
+            with suppress(FileNotFoundError):  # published meanwhile
+                if path.stat().st_mtime < before:
+                    found.append(
+                        (path, sum(each.stat().st_size for each in (path, *path.rglob("*")) if each.is_file()))
+                    )
+        return found
+
     def sweep(self) -> int:
         """Delete partial files whose writer died. Returns their number."""
-        stale = [p for p in self._files.partial.glob("*.part") if time.time() - p.stat().st_mtime > STALE_AFTER]
-        for path in stale:
+        stale = self.stale_parts()
+        for path, _ in stale:
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
             else:

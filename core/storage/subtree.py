@@ -7,6 +7,7 @@ from pathlib import Path
 
 from core.storage.directory import DirectoryFiles
 from core.storage.objects import ObjectFiles
+from core.storage.stored_file import StoredFile
 
 WholeFiles = DirectoryFiles | ObjectFiles
 
@@ -55,6 +56,10 @@ class Subtree:
 
     def find(self, key: str) -> list[str]:
         return [name.removeprefix(f"{self._key}/") for name in self._files.find(self._below(key))]
+
+    def listing(self, key: str) -> dict[str, StoredFile]:
+        found = self._files.listing(self._below(key) if key else self._key)
+        return {name.removeprefix(f"{self._key}/"): file for name, file in found.items()}
 
     def check_copies(self) -> int:
         return self._files.check_copies()

@@ -23,6 +23,7 @@ from core.feedback.record import (
     Statement,
     feedback_id,
 )
+from core.records import SCHEMA
 from core.state.project_keys import ProjectKeys
 from service.bodies.cursors import AFTER_ALL, Entry, read_cursor, write_cursor
 from service.catalog.listing import entries_before
@@ -32,7 +33,7 @@ _BATCH: Final = 500  # records read at once
 _MOST_SCANNED: Final = 10_000  # most records read for one page
 
 # KEYS: video, VIDEOS, feedback, its history, FEEDBACK, list of the video
-# ARGV: sha256, id, statement as JSON, now, label, key prefix of labels, length of the history
+# ARGV: sha256, id, statement as JSON, now, label, key prefix of labels, length of the history, schema
 # → -1: there is no such video; 0: it was said already; n: the revision
 _ADD = """
 if redis.call('EXISTS', KEYS[1]) == 0 then return -1 end
@@ -47,7 +48,7 @@ if said then
   redis.call('ZREM', ARGV[6] .. redis.call('HGET', KEYS[3], 'label'), ARGV[2])
 end
 redis.call('HSETNX', KEYS[3], 'created_at', ARGV[4])
-redis.call('HSET', KEYS[3], 'said', ARGV[3], 'label', ARGV[5], 'updated_at', ARGV[4])
+redis.call('HSET', KEYS[3], 'said', ARGV[3], 'label', ARGV[5], 'updated_at', ARGV[4], 'schema', ARGV[8])
 for _, list in ipairs({KEYS[5], KEYS[6], ARGV[6] .. ARGV[5]}) do redis.call('ZADD', list, ARGV[4], ARGV[2]) end
 return redis.call('HINCRBY', KEYS[3], 'revision', 1)
 """
@@ -99,7 +100,7 @@ class FeedbackCatalog:
                 keys=[*video, self._own.feedback(name), self._own.feedback_history(name), *lists],
                 args=[
                     *(said.sha256, name, said.model_dump_json(), repr(time.time()), said.label),
-                    *(self._own.feedback_of_label(""), str(MOST_HISTORY)),
+                    *(self._own.feedback_of_label(""), str(MOST_HISTORY), str(SCHEMA)),
                 ],
             )
         )

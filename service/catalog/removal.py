@@ -107,6 +107,18 @@ class Removal:
             await self._finish(sha256)
         return int(await self._redis.zcard(self._own.videos_leaving))
 
+    async def needed(self, sha256s: list[str]) -> set[str]:
+        """Those that a job needs which has not ended."""
+        return await self._mentions.needed(sha256s)
+
+    async def remove_remains(self, sha256: str) -> bool:
+        """Remove bytes and vectors that have no record. False if they have one."""
+        again = [self._own.video(sha256), self._own.video_deleting(sha256)]
+        if not await self._begin_again(keys=again, args=[str(_DELETING_SECONDS)]):
+            return False
+        await self._clear(sha256)
+        return True
+
     async def rewrite_log(self) -> bool:
         """Have Redis write its append-only file anew, without the commands that name videos which have been removed.
         Returns whether it does."""

@@ -74,14 +74,25 @@ class AddedVideo:
     deletable_after: float
 
 
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """A video that is to go, unless it is used after the time `before` was read."""
+
+    sha256: str
+    bytes: int
+    before: float
+    why: str
+
+
 class Videos:
-    def __init__(self, redis: Redis, store: Store, removal: Removal, ttl: float) -> None:
-        """`ttl`: seconds after its last use that a video stays, unless it is kept."""
+    def __init__(self, redis: Redis, store: Store, removal: Removal, ttl: float, most_bytes: int | None = None) -> None:
+        """`ttl`: seconds after its last use that a video stays, unless it is kept. `most_bytes`: of all videos."""
         self._redis = redis
         self._store = store
         self._own = ProjectKeys(store.project)
         self._removal = removal
         self._ttl = ttl
+        self._most_bytes = most_bytes
         self._record = redis.register_script(RECORD)
         self._use = redis.register_script(_USE)
         self._release = redis.register_script(_RELEASE)
@@ -220,12 +231,42 @@ class Videos:
         await self._complete_list(
             keys=[self._own.videos, self._own.videos_created, self._own.videos_uncertain], args=[self._own.video("")]
         )
-        now = time.time()
-        expired = cast(list[str], await self._redis.zrangebyscore(self._own.videos, "-inf", now))
-        removed = sum([await self._removal.expire(sha256, before=now) for sha256 in expired])
+        removed = sum([await self._removal.expire(gone.sha256, before=gone.before) for gone in await self.over()])
         await self._removal.go_on()
         await self._removal.rewrite_log()
         return removed
+
+    async def over(self) -> list[Gone]:
+        """The videos that are to go: their time is over, or they are too much. None that an unfinished job needs."""
+        now = time.time()
+        due = cast(
+            list[tuple[str, float]],
+            await self._redis.zrangebyscore(self._own.videos, "-inf", "(inf", withscores=True),
+        )
+        expired = [sha256 for sha256, after in due if after <= now]
+        if self._most_bytes is None:
+            needed, sizes = await self._removal.needed(expired), await self._sizes(expired)
+            return [Gone(each, sizes[each], now, "its time is over") for each in expired if each not in needed]
+        needed = await self._removal.needed([sha256 for sha256, _ in due])
+        sizes = await self._sizes(cast(list[str], await self._redis.zrange(self._own.videos, 0, -1)))
+        excess, found = sum(sizes.values()) - self._most_bytes, list[Gone]()
+        for sha256, after in due:
+            if sha256 not in needed and (after <= now or excess > 0):
+                why = "its time is over" if after <= now else "there are more bytes than VIREO_MAX_STORED_BYTES"
+                found.append(Gone(sha256, sizes[sha256], now if after <= now else after, why))
+                excess -= sizes[sha256]
+        return found
+
+    async def remove_remains(self, sha256: str) -> bool:
+        """Remove bytes and vectors that have no record. False if they have one."""
+        return await self._removal.remove_remains(sha256)
+
+    async def _sizes(self, sha256s: Sequence[str]) -> dict[str, int]:
+        """Bytes; 0 for a video that was deleted meanwhile."""
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for sha256 in sha256s:
+                pipe.hget(self._own.video(sha256), "bytes")
+            return {sha256: int(size or 0) for sha256, size in zip(sha256s, await pipe.execute(), strict=True)}
 
     async def _write_record(self, sha256: str, size: int, keep: bool) -> tuple[bool, float]:
         """Whether the video is new, and the time after which it may be deleted unless it is kept."""

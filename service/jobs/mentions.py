@@ -7,12 +7,14 @@ in the store. A video is deleted rarely, and an index would have to be right wha
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 from dataclasses import dataclass, field
 from typing import Final
 
 from redis.asyncio import Redis
 
-from core.batches.redaction import mentions, redact
+from core.batches.redaction import mentions, named_videos, redact
 from core.errors import UnknownJob
 from core.state import keys
 from core.storage import Store
@@ -22,6 +24,8 @@ from service.jobs.retention import Retention
 _BATCH: Final = 200  # records that Redis searches in one step
 _FILES: Final = 16  # jobs whose files are read at the same time
 _TRIES, _PAUSE = 10, 0.2  # looks at jobs that are being cancelled, and seconds between two of them
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 # ARGV: prefix of job keys, what is searched, id, id, …
 # → for each job that mentions it, or may do so in its files: id, kind, 1 if it is final, parent, 1 if its record does
@@ -93,6 +97,18 @@ class Mentions:
             ids = [mention.job_id for mention in found.open]
             await asyncio.sleep(_PAUSE)
         return False
+
+    async def needed(self, sha256s: list[str]) -> set[str]:
+        """Those of the videos that a job of the project names which has not ended."""
+        wanted, found = set(sha256s), set[str]()
+        if not wanted:
+            return found
+        for queue in (keys.INFERENCE, keys.DATASETS, keys.TRAINING):
+            for job in await self._jobs.unfinished(queue):
+                found |= wanted & set(_SHA256.findall(json.dumps(job.request)))
+                if job.kind == "batch":
+                    found |= wanted & await asyncio.to_thread(named_videos, self._store, job.id)
+        return found
 
     async def _find(self, ids: list[str], sha256: str) -> _Found:
         found = _Found()

@@ -80,6 +80,10 @@ return found
 )
 
 
+_ANSWERS: Final = frozenset(["classification", "embedding", "explanation", "search", "frames", "classify", "embed"])
+"""As in `_DELETE`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Seconds after its end that a job of a background kind and an answer stay; most finished jobs; their bytes."""
@@ -110,6 +114,23 @@ class Retention:
         deleted = await self._expire() + await self._keep(await self._room())
         await self._sweep_payloads()
         return deleted
+
+    async def due(self) -> list[tuple[str, int]]:
+        """The jobs that a sweep would delete now, and their bytes in Redis."""
+        now, newest = (await self._redis.time())[0], await self._room()
+        ids = cast(list[tuple[str, float]], await self._redis.zrange(keys.FINISHED, 0, -1, withscores=True))
+        excess = len(ids) - newest
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for job_id, _ in ids:
+                pipe.hget(keys.job(job_id), "kind")
+                pipe.memory_usage(keys.job(job_id), samples=0)
+            answers = iter(await pipe.execute())
+        found: list[tuple[str, int]] = []
+        for rank, ((job_id, ended), kind, size) in enumerate(zip(ids, answers, answers, strict=True)):
+            ttl = self._limits.answer_ttl if kind in _ANSWERS else self._limits.job_ttl
+            if rank < excess or ended <= now - ttl:
+                found.append((job_id, int(size or 0)))
+        return found
 
     async def delete_jobs(self, ids: Sequence[str]) -> int:
         """Delete these jobs now, with their files, if they have ended. Returns how many there were."""

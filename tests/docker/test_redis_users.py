@@ -90,7 +90,10 @@ def test_every_command_of_a_script_is_allowed(rules: dict[str, list[str]], user:
 
 
 def test_every_command_of_the_shared_scripts_is_allowed_to_somebody(rules: dict[str, list[str]]) -> None:
-    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "core").rglob("*.py")]
+    """`core/backup` is of the commands, which run as the operator."""
+    rooms = [room for room in (ROOT / "core").iterdir() if room.name != "backup"]
+    paths = [path for room in rooms for path in (room.rglob("*.py") if room.is_dir() else [room])]
+    sources = [path.read_text(encoding="utf-8") for path in paths if path.suffix == ".py"]
     named = {name.lower() for text in sources for name in re.findall(r"redis\.call\('(\w+)'", text)}
     allowed = {rule[1:].partition("|")[0] for user in ("gateway", "worker") for rule in rules[user]}
     assert named - allowed == set()
