@@ -2,7 +2,8 @@
 
     python -m benchmarks [NAME…]
 
-All but `faults` take about an hour and a half on two cores, most of it for training. `faults` takes hours.
+All but `faults` and `fuzzing` take about an hour and a half on two cores, most of it for training. `fuzzing` takes two
+hours, `faults` takes more.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ NAMES = (
     "load",
     "hostile_videos",
     "hostile_uploads",
+    "fuzzing",
     "worker_death",
     "projects",
     "frame_order",

@@ -1,0 +1,1 @@
+"""Coverage-guided fuzzing of our own parsers: what is fuzzed, how, and the inputs that reach new code."""
