@@ -38,6 +38,7 @@ class Proxy:
         finally:
             self._loop.call_soon_threadsafe(self._server.close)
             thread.join(10)
+            self._loop.close()
 
     async def _serve(self, ready: threading.Event) -> None:
         self._server = await asyncio.start_server(self._pass_on, "127.0.0.1", 0)
