@@ -60,7 +60,10 @@ class Target:
 
     def unfinished(self, records: redis.Redis) -> int:
         """Jobs in the queue of questions."""
-        return int(records.zcard(keys.waiting(keys.INFERENCE))) + int(records.zcard(keys.running(keys.INFERENCE)))
+        with records.pipeline(transaction=True) as both:  # a job that starts between two commands would count twice
+            both.zcard(keys.waiting(keys.INFERENCE))
+            both.zcard(keys.running(keys.INFERENCE))
+            return sum(map(int, both.execute()))
 
 
 @contextmanager
