@@ -26,6 +26,7 @@ SECONDS = 5.0
 CLIENTS = 200
 MB = 1_000_000
 SLOWEST_MS = 100.0
+LONGEST_SECONDS = 30.0
 MOST_MEMORY_MB = 600.0
 
 _HOST = "Host: localhost\r\n"
@@ -82,6 +83,8 @@ def main() -> bool:
             rows += _measure(name, port, pid, make, repeat_request)
         for name, make in ALL_AT_ONCE.items():
             rows += _measure(name, port, pid, make, send_from_many)
+        for name, make in ONE_AFTER_ANOTHER.items():
+            rows += _measure(f"{CLIENTS} clients, {name}", port, pid, make, send_from_many)
     return report("attacks", rows)
 
 
@@ -137,10 +140,11 @@ def _probe(port: int) -> Iterator[float]:
     end = time.monotonic() + SECONDS
     while time.monotonic() < end:
         started = time.perf_counter()
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-        connection.request("GET", "/livez")
-        if connection.getresponse().read() != b'{"status":"alive"}':
-            raise RuntimeError("/livez was not answered")
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LONGEST_SECONDS)
+        with suppress(TimeoutError, ConnectionError):  # then its time is what counts
+            connection.request("GET", "/livez")
+            if connection.getresponse().read() != b'{"status":"alive"}':
+                raise RuntimeError("/livez gave another answer")
         connection.close()
         yield (time.perf_counter() - started) * 1000
         time.sleep(0.01)
