@@ -1,10 +1,12 @@
-"""Whose turn it is, and who finds room: one project with many jobs must not push the jobs of the others aside.
+"""Whose turn it is, and who finds room: one asker with many jobs must not push the jobs of the others aside.
 
-A message in the queue means "a job waits", and not this job in particular: if another project has fewer jobs running,
+An asker is an API key; the jobs of a project that were asked for without a key are those of one asker.
+
+A message in the queue means "a job waits", and not this job in particular: if another asker has fewer jobs running,
 its oldest job is started instead. The message of that one then stands for the job that has let it pass. While only one
-project has jobs, each message starts its own job, in the order in which they came.
+asker has jobs, each message starts its own job, in the order in which they came.
 
-A full queue has room for a project that has less than its share of it.
+A full queue has room for an asker that has less than its share of it.
 """
 
 from __future__ import annotations
@@ -24,14 +26,17 @@ _RATE_SECONDS: Final = 10
 _SLOWEST_RATE: Final = 0.2
 """Ends of jobs per second that are taken for granted: a queue that was empty a moment ago has none yet."""
 
-_PROJECT: Final = """
-local function project_of(name) return redis.call('HGET', 'JOB_KEY' .. name, 'project') or 'DEFAULT' end
+_ASKER: Final = """
+local function asker_of(name)
+  local fields = redis.call('HMGET', 'JOB_KEY' .. name, 'project', 'api_key')
+  return (fields[1] or 'DEFAULT') .. '/' .. (fields[2] or '')
+end
 """.replace("JOB_KEY", keys.job("")).replace("DEFAULT", DEFAULT_PROJECT)
 
 # KEYS: waiting, running    ARGV: the id in the message    → the id of the job to start, or false
 TURN: Final = (
     GO_ON
-    + _PROJECT
+    + _ASKER
     + """
 local function is_queued(name) return redis.call('HGET', 'JOB_KEY' .. name, 'state') == 'queued' end
 
@@ -46,18 +51,18 @@ end
 local shares = {}
 for _, name in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do
   if not redis.call('HGET', 'JOB_KEY' .. name, 'awaits') then
-    local project = project_of(name)
-    shares[project] = (shares[project] or 0) + 1
+    local asker = asker_of(name)
+    shares[asker] = (shares[asker] or 0) + 1
   end
 end
 
-local chosen, least = own, shares[project_of(own)] or 0
-local seen = {[project_of(own)] = true}
+local chosen, least = own, shares[asker_of(own)] or 0
+local seen = {[asker_of(own)] = true}
 for _, name in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
-  local project = project_of(name)
-  if not seen[project] and not redis.call('HGET', 'JOB_KEY' .. name, 'stands_for') then
-    seen[project] = true
-    if (shares[project] or 0) < least then chosen, least = name, shares[project] or 0 end
+  local asker = asker_of(name)
+  if not seen[asker] and not redis.call('HGET', 'JOB_KEY' .. name, 'stands_for') then
+    seen[asker] = true
+    if (shares[asker] or 0) < least then chosen, least = name, shares[asker] or 0 end
   end
 end
 if chosen ~= own then redis.call('HSET', 'JOB_KEY' .. chosen, 'stands_for', own) end
@@ -65,23 +70,23 @@ return chosen
 """.replace("JOB_KEY", keys.job(""))
 )
 
-# `seconds_until_room(waiting, running, finished, project, limit, now)` → 0 where there is room for a job of a project.
+# `seconds_until_room(waiting, running, finished, asker, limit, now)` → 0 where there is room for a job of an asker.
 # Each client that is refused gets a time of its own, as fast after the one before as the queue empties: those that come
 # back when they were told to find room.
 ROOM: Final = (
-    _PROJECT
+    _ASKER
     + """
-local function seconds_until_room(waiting, running, finished, project, limit, now)
+local function seconds_until_room(waiting, running, finished, asker, limit, now)
   if redis.call('ZCARD', waiting) + redis.call('ZCARD', running) < limit then return 0 end
-  local own, projects, seen = 0, 1, {[project] = true}
+  local own, askers, seen = 0, 1, {[asker] = true}
   for _, jobs in ipairs({waiting, running}) do
     for _, name in ipairs(redis.call('ZRANGE', jobs, 0, -1)) do
-      local other = project_of(name)
-      if other == project then own = own + 1 end
-      if not seen[other] then seen[other], projects = true, projects + 1 end
+      local other = asker_of(name)
+      if other == asker then own = own + 1 end
+      if not seen[other] then seen[other], askers = true, askers + 1 end
     end
   end
-  if own * projects < limit then return 0 end
+  if own * askers < limit then return 0 end
   local rate = math.max(redis.call('ZCOUNT', finished, now - RATE_SECONDS, '+inf') / RATE_SECONDS, SLOWEST)
   local promised = string.gsub(waiting, 'waiting$', 'promised')
   local at = math.max(tonumber(redis.call('GET', promised) or '0'), now) + 1 / rate
@@ -94,7 +99,7 @@ end
     .replace("LONGEST", str(LONGEST_RETRY))
 )
 
-# KEYS: waiting, running, FINISHED    ARGV: project, limit    → seconds until there is room for a job of the project
+# KEYS: waiting, running, FINISHED    ARGV: asker, limit    → seconds until there is room for a job of the asker
 CHECK_ROOM: Final = (
     ROOM
     + """
@@ -110,5 +115,10 @@ def turn_args(message: str, queue: str) -> tuple[list[str], list[str]]:
     return [keys.waiting(queue), keys.running(queue)], [message]
 
 
-def check_room_args(project: str, queue: str, limit: int) -> tuple[list[str], list[str]]:
-    return [keys.waiting(queue), keys.running(queue), keys.FINISHED], [project, str(limit)]
+def asked_by(project: str, api_key: str | None) -> str:
+    """Who has asked for a job."""
+    return f"{project}/{api_key or ''}"
+
+
+def check_room_args(asker: str, queue: str, limit: int) -> tuple[list[str], list[str]]:
+    return [keys.waiting(queue), keys.running(queue), keys.FINISHED], [asker, str(limit)]

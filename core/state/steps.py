@@ -102,7 +102,7 @@ end
 GO_ON_WITH_JOB = GO_ON + _JOB
 
 # KEYS: …, the list of the project's jobs[, idempotency]
-# ARGV: id, limit, resend after, project, field, value, field, value, …
+# ARGV: id, limit, resend after, asker, field, value, field, value, …
 # → {'created', created_at}, {'full', seconds until there is room}, or {'held', the id of the job that the idempotency
 # key stands for already}
 CREATE = (

@@ -21,7 +21,7 @@ from core.logs.belonging import KEY_ID, REQUEST_ID
 from core.projects import DEFAULT_PROJECT
 from core.records import Job, JobKind, JobState, Webhook, new_job_id, subject_of
 from core.state import keys, lifecycle, steps
-from core.state.fairness import CHECK_ROOM, check_room_args
+from core.state.fairness import CHECK_ROOM, asked_by, check_room_args
 from core.state.fullness import is_refusal, redis_full
 from core.state.payloads import CLAIM_SECONDS, Payloads
 from core.state.project_keys import ProjectKeys
@@ -183,7 +183,7 @@ class Jobs:
 
     async def check_room(self, kind: JobKind) -> None:
         """Raises: QueueFull. `create` checks again; this check comes before an upload."""
-        script_keys, args = check_room_args(self._own.project, QUEUES[kind], self._limit)
+        script_keys, args = check_room_args(asked_by(self._own.project, KEY_ID.get()), QUEUES[kind], self._limit)
         if seconds := int(await self._check_room(keys=script_keys, args=args)):
             raise _queue_full(self._limit, seconds)
 

@@ -1,4 +1,5 @@
-"""Several projects in one queue: whose job is started next, who finds room, when a refused client shall come back."""
+"""Several projects, or keys of one project, in one queue: whose job is started next, who finds room, and when a refused
+client shall come back."""
 
 from __future__ import annotations
 
@@ -10,8 +11,26 @@ import redis
 
 from core.records import Job, new_job_id
 from core.state import keys, lifecycle, steps
-from core.state.fairness import CHECK_ROOM, LONGEST_RETRY, check_room_args
+from core.state.fairness import CHECK_ROOM, LONGEST_RETRY, asked_by, check_room_args
 from worker.jobs.book import JobBook
+
+SHARED: dict[str, str] = {}
+"""Fields that all jobs of a test have: with a project, its askers are keys."""
+
+
+@pytest.fixture(autouse=True, params=[{}, {"project": "shared"}], ids=["projects", "keys"])
+def askers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in request.param.items():
+        monkeypatch.setitem(SHARED, name, value)
+
+
+def fields_of(asker: str) -> dict[str, str]:
+    return SHARED | ({"api_key": asker} if SHARED else {"project": asker})
+
+
+def room_args(asker: str, limit: int) -> tuple[list[str], list[str]]:
+    fields = fields_of(asker)
+    return check_room_args(asked_by(fields["project"], fields.get("api_key")), keys.INFERENCE, limit)
 
 
 @pytest.fixture
@@ -25,16 +44,16 @@ def book(client: redis.Redis) -> JobBook:
     return JobBook(client, keys.INFERENCE)
 
 
-def create(client: redis.Redis, project: str, limit: int = 1000) -> str | float:
+def create(client: redis.Redis, asker: str, limit: int = 1000) -> str | float:
     """The id of a new job, or the seconds after which there is room."""
-    job = Job(id=new_job_id(), kind="classification", project=project, created_at=time.time())
+    job = Job(id=new_job_id(), kind="classification", created_at=time.time(), **fields_of(asker))
     script_keys, args = lifecycle.create_args(job, keys.INFERENCE, limit)
     outcome, value = client.register_script(steps.CREATE)(keys=script_keys, args=args)
     return job.id if outcome == "created" else float(value)
 
 
-def queue(client: redis.Redis, project: str, count: int = 1) -> list[str]:
-    return [str(create(client, project)) for _ in range(count)]
+def queue(client: redis.Redis, asker: str, count: int = 1) -> list[str]:
+    return [str(create(client, asker)) for _ in range(count)]
 
 
 def start(book: JobBook, message: str) -> str | None:
@@ -111,9 +130,9 @@ def test_refused_clients_are_told_to_come_back_one_after_the_other_as_fast_as_th
     queue(client, "one", 5)
     told = [create(client, "one", limit=5) for _ in range(10)]
     assert told == [1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
-    script_keys, args = check_room_args("one", keys.INFERENCE, 5)
+    script_keys, args = room_args("one", 5)
     assert client.register_script(CHECK_ROOM)(keys=script_keys, args=args) == 6
-    script_keys, args = check_room_args("another", keys.INFERENCE, 5)
+    script_keys, args = room_args("another", 5)
     assert client.register_script(CHECK_ROOM)(keys=script_keys, args=args) == 0
 
 
