@@ -56,9 +56,12 @@ def add_video(client: redis.Redis, store: Store, content: bytes) -> str:
 
 
 def remove_video(client: redis.Redis, store: Store, sha256: str) -> None:
+    """As a gateway does: the record and its place in the list go in one step."""
     own = ProjectKeys(store.project)
-    client.delete(own.video(sha256))
-    client.zrem(own.videos, sha256)
+    with client.pipeline(transaction=True) as pipe:
+        pipe.delete(own.video(sha256))
+        pipe.zrem(own.videos, sha256)
+        pipe.execute()
     store.delete(blob_key(sha256))
 
 

@@ -115,7 +115,7 @@ def test_errors_are_sentences(page: Page, tmp_path: Path, bikes: Path) -> None:
 
 
 def test_a_worker_that_is_away_is_said_until_it_is_back(page: Page, stack: Stack, bikes: Path) -> None:
-    (worker,) = stack.children("--queue inference")
+    worker = stack.worker("inference")
     os.kill(worker, signal.SIGSTOP)
     try:
         expect(page.get_by_role("alert")).to_contain_text("The server is not ready. No inference worker")
