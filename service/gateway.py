@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.maint_notifications import MaintNotificationsConfig
 
 from core.access.quotas import Turnstile
 from core.access.ring import Doorkeeper
@@ -132,6 +133,9 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
 @asynccontextmanager
 async def open_views(settings: Settings) -> AsyncIterator[tuple[Gateway, Retention]]:
     """The same without anything that runs by itself, and what limits how long jobs stay."""
+    # With notices of maintenance, which only some hosted Redis send, redis-py does not look whether a pooled connection
+    # is still open: after a restart of Redis each of them would fail one request.
+    no_notices = MaintNotificationsConfig(enabled=False)
     pool = BlockingConnectionPool.from_url(
         settings.jobs_redis,
         decode_responses=True,
@@ -139,11 +143,14 @@ async def open_views(settings: Settings) -> AsyncIterator[tuple[Gateway, Retenti
         socket_timeout=5.0,
         max_connections=_CONNECTIONS,
         timeout=5,
+        maint_notifications_config=no_notices,
     )
     store = await asyncio.to_thread(Store.from_settings, settings)
     sender = Sender(settings)
     listening = Redis.from_url(settings.jobs_redis, decode_responses=True, socket_connect_timeout=2.0)
-    caches = Redis.from_url(settings.cache_redis, socket_connect_timeout=2.0, socket_timeout=5.0)
+    caches = Redis.from_url(
+        settings.cache_redis, socket_connect_timeout=2.0, socket_timeout=5.0, maint_notifications_config=no_notices
+    )
     async with Redis.from_pool(pool) as redis, listening, caches:
         retention = Retention(redis, Payloads(store, settings.job_inline_bytes), Limits.from_settings(settings))
         try:

@@ -75,7 +75,10 @@ class Turnstile:
 
 
 class Meter:
-    """For workers: counts what a job has taken, for the key that asked for it. Raises: redis.RedisError."""
+    """For workers: counts what a job has taken, for the key that asked for it. Raises: redis.RedisError.
+
+    Their connections repeat a command whose answer was lost, so a job that ends while Redis restarts may count twice.
+    """
 
     def __init__(self, pool: redis.ConnectionPool) -> None:
         self._used = FixedWindowRateLimiter(RedisStorage(_ANY_REDIS, connection_pool=pool, key_prefix=_PREFIX))

@@ -29,7 +29,7 @@ class GatewayProcess:
         return [path for path in (self.data_dir / "store").rglob("*") if path.is_file()]
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -41,7 +41,7 @@ GATEWAY = Path(sys.executable).with_name("vireo-gateway")
 
 @contextmanager
 def gateway_process(redis_url: str, data_dir: Path, **settings: str) -> Iterator[GatewayProcess]:
-    port = _free_port()
+    port = free_port()
     environment = {
         **os.environ,
         "VIREO_REDIS_URL": redis_url,

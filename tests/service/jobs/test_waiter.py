@@ -7,6 +7,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import redis
 
 from launcher import embedded_redis
 from tests.service.doubles import answering, classification
+from tests.service.processes import free_port
 from tests.service.sites import FILE, Site, error, serving, wait_until
 
 Serve = Callable[..., AbstractContextManager[Site]]
@@ -24,9 +26,12 @@ Serve = Callable[..., AbstractContextManager[Site]]
 class RestartableRedis:
     def __init__(self, directory: Path) -> None:
         directory.mkdir()
+        port = free_port()
         self.socket = directory / "redis.sock"
         self.url = f"unix://{self.socket}"
+        self.tcp_url = f"redis://127.0.0.1:{port}"
         self._command = embedded_redis.command(embedded_redis.find_server(), self.socket, directory)
+        self._command += ["--port", str(port)]
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -74,6 +79,25 @@ def test_the_gateway_recovers_from_an_outage_of_redis(own_redis: RestartableRedi
         worker.announce()
         wait_until(lambda: http.get("/readyz").status_code == 200)
         assert http.post("/v1/classify", data={"labels": "a"}, files=FILE).status_code == 200
+
+
+@pytest.mark.parametrize("network", [False, True], ids=["socket", "network"])
+def test_connections_that_a_restart_of_redis_broke_fail_no_request(
+    own_redis: RestartableRedis, tmp_path: Path, network: bool
+) -> None:
+    with serving(own_redis.tcp_url if network else own_redis.url, tmp_path) as site, site.client() as http:
+
+        async def open_connections() -> None:
+            await asyncio.gather(*(site.gateway.redis.ping() for _ in range(12)))
+            assert len(await site.gateway.redis.client_list()) > 12
+
+        assert http.get("/v1/jobs").status_code == 200
+        site.run(open_connections())
+        own_redis.kill()
+        own_redis.start()
+        with ThreadPoolExecutor(8) as clients:
+            answers = list(clients.map(lambda _: http.get("/v1/jobs").status_code, range(24)))
+    assert answers == [200] * 24
 
 
 def test_a_waiting_request_survives_a_restart_of_redis(own_redis: RestartableRedis, tmp_path: Path) -> None:
