@@ -158,7 +158,7 @@ def test_a_run_whose_host_loses_its_worker_continues_from_the_store(
     job = start(http, dataset, "shared", **LONG | {"epochs": 20})
     step = secured(http, job)
     (running_host,) = [host for host in stack.hosts if training_children(host)]
-    os.kill(running_host.children("--queue training")[0], signal.SIGKILL)
+    os.kill(running_host.worker("training"), signal.SIGKILL)
     done = finished(http, job, seconds=150)
     assert (done["attempts"], done["result"]["model"]) == (2, "shared:1")
     assert continued(http, job)[-1] >= step

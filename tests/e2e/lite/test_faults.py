@@ -160,7 +160,7 @@ def test_a_second_copy_keeps_a_job_whose_worker_is_killed_and_stops_without_orph
             headers={"Prefer": "respond-async"},
         ).json()
         until(lambda: bool(http.get(f"/v1/jobs/{job['id']}").json()["state"] == "running"), 60)
-        os.kill(own.children("--queue inference")[0], signal.SIGKILL)
+        os.kill(own.worker("inference"), signal.SIGKILL)
         until(lambda: bool(http.get(f"/v1/jobs/{job['id']}").json()["state"] == "succeeded"), 150)
         ended = http.get(f"/v1/jobs/{job['id']}").json()
         assert ended["attempts"] == 2

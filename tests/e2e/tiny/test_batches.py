@@ -93,8 +93,7 @@ def test_a_killed_worker_loses_no_row_and_answers_none_twice(stack: Stack, films
         while not (part := list(client.batches.rows(job.id))):
             assert time.monotonic() < deadline
             time.sleep(0.02)
-        (worker,) = stack.children("--queue inference")
-        os.kill(worker, signal.SIGKILL)
+        os.kill(stack.worker("inference"), signal.SIGKILL)
         assert len(part) < 200
         answered = ended(job).result().answered
         rows = list(client.batches.rows(job.id))
