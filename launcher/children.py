@@ -14,7 +14,7 @@ from typing import IO
 from core.processes import die_with_parent
 
 LONGEST_PAUSE = 15.0  # seconds before a process that keeps dying is started again
-HEALTHY_AFTER = 20.0  # seconds: a process that ran longer is restarted without a growing pause
+HEALTHY_AFTER = 20.0  # seconds: a process that ran longer is started again at once
 
 
 @dataclass(slots=True)
@@ -57,11 +57,13 @@ class Child:
         )
 
     def restart_when_due(self) -> bool:
-        """Start a process that died again once its pause is over. Returns whether it was started."""
+        """Start a process that died again once its pause is over, which grows while it keeps dying young. Returns
+        whether it was started."""
         now = time.monotonic()
         if self._restart_at == 0.0:
             self._restarts = 0 if now - self._started > HEALTHY_AFTER else self._restarts + 1
-            self._restart_at = now + min(LONGEST_PAUSE, 0.5 * 2**self._restarts)
+            pause = min(LONGEST_PAUSE, 0.5 * 2**self._restarts) if self._restarts else 0.0
+            self._restart_at = now + pause
         if now < self._restart_at:
             return False
         self._close_log()

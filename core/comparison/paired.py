@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping
 from typing import Final, Literal
 
-import numpy as np
 from typing_extensions import TypedDict
 
 DRAWS: Final = 10_000
@@ -32,6 +31,8 @@ def compare_hits(
 ) -> Comparison | None:
     """hits, others: clip → whether the answer was right. Clips that only one of them judged do not count. None if no
     clip is left."""
+    import numpy as np  # not above: every gateway would start more slowly, and few compare
+
     clips = sorted(hits.keys() & others.keys())
     if not clips:
         return None

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
-
 FEWEST_CLASSES: Final = 4  # two on each side: a single class has nothing to be confused with
 
 
@@ -22,8 +20,7 @@ class ClassSplit:
 def half_of(classes: Sequence[str], seed: int) -> tuple[str, ...]:
     """Half of the classes, rounded down, in their order, as Text4Vis' test_zeroshot.py 288-317 draws it: seed numpy,
     permute the classes, keep the first half."""
-    # RandomState gives the numbers of `np.random.seed(s)`, with which the published splits were drawn.
-    order = np.random.RandomState(seed).permutation(len(classes))
+    order = _permutation(len(classes), seed)
     return tuple(classes[place] for place in sorted(order[: len(classes) // 2]))
 
 
@@ -43,11 +40,18 @@ def leave_out(classes: Sequence[str], novel: float | Sequence[str], seed: int) -
     """
     if isinstance(novel, float | int):
         names = sorted(classes)
-        drawn = np.random.RandomState(seed).permutation(len(names))[: round(novel * len(names))]
+        drawn = _permutation(len(names), seed)[: round(novel * len(names))]
         return _split(classes, {names[index] for index in drawn})
     if unknown := sorted(set(novel) - set(classes)):
         raise ValueError(f"{unknown[0]!r} is not one of the classes, so it cannot be left out")
     return _split(classes, set(novel))
+
+
+def _permutation(count: int, seed: int) -> list[int]:
+    import numpy as np  # not above: a gateway, which draws nothing, would start more slowly
+
+    # RandomState gives the numbers of `np.random.seed(s)`, with which the published splits were drawn.
+    return list(np.random.RandomState(seed).permutation(count).tolist())
 
 
 def _split(classes: Sequence[str] | Mapping[str, int], novel: set[str]) -> ClassSplit:
