@@ -32,18 +32,24 @@ Directory = Annotated[Path, typer.Argument(file_okay=False, help="The directory 
 
 def backup(directory: Directory, as_json: AsJson = False) -> None:
     """Copy Redis and the store of this installation into a new directory, while it runs or not."""
+    from core.access.audit import write_entry
     from core.backup.making import make_backup
 
     with _data(as_json) as (redis, store):
-        _say("Backed up", directory, make_backup(redis, store, directory), as_json=as_json)
+        made = make_backup(redis, store, directory)
+        write_entry(redis, "backup", str(directory.absolute()))
+    _say("Backed up", directory, made, as_json=as_json)
 
 
 def restore(directory: Directory, as_json: AsJson = False) -> None:
     """Restore a backup into this installation, which must be empty and must not run."""
+    from core.access.audit import write_entry
     from core.backup.restoring import restore_backup
 
     with _data(as_json) as (redis, store):
-        _say("Restored", directory, restore_backup(directory, redis, store), as_json=as_json)
+        restored = restore_backup(directory, redis, store)
+        write_entry(redis, "restore", str(directory.absolute()))
+    _say("Restored", directory, restored, as_json=as_json)
 
 
 def gc(
@@ -51,24 +57,34 @@ def gc(
     as_json: AsJson = False,
 ) -> None:
     """Delete what is stored too long or too much, and files that belong to nothing. What is in use stays."""
-    from launcher.stored_data import redis_url
+    from core.access.audit import write_entry
 
     with _data(as_json) as (redis, _):
-        environment = os.environ | {"VIREO_REDIS_URL": redis_url(redis)} | SAFE_PATH
-        command = [sys.executable, "-P", "-m", "service.collection", *(["--dry-run"] if dry_run else [])]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        done = _collect(redis, dry_run=dry_run)
+        found = json.loads(done.stdout or "[]")
+        size = sum(each["bytes"] for each in found)
+        amount = f"{len(found)} things with {size:,} bytes"
+        if not dry_run and not done.returncode:
+            write_entry(redis, "gc", amount)
     if done.returncode:
         print_error(VireoError(done.stderr.strip().rpartition("\n")[2]), as_json=as_json)
         raise typer.Exit(Exit.FAILED)
-    found = json.loads(done.stdout)
     if as_json:
-        print_json({"dry_run": dry_run, "bytes": sum(each["bytes"] for each in found), "items": found})
+        print_json({"dry_run": dry_run, "bytes": size, "items": found})
         return
     for each in found:
         line = f"{each['kind']:10} {each['bytes']:>12,} bytes  {each['name']}: {each['why']}"
         out.print(line, highlight=False, markup=False, soft_wrap=True)
-    verb = "would go" if dry_run else "went"
-    out.print(f"{len(found)} things with {sum(each['bytes'] for each in found):,} bytes {verb}.", highlight=False)
+    out.print(f"{amount} {'would go' if dry_run else 'went'}.", highlight=False)
+
+
+def _collect(redis: Redis, *, dry_run: bool) -> subprocess.CompletedProcess[str]:
+    """The launcher imports no other room: a process of the gateway's room does it, and prints what it found."""
+    from launcher.stored_data import redis_url
+
+    environment = os.environ | {"VIREO_REDIS_URL": redis_url(redis)} | SAFE_PATH
+    command = [sys.executable, "-P", "-m", "service.collection", *(["--dry-run"] if dry_run else [])]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
 @contextmanager

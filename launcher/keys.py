@@ -117,7 +117,7 @@ def audit(
     most: Annotated[int, typer.Option("--limit", min=1, help="Most entries, the newest ones.")] = 100,
     as_json: AsJson = False,
 ) -> None:
-    """Show what was done with keys of the scope `admin`, and with this command."""
+    """Show what keys of the scope `admin` and commands on the server did."""
     from core.access.audit import entries
 
     with _redis(as_json=as_json) as redis:

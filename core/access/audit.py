@@ -1,4 +1,5 @@
-"""The audit log: who made or revoked a key, and who changed what others are answered with.
+"""The audit log: who made or revoked a key, who changed what others are answered with, and who cleared, copied or
+restored what is stored.
 
 It is a stream in Redis, beside the jobs, and each entry is a line of the log as well. The newest 100,000 entries stay.
 """
@@ -27,7 +28,7 @@ class AuditEntry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     at: float = Field(description="unix seconds")
-    action: str = Field(description="such as `key.create`, or the method and path of a request")
+    action: str = Field(description="such as `key.create` or `backup`, or the method and path of a request")
     key: str | None = Field(None, description="id of the key that was used; null for a command on the server")
     project: str | None = None
     target: str | None = Field(None, description="what it was done to")
