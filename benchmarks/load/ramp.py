@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import statistics
-import threading
-import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
 from benchmarks.load.target import QUEUE_LIMIT, Met, Target, percentile
+from benchmarks.repetition import repeated
 from benchmarks.report import Row
 
 BELOW: Final = 0.5
@@ -87,18 +86,5 @@ def _obedience(met: Sequence[Met]) -> list[Row]:
 
 @contextmanager
 def _sampled(target: Target, depths: list[int]) -> Iterator[None]:
-    ended = threading.Event()
-
-    def watch() -> None:
-        with target.records() as records:
-            while not ended.is_set():
-                depths.append(target.unfinished(records))
-                time.sleep(0.02)
-
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
+    with target.records() as records, repeated(lambda: depths.append(target.unfinished(records)), 0.02):
         yield
-    finally:
-        ended.set()
-        thread.join()

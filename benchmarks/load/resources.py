@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import re
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,6 +14,8 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+
+from benchmarks.repetition import repeated
 
 _PRIVATE = re.compile(r"^(?:Pss|Pss_Anon): +(\d+) kB", re.MULTILINE)
 BLOCKS: Final = 20
@@ -55,21 +56,13 @@ class Watch:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        ended = threading.Event()
-
-        def watch() -> None:
-            while not ended.wait(self._seconds):
-                for pid in self._pids():
-                    with suppress(OSError, AttributeError):
-                        self.samples[pid].append(_sample(pid))
-
-        thread = threading.Thread(target=watch, daemon=True)
-        thread.start()
-        try:
+        with repeated(self._look, self._seconds):
             yield
-        finally:
-            ended.set()
-            thread.join()
+
+    def _look(self) -> None:
+        for pid in self._pids():
+            with suppress(OSError, AttributeError):
+                self.samples[pid].append(_sample(pid))
 
     def lasting(self) -> dict[int, list[Sample]]:
         most = max((len(samples) for samples in self.samples.values()), default=0)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -16,6 +15,7 @@ from typing import Final
 import httpx2
 import redis
 
+from benchmarks.repetition import repeated
 from launcher import embedded_redis
 from launcher.children import Child
 from tests import tiny
@@ -145,21 +145,14 @@ def _gateway(root: Path, environment: dict[str, str]) -> Child:
 @contextmanager
 def _restarted(*children: Child) -> Iterator[None]:
     """What `vireo up` does for its children."""
-    ended = threading.Event()
 
-    def watch() -> None:
-        while not ended.wait(0.1):
-            for child in children:
-                if child.exit_code is not None:
-                    child.restart_when_due()
+    def look() -> None:
+        for child in children:
+            if child.exit_code is not None:
+                child.restart_when_due()
 
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
+    with repeated(look, 0.1):
         yield
-    finally:
-        ended.set()
-        thread.join()
 
 
 @contextmanager
