@@ -21,6 +21,7 @@ NAMES = (
     "batches",
     "shared_work",
     "redis_memory",
+    "backup",
     "lite_alignment",
     "bad_datasets",
     "clip_reading",
