@@ -1,11 +1,15 @@
 """How long `/livez` takes, and how much memory the gateway needs, while one client attacks it.
 
-Each attack runs for some seconds in a process of its own, against a gateway with its default settings. The row "no
-attack" is the machine's own noise: read the others against it.
+    python -m benchmarks.attacks [--only TEXT]…
+
+Each attack runs for some seconds in a process of its own, against a gateway with its default settings. Then, while it
+goes on, somebody else uploads a video and comes back when refused. The row "no attack" is the machine's own noise: read
+the others against it.
 """
 
 from __future__ import annotations
 
+import argparse
 import http.client
 import json
 import multiprocessing
@@ -25,6 +29,7 @@ from tests.redis_server import serving_redis
 SECONDS = 5.0
 CLIENTS = 200
 MB = 1_000_000
+UPLOAD = 5 * MB
 SLOWEST_MS = 100.0
 LONGEST_SECONDS = 30.0
 MOST_MEMORY_MB = 600.0
@@ -32,6 +37,8 @@ MOST_MEMORY_MB = 600.0
 _HOST = "Host: localhost\r\n"
 _JSON = f"POST /v1/classify HTTP/1.1\r\n{_HOST}Content-Type: application/json\r\n".encode()
 _FORM = f"POST /v1/classify HTTP/1.1\r\n{_HOST}Content-Type: multipart/form-data; boundary=b\r\n".encode()
+_VIDEO = b'--b\r\nContent-Disposition: form-data; name="video"; filename="clip.mp4"\r\n\r\n'
+_VIDEO_HEADERS = {"Content-Type": "multipart/form-data; boundary=b"}
 _FORM_URLENCODED = _JSON.replace(b"application/json", b"application/x-www-form-urlencoded")
 _GET = f"GET /livez HTTP/1.1\r\n{_HOST}".encode()
 
@@ -76,16 +83,23 @@ ALL_AT_ONCE: dict[str, Callable[[], bytes]] = {
 
 
 def main() -> bool:
+    only = _options().only
+    attacks = {name: (make, repeat_request) for name, make in ONE_AFTER_ANOTHER.items()}
+    attacks |= {name: (make, send_from_many) for name, make in ALL_AT_ONCE.items()}
+    attacks |= {f"{CLIENTS} clients, {name}": (make, send_from_many) for name, make in ONE_AFTER_ANOTHER.items()}
     rows: list[Row] = []
     with _gateway() as (port, pid):
         rows += _measure("no attack", port, pid, None)
-        for name, make in ONE_AFTER_ANOTHER.items():
-            rows += _measure(name, port, pid, make, repeat_request)
-        for name, make in ALL_AT_ONCE.items():
-            rows += _measure(name, port, pid, make, send_from_many)
-        for name, make in ONE_AFTER_ANOTHER.items():
-            rows += _measure(f"{CLIENTS} clients, {name}", port, pid, make, send_from_many)
+        for name, (make, attack) in attacks.items():
+            if not only or any(text in name for text in only):
+                rows += _measure(name, port, pid, make, attack)
     return report("attacks", rows)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.attacks")
+    parser.add_argument("--only", metavar="TEXT", action="append", help="only attacks whose name has this text")
+    return parser.parse_args()
 
 
 def repeat_request(port: int, sent: bytes) -> None:
@@ -121,6 +135,7 @@ def _measure(
         attacker.start()
     try:
         times = sorted(_probe(port))
+        uploaded = _upload(port)
     finally:
         if attacker:
             attacker.kill()
@@ -131,6 +146,7 @@ def _measure(
         Row(f"/livez p50, {name}", times[len(times) // 2], "ms"),
         Row(f"/livez p99, {name}", slow, "ms", "at most 100 ms", slow <= SLOWEST_MS),
         Row(f"peak memory, {name}", peak, "MB", "at most 600 MB", peak <= MOST_MEMORY_MB),
+        Row(f"upload of 5 MB, {name}", uploaded, "s", "at most 30 s", uploaded <= LONGEST_SECONDS),
     ]
 
 
@@ -143,11 +159,30 @@ def _probe(port: int) -> Iterator[float]:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LONGEST_SECONDS)
         with suppress(TimeoutError, ConnectionError):  # then its time is what counts
             connection.request("GET", "/livez")
-            if connection.getresponse().read() != b'{"status":"alive"}':
-                raise RuntimeError("/livez gave another answer")
+            if (answer := connection.getresponse().read()) != b'{"status":"alive"}':
+                raise RuntimeError(f"/livez gave another answer: {answer[:200]!r}")
         connection.close()
         yield (time.perf_counter() - started) * 1000
         time.sleep(0.01)
+
+
+def _upload(port: int) -> float:
+    """Seconds until a video of somebody else is stored, who comes back when the gateway says so."""
+    started = time.monotonic()
+    video = os.urandom(UPLOAD)
+    while (passed := time.monotonic() - started) <= LONGEST_SECONDS:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LONGEST_SECONDS - passed + 1)
+        try:
+            connection.request("POST", "/v1/videos", _VIDEO + video + b"\r\n--b--\r\n", _VIDEO_HEADERS)
+            answer = connection.getresponse()
+            if answer.status == http.client.CREATED:
+                break
+            time.sleep(int(answer.headers["Retry-After"]))  # whoever is refused for another reason fails here
+        except OSError:  # refused while it sent; the answer was lost
+            time.sleep(1)
+        finally:
+            connection.close()
+    return time.monotonic() - started
 
 
 def _peak_memory(pid: int) -> float:

@@ -56,7 +56,7 @@ def server_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
         app,
         host=settings.host,
         port=settings.port,
-        loop="uvloop",
+        loop="asyncio",  # uvloop accepts one connection per pass: behind 200 others a new one waits for 200 passes
         http=bounded_connections(settings),
         ws="none",
         access_log=False,

@@ -20,7 +20,7 @@ from service.bodies.base64 import Base64Writer
 MOST_VALUES = 50_000
 """Parsing more than this would hold up other requests: 50,000 lists take about 15 ms, 2 MB of lists 300 ms."""
 
-_STRUCTURE = (b",", b"[", b"{")  # each value but the first of a container follows a comma
+_STRUCTURE = b",[{"  # each value but the first of a container follows a comma
 # The member `base64`. In valid JSON this text is never inside a string, because there its quotes would be escaped.
 _BASE64 = re.compile(rb'"base64"[ \t\r\n]{0,16}:[ \t\r\n]{0,16}"')
 _LONGEST_MATCH = 8 + 16 + 1 + 16 + 1
@@ -93,7 +93,7 @@ class JsonReader:
 
 def parse_json(text: bytes) -> Any:
     """Raises: InvalidRequest, also for lone surrogates, which are not Unicode text, and for NaN and Infinity."""
-    if sum(text.count(mark) for mark in _STRUCTURE) > MOST_VALUES:
+    if len(text) - len(text.translate(None, _STRUCTURE)) > MOST_VALUES:
         raise InvalidRequest(
             f"The JSON has more than {MOST_VALUES} values, counted by its commas and opening brackets.",
             hint="Split the request.",

@@ -1,4 +1,5 @@
-"""Bounds on request bodies while they arrive: how many at once, and how long a client may take.
+"""Bounds on request bodies while they arrive: how many at once, how long a client may take, and how much is done
+with them before others are answered.
 
 A body may be large, but it has to keep coming.
 """
@@ -15,6 +16,7 @@ from core.errors import Overloaded, RequestTimeout
 from core.settings import Settings
 from service.http.envelope import error_response
 from service.http.middleware import has_body
+from service.http.turns import Turns
 
 
 class BodiesInFlight:
@@ -22,6 +24,7 @@ class BodiesInFlight:
         self._app = app
         self._settings = settings
         self._arriving: set[_ArrivingBody] = set()
+        self._turns = Turns()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or not has_body(Headers(scope=scope)):
@@ -35,21 +38,23 @@ class BodiesInFlight:
             )
             await error_response(busy)(scope, receive, send)
             return
-        body = _ArrivingBody(receive, self._settings, self._arriving)
+        body = _ArrivingBody(receive, self._settings, self._arriving, self._turns)
         self._arriving.add(body)
         try:
+            await self._turns.next()
             await self._app(scope, body.receive, send)
         finally:
             self._arriving.discard(body)
 
 
 class _ArrivingBody:
-    def __init__(self, receive: Receive, settings: Settings, arriving: set[_ArrivingBody]) -> None:
-        """`arriving`: all bodies that are not complete. This one leaves them when it is."""
+    def __init__(self, receive: Receive, settings: Settings, arriving: set[_ArrivingBody], turns: Turns) -> None:
+        """`arriving`: all bodies that are not complete. This one leaves them when it is, and has its last turn."""
         self._receive = receive
         self._timeout = settings.body_timeout
         self._min_rate = settings.min_body_rate
         self._arriving = arriving
+        self._turns = turns
         self._waited = 0.0  # seconds, for the client only: not while the server was busy with what had come
         self._size = 0
 
@@ -71,6 +76,7 @@ class _ArrivingBody:
             ) from None
         self._waited += time.monotonic() - started
         self._size += len(message.get("body", b""))
+        await self._turns.next()
         if message["type"] == "http.disconnect" or not message.get("more_body", False):
             self._arriving.discard(self)
         return message
