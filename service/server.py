@@ -31,6 +31,9 @@ from service.http.connection import bounded_connections
 log = logging.getLogger(__name__)
 
 GRACE = 8  # seconds that requests in flight have to finish
+KEEP_ALIVE = (
+    75  # seconds that a connection may be idle: longer than the longest Retry-After, so that clients can use it
+)
 
 
 class GatewayServer(uvicorn.Server):
@@ -63,6 +66,7 @@ def server_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
         log_config=None,
         server_header=False,
         timeout_graceful_shutdown=GRACE,
+        timeout_keep_alive=KEEP_ALIVE,
     )
 
 

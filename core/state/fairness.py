@@ -11,7 +11,7 @@ A full queue has room for an asker that has less than its share of it.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from core.projects import DEFAULT_PROJECT
 from core.state import keys
@@ -20,11 +20,31 @@ from core.state.fullness import GO_ON
 LONGEST_RETRY: Final = 60
 """Seconds after which a refused client is told to come back, at most."""
 
-_RATE_SECONDS: Final = 10
-"""The time over which the ends of jobs are counted, to know how fast a queue empties."""
+_COUNTED: Final = 50
+"""The last jobs of a queue whose duration says how fast it empties."""
 
-_SLOWEST_RATE: Final = 0.2
-"""Ends of jobs per second that are taken for granted: a queue that was empty a moment ago has none yet."""
+_PATIENCE: Final = 3
+"""Seconds that a place is kept after its time: the time is told in whole seconds, and clients may be late."""
+
+_LEAD: Final = 0.5
+"""Seconds before its time from which a place is kept: it must be free when the client comes."""
+
+_SPARE: Final = 1.5
+"""Clients are told to come back more slowly than the queue empties, so that a place is free when they come."""
+
+_UNKNOWN_SECONDS: Final = 4
+"""The duration of a job in a queue of which none has ended yet."""
+
+
+class Sender(NamedTuple):
+    """Who sends a request, as far as it can be recognised when it is sent again. The names of the places that are kept
+    for a client begin with `own`; the client gets a place whose name begins with `returning`."""
+
+    own: str
+    returning: str
+
+
+ANYBODY: Final = Sender("#", "#")
 
 _ASKER: Final = """
 local function asker_of(name)
@@ -70,14 +90,35 @@ return chosen
 """.replace("JOB_KEY", keys.job(""))
 )
 
-# `seconds_until_room(waiting, running, finished, asker, limit, now)` → 0 where there is room for a job of an asker.
-# Each client that is refused gets a time of its own, as fast after the one before as the queue empties: those that come
-# back when they were told to find room.
-ROOM: Final = (
-    _ASKER
+_SECONDS_OF: Final = """
+local function seconds_of(running) return (string.gsub(running, 'running$', 'seconds')) end
+"""
+
+COUNT_SECONDS: Final = (
+    _SECONDS_OF
     + """
-local function seconds_until_room(waiting, running, finished, asker, limit, now)
-  if redis.call('ZCARD', waiting) + redis.call('ZCARD', running) < limit then return 0 end
+local function count_seconds(running, seconds)
+  redis.call('LPUSH', seconds_of(running), string.format('%.3f', seconds))
+  redis.call('LTRIM', seconds_of(running), 0, COUNTED - 1)
+end
+""".replace("COUNTED", str(_COUNTED))
+)
+
+# `seconds_until_room(waiting, running, asker, limit, now, sender, returning)` → 0 where there is room for a job of an
+# asker. Each client that is refused gets a time of its own, as fast after the one before as the queue empties, and a
+# place that is kept for it then: otherwise whoever has just got an answer, and asks again, would take it. The keys are
+# '<sender><time>'; one that begins with `returning` is the client's own.
+ROOM: Final = (
+    _SECONDS_OF
+    + _ASKER
+    + """
+local function kept_place(places, beginning)
+  for _, place in ipairs(places) do
+    if string.sub(place, 1, #beginning) == beginning then return place end
+  end
+end
+
+local function has_small_share(waiting, running, asker, room)
   local own, askers, seen = 0, 1, {[asker] = true}
   for _, jobs in ipairs({waiting, running}) do
     for _, name in ipairs(redis.call('ZRANGE', jobs, 0, -1)) do
@@ -86,26 +127,56 @@ local function seconds_until_room(waiting, running, finished, asker, limit, now)
       if not seen[other] then seen[other], askers = true, askers + 1 end
     end
   end
-  if own * askers < limit then return 0 end
-  local rate = math.max(redis.call('ZCOUNT', finished, now - RATE_SECONDS, '+inf') / RATE_SECONDS, SLOWEST)
-  local promised = string.gsub(waiting, 'waiting$', 'promised')
-  local at = math.max(tonumber(redis.call('GET', promised) or '0'), now) + 1 / rate
-  if at > now + LONGEST then at = now + LONGEST end
-  redis.call('SET', promised, string.format('%.6f', at), 'EX', LONGEST)
+  return own * askers < room
+end
+
+-- The time between the ends of two jobs, while the queue is full.
+local function pace(running)
+  local sum, taken = 0, redis.call('LRANGE', seconds_of(running), 0, -1)
+  for _, seconds in ipairs(taken) do sum = sum + tonumber(seconds) end
+  local mean = #taken > 0 and sum / #taken or UNKNOWN
+  return SPARE * mean / math.max(1, redis.call('ZCARD', running))
+end
+
+local function keep_place(kept, running, now, sender)
+  local last = redis.call('ZRANGE', kept, -1, -1, 'WITHSCORES')
+  local at = math.max(tonumber(last[2] or '0'), now) + pace(running)
+  if at > now + LONGEST then return LONGEST end
+  local score = string.format('%.6f', at)
+  redis.call('ZADD', kept, score, sender .. score)
+  redis.call('EXPIRE', kept, LONGEST + PATIENCE)
   return math.max(1, math.ceil(at - now))
 end
-""".replace("RATE_SECONDS", str(_RATE_SECONDS))
-    .replace("SLOWEST", str(_SLOWEST_RATE))
+
+local function seconds_until_room(waiting, running, asker, limit, now, sender, returning)
+  local kept = string.gsub(waiting, 'waiting$', 'kept')
+  redis.call('ZREMRANGEBYSCORE', kept, '-inf', now - PATIENCE)
+  local own = kept_place(redis.call('ZRANGEBYSCORE', kept, '-inf', now), returning)
+  local unfinished = redis.call('ZCARD', waiting) + redis.call('ZCARD', running)
+  if own and unfinished < limit then
+    redis.call('ZADD', kept, string.format('%.6f', now), own) -- an upload may lie between the check and the job
+    return 0, kept, own
+  end
+  local reserved = redis.call('ZCOUNT', kept, '-inf', now + LEAD)
+  local room = limit - math.min(reserved, 0.75 * limit) -- clients that never come back must not empty the queue
+  if unfinished < room or has_small_share(waiting, running, asker, room) then return 0 end
+  if own then redis.call('ZREM', kept, own) end
+  return keep_place(kept, running, now, sender)
+end
+""".replace("UNKNOWN", str(_UNKNOWN_SECONDS))
     .replace("LONGEST", str(LONGEST_RETRY))
+    .replace("PATIENCE", str(_PATIENCE))
+    .replace("LEAD", str(_LEAD))
+    .replace("SPARE", str(_SPARE))
 )
 
-# KEYS: waiting, running, FINISHED    ARGV: asker, limit    → seconds until there is room for a job of the asker
+# KEYS: waiting, running    ARGV: asker, limit, sender, returning    → seconds until there is room for the asker
 CHECK_ROOM: Final = (
     ROOM
     + """
 local clock = redis.call('TIME')
 local now = clock[1] + clock[2] / 1000000
-return seconds_until_room(KEYS[1], KEYS[2], KEYS[3], ARGV[1], tonumber(ARGV[2]), now)
+return (seconds_until_room(KEYS[1], KEYS[2], ARGV[1], tonumber(ARGV[2]), now, ARGV[3], ARGV[4]))
 """
 )
 
@@ -120,5 +191,5 @@ def asked_by(project: str, api_key: str | None) -> str:
     return f"{project}/{api_key or ''}"
 
 
-def check_room_args(asker: str, queue: str, limit: int) -> tuple[list[str], list[str]]:
-    return [keys.waiting(queue), keys.running(queue), keys.FINISHED], [asker, str(limit)]
+def check_room_args(asker: str, queue: str, limit: int, sender: Sender = ANYBODY) -> tuple[list[str], list[str]]:
+    return [keys.waiting(queue), keys.running(queue)], [asker, str(limit), *sender]

@@ -70,9 +70,14 @@ def running(queue: str) -> str:
     return f"vireo:queue:{queue}:running"
 
 
-def promised(queue: str) -> str:
-    """The last time at which a refused client was told to come back. It vanishes after a minute."""
-    return f"vireo:queue:{queue}:promised"
+def kept(queue: str) -> str:
+    """Zset: who was refused -> the time at which a place is kept for it. It vanishes after a minute."""
+    return f"vireo:queue:{queue}:kept"
+
+
+def seconds(queue: str) -> str:
+    """List: how long the last jobs of the queue ran, the latest first."""
+    return f"vireo:queue:{queue}:seconds"
 
 
 def resend(queue: str) -> str:

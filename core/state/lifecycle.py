@@ -27,7 +27,7 @@ from typing import Any, Final, NamedTuple
 from core.projects import DEFAULT_PROJECT
 from core.records import SCHEMA, Job
 from core.state import keys
-from core.state.fairness import asked_by
+from core.state.fairness import ANYBODY, Sender, asked_by
 from core.state.project_keys import ProjectKeys
 
 LEASE_SECONDS: Final = 15.0
@@ -87,11 +87,13 @@ def job_from_fields(fields: dict[str, str]) -> Job:
     return Job.model_validate(values)
 
 
-def create_args(job: Job, queue: str, limit: int, idempotency_key: str | None = None) -> Arguments:
+def create_args(
+    job: Job, queue: str, limit: int, idempotency_key: str | None = None, sender: Sender = ANYBODY
+) -> Arguments:
     """`idempotency_key`: the Redis key that stores the job's id for repeats of the same request."""
     fields = [part for pair in job_to_fields(job).items() for part in pair]
     script_keys = [*_job_keys(job.id, queue), ProjectKeys(job.project).jobs, *filter(None, [idempotency_key])]
-    return script_keys, [job.id, str(limit), str(RESEND_SECONDS), asked_by(job.project, job.api_key), *fields]
+    return script_keys, [job.id, str(limit), str(RESEND_SECONDS), asked_by(job.project, job.api_key), *sender, *fields]
 
 
 def withdraw_args(job_id: str, queue: str, error: dict[str, Any]) -> Arguments:

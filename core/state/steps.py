@@ -9,7 +9,7 @@ from typing import Final
 from core.errors import Cancelled, VireoError
 from core.state import keys
 from core.state.children import AWAIT_BODY, CHILDREN
-from core.state.fairness import ROOM
+from core.state.fairness import COUNT_SECONDS, ROOM
 from core.state.fullness import GO_ON
 
 MAX_ATTEMPTS: Final = 3
@@ -34,6 +34,7 @@ local function stamp(time) return string.format('%.6f', time) end
 # KEYS: job, waiting, running, resend, events, metrics, FINISHED, …    ARGV: job id, …
 _JOB = (
     _CLOCK
+    + COUNT_SECONDS
     + """
 local job, waiting, running, resend, events = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local id = ARGV[1]
@@ -54,6 +55,8 @@ end
 
 -- A job ends: the one that the script is about, one of its children, or its parent.
 local function finish_job(key, name, state, field, value)
+  local before = redis.call('HMGET', key, 'state', 'started_at')
+  if before[1] == 'running' and state == 'succeeded' then count_seconds(running, now - tonumber(before[2])) end
   redis.call('HSET', key, 'state', state, 'finished_at', stamp(now), field, value)
   redis.call('HDEL', key, 'cancel_requested', 'awaits')
   for _, jobs in ipairs({waiting, running, resend}) do redis.call('ZREM', jobs, name) end
@@ -102,7 +105,7 @@ end
 GO_ON_WITH_JOB = GO_ON + _JOB
 
 # KEYS: …, the list of the project's jobs[, idempotency]
-# ARGV: id, limit, resend after, asker, field, value, field, value, …
+# ARGV: id, limit, resend after, asker, sender, returning, field, value, field, value, …
 # → {'created', created_at}, {'full', seconds until there is room}, or {'held', the id of the job that the idempotency
 # key stands for already}
 CREATE = (
@@ -114,9 +117,10 @@ if KEYS[9] then
   local held = redis.call('GET', KEYS[9])
   if held then return {'held', held} end
 end
-local seconds = seconds_until_room(waiting, running, KEYS[7], ARGV[4], tonumber(ARGV[2]), now)
+local seconds, kept, place = seconds_until_room(waiting, running, ARGV[4], tonumber(ARGV[2]), now, ARGV[5], ARGV[6])
 if seconds > 0 then return {'full', seconds} end
-redis.call('HSET', job, unpack(ARGV, 5))
+if place then redis.call('ZREM', kept, place) end
+redis.call('HSET', job, unpack(ARGV, 7))
 redis.call('HSET', job, 'created_at', stamp(now), 'list', KEYS[8])
 redis.call('ZADD', KEYS[8], stamp(now), id)
 queue(ARGV[3])

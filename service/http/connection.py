@@ -15,6 +15,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from core.errors import HeadersTooLarge, MalformedRequest, Overloaded, RequestTimeout, VireoError
 from core.prometheus import HTTP_REQUESTS
 from core.settings import Settings
+from service.http.senders import FIRST
 
 GOODBYE_SECONDS: Final = 1.0
 """How long a refused client has to read why. Closing at once would reset the connection, and the answer be lost."""
@@ -58,6 +59,7 @@ class BoundedConnection(HttpToolsProtocol):
         self._bounds = bounds
         self._settings = bounds.settings
         self._refused = False
+        self._requests = 0
         self._fault: VireoError | None = None  # why nothing more of what arrives is understood
         self._begun = False  # a request whose head is not complete
         self._head = 0  # bytes of URL and headers of this message
@@ -71,7 +73,8 @@ class BoundedConnection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         if self._bounds.make_room(len(self.connections)):
-            self._expect_head()
+            self._bounds.waiting[self] = None
+            self._start_head_timer()
         else:
             self._refuse(
                 Overloaded(
@@ -95,7 +98,9 @@ class BoundedConnection(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         super().on_response_complete()
         if not self.transport.is_closing() and (self.cycle is None or self.cycle.response_complete):
-            self._expect_head()
+            self._bounds.waiting[self] = None
+            if self._begun:  # otherwise the keep-alive time runs
+                self._start_head_timer()
 
     def timeout_keep_alive_handler(self) -> None:
         if self.transport.get_write_buffer_size():
@@ -105,9 +110,7 @@ class BoundedConnection(HttpToolsProtocol):
 
     # how long a client may keep silent
 
-    def _expect_head(self) -> None:
-        self._head_is_here()
-        self._bounds.waiting[self] = None
+    def _start_head_timer(self) -> None:
         self._head_timer = self.loop.call_later(self._settings.header_timeout, self._head_is_late)
 
     def _head_is_here(self) -> None:
@@ -142,6 +145,8 @@ class BoundedConnection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._refused:
             return
+        if self._head_timer is None and self in self._bounds.waiting:
+            self._start_head_timer()
         self._unparsed += len(data)
         super().data_received(data)
         if self._unparsed > self._settings.max_header_bytes:
@@ -155,6 +160,8 @@ class BoundedConnection(HttpToolsProtocol):
         self._begun = True
         self._head = self._headers_seen = self._unparsed = 0
         super().on_message_begin()
+        self.scope[FIRST] = self._requests == 0  # type: ignore[typeddict-unknown-key]
+        self._requests += 1
 
     def on_url(self, url: bytes) -> None:
         if self._count(len(url)):

@@ -25,6 +25,7 @@ from core.logs.belonging import JOB_ID, REQUEST_ID, belong_to
 from core.prometheus import HTTP_REQUESTS, HTTP_SECONDS
 from service.http import envelope
 from service.http.outcome import Outcome
+from service.http.senders import SENDER, sender_of
 
 log = logging.getLogger("vireo.access")
 
@@ -114,6 +115,7 @@ class RequestObserver:
         method: str = scope["method"]
         # The server keeps its own scope, so that it knows that no body follows the headers.
         scope = {**scope, "method": "GET"} if method == "HEAD" else scope
+        SENDER.set(sender_of(scope))
         Outcome.of(scope)  # made here, because a layer inside may get a copy of the scope
         exchange = (_HeadExchange if method == "HEAD" else Exchange)(scope, receive, send)
         started = time.perf_counter()

@@ -31,6 +31,7 @@ from core.tracing.spans import current_traceparent
 from service.bodies.cursors import Entry, read_cursor, write_cursor
 from service.bodies.schemas import JobPage, JobView
 from service.bodies.validation import similar_names
+from service.http.senders import SENDER
 from service.jobs.sender import Sender
 from service.jobs.views import job_summary, job_view
 from service.jobs.webhooks import start_again, watch
@@ -117,7 +118,7 @@ class Jobs:
                 await self._claim(job)
                 await asyncio.to_thread(self._payloads.write_manifest, job.id, manifest)
             room = max(1, self._limit - children)
-            script_keys, args = lifecycle.create_args(recorded, QUEUES[kind], room, self._held_by(key))
+            script_keys, args = lifecycle.create_args(recorded, QUEUES[kind], room, self._held_by(key), SENDER.get())
             outcome = await self._create(keys=script_keys, args=[*args, _REQUEST_DIGEST, digest] if key else args)
         except ResponseError as error:
             if not is_refusal(error):
@@ -183,7 +184,8 @@ class Jobs:
 
     async def check_room(self, kind: JobKind) -> None:
         """Raises: QueueFull. `create` checks again; this check comes before an upload."""
-        script_keys, args = check_room_args(asked_by(self._own.project, KEY_ID.get()), QUEUES[kind], self._limit)
+        asker = asked_by(self._own.project, KEY_ID.get())
+        script_keys, args = check_room_args(asker, QUEUES[kind], self._limit, SENDER.get())
         if seconds := int(await self._check_room(keys=script_keys, args=args)):
             raise _queue_full(self._limit, seconds)
 

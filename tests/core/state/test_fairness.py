@@ -11,7 +11,7 @@ import redis
 
 from core.records import Job, new_job_id
 from core.state import keys, lifecycle, steps
-from core.state.fairness import CHECK_ROOM, LONGEST_RETRY, asked_by, check_room_args
+from core.state.fairness import CHECK_ROOM, LONGEST_RETRY, Sender, asked_by, check_room_args
 from worker.jobs.book import JobBook
 
 SHARED: dict[str, str] = {}
@@ -28,9 +28,13 @@ def fields_of(asker: str) -> dict[str, str]:
     return SHARED | ({"api_key": asker} if SHARED else {"project": asker})
 
 
-def room_args(asker: str, limit: int) -> tuple[list[str], list[str]]:
+def by(sender: str) -> Sender:
+    return Sender(f"{sender}#", f"{sender}#")
+
+
+def room_args(asker: str, limit: int, sender: str = "") -> tuple[list[str], list[str]]:
     fields = fields_of(asker)
-    return check_room_args(asked_by(fields["project"], fields.get("api_key")), keys.INFERENCE, limit)
+    return check_room_args(asked_by(fields["project"], fields.get("api_key")), keys.INFERENCE, limit, by(sender))
 
 
 @pytest.fixture
@@ -44,10 +48,10 @@ def book(client: redis.Redis) -> JobBook:
     return JobBook(client, keys.INFERENCE)
 
 
-def create(client: redis.Redis, asker: str, limit: int = 1000) -> str | float:
+def create(client: redis.Redis, asker: str, limit: int = 1000, sender: str = "") -> str | float:
     """The id of a new job, or the seconds after which there is room."""
     job = Job(id=new_job_id(), kind="classification", created_at=time.time(), **fields_of(asker))
-    script_keys, args = lifecycle.create_args(job, keys.INFERENCE, limit)
+    script_keys, args = lifecycle.create_args(job, keys.INFERENCE, limit, sender=by(sender))
     outcome, value = client.register_script(steps.CREATE)(keys=script_keys, args=args)
     return job.id if outcome == "created" else float(value)
 
@@ -122,23 +126,96 @@ def test_a_full_queue_has_room_for_a_project_that_has_less_than_its_share(client
 def test_refused_clients_are_told_to_come_back_one_after_the_other_as_fast_as_the_queue_empties(
     client: redis.Redis, book: JobBook
 ) -> None:
-    """Twenty jobs have ended in the last ten seconds: two clients a second find room."""
-    for job in queue(client, "one", 20):
+    """Two jobs run, and a job takes a second: two places become free per second, and somewhat fewer are given."""
+    for job, seconds in zip(queue(client, "one", 60), [30.0] * 10 + [0.75, 1.25] * 25, strict=True):
         attempt = book.start(job)
         assert attempt
+        client.hset(keys.job(job), "started_at", time.time() - seconds)
         book.succeed(attempt, {})
-    queue(client, "one", 5)
+    for job in queue(client, "one", 5)[:2]:
+        book.start(job)
     told = [create(client, "one", limit=5) for _ in range(10)]
-    assert told == [1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+    assert told == [1, 2, 3, 3, 4, 5, 6, 6, 7, 8]
     script_keys, args = room_args("one", 5)
-    assert client.register_script(CHECK_ROOM)(keys=script_keys, args=args) == 6
+    assert client.register_script(CHECK_ROOM)(keys=script_keys, args=args) == 9
     script_keys, args = room_args("another", 5)
     assert client.register_script(CHECK_ROOM)(keys=script_keys, args=args) == 0
 
 
-def test_the_clients_of_a_queue_that_does_not_move_come_back_every_five_seconds_and_after_a_minute_at_most(
+def test_the_clients_of_a_queue_that_does_not_move_come_back_every_six_seconds_and_after_a_minute_at_most(
     client: redis.Redis,
 ) -> None:
     queue(client, "one", 2)
-    told = [create(client, "one", limit=2) for _ in range(14)]
-    assert told == [*range(5, LONGEST_RETRY, 5), LONGEST_RETRY, LONGEST_RETRY, LONGEST_RETRY]
+    told = [create(client, "one", limit=2) for _ in range(12)]
+    assert told == [*range(6, LONGEST_RETRY, 6), LONGEST_RETRY, LONGEST_RETRY, LONGEST_RETRY]
+
+
+def is_let_in(client: redis.Redis, sender: str, limit: int) -> bool:
+    return isinstance(create(client, "one", limit, sender), str)
+
+
+def make_due(client: redis.Redis, ago: float = 0.0) -> None:
+    """The places are kept for those who come back now, or came back `ago` seconds before."""
+    for place in map(str, client.zrange(keys.kept(keys.INFERENCE), 0, -1)):
+        client.zadd(keys.kept(keys.INFERENCE), {place: time.time() - ago})
+
+
+def end_oldest(client: redis.Redis, book: JobBook, count: int = 1) -> None:
+    for job in map(str, client.zrange(keys.waiting(keys.INFERENCE), 0, count - 1)):
+        attempt = book.start(job)
+        assert attempt
+        book.succeed(attempt, {})
+
+
+def test_a_client_that_comes_back_when_it_was_told_to_finds_the_place_that_others_want(
+    client: redis.Redis, book: JobBook
+) -> None:
+    queue(client, "one", 5)
+    assert create(client, "one", 5, "refused") == 6
+    end_oldest(client, book)
+    assert is_let_in(client, "other", 5)  # the place is not kept yet
+    make_due(client)
+    end_oldest(client, book)
+    assert not is_let_in(client, "other", 5)
+    assert is_let_in(client, "refused", 5)
+    assert client.zcard(keys.kept(keys.INFERENCE)) == 1  # of `other`
+
+
+def test_each_place_is_taken_once(client: redis.Redis, book: JobBook) -> None:
+    """Two requests that look the same have two places."""
+    queue(client, "one", 10)
+    assert [create(client, "one", 10, sender) for sender in ("same", "same", "x")] == [6, 12, 18]
+    make_due(client)
+    end_oldest(client, book, 3)
+    assert [is_let_in(client, sender, 10) for sender in ("same", "new", "same")] == [True, False, True]
+
+
+def test_the_place_is_still_kept_after_the_check_before_an_upload(client: redis.Redis, book: JobBook) -> None:
+    queue(client, "one", 5)
+    create(client, "one", 5, "upload")
+    make_due(client, ago=2.5)
+    end_oldest(client, book)
+    script_keys, args = room_args("one", 5, "upload")
+    assert client.register_script(CHECK_ROOM)(keys=script_keys, args=args) == 0
+    assert client.zrange(keys.kept(keys.INFERENCE), 0, -1, withscores=True)[0][1] == pytest.approx(time.time(), abs=1)
+    assert is_let_in(client, "upload", 5)
+    assert client.zcard(keys.kept(keys.INFERENCE)) == 0
+
+
+def test_a_client_that_comes_back_before_the_queue_has_emptied_is_told_another_time(client: redis.Redis) -> None:
+    queue(client, "one", 5)
+    assert create(client, "one", 5, "refused") == 6
+    make_due(client)
+    assert create(client, "one", 5, "refused") == 6
+    assert client.zcard(keys.kept(keys.INFERENCE)) == 1
+
+
+def test_clients_that_never_come_back_hold_three_quarters_of_the_places_for_three_seconds(client: redis.Redis) -> None:
+    queue(client, "one", 4)
+    for number in range(10):
+        create(client, "one", 4, f"lost {number}")
+    make_due(client)
+    client.delete(keys.waiting(keys.INFERENCE))
+    assert [is_let_in(client, f"new {number}", 4) for number in range(2)] == [True, False]
+    make_due(client, ago=3.1)
+    assert is_let_in(client, "new", 4)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from typing import Any
@@ -48,6 +49,14 @@ def read_all(connection: socket.socket) -> bytes:
     except ConnectionResetError:
         pass
     return answer
+
+
+def read_until(connection: socket.socket, end: bytes) -> None:
+    answer = b""
+    while end not in answer:
+        piece = connection.recv(65536)
+        assert piece, answer
+        answer += piece
 
 
 def refusal(answer: bytes) -> tuple[int, str, bytes]:
@@ -128,6 +137,17 @@ def test_a_silent_connection_is_closed_without_words(bounded: Site) -> None:
         answer = read_all(connection)
     assert answer.startswith(b"HTTP/1.1 200 OK")
     assert b"request_timeout" in answer
+
+
+def test_a_connection_may_be_idle_longer_between_two_requests_than_before_the_first(bounded: Site) -> None:
+    """A client that was told to come back later comes back on its connection."""
+    with connected(bounded.url, LIVE + b"\r\n") as connection:
+        read_until(connection, b"alive")
+        time.sleep(6.0)  # uvicorn closes idle connections after five seconds, and `header_timeout` is one
+        connection.sendall(LIVE + b"\r\n")
+        read_until(connection, b"alive")
+        connection.sendall(b"\r\n")  # which begins no request, but ends the keep-alive time
+        assert read_all(connection) == b""
 
 
 HEADS = {
