@@ -11,8 +11,8 @@ from fastapi.routing import APIRoute
 from core.settings import Settings, get_settings
 from core.tracing.spans import is_traced, tracer_provider
 from service.checks.access import authorize
+from service.connections.bodies_in_flight import BodiesInFlight
 from service.gateway import open_gateway
-from service.http.bodies_in_flight import BodiesInFlight
 from service.http.document import openapi_document
 from service.http.envelope import install_error_handlers
 from service.http.middleware import RequestObserver

@@ -26,7 +26,7 @@ from core.settings import Settings, get_settings
 from core.state import keys
 from core.tracing.export import configure_tracing
 from service.app import create_app
-from service.http.connection import bounded_connections
+from service.connections.connection import bounded_connections
 
 log = logging.getLogger(__name__)
 

@@ -14,9 +14,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core.errors import Overloaded, RequestTimeout
 from core.settings import Settings
+from service.connections.turns import Turns
 from service.http.envelope import error_response
 from service.http.middleware import has_body
-from service.http.turns import Turns
 
 
 class BodiesInFlight:

@@ -11,8 +11,8 @@ from itertools import pairwise
 from starlette.types import Message, Receive, Scope, Send
 
 from core.settings import Settings
-from service.http.bodies_in_flight import BodiesInFlight
-from service.http.turns import PASSES, Turns
+from service.connections.bodies_in_flight import BodiesInFlight
+from service.connections.turns import PASSES, Turns
 from tests.service.sites import Site
 
 Serve = Callable[..., AbstractContextManager[Site]]
