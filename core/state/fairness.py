@@ -107,7 +107,8 @@ end
 # `seconds_until_room(waiting, running, asker, limit, now, sender, returning)` → 0 where there is room for a job of an
 # asker. Each client that is refused gets a time of its own, as fast after the one before as the queue empties, and a
 # place that is kept for it then: otherwise whoever has just got an answer, and asks again, would take it. The keys are
-# '<sender><time>'; one that begins with `returning` is the client's own.
+# '<sender><time>'; one that begins with `returning` is the client's own. A full Redis must refuse the first write,
+# so it is none that only frees memory.
 ROOM: Final = (
     _SECONDS_OF
     + _ASKER
@@ -145,23 +146,24 @@ local function keep_place(kept, running, now, sender)
   local score = string.format('%.6f', at)
   redis.call('ZADD', kept, score, sender .. score)
   redis.call('EXPIRE', kept, LONGEST + PATIENCE)
+  redis.call('ZREMRANGEBYSCORE', kept, '-inf', now - PATIENCE)
   return math.max(1, math.ceil(at - now))
 end
 
 local function seconds_until_room(waiting, running, asker, limit, now, sender, returning)
   local kept = string.gsub(waiting, 'waiting$', 'kept')
-  redis.call('ZREMRANGEBYSCORE', kept, '-inf', now - PATIENCE)
-  local own = kept_place(redis.call('ZRANGEBYSCORE', kept, '-inf', now), returning)
+  local own = kept_place(redis.call('ZRANGEBYSCORE', kept, now - PATIENCE, now), returning)
   local unfinished = redis.call('ZCARD', waiting) + redis.call('ZCARD', running)
   if own and unfinished < limit then
     redis.call('ZADD', kept, string.format('%.6f', now), own) -- an upload may lie between the check and the job
     return 0, kept, own
   end
-  local reserved = redis.call('ZCOUNT', kept, '-inf', now + LEAD)
+  local reserved = redis.call('ZCOUNT', kept, now - PATIENCE, now + LEAD)
   local room = limit - math.min(reserved, 0.75 * limit) -- clients that never come back must not empty the queue
   if unfinished < room or has_small_share(waiting, running, asker, room) then return 0 end
+  local seconds = keep_place(kept, running, now, sender)
   if own then redis.call('ZREM', kept, own) end
-  return keep_place(kept, running, now, sender)
+  return seconds
 end
 """.replace("UNKNOWN", str(_UNKNOWN_SECONDS))
     .replace("LONGEST", str(LONGEST_RETRY))

@@ -108,6 +108,7 @@ ANSWERED_ONCE = {
 def parsing(redis_socket: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     directory = tmp_path_factory.mktemp("parsing")
     with serving(f"unix://{redis_socket}", directory, header_timeout=2.0, body_timeout=1.0) as site:
+        site.server.config.timeout_keep_alive = 1
         yield site
 
 
