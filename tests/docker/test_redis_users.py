@@ -17,7 +17,8 @@ import pytest
 import redis
 import yaml
 
-from core.state import keys
+from core.state import keys, steps
+from core.state.fairness import CHECK_ROOM
 from launcher import embedded_redis
 from tests.core.state.test_project_keys import names_of
 
@@ -97,6 +98,14 @@ def test_every_command_of_the_shared_scripts_is_allowed_to_somebody(rules: dict[
     named = {name.lower() for text in sources for name in re.findall(r"redis\.call\('(\w+)'", text)}
     allowed = {rule[1:].partition("|")[0] for user in ("gateway", "worker") for rule in rules[user]}
     assert named - allowed == set()
+
+
+@pytest.mark.parametrize("script", [steps.CREATE, steps.WITHDRAW, steps.CANCEL, steps.RESUME, CHECK_ROOM])
+def test_every_command_of_the_shared_scripts_of_the_gateway_is_allowed_to_it(
+    rules: dict[str, list[str]], script: str
+) -> None:
+    named = {name.lower() for name in re.findall(r"redis\.call\('(\w+)'", script)}
+    assert named - {rule[1:].partition("|")[0] for rule in rules["gateway"]} == set()
 
 
 # what a user may not do
