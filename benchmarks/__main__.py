@@ -1,4 +1,4 @@
-"""`make bench`: runs the benchmarks behind the claims of the documentation, all of them or those that are named.
+"""`make measure`: runs the benchmarks behind the claims of the documentation, all of them or those that are named.
 
     python -m benchmarks [NAME…]
 

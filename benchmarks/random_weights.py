@@ -1,4 +1,4 @@
-"""Weights files with random numbers: `clip-b16`, as slow as the real one, and a small CLIP that trains from nothing."""
+"""Weights files with random numbers: CLIPs of the zoo, as slow as real ones, and one that trains from nothing."""
 
 from __future__ import annotations
 
@@ -9,14 +9,23 @@ import open_clip
 import torch
 from safetensors.torch import save_file
 
+from models.profiles.zoo import ENTRIES
+
 
 def write_random_b16(data_dir: Path) -> Path:
     """Puts it where the product looks for weights: `<data_dir>/weights/clip-b16.safetensors`."""
-    path = data_dir / "weights" / "clip-b16.safetensors"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    torch.manual_seed(0)
-    model = open_clip.create_model("ViT-B-16-quickgelu", pretrained=None, load_weights=False)
-    save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, path)
+    return write_random(data_dir, "clip-b16")
+
+
+def write_random(data_dir: Path, name: str) -> Path:
+    """The weights of a CLIP of the zoo, where the product looks for them: `<data_dir>/weights/<name>.safetensors`. They
+    are the same each time, and a file that is there stays."""
+    path = data_dir / "weights" / f"{name}.safetensors"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.manual_seed(0)
+        model = open_clip.create_model(ENTRIES[name].architecture, pretrained=None, load_weights=False)
+        save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, path)
     return path
 
 

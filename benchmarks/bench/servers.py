@@ -1,0 +1,162 @@
+"""The servers that are compared: Vireo as `vireo up` starts it, and its peers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx2
+
+from benchmarks.bench import environments
+from benchmarks.bench.processes import cpu_seconds, family
+from tests.e2e.stack import free_port
+
+ROOT = Path(__file__).resolve().parents[2]
+START_SECONDS = 600.0
+"""That a start may take: an engine may be exported, and the machine may be busy."""
+
+OURS = "Vireo"
+PEERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "FastAPI script": ("plain", ()),
+    "LitServe": ("lightning", ("litserve==0.2.19",)),
+    "BentoML": ("bento", ("bentoml>=1.4,<1.5",)),
+    "transformers X-CLIP": ("xclip", ()),
+}
+"""Name → module in benchmarks/peers, and what it needs besides this environment."""
+ENGINES: Mapping[str, tuple[str, ...]] = {
+    "torch": (),
+    "openvino": ("openvino",),
+    "openvino-int8": ("openvino", "nncf"),
+}
+ARCHITECTURES: Mapping[str, str] = {"clip-b32": "ViT-B-32-quickgelu", "clip-b16": "ViT-B-16-quickgelu"}
+"""Our models that have peers. `lite` has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server to start. setting: precision and engine in words; documented: as its documentation shows."""
+
+    name: str
+    setting: str
+    command: Sequence[str | Path]
+    environment: Mapping[str, str]
+    ready: str
+    ask: str
+    documented: bool = True
+
+    @property
+    def title(self) -> str:
+        return f"{self.name}, {self.setting}"
+
+
+@dataclass(slots=True)
+class Running:
+    server: Server
+    url: str
+    process: subprocess.Popen[bytes]
+    log: Path
+    setting: str = field(default="")
+
+    def cpu(self) -> float:
+        """CPU-seconds of all its processes until now."""
+        return cpu_seconds(self.process.pid)
+
+
+def vireo(
+    model: str, data_dir: Path, engine: str | None = None, tree: Path | None = None, settings: Mapping[str, str] = {}
+) -> Server:
+    """engine: a value of VIREO_ENGINE, None for the default. tree: another checkout, whose `vireo` is started."""
+    command = (tree or ROOT) / ".venv" / "bin" / "vireo" if tree else Path(sys.executable).with_name("vireo")
+    environment = {"VIREO_MODEL": model, "VIREO_DATA_DIR": str(data_dir), **settings}
+    if engine:
+        environment["VIREO_ENGINE"] = engine
+    name = f"{OURS} ({tree.name})" if tree else OURS
+    return Server(name, engine or "default", [command, "up"], environment, "/readyz", "/v1/classify")
+
+
+def peer(name: str, model: str, precision: str, engine: str, cache: Path) -> Server:
+    """cache: where environments and exported towers are kept."""
+    module, packages = PEERS[name]
+    needed = (*packages, *ENGINES[engine])
+    suffix = "" if engine == "torch" else f"-{engine}"
+    made = environments.make(cache / f"{module}{suffix}", needed)
+    command: list[str | Path] = [made.python, "-m", f"benchmarks.peers.{module}"]
+    ready = "/health"
+    if module == "bento":
+        command = [made.folder / "bin" / "bentoml", "serve", "benchmarks.peers.bento:Classifier"]
+        ready = "/livez"
+    settings = {
+        "PEER_MODEL": ARCHITECTURES[model],
+        "PEER_PRECISION": precision,
+        "PEER_ENGINE": engine,
+        "PEER_CACHE": str(cache / "towers"),
+        "BENTOML_DO_NOT_TRACK": "True",
+        "BENTOML_HOME": str(cache / "bentoml-home"),
+    }
+    documented = (precision, engine) == ("fp32", "torch")
+    return Server(name, f"{precision}, {engine}", command, settings, ready, "/classify", documented)
+
+
+@contextmanager
+def running(server: Server, folder: Path) -> Iterator[Running]:
+    """A server that answers, on a port of its own. Raises: RuntimeError with its output if it does not start."""
+    port = str(free_port())
+    log = folder / f"{server.title.replace(' ', '-').replace('/', '-')}-{port}.log"
+    own = {"VIREO_PORT": port, "PEER_PORT": port}
+    command = [*server.command, "--host", "127.0.0.1", "--port", port] if "serve" in server.command else server.command
+    with log.open("wb") as sink:
+        process = subprocess.Popen(
+            [str(part) for part in command],
+            env=os.environ | dict(server.environment) | own,
+            cwd=ROOT,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+        )
+    started = Running(server, f"http://127.0.0.1:{port}", process, log)
+    try:
+        _wait(started)
+        started.setting = _setting(started)
+        yield started
+    finally:
+        _stop(process)
+
+
+def _wait(started: Running) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and started.process.poll() is None:
+        try:
+            if httpx2.get(started.url + started.server.ready, timeout=5, trust_env=False).status_code == 200:
+                return
+        except httpx2.HTTPError:
+            pass
+        time.sleep(0.3)
+    raise RuntimeError(f"{started.server.title} did not start:\n{started.log.read_text(errors='replace')[-3000:]}")
+
+
+def _setting(started: Running) -> str:
+    """What Vireo says about itself, where it was left to choose."""
+    if not started.server.name.startswith(OURS):
+        return started.server.setting
+    info = httpx2.get(started.url + "/v1/info", timeout=30, trust_env=False).json()
+    engine = info.get("engine")
+    chosen = engine.get("name") if isinstance(engine, dict) else engine
+    return ", ".join(str(part) for part in (info.get("precision"), chosen or started.server.setting) if part)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """LitServe does not end at SIGTERM, so what is left of the family is killed."""
+    members = family(process.pid)
+    process.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(20)
+    for pid in members:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    process.wait()
