@@ -118,7 +118,7 @@ def look(base: Base, dataset: Dataset, clips: Path, pool: DecodePool) -> tuple[d
     reader = ClipReader(pool, base.profile, base.profile.frames)
     everything: list[Sample] = samples_of(dataset.items, dataset.labels, clips)
     model = base.video_model("mean").eval()
-    feed = precompute_trunk(model, reader, everything, base.profile, CPU, micro=2)
+    feed = precompute_trunk(model, reader, everything, base.profile, CPU)
     seen = next(feed.stream([[Pick(place, 0, 1.0) for place in range(len(everything))]]))
     if not bool(seen.weights.all()):
         raise ValueError(f"clips that an import has accepted cannot be read: {reader.skipped}")

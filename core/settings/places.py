@@ -98,6 +98,11 @@ class Places(BaseModel):
         return self.data_dir.absolute() / "training"
 
     @property
+    def features_dir(self) -> Path:
+        """Frozen features of dataset clips on this machine."""
+        return self.data_dir.absolute() / "features"
+
+    @property
     def run_dir(self) -> Path:
         """Sockets, pids and metric files of the running processes. It is emptied at start."""
         return self.data_dir.absolute() / "run"

@@ -61,6 +61,12 @@ class Work(BaseModel):
     training_processes: int = Field(
         0, ge=0, description="Processes of one training run. 0: one per GPU, or one process without a GPU."
     )
+    feature_bytes: int = Field(
+        8 * GIB,
+        ge=0,
+        description="Most bytes of the frozen features of dataset clips that a training worker keeps on its machine. "
+        "The least recently used ones are deleted first. 0: none are kept.",
+    )
     max_archive_bytes: int = Field(
         20 * GIB, ge=1, description="Largest upload of a dataset archive or a checkpoint, in bytes."
     )

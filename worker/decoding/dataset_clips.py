@@ -21,6 +21,7 @@ from models.frames.arrays import IntArray, UInt8Array
 from models.frames.augmentation import Augment, Draw
 from models.frames.sampling import Views
 from models.profiles.profile import Profile
+from models.weights.digests import digest
 from worker.decoding.frame_cache import open_frame_cache
 from worker.decoding.pool import DecodePool, DecodeTask
 
@@ -74,6 +75,11 @@ class ClipReader:
         self._ahead = min(max(ahead, 1), _MAX_AHEAD)
         self.skipped: dict[Path, str] = {}
         """All clips that this reader has left out, with the reason."""
+
+    @property
+    def digest(self) -> str:
+        """Covers everything besides a clip's bytes that its frames depend on, where none is drawn."""
+        return digest(self._profile.vision_digest(), self._frames)
 
     def in_profile(self, profile: Profile) -> ClipReader:
         """A reader of the same pool for the fixed frames and crops of a model with another profile."""

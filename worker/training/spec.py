@@ -14,6 +14,7 @@ from core.protocols.protocol import Run
 from core.registry import Card
 from core.settings import Settings
 from core.training_requests import ComparisonRequest, EvaluationRequest, PreviewRequest, TrainingRequest
+from worker.training.features.files import FeatureFiles
 
 
 class Outcome(BaseModel):
@@ -71,6 +72,12 @@ class RunSpec(BaseModel):
     def number(self) -> Path:
         """The file into which the parent writes the version's number, once the child has said that it is ready."""
         return self.scratch / "number"
+
+    def feature_files(self) -> FeatureFiles:
+        """Frozen features on this machine, those of the dataset's clips among them."""
+        files = FeatureFiles.of(self.settings, self.project)
+        files.claim(self.dataset.id, (item.sha256 for item in self.dataset.items))
+        return files
 
     def clip_paths(self, skipped: Mapping[Path, str]) -> list[tuple[str, str]]:
         """The paths, as the dataset names them, of clips that were skipped, and why."""

@@ -65,8 +65,8 @@ class ClosedForm:
 
 @torch.no_grad()
 def frozen_features(outputs: Iterable[tuple[Tensor, Tensor, list[int]]], model: VideoModel, seconds: float) -> Frozen:
-    """outputs: what the trunk makes of clips, in groups: x [B, T, …], labels int64 [B], and the clips' places. seconds:
-    that they have taken so far. Raises: TrainingFailed if there is none."""
+    """outputs: what the trunk makes of clips, in groups in any order: x [B, T, …], labels int64 [B], and the clips'
+    places. seconds: that they have taken so far. Raises: TrainingFailed if there is none."""
     began = time.monotonic()
     plain, roots, videos, labels, places = [], [], [], [], []
     rectified = True  # whether no output is negative
@@ -80,11 +80,12 @@ def frozen_features(outputs: Iterable[tuple[Tensor, Tensor, list[int]]], model: 
         places += where
     if not places:
         raise no_clip_decoded(0)
+    order = sorted(range(len(places)), key=places.__getitem__)
     return Frozen(
-        features=torch.cat(roots if rectified else plain),
-        videos=torch.cat(videos),
-        labels=torch.cat(labels),
-        places=tuple(places),
+        features=torch.cat(roots if rectified else plain)[order],
+        videos=torch.cat(videos)[order],
+        labels=torch.cat(labels)[order],
+        places=tuple(sorted(places)),
         seconds=seconds + time.monotonic() - began,
         rooted=rectified,
     )

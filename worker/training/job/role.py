@@ -18,6 +18,7 @@ from worker.jobs.heartbeat import Heartbeat
 from worker.jobs.metering import Metering
 from worker.jobs.reporter import Reporter
 from worker.training.job.child_process import start_fork_server
+from worker.training.job.feature_upkeep import FeatureUpkeep
 from worker.training.job.runner import Runner
 
 
@@ -31,6 +32,7 @@ class TrainingRole:
         self._metering = Metering(connect(settings.jobs_redis, decode=True, patient=False))
         self._server = start_fork_server()
         self._runner = Runner(settings, store, book, self._server)
+        self._upkeep = FeatureUpkeep(self._runner.sweep_features, settings.spool_check_seconds)
 
     @property
     def handlers(self) -> Mapping[str, Handler]:
@@ -56,8 +58,10 @@ class TrainingRole:
 
     def announce(self) -> None:
         self._runner.sweep()
+        self._upkeep.start()
         self._heartbeat.update(state="ready", detail="waiting for training jobs")
 
     def close(self) -> None:
         """Running jobs have already been given back."""
+        self._upkeep.stop()
         self._server.close()

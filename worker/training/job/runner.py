@@ -34,6 +34,7 @@ from worker.jobs.book import JobBook
 from worker.jobs.cancellation import CancelToken
 from worker.jobs.reporter import Reporter
 from worker.jobs.version_number import claim_number
+from worker.training.features.files import sweep as sweep_features
 from worker.training.job.checkpoints import Checkpoints
 from worker.training.job.child_process import Callbacks, ChildProcess
 from worker.training.job.protocol_runs import ProtocolRuns, temporary_model
@@ -186,11 +187,21 @@ class Runner:
             job = self._book.get(frames.name.removeprefix("frames-"))
             if job is None or job.state.final:
                 shutil.rmtree(frames, ignore_errors=True)
+        for old in self._settings.training_dir.glob("features-*.pt"):  # of an earlier release
+            old.unlink(missing_ok=True)
         for job_id in self._checkpoints.jobs():
             if self._book.get(job_id) is None:
                 self._checkpoints.delete(job_id)
         for project in self._store.projects():
             self.of(project)._protocol_runs.sweep()
+
+    def sweep_features(self) -> None:
+        """Delete the features of clips whose datasets have been deleted. Raises: StorageUnavailable, OSError."""
+
+        def exists(project: str, dataset: str) -> bool:
+            return self._store.of(project).exists(f"{dataset_key(dataset)}/dataset.json")
+
+        sweep_features(self._settings.features_dir, exists)
 
     def _run_child(self, spec: RunSpec, token: CancelToken, reporter: Reporter, name: str | None) -> dict[str, Any]:
         """name: the model that gets a new version; None if none does. Raises: VireoError, Superseded,

@@ -8,7 +8,7 @@ the trunk (`trunk_vectors`): with what a frozen trunk made of the clips when it 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -19,11 +19,14 @@ from core.datasets import Item
 from core.vocabulary import Aggregate, Fusion
 from models.frames.arrays import IntArray, UInt8Array
 from models.frames.sampling import Views
+from models.image.tower import ImageTower
 from models.recognition.recognizer import Recognizer
 from models.recognition.scoring import score
 from models.recognition.video_encoder import VideoEncoder
 from worker.decoding.dataset_clips import ClipReader, Sample
-from worker.training.judging.kept import FrameFile, FromTrunk, KeptTrunk, TrunkRecorder, tower_of
+from worker.training.features.files import FeatureFiles
+from worker.training.features.trunk import TrunkFiles
+from worker.training.judging.kept import FrameFile, FromTrunk, KeptTrunk, after_trunk, tower_of, trunk_of_clip
 from worker.training.judging.scored import Embedded, Scored
 from worker.training.run.division import samples_of
 from worker.training.run.encoding import encode_together, encode_videos
@@ -42,6 +45,7 @@ class Gallery:
     """`items` and their class indices. A clip that cannot be decoded is left out, and listed in `reader.skipped`.
 
     most: frames in one forward pass. frames: where the decoded single views are kept, None if they are needed once.
+    features: where outputs of trunks are kept from run to run, None for nowhere.
     Methods that give vectors must be called by all processes of the run; they raise Stopped.
     """
 
@@ -52,6 +56,7 @@ class Gallery:
     stop: Stop
     world: World
     frames: FrameFile | None = None
+    features: FeatureFiles | None = None
     trunk: KeptTrunk | None = None  # of this process's share
 
     def __len__(self) -> int:
@@ -64,15 +69,21 @@ class Gallery:
 
     def vectors(self, encoder: VideoEncoder, views: Views = SINGLE_VIEW) -> Vectors:
         """Each clip as a request of its own."""
-        return self._gathered(*encode_videos(self._decoded(views), encoder, views, self.most, self.stop))
+        tower = tower_of(encoder)
+        if tower is None or views.count > 1 or self.features is None:
+            return self._gathered(*encode_videos(self._decoded(views), encoder, views, self.most, self.stop))
+        rest = after_trunk(encoder, self.most)
+        found = [(index, rest(x[None])) for index, x in self._trunk_outputs(encoder, tower)]  # each [1, d]
+        return self._gathered([index for index, _ in found], torch.stack([own for _, own in found]) if found else None)
 
     def vectors_and_trunk(self, recognizer: Recognizer) -> Vectors:
         """`vectors` by a model with a frozen trunk, whose outputs are kept for `trunk_vectors`."""
-        recorder = TrunkRecorder(tower_of(recognizer))
-        recorded = replace(recognizer, image_tower=recorder)
-        indices, own = encode_videos(self._decoded(SINGLE_VIEW), recorded, SINGLE_VIEW, self.most, self.stop)
-        self.trunk = recorder.kept(indices)
-        return self._gathered(indices, own)
+        tower = tower_of(recognizer)
+        assert tower is not None
+        found = dict(sorted(self._trunk_outputs(recognizer, tower)))
+        x = torch.stack(list(found.values())) if found else torch.empty(0)  # [n, T, …]
+        self.trunk = KeptTrunk(list(found), x)
+        return self.trunk_vectors(after_trunk(recognizer, self.most), 1)
 
     def quick_vectors(self, encoder: VideoEncoder, together: int) -> Vectors:
         """`together`: clips in one forward pass."""
@@ -111,12 +122,31 @@ class Gallery:
             _embedded(ids, known, vectors) if found else None,
         )
 
-    def _decoded(self, views: Views) -> Iterator[tuple[int, UInt8Array]]:
-        """This process's share: (index, uint8 [V, T, S, S, 3])."""
-        share = self.share
-        read = self.reader.views([self.samples[index] for index in share], views)
-        decoded = ((share[place], frames) for place, frames in read)
-        return decoded if self.frames is None or views.count > 1 else self.frames.through(decoded, len(share))
+    def _trunk_outputs(self, encoder: VideoEncoder, tower: ImageTower) -> Iterator[tuple[int, Tensor]]:
+        """What the trunk makes of each clip of this process's share: index and [T, …] on the CPU."""
+        reading = self.reader.digest, encoder.profile.vision_digest(), self.most
+        files = TrunkFiles.of(self.features, tower, "served", encoder.device, *reading)
+        missing: list[int] = []
+        for index in self.share:
+            kept = None if files is None else files.read(self.samples[index].path)
+            if kept is None:
+                missing.append(index)
+            else:
+                yield index, kept
+        for index, frames in self._decoded(SINGLE_VIEW, missing):
+            self.stop.check()
+            x = trunk_of_clip(encoder, tower, frames[0], self.most)  # [T, …]
+            if files is not None:
+                files.write(self.samples[index].path, x)
+            yield index, x
+
+    def _decoded(self, views: Views, indices: Sequence[int] | None = None) -> Iterator[tuple[int, UInt8Array]]:
+        """indices: None for this process's share → (index, uint8 [V, T, S, S, 3])."""
+        chosen = self.share if indices is None else indices
+        read = self.reader.views([self.samples[index] for index in chosen], views)
+        decoded = ((chosen[place], frames) for place, frames in read)
+        whole = views.count == 1 and len(chosen) == len(self.share)
+        return self.frames.through(decoded, len(chosen)) if self.frames is not None and whole else decoded
 
     def _gathered(self, indices: list[int], own: Tensor | None) -> Vectors:
         """own: [n, V, d] of this process's clips, None if there are none → those of all processes, in the clips'
@@ -162,6 +192,7 @@ def open_galleries(run: TrainingRun, *, as_base: bool = False) -> Galleries:
             stop=run.stop,
             world=world,
             frames=FrameFile(scratch / f"{name}-{world.rank}.frames", clip) if keep and not as_base else None,
+            features=run.features,
         )
 
     division = run.division

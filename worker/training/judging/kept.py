@@ -6,10 +6,9 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import torch
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from models.frames.arrays import UInt8Array
 from models.image.tower import ImageTower
-from models.recognition.recognizer import Recognizer
+from models.recognition.video_encoder import VideoEncoder, pass_size
 
 log = logging.getLogger(__name__)
 
@@ -79,36 +78,31 @@ class KeptTrunk:
     x: Tensor
 
 
-@dataclass(slots=True)
-class TrunkRecorder:
-    """An image tower that keeps what its trunk makes."""
-
-    tower: ImageTower
-    outputs: list[Tensor] = field(default_factory=list)  # each [N, …]
-
-    def __call__(self, pixels: Tensor, clip: int) -> Tensor:
-        x = self.tower.trunk(pixels, clip)  # [N, …]
-        self.outputs.append(x.cpu())
-        return self.tower.features(x)  # [N, d]
-
-    def kept(self, indices: list[int]) -> KeptTrunk:
-        """indices: of the clips that were encoded, which all have as many frames."""
-        x = torch.cat(self.outputs) if self.outputs else torch.empty(0)
-        frames = len(x) // max(1, len(indices))  # T
-        return KeptTrunk(indices, x.view(len(indices), frames, *x.shape[1:]))
+def tower_of(encoder: VideoEncoder) -> ImageTower | None:
+    """The tower whose trunk may be called by itself, if the encoder has one that looks at each frame alone."""
+    tower = encoder.image_tower
+    return tower if isinstance(tower, ImageTower) and not tower.mixes_time else None
 
 
-def tower_of(recognizer: Recognizer) -> ImageTower:
-    return cast("ImageTower", recognizer.image_tower)
+@torch.inference_mode()
+def trunk_of_clip(encoder: VideoEncoder, tower: ImageTower, frames: UInt8Array, most: int) -> Tensor:
+    """frames: uint8 [T, S, S, 3] → [T, …] on the CPU, computed as `VideoEncoder.video_vectors` does. most: frames in
+    one forward pass."""
+    size = pass_size(most, 1)
+    passes = [tower.trunk(encoder.pixels(frames[at : at + size], 1), 1).cpu() for at in range(0, len(frames), size)]
+    return torch.cat(passes)  # [T, …]
 
 
-def after_trunk(recognizer: Recognizer) -> FromTrunk:
-    """The rest of a recogniser."""
+def after_trunk(encoder: VideoEncoder, most: int) -> FromTrunk:
+    """The rest of an encoder. most: frames in one pass."""
+    tower = tower_of(encoder)
+    assert tower is not None
 
     @torch.inference_mode()
     def rest(x: Tensor) -> Tensor:
-        features = tower_of(recognizer).features(x.to(recognizer.device).flatten(0, 1)).float()  # [B·T, d]
-        return recognizer.pool(features.view(*x.shape[:2], -1))  # [B, T, d] → [B, d]
+        passes = torch.split(x.flatten(0, 1), pass_size(most, 1))  # each [N, …]
+        features = torch.cat([tower.features(part.to(encoder.device)).float() for part in passes])  # [B·T, d]
+        return encoder.pool(features.view(*x.shape[:2], -1))  # [B, T, d] → [B, d]
 
     return rest
 

@@ -56,7 +56,7 @@ def probe_other_labels(
     if gallery.trunk is None:
         indices, vectors = gallery.vectors(served)  # [n, 1, d]
     else:
-        indices, vectors = gallery.trunk_vectors(after_trunk(served), 1)  # [n, 1, d]
+        indices, vectors = gallery.trunk_vectors(after_trunk(served, gallery.most), 1)  # [n, 1, d]
 
     def side(names: Sequence[str]) -> tuple[Scored, Scored]:
         rows = text_rows(served.encode_texts, names, served.profile.templates, normalise=run.request.normalize_labels)

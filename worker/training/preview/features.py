@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+import torch
+
 from models.fitting import shots
 from worker.training.fit.closed_form import Frozen, frozen_features
 from worker.training.run.division import samples_of
@@ -28,7 +30,8 @@ def features_of(run: TrainingRun, feed: Feed, seconds: float) -> Frozen:
     run.world.report_phase("features")
     was_training = run.model.training
     run.model.eval()
-    outputs = trunk_outputs(run.model, run.reader, samples, run.profile, run.device, run.config.micro)
-    found = frozen_features(((x, labels, [chosen[at] for at in where]) for x, labels, where in outputs), run.model, 0.0)
+    outputs = trunk_outputs(run.model, run.reader, samples, run.profile, run.device, run.trunk_files())
+    groups = ((x[None], torch.tensor([samples[at].label]), [chosen[at]]) for x, at in outputs)
+    found = frozen_features(groups, run.model, 0.0)
     run.model.train(was_training)
     return found

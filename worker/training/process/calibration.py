@@ -107,6 +107,7 @@ def _see(
         most=spec.settings.batch_frames,
         stop=stop,
         world=world,
+        features=spec.feature_files(),
     )
     indices, vectors = gallery.vectors(recognizer)  # [n, V, d]
     kept = tuple(items[index] for index in indices)

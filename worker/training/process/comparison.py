@@ -61,6 +61,7 @@ def _hits(spec: RunSpec, items: tuple[Item, ...], world: World, pool: DecodePool
         most=spec.settings.batch_frames,
         stop=stop,
         world=world,
+        features=spec.feature_files(),
     )
     scored = score_served(recognizer, gallery, rows)
     return dict(zip(scored.ids, scored.hits.tolist(), strict=True))

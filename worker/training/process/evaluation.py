@@ -47,7 +47,13 @@ def run_evaluation(spec: RunSpec, request: EvaluationRequest, world: World, pool
     reader = ClipReader(pool, profile, profile.frames)
     samples = samples_of(items, spec.dataset.labels, spec.clips)
     gallery = Gallery(
-        reader=reader, items=items, samples=samples, most=spec.settings.batch_frames, stop=stop, world=world
+        reader=reader,
+        items=items,
+        samples=samples,
+        most=spec.settings.batch_frames,
+        stop=stop,
+        world=world,
+        features=spec.feature_files(),
     )
     scored: dict[str, Scored] = {}
     for views in dict.fromkeys((SINGLE, request.views)):

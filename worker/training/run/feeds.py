@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from models.image.pixels import normalised
 from models.profiles.profile import Profile
 from models.recognition.video_model import VideoModel
 from worker.decoding.dataset_clips import Batch, ClipReader, Sample
+from worker.training.features.trunk import TrunkFiles
 from worker.training.run.order import Pick
 
 MAX_TRUNK_BYTES = 2 << 30  # of precomputed trunk outputs; above it they are computed in every epoch
@@ -144,14 +145,6 @@ class TrunkFeed:
         decoded."""
         self._x, self._labels, self._places = x, labels, places
 
-    @property
-    def nbytes(self) -> int:
-        return self._x.nbytes
-
-    def to_dict(self) -> dict[str, Any]:
-        """Tensors and lists, which `torch.load` reads without running code."""
-        return {"x": self._x.cpu(), "labels": self._labels.cpu(), "places": list(self._places)}
-
     def subset(self, clips: Sequence[int], labels: Sequence[int]) -> TrunkFeed:
         """Some of the train clips, under other labels. The outputs themselves are not copied."""
         places = [self._places[clip] for clip in clips]
@@ -179,36 +172,48 @@ class TrunkFeed:
 
 @torch.no_grad()
 def precompute_trunk(
-    model: VideoModel, reader: ClipReader, samples: Sequence[Sample], profile: Profile, device: torch.device, micro: int
+    model: VideoModel,
+    reader: ClipReader,
+    samples: Sequence[Sample],
+    profile: Profile,
+    device: torch.device,
+    files: TrunkFiles | None = None,
 ) -> TrunkFeed:
-    """Run the trunk over every clip once. micro: clips in one forward pass. Raises: TrainingFailed if no clip can be
-    decoded."""
-    outputs: list[Tensor] = []
-    labels: list[Tensor] = []
-    places: list[int | None] = [None] * len(samples)
-    known = 0
-    for x, own, where in trunk_outputs(model, reader, samples, profile, device, micro):
-        outputs.append(x)  # [B, T, …]
-        labels.append(own)
-        for place in where:
-            places[place] = known
-            known += 1
+    """What the trunk makes of every clip. files: where outputs may be already, and are kept. Raises: TrainingFailed if
+    no clip can be decoded."""
+    outputs = {place: x for x, place in trunk_outputs(model, reader, samples, profile, device, files)}  # each [T, …]
     if not outputs:
         raise no_clip_decoded(len(samples))
-    return TrunkFeed(torch.cat(outputs), torch.cat(labels), places)
+    places: list[int | None] = [None] * len(samples)
+    for row, place in enumerate(outputs):
+        places[place] = row
+    labels = torch.tensor([samples[place].label for place in outputs], dtype=torch.int64, device=device)
+    return TrunkFeed(torch.stack(list(outputs.values())), labels, places)
 
 
 def trunk_outputs(
-    model: VideoModel, reader: ClipReader, samples: Sequence[Sample], profile: Profile, device: torch.device, micro: int
-) -> Iterator[tuple[Tensor, Tensor, list[int]]]:
-    """What the trunk makes of each clip that can be decoded, in groups of at most `micro`: x [B, T, …], labels int64
-    [B], and the clips' places among the samples. The caller turns gradients off."""
-    groups = [samples[at : at + micro] for at in range(0, len(samples), micro)]
-    for start, batch in zip(range(0, len(samples), micro), reader.batches(groups), strict=True):
+    model: VideoModel,
+    reader: ClipReader,
+    samples: Sequence[Sample],
+    profile: Profile,
+    device: torch.device,
+    files: TrunkFiles | None = None,
+) -> Iterator[tuple[Tensor, int]]:
+    """What the trunk makes of each clip that can be decoded, x [T, …], and the clip's place among the samples: first
+    those that are in `files`, then the others, each encoded by itself. The caller turns gradients off."""
+    missing: list[int] = []
+    for place, sample in enumerate(samples):
+        kept = None if files is None else files.read(sample.path)
+        if kept is None:
+            missing.append(place)
+        else:
+            yield kept.to(device), place
+    for place, batch in zip(missing, reader.batches([samples[place]] for place in missing), strict=True):
         if len(batch.positions):
-            where = [start + place for place in batch.positions.tolist()]
-            x = model.trunk(_pixels(batch.frames, profile, device))  # [B, T, …]
-            yield x, torch.from_numpy(batch.labels).to(device), where
+            x = model.trunk(_pixels(batch.frames, profile, device))[0]  # [T, …]
+            if files is not None:
+                files.write(samples[place].path, x)
+            yield x, place
 
 
 def _pixels(frames: UInt8Array, profile: Profile, device: torch.device) -> Tensor:

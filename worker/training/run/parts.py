@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
@@ -28,14 +29,15 @@ from models.text.context_encoder import without_context
 from models.text.encoder import TextEncoder
 from models.text.inner import clip_tower, learned_vectors
 from worker.children.messages import send_message
-from worker.decoding.dataset_clips import ClipReader
+from worker.decoding.dataset_clips import ClipReader, Sample
 from worker.decoding.pool import DecodePool
+from worker.training.features.files import FeatureFiles
+from worker.training.features.trunk import Road, TrunkFiles
 from worker.training.run.base_model import open_base_model, open_text_encoder
 from worker.training.run.config import Config, resolve_config
 from worker.training.run.division import ClipDivision, divide_dataset, samples_of
 from worker.training.run.encoding import encode_videos, encoder_of
-from worker.training.run.feeds import MAX_TRUNK_BYTES, Feed, FrameFeed, no_clip_decoded, precompute_trunk
-from worker.training.run.kept_features import features_path, keep_features, open_features
+from worker.training.run.feeds import MAX_TRUNK_BYTES, Feed, FrameFeed, no_clip_decoded, precompute_trunk, trunk_outputs
 from worker.training.run.order import Order
 from worker.training.run.stop import Stop
 from worker.training.run.world import World
@@ -62,6 +64,7 @@ class TrainingRun:
     model: VideoModel
     order: Order
     trunk_bytes: int | None  # of what a frozen trunk makes of one clip; None if the trunk is trained
+    features: FeatureFiles  # what frozen trunks made of clips, in earlier runs as well
 
     @property
     def device(self) -> torch.device:
@@ -87,6 +90,12 @@ class TrainingRun:
     def encoder(self, model: VideoModel) -> AbstractContextManager[VideoEncoder]:
         """`model` as an encoder, in the precision of this run."""
         return encoder_of(model, self.profile, self.device, DTYPES[self.config.precision])
+
+    def trunk_files(self) -> TrunkFiles | None:
+        """Where outputs of the trunk as it is now are kept, for clips as `reader` reads them."""
+        road: Road = "training" if self.model.tower.training else "trained"
+        reading = self.reader.digest, self.profile.vision_digest()
+        return TrunkFiles.of(self.features, self.model.tower, road, self.device, *reading)
 
     def keeps_trunk(self, clips: int) -> bool:
         """Whether the trunk is frozen and what it makes of that many clips fits in memory."""
@@ -154,6 +163,7 @@ def open_run(spec: RunSpec, request: TrainingRequest, world: World, pool: Decode
             side=profile.size,
         ),
         trunk_bytes=_trunk_bytes(model, config, profile, world.device),
+        features=spec.feature_files(),
     )
 
 
@@ -235,21 +245,27 @@ def _add_prompts(model: VideoModel, config: Config) -> None:
 
 
 def open_feed(run: TrainingRun) -> Feed:
-    """Precomputed trunk outputs if the trunk is frozen, always sees the same pixels, and they fit in memory; otherwise
-    frames. Raises: VireoError."""
+    """Outputs of the trunk if it is frozen, always sees the same pixels, and they fit in memory; otherwise frames.
+    Raises: VireoError."""
     samples = samples_of(run.division.train, run.division.classes, run.spec.clips)
     if run.config.augment is None and run.keeps_trunk(len(samples)):
         run.world.report_phase("features")
-        if run.config.solver != "closed_form":
-            return precompute_trunk(run.model, run.reader, samples, run.profile, run.device, run.config.micro)
-        path = features_path(run.spec.settings.training_dir, run.spec.project, run.base.digest, run.profile, samples)
-        if kept := open_features(path, run.device):
-            return kept
-        feed = precompute_trunk(run.model, run.reader, samples, run.profile, run.device, run.config.micro)
-        if run.world.leads and not run.reader.skipped:  # a report lists what was skipped
-            keep_features(path, feed)
-        return feed
+        files = run.trunk_files()
+        _encode_share(run, samples, files)
+        return precompute_trunk(run.model, run.reader, samples, run.profile, run.device, files)
     return FrameFeed(run.train_reader, samples, run.profile, run.device)
+
+
+@torch.no_grad()
+def _encode_share(run: TrainingRun, samples: Sequence[Sample], files: TrunkFiles | None) -> None:
+    """Where there are several processes, each encodes some of the clips, and then finds those of the others in the
+    files."""
+    if run.world.size == 1 or files is None:
+        return
+    share = samples[run.world.rank :: run.world.size]
+    for _ in trunk_outputs(run.model, run.reader, share, run.profile, run.device, files):
+        pass
+    run.world.gather(None)  # all have written theirs
 
 
 @torch.no_grad()

@@ -61,7 +61,7 @@ def test_a_run_on_frames_ends_after_an_epoch_without_a_clip(
 
 def test_a_run_on_the_outputs_of_a_trunk_ends_before_the_first_step(pool: DecodePool, samples: list[Sample]) -> None:
     with pytest.raises(TrainingFailed, match="None of the 5 clips to train on could be decoded"):
-        precompute_trunk(parts("mean")[0], ClipReader(pool, PROFILE, FRAMES), samples, PROFILE, CPU, 2)
+        precompute_trunk(parts("mean")[0], ClipReader(pool, PROFILE, FRAMES), samples, PROFILE, CPU)
 
 
 def test_one_clip_that_can_be_decoded_is_enough(pool: DecodePool, samples: list[Sample], tmp_path: Path) -> None:
@@ -70,6 +70,6 @@ def test_one_clip_that_can_be_decoded_is_enough(pool: DecodePool, samples: list[
     state = State()
     fit(pool, some, state)
     assert state.step == 9
-    feed = precompute_trunk(parts("mean")[0], ClipReader(pool, PROFILE, FRAMES), some, PROFILE, CPU, 2)
+    feed = precompute_trunk(parts("mean")[0], ClipReader(pool, PROFILE, FRAMES), some, PROFILE, CPU)
     (batch,) = feed.stream([[Pick(clip, 0, 1.0) for clip in range(5)]])
     assert batch.weights.tolist() == [0.0, 0.0, 0.0, 0.0, 1.0]

@@ -29,8 +29,10 @@ from worker.jobs.attempt import Interrupted
 from worker.jobs.book import JobBook
 from worker.jobs.cancellation import CancelToken
 from worker.jobs.reporter import Reporter
+from worker.training.features.files import FeatureFiles
 from worker.training.job import child_process
 from worker.training.job.checkpoints import Checkpoints
+from worker.training.job.feature_upkeep import FeatureUpkeep
 from worker.training.job.runner import Runner, evaluation_key
 
 Work = Callable[[Job, CancelToken, Reporter], dict[str, Any]]
@@ -283,6 +285,19 @@ def test_a_sweep_removes_what_nobody_needs_and_nothing_else(bench: Bench) -> Non
     (live,) = (name for name in names if name.startswith(running.id))
     assert names == {live, f"frames-{waiting.id}", f"frames-{running.id}"}
     assert bench.checkpoints.jobs() == {waiting.id, running.id}
+
+
+def test_features_go_with_their_dataset_on_a_machine_that_only_looks(bench: Bench) -> None:
+    features = FeatureFiles.of(bench.settings, "default")
+    features.claim(NO_CLIPS.id, ["0" * 64])
+    features.write("0" * 64, "kind", b"0123")
+    upkeep = FeatureUpkeep(bench.runner.sweep_features, 0.01)
+    upkeep.start()
+    time.sleep(0.05)
+    assert features.read("0" * 64, "kind") == bytearray(b"0123")
+    bench.store.delete_tree(dataset_key(NO_CLIPS.id), marker="dataset.json")
+    until(lambda: not any(path.is_file() for path in bench.settings.features_dir.rglob("*")))
+    upkeep.stop()
 
 
 def test_the_frames_of_a_job_that_has_ended_are_swept(bench: Bench) -> None:

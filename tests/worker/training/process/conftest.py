@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from core.datasets import ClassCount, Dataset, Item
+from core.settings import Settings
 from tests import tiny
 from tests.clips import SPECS, render
 from tests.worker.training.process.runs import LABELS
@@ -47,6 +49,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny.place(home, "tiny-rn", tiny.RESNET)
     (home / "clips").mkdir()
     return home
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept(home: Path) -> None:
+    """A test that counts passes begins without features of others."""
+    shutil.rmtree(Settings(data_dir=home).features_dir, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ import pytest
 
 from core.datasets import Dataset
 from core.registry import Card
+from core.settings import Settings
 from core.training_requests import TrainingRequest
 from tests.models.conftest import CPU
 from tests.worker.training.process.runs import spec_of, train
@@ -32,7 +33,8 @@ def test_a_version_is_compared_with_the_base_and_with_the_standing_version(
     # It sees twice as many frames, and the standing version is asked with its own.
     request = TrainingRequest(name="scenes", dataset=dataset.id, base="tiny", promote="production", frames=8)
     spec = spec_of(home, dataset, tmp_path / "second", training=request)
-    spec = spec.model_copy(update={"standing": (1, tmp_path / "first" / "output")})
+    anew = Settings(data_dir=home, feature_bytes=0)  # so that all clips are decoded
+    spec = spec.model_copy(update={"standing": (1, tmp_path / "first" / "output"), "settings": anew})
     seen: set[int] = set()
     submit = pool.submit
 

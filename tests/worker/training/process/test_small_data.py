@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,17 +21,13 @@ from models.classifier.ensemble import build_rows
 from models.files.versions import open_version
 from models.fitting.recipes import RECIPES
 from models.recognition.base import Base
-from models.recognition.recognizer import Recognizer
 from tests.models.conftest import CPU
 from tests.worker.training.process.runs import LABELS, spec_of, train, train_in_processes
 from worker.children.messages import parse_message
-from worker.decoding.dataset_clips import Sample
 from worker.decoding.pool import DecodePool, DecodeTask
 from worker.training.job.run_metrics import RunMetrics
 from worker.training.preview import measure
 from worker.training.process.session import run_preview, run_training
-from worker.training.run.feeds import TrunkFeed
-from worker.training.run.kept_features import features_path, keep_features, open_features
 from worker.training.run.stop import Stop, Stopped
 from worker.training.run.world import World
 
@@ -203,7 +198,7 @@ def test_clips_that_cannot_be_decoded_end_the_run_in_words(
     (home / "nothing").mkdir(exist_ok=True)
     for item in dataset.items:
         (home / "nothing" / item.sha256).write_bytes(b"no video")
-    request = PreviewRequest(dataset=dataset.id, base="tiny", frames=4)  # no other test keeps features of four frames
+    request = PreviewRequest(dataset=dataset.id, base="tiny")
     spec = spec_of(home, dataset, tmp_path, preview=request).model_copy(update={"clips": home / "nothing"})
     with pytest.raises(TrainingFailed, match="could be decoded") as raised:
         run_preview(spec, request, World(0, 1, CPU), pool, Stop())
@@ -235,7 +230,7 @@ def test_a_run_that_is_cancelled_in_the_closed_form_leaves_no_version(
         stop.requested = stop.requested or name == phase
 
     monkeypatch.setattr(World, "report_phase", cancelled)
-    request = TrainingRequest(name="scenes", dataset=dataset.id, base="tiny", frames=3)  # its features are not kept
+    request = TrainingRequest(name="scenes", dataset=dataset.id, base="tiny")
     spec = spec_of(home, dataset, tmp_path, training=request)
     with pytest.raises(Stopped):
         run_training(spec, request, World(0, 1, CPU), pool, stop)
@@ -262,7 +257,7 @@ def test_the_closed_form_is_refused_for_rows_that_are_not_text(
 def test_the_training_after_a_preview_uses_its_features(
     home: Path, dataset: Dataset, tmp_path: Path, pool: DecodePool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    request = PreviewRequest(dataset=dataset.id, base="tiny", frames=5)
+    request = PreviewRequest(dataset=dataset.id, base="tiny")
     run_preview(spec_of(home, dataset, tmp_path / "a", preview=request), request, World(0, 1, CPU), pool, Stop())
     decoded: list[str] = []
     submit = pool.submit
@@ -272,29 +267,9 @@ def test_the_training_after_a_preview_uses_its_features(
         return submit(path, **options)
 
     monkeypatch.setattr(pool, "submit", counted)
-    train(home, dataset, tmp_path / "b", pool, **SMALL, frames=5)
+    train(home, dataset, tmp_path / "b", pool, **SMALL)
     assert not set(decoded) & {item.sha256 for item in dataset.of("train")}
     assert set(decoded) == {item.sha256 for item in dataset.of("val")}
-
-
-def test_kept_features_of_another_project_are_not_used(tmp_path: Path, tiny: Recognizer) -> None:
-    clips = [Sample(tmp_path / ("0" * 64), 0)]
-    paths = {features_path(tmp_path, project, "digest", tiny.profile, clips) for project in ("default", "acme", "acme")}
-    assert len(paths) == 2
-
-
-def test_kept_features_that_are_damaged_or_old_are_not_used(tmp_path: Path) -> None:
-    feed = TrunkFeed(torch.ones(2, 3, 4), torch.tensor([0, 1]), [0, None, 1])
-    old, path = tmp_path / "features-old.pt", tmp_path / "features-new.pt"
-    old.write_bytes(b"x")
-    os.utime(old, (0, 0))
-    keep_features(path, feed)
-    assert [file.name for file in tmp_path.iterdir()] == [path.name]
-    kept = open_features(path, CPU)
-    assert kept is not None
-    assert kept.to_dict()["places"] == [0, None, 1]
-    path.write_bytes(path.read_bytes()[:50])
-    assert open_features(path, CPU) is None
 
 
 def test_the_parent_understands_all_that_the_child_reports(

@@ -76,7 +76,7 @@ def test_a_batch_of_nothing_is_a_clip_without_weight() -> None:
 def trunk_feed(damaged: Sequence[int] = ()) -> tuple[TrunkFeed, list[torch.Tensor]]:
     """The feed, and what the trunk gives for each clip alone."""
     model = tiny_base().video_model("mean")
-    feed = precompute_trunk(model, reader(damaged)[1], SAMPLES, PROFILE, CPU, micro=2)
+    feed = precompute_trunk(model, reader(damaged)[1], SAMPLES, PROFILE, CPU)
     alone = [
         normalised(torch.full((FRAMES, SIZE, SIZE, 3), 10 * clip, dtype=torch.uint8), PROFILE, CPU) for clip in range(5)
     ]

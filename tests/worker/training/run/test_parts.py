@@ -144,6 +144,8 @@ def test_gradient_checkpointing_is_the_request_s(on: bool) -> None:
 class Noise:
     """A stand-in for ClipReader without decoding: each clip is noise of its own."""
 
+    digest = "noise"
+
     def __init__(self) -> None:
         self.read: list[Sample] = []
 
