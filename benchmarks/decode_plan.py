@@ -30,10 +30,10 @@ from av.video.stream import VideoStream
 
 from models.frames.arrays import UInt8Array
 from models.frames.sampling import Views, frame_indices
-from models.frames.transforms import crop_frame
+from models.frames.transforms import crop_picture
 from models.profiles.profile import Profile
 from worker.video.clip import DecodeRequest, decode_clip
-from worker.video.colour import to_rgb
+from worker.video.colour import ShownFrame
 from worker.video.container import VideoLimits
 
 FRAMES = 8
@@ -145,7 +145,7 @@ def _at(frames: Iterator[VideoFrame], wanted: list[int]) -> Iterator[VideoFrame]
 
 def _crops(frames: Iterator[VideoFrame]) -> list[UInt8Array]:
     reformatter = VideoReformatter()
-    return [crop_frame(to_rgb(frame, reformatter), PROFILE) for frame in frames]
+    return [crop_picture(ShownFrame(frame, reformatter), PROFILE) for frame in frames]
 
 
 def _stream(container: InputContainer, threads: int) -> VideoStream:

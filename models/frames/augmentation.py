@@ -9,7 +9,8 @@ one bilinear resample: the geometry is the same, and the pixels are filtered onc
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import ceil
 
 import numpy as np
 from PIL import Image
@@ -17,9 +18,13 @@ from PIL import Image
 from models.frames.arrays import UInt8Array
 from models.frames.colour_jitter import ColourJitter
 from models.frames.crops import resized_size
+from models.frames.picture import Picture
 from models.frames.randaugment import rand_augment
 from models.profiles.profile import Profile
 
+_REDUCED = 2
+"""What a frame is reduced to before a random crop is cut from it: pixels of the source for each pixel of the crop."""
+_WORTH_REDUCING = 0.6  # at most this share of the frame's pixels is left
 _ATTEMPTS = 10  # T4V transforms.py 328-373; the fallback follows
 _FRAMES, _CROP, _OPERATIONS, _COLOURS = (
     1,
@@ -83,12 +88,14 @@ class Draw:
         """The clip's plan for frames of this size."""
         return draw_crop_plan(self.augment, profile, width, height, np.random.default_rng((self.seed, _CROP)))
 
-    def frame(self, image: Image.Image, profile: Profile, slot: int) -> UInt8Array:
-        """image: RGB; slot: the frame's number in the clip → uint8 [S, S, 3]."""
+    def frame(self, picture: Picture, profile: Profile, slot: int) -> UInt8Array:
+        """slot: the frame's number in the clip → uint8 [S, S, 3]."""
+        plan = self.crop(profile, picture.width, picture.height)
         if self.augment.randaugment is not None:
             operations = np.random.default_rng((self.seed, _OPERATIONS, slot))
-            image = rand_augment(image, *self.augment.randaugment, operations)
-        plan = self.crop(profile, *image.size)
+            image = rand_augment(Image.fromarray(picture.pixels()), *self.augment.randaugment, operations)
+        else:
+            image, plan = plan.on_reduced(picture)
         jitter = self.augment.jitter
         if jitter is None:
             return plan.apply(image)
@@ -105,6 +112,18 @@ class CropPlan:
     size: int
     flip: bool
     grayscale: bool
+
+    def on_reduced(self, picture: Picture) -> tuple[Image.Image, CropPlan]:
+        """The picture, no larger than the crop needs, and this plan for it. The resample that is left makes the crop
+        `_REDUCED` times smaller, so the first reduction takes next to no detail from it."""
+        left, top, right, bottom = self.box
+        across, down = (min(_REDUCED * self.size / side, 1.0) for side in (right - left, bottom - top))
+        if across * down > _WORTH_REDUCING:
+            return Image.fromarray(picture.pixels()), self
+        width, height = ceil(picture.width * across), ceil(picture.height * down)
+        x, y = width / picture.width, height / picture.height
+        box = left * x, top * y, min(right * x, width), min(bottom * y, height)
+        return Image.fromarray(picture.reduced(width, height, "bicubic")), replace(self, box=box)
 
     def apply(self, image: Image.Image, recolour: Callable[[Image.Image], Image.Image] | None = None) -> UInt8Array:
         """image: RGB; recolour: what is done to the crop before it may become grey → uint8 [S, S, 3]."""

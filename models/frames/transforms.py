@@ -12,9 +12,23 @@ from PIL import Image
 
 from models.frames.arrays import UInt8Array
 from models.frames.crops import crop_boxes, resized_size
+from models.frames.picture import FILTERS, Picture, Pixels
 from models.profiles.profile import Profile
 
-_FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
+_MAX_OBLONG = 4
+"""A frame with a longer side than so many short ones is cropped from its full size, because most of a reduced one would
+be thrown away."""
+
+
+def crop_picture(picture: Picture, profile: Profile, crops: int = 1) -> UInt8Array:
+    """uint8 [crops, S, S, 3]. A frame that shrinks is converted and reduced in one pass, at the size that it is cropped
+    at; the others are cropped by `crop_frame`. The geometry is the same."""
+    w, h = resized_size(picture.width, picture.height, profile, crops)
+    if w > picture.width or h > picture.height or max(w, h) > _MAX_OBLONG * min(w, h):
+        return crop_frame(picture.pixels(), profile, crops)
+    whole = picture.reduced(w, h, profile.interpolation)  # [h, w, 3]
+    boxes = crop_boxes(picture.width, picture.height, profile, crops)
+    return np.stack([whole[y : y + box_h, x : x + box_w] for x, y, box_w, box_h in boxes])  # [crops, S, S, 3]
 
 
 def crop_frame(rgb: UInt8Array, profile: Profile, crops: int = 1) -> UInt8Array:
@@ -24,9 +38,8 @@ def crop_frame(rgb: UInt8Array, profile: Profile, crops: int = 1) -> UInt8Array:
     rectangle's edge that the filter needs, so the result equals resize-then-crop. Only the crop is computed: a 4000×8
     banner never becomes 128000×256.
     """
-    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
-        raise ValueError(f"expected uint8 [H, W, 3], got {rgb.dtype} {list(rgb.shape)}")
-    height, width = rgb.shape[:2]
+    picture = Pixels(rgb)
+    width, height = picture.width, picture.height
     w, h = resized_size(width, height, profile, crops)
     image = Image.fromarray(rgb)
     views = []
@@ -37,16 +50,17 @@ def crop_frame(rgb: UInt8Array, profile: Profile, crops: int = 1) -> UInt8Array:
             min((x + box_w) * width / w, width),
             min((y + box_h) * height / h, height),
         )
-        views.append(np.asarray(image.resize((box_w, box_h), _FILTERS[profile.interpolation], box=source)))
+        views.append(np.asarray(image.resize((box_w, box_h), FILTERS[profile.interpolation], box=source)))
     return np.stack(views)  # [crops, S, S, 3]
 
 
-def shrink_frame(rgb: UInt8Array, profile: Profile) -> UInt8Array:
-    """rgb: uint8 [H, W, 3], sRGB → the whole frame resized to the profile's short side, uint8 [h, w, 3], with the same
-    aspect ratio. A smaller frame is not enlarged, because that would add bytes without detail."""
-    height, width = rgb.shape[:2]
+def shrink_frame(picture: Picture, profile: Profile) -> UInt8Array:
+    """The whole frame at the profile's short side, uint8 [h, w, 3], sRGB, with the same aspect ratio. A smaller frame
+    is not enlarged, because that would add bytes without detail."""
+    width, height = picture.width, picture.height
     short = min(width, height)
     if short <= profile.short_side:
-        return rgb
-    size = width * profile.short_side // short, height * profile.short_side // short
-    return np.asarray(Image.fromarray(rgb).resize(size, _FILTERS[profile.interpolation]))
+        return picture.pixels()
+    return picture.reduced(
+        width * profile.short_side // short, height * profile.short_side // short, profile.interpolation
+    )

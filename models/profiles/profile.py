@@ -17,6 +17,10 @@ ThreeCrop = Literal["t4v", "vfc"]
 Sampling = Literal["segment_start", "segment_center"]
 
 
+PIXELS = 2
+"""Raised when the same video and profile give other pixels. It is part of the names of cached frames and video vectors.
+1: frames were converted at their full size, then reduced by Pillow. 2: swscale converts and reduces in one pass."""
+
 _LATER = frozenset({"fusion"})
 """Fields that earlier cards do not have: their versions are served as the default says."""
 
@@ -73,9 +77,9 @@ class Profile:
         return _digest_fields(self, without=unused)
 
     def vision_digest(self) -> str:
-        """Covers every field that changes a video's vectors: all but name, templates, aggregation and
+        """Covers `PIXELS` and every field that changes a video's vectors: all but name, templates, aggregation and
         fusion, because vectors are cached by frame."""
-        return _digest_fields(self, without={"name", "templates", "aggregate", "fusion"})
+        return digest(PIXELS, _digest_fields(self, without={"name", "templates", "aggregate", "fusion"}))
 
 
 def _digest_fields(profile: Profile, without: set[str]) -> str:

@@ -36,8 +36,10 @@ from PIL import Image
 
 from models.frames.arrays import UInt8Array
 from models.frames.augmentation import Draw
+from models.frames.picture import Picture, Pixels
 from models.frames.sampling import CANDIDATES, candidate_indices, train_indices
 from models.frames.transforms import shrink_frame
+from models.profiles.profile import PIXELS
 from models.weights.digests import digest
 from worker.video.clip import DecodeReport, DecodeRequest, decode_clip, decode_frames
 from worker.video.container import VideoInfo, VideoSource
@@ -208,7 +210,7 @@ def _fill(entry: _CachedEntry, request: DecodeRequest, out: UInt8Array) -> Decod
 def _draw(clip: _DecodedEntry | _CachedEntry, request: DecodeRequest, draw: Draw, out: UInt8Array) -> DecodeReport:
     chosen = train_indices(len(clip), request.frames, draw.for_frames(), request.profile.sampling)  # [T]
     for slot, number in enumerate(chosen):
-        out[0, slot] = draw.frame(Image.fromarray(clip.frame(int(number))), request.profile, slot)
+        out[0, slot] = draw.frame(Pixels(clip.frame(int(number))), request.profile, slot)
     times = clip.report.timestamps[0]
     return replace(clip.report, timestamps=(tuple(times[number] for number in chosen),))
 
@@ -216,8 +218,8 @@ def _draw(clip: _DecodedEntry | _CachedEntry, request: DecodeRequest, draw: Draw
 def _decode_candidates(video: VideoSource, request: DecodeRequest) -> _DecodedEntry:
     sizes: list[tuple[int, int]] = []
 
-    def shrink(rgb: UInt8Array) -> UInt8Array:
-        small = shrink_frame(rgb, request.profile)
+    def shrink(picture: Picture) -> UInt8Array:
+        small = shrink_frame(picture, request.profile)
         sizes.append((small.shape[1], small.shape[0]))
         if sizes[-1] != sizes[0]:  # a stream may change its size, but all frames of an entry have one size
             small = np.asarray(Image.fromarray(small).resize(sizes[0]))
@@ -261,7 +263,7 @@ def _address(path: Path, request: DecodeRequest) -> str:
             *(request.times or ()),
         )
     frames = CANDIDATES, request.frames, profile.sampling
-    return digest(_FORMAT, "candidates", content, frames, profile.short_side, profile.interpolation)
+    return digest(_FORMAT, PIXELS, "candidates", content, frames, profile.short_side, profile.interpolation)
 
 
 def _content(path: Path) -> str:

@@ -13,15 +13,15 @@ from dataclasses import dataclass
 import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
-from PIL import Image
 
 from models.frames.arrays import IntArray, UInt8Array
 from models.frames.augmentation import Draw
+from models.frames.picture import Picture, Pixels
 from models.frames.sampling import Views, frame_indices, train_indices
-from models.frames.transforms import crop_frame, shrink_frame
+from models.frames.transforms import crop_picture, shrink_frame
 from models.profiles.profile import Profile
 from worker.video.codec import Decoder
-from worker.video.colour import Geometry, geometry, to_rgb
+from worker.video.colour import Geometry, ShownFrame, geometry
 from worker.video.container import VideoFile, VideoInfo, VideoLimits, VideoSource, too_many_pixels
 from worker.video.timeline import (
     PacketRun,
@@ -83,8 +83,8 @@ class DecodedFrames:
 SelectIndices = Callable[[int], IntArray]
 """Number of frames of a video → indices [clips, T] of the frames to decode."""
 
-ProcessFrame = Callable[[UInt8Array], UInt8Array]
-"""Crops or shrinks a decoded frame, uint8 [H, W, 3]. It is called once per frame."""
+ProcessFrame = Callable[[Picture], UInt8Array]
+"""Crops or shrinks a decoded frame. It is called once per frame."""
 
 
 def decode_clip(video: VideoSource, request: DecodeRequest, out: UInt8Array) -> DecodeReport:
@@ -96,7 +96,7 @@ def decode_clip(video: VideoSource, request: DecodeRequest, out: UInt8Array) -> 
         video,
         request,
         lambda n: frame_indices(n, request.frames, profile.sampling, views.clips),  # [clips, T]
-        lambda rgb: crop_frame(rgb, profile, views.crops),  # [crops, S, S, 3]
+        lambda picture: crop_picture(picture, profile, views.crops),  # [crops, S, S, 3]
     )
     by_crop = out.reshape(views.crops, views.clips, *out.shape[1:])  # [crops, clips, T, S, S, 3]
     for clip, row in enumerate(decoded.frames):
@@ -114,10 +114,10 @@ def _decode_drawn(video: VideoSource, request: DecodeRequest, draw: Draw, out: U
         video,
         request,
         lambda n: train_indices(n, request.frames, draw.for_frames(), profile.sampling)[None],  # [1, T]
-        lambda rgb: shrink_frame(rgb, profile) if late else draw.frame(Image.fromarray(rgb), profile, slot=0),
+        lambda picture: shrink_frame(picture, profile) if late else draw.frame(picture, profile, slot=0),
     )
     for slot, frame in enumerate(decoded.frames[0]):
-        out[0, slot] = draw.frame(Image.fromarray(frame), profile, slot) if late else frame
+        out[0, slot] = draw.frame(Pixels(frame), profile, slot) if late else frame
     return decoded.report
 
 
@@ -203,7 +203,7 @@ class _FrameCollector:
     def _add(self, ordinal: int, frame: VideoFrame, at: int) -> None:
         if frame.width * frame.height > self.video.limits.max_pixels:  # the size may change mid-stream
             raise too_many_pixels(frame.width, frame.height, self.video.limits)
-        self._processed[ordinal] = self._process(to_rgb(frame, self._reformatter, self._aspect))
+        self._processed[ordinal] = self._process(ShownFrame(frame, self._reformatter, self._aspect))
         self.shown_at[ordinal] = at
         self.damaged += frame.is_corrupt
         self.geometry = self.geometry or geometry(frame, self._aspect)

@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 from av.sidedata.sidedata import Type as SideDataType
 from av.video.frame import VideoFrame
-from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+from av.video.reformatter import Interpolation as Scaling
 
 from models.frames.arrays import UInt8Array
+from models.frames.picture import Pixels
+from models.profiles.profile import Interpolation
 
 _UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED
 _RGB = 0  # AVCOL_SPC_RGB
@@ -27,7 +30,11 @@ _MATRICES = {
     10: Colorspace.BT2020,
 }  # AVColorSpace → swscale's numbers, because PyAV passes the value to swscale unmapped
 _MAX_ASPECT = 4.0  # a more oblong pixel means a broken header, not a lens
-_QUALITY = Interpolation.BILINEAR  # 0.6 ms for a 1080p frame; with ACCURATE_RND 5 to 15 ms, for 2 levels at most
+_QUALITY = Scaling.BILINEAR  # 0.6 ms for a 1080p frame; with ACCURATE_RND 5 to 15 ms, for 2 levels at most
+_REDUCTION = {
+    "bicubic": Scaling.BICUBIC | Scaling.FULL_CHR_H_INT,
+    "bilinear": Scaling.BILINEAR | Scaling.FULL_CHR_H_INT,
+}  # both widen their filter with the step, as Pillow does; without FULL_CHR_H_INT colours have half the width
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,23 +67,50 @@ def geometry(frame: VideoFrame, aspect: float = 1.0) -> Geometry:
     return Geometry(width, height, orientation.rotation)
 
 
-def to_rgb(frame: VideoFrame, reformatter: VideoReformatter, aspect: float = 1.0) -> UInt8Array:
-    """uint8 [H, W, 3], sRGB, as displayed. Transparent parts are black."""
-    alpha = frame.format.has_palette or any(c.is_alpha for c in frame.format.components)
-    converted = reformatter.reformat(
-        frame,
-        width=_square_width(frame.width, aspect),
-        format="rgba" if alpha else "rgb24",
-        src_colorspace=_matrix(frame),
-        src_color_range=_range(frame),
-        dst_color_range=ColorRange.JPEG,
-        interpolation=_QUALITY,
-        threads=1,
-    )
-    pixels = np.asarray(converted.to_ndarray(), dtype=np.uint8)  # [H, W, 3 or 4]
-    if alpha:
-        pixels = _over_black(pixels)
-    return _orient(pixels, _orientation(frame))
+class ShownFrame:
+    """A decoded frame as it is displayed: a `models.frames.picture.Picture`. Transparent parts are black.
+    aspect: width of one stored pixel over its height."""
+
+    def __init__(self, frame: VideoFrame, reformatter: VideoReformatter, aspect: float = 1.0) -> None:
+        self._frame, self._reformatter = frame, reformatter
+        self._orientation = _orientation(frame)
+        self._square_width = _square_width(frame.width, aspect)
+        self._alpha = frame.format.has_palette or any(c.is_alpha for c in frame.format.components)
+
+    @property
+    def width(self) -> int:
+        return self._frame.height if self._orientation.transpose else self._square_width
+
+    @property
+    def height(self) -> int:
+        return self._square_width if self._orientation.transpose else self._frame.height
+
+    def pixels(self) -> UInt8Array:
+        """uint8 [height, width, 3], sRGB."""
+        return self._converted(self.width, self.height, _QUALITY)
+
+    def reduced(self, width: int, height: int, interpolation: Interpolation) -> UInt8Array:
+        """uint8 [height, width, 3], sRGB."""
+        if self._alpha:  # colours that nobody sees would run into their neighbours
+            return Pixels(self.pixels()).reduced(width, height, interpolation)
+        return self._converted(width, height, _REDUCTION[interpolation])
+
+    def _converted(self, width: int, height: int, how: Scaling) -> UInt8Array:
+        stored = (height, width) if self._orientation.transpose else (width, height)
+        converted = self._reformatter.reformat(
+            self._frame,
+            *stored,
+            format="rgba" if self._alpha else "rgb24",
+            src_colorspace=_matrix(self._frame),
+            src_color_range=_range(self._frame),
+            dst_color_range=ColorRange.JPEG,
+            interpolation=how,
+            threads=1,
+        )
+        pixels = np.asarray(converted.to_ndarray(), dtype=np.uint8)  # [H, W, 3 or 4]
+        if self._alpha:
+            pixels = _over_black(pixels)
+        return _orient(pixels, self._orientation)
 
 
 def _over_black(rgba: UInt8Array) -> UInt8Array:

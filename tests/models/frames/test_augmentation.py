@@ -8,9 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from models.frames.arrays import UInt8Array
 from models.frames.augmentation import Augment, CropPlan, Draw, draw_crop_plan
 from models.frames.crops import resized_size
-from models.profiles.profile import Profile
+from models.frames.picture import Pixels
+from models.profiles.profile import Interpolation, Profile
 
 PROFILE = Profile("test", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), 224, 256, ("{}",))
 SQUASHED = replace(PROFILE, resize="squash")
@@ -107,8 +109,27 @@ def test_a_plan_cuts_flips_and_greys() -> None:
     assert (gray[:, -1] == round(0.299 * 200 + 0.587 * 10 + 0.114 * 60)).all()
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_a_large_frame_is_reduced_before_it_is_cropped(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = np.meshgrid(np.arange(1920), np.arange(1080))
+    rings = 128 + 90 * np.cos((x**2 + y**2) / 60_000)
+    picture = Pixels(np.stack([rings, x / 8, y / 5], axis=2).astype(np.uint8))
+    draw, sizes = Draw(seed, Augment(area=(0.5, 1.0), grayscale=0)), []
+    whole = draw.crop(PROFILE, 1920, 1080).apply(Image.fromarray(picture.rgb)).astype(int)
+    reduce = Pixels.reduced
+
+    def spy(self: Pixels, width: int, height: int, interpolation: Interpolation) -> UInt8Array:
+        sizes.append((width, height))
+        return reduce(self, width, height, interpolation)
+
+    monkeypatch.setattr(Pixels, "reduced", spy)
+    assert np.abs(draw.frame(picture, PROFILE, 0) - whole).mean() < 0.6
+    assert all(448 <= width < 1500 and 448 <= height < 850 for width, height in sizes)
+    assert len(sizes) == 1
+
+
 def test_frames_of_a_clip_share_their_plan_but_not_their_randaugment() -> None:
-    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 80, 3), dtype=np.uint8))
+    image = Pixels(np.random.default_rng(0).integers(0, 256, (64, 80, 3), dtype=np.uint8))
     plain, mixed = Draw(3, Augment()), Draw(3, Augment(randaugment=(2, 9)))
 
     assert plain.crop(PROFILE, 80, 64) == mixed.crop(PROFILE, 80, 64)

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from models.frames.crops import crop_boxes, resized_size
-from models.frames.transforms import crop_frame, shrink_frame
+from models.frames.picture import Pixels
+from models.frames.transforms import crop_frame, crop_picture, shrink_frame
 from models.profiles.profile import Profile
 from tests.models.conftest import tiny_profile
 
@@ -45,6 +46,22 @@ def test_three_crops_see_both_ends_of_a_portrait_frame() -> None:
     assert middle.max() == 0
 
 
+def test_a_banner_is_never_reduced_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """30,000×50 would become 19,200×32, of which 32×32 are used; 2×30,000 would be enlarged."""
+    monkeypatch.delattr(Pixels, "reduced")
+    for shape in ((50, 30_000, 3), (30_000, 50, 3), (2, 30_000, 3)):
+        assert crop_picture(Pixels(np.zeros(shape, np.uint8)), BILINEAR, 3).shape == (3, 32, 32, 3)
+
+
+@pytest.mark.parametrize("profile", [BICUBIC, BILINEAR, SQUASH])
+@pytest.mark.parametrize("crops", [1, 3])
+@pytest.mark.parametrize("shape", [(64, 48), (37, 91), (90, 40), (50, 50)])
+def test_a_picture_is_cropped_as_its_pixels_are(profile: Profile, crops: int, shape: tuple[int, int]) -> None:
+    rgb = picture(*shape)
+    views, cut = crop_picture(Pixels(rgb), profile, crops).astype(int), crop_frame(rgb, profile, crops)
+    assert np.abs(views - cut).max() <= 2
+
+
 def test_a_banner_costs_no_more_than_its_crop() -> None:
     views = crop_frame(np.zeros((2, 30_000, 3), np.uint8), BICUBIC, 3)  # resized whole: 540 000 × 36
     assert views.shape == (3, 32, 32, 3)
@@ -68,7 +85,7 @@ def test_other_arrays_are_refused(bad: np.ndarray[tuple[int, ...], np.dtype[np.u
 )
 def test_the_cache_keeps_whole_frames_and_enlarges_none(shape: tuple[int, int], expected: tuple[int, int]) -> None:
     rgb = picture(*shape)
-    shrunk = shrink_frame(rgb, BICUBIC)  # its short side is 36
+    shrunk = shrink_frame(Pixels(rgb), BICUBIC)  # its short side is 36
     assert shrunk.shape == (expected[1], expected[0], 3)
     assert (shrunk == np.asarray(Image.fromarray(rgb).resize(expected, Image.Resampling.BICUBIC))).all()
 

@@ -8,13 +8,14 @@ from PIL import Image
 
 from models.frames.augmentation import VIFI, Augment, Draw, draw_crop_plan
 from models.frames.colour_jitter import ColourJitter
+from models.frames.picture import Pixels
 from tests.models.conftest import tiny_profile
 
 PROFILE = tiny_profile(size=224, short_side=256)
 
 
-def noise(width: int = 340, height: int = 256) -> Image.Image:
-    return Image.fromarray(np.random.default_rng(0).integers(0, 256, (height, width, 3)).astype(np.uint8))
+def noise(width: int = 340, height: int = 256) -> Pixels:
+    return Pixels(np.random.default_rng(0).integers(0, 256, (height, width, 3)).astype(np.uint8))
 
 
 @pytest.mark.parametrize(("width", "height"), [(340, 256), (256, 455)])

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from models.profiles.profile import Profile
+from models.profiles.profile import PIXELS, Profile
 from tests.models.conftest import tiny_profile
 
 BASE = tiny_profile()
@@ -40,6 +40,13 @@ def test_what_leaves_video_vectors_alone_keeps_the_vision_digest(change: dict[st
     other = tiny_profile(**change)
     assert other.vision_digest() == BASE.vision_digest()
     assert other.digest() != BASE.digest()
+
+
+def test_other_pixels_are_other_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors, whole = BASE.vision_digest(), BASE.digest()
+    monkeypatch.setattr("models.profiles.profile.PIXELS", PIXELS + 1)
+    assert BASE.vision_digest() != vectors
+    assert BASE.digest() == whole
 
 
 def test_a_name_is_only_a_name() -> None:

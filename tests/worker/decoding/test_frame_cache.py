@@ -16,7 +16,7 @@ from core.errors import UndecodableVideo
 from models.frames.arrays import UInt8Array
 from models.frames.augmentation import Augment, Draw
 from models.frames.sampling import Views
-from models.profiles.profile import Profile
+from models.profiles.profile import PIXELS, Profile
 from tests.clips import SPECS, read_index, render, rendered
 from worker.decoding import frame_cache
 from worker.decoding.frame_cache import OpenEntry, decode_through, open_frame_cache, through_cache
@@ -143,6 +143,17 @@ def test_an_entry_is_found_by_everything_it_depends_on(folder: Path, cache: Path
     for request in (drawn(1), drawn(0, Augment()), replace(FIXED, profile=same), replace(FIXED, threads=2)):
         read(Path(copied), request, cache)
     assert len(entries(cache)) == len(ways)
+
+
+@pytest.mark.parametrize("request_", [drawn(0), FIXED], ids=["drawn", "fixed"])
+def test_frames_of_earlier_pixels_are_not_used(
+    request_: DecodeRequest, folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read(rendered("h264", folder), request_, cache)
+    for module in ("models.profiles.profile", "worker.decoding.frame_cache"):
+        monkeypatch.setattr(f"{module}.PIXELS", PIXELS + 1)
+    read(rendered("h264", folder), request_, cache)
+    assert len(entries(cache)) == 2
 
 
 def test_a_clip_that_changes_is_decoded_again(folder: Path, cache: Path, tmp_path: Path) -> None:

@@ -15,11 +15,11 @@ from av.video.reformatter import VideoReformatter
 from core.errors import UndecodableVideo, VideoTooLarge, VireoError
 from models.frames.arrays import UInt8Array
 from models.frames.sampling import Views, frame_indices
-from models.frames.transforms import crop_frame
+from models.frames.transforms import crop_frame, crop_picture
 from models.profiles.profile import Profile, Sampling
 from tests.clips import BARS, SPECS, ClipSpec, Matrix, corrupt, draw_index, read_index, render, rendered, truncate
 from worker.video.clip import DecodeReport, DecodeRequest, decode_clip
-from worker.video.colour import to_rgb
+from worker.video.colour import ShownFrame
 from worker.video.container import VideoLimits
 
 PROFILE = Profile("test", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), 48, 48, ("{}",))
@@ -198,10 +198,10 @@ def test_views_are_crop_major(folder: Path) -> None:
 
     profile = replace(PROFILE, sampling="segment_start")
     with av.open(str(path)) as container:
-        pictures = [to_rgb(frame, VideoReformatter()) for frame in container.decode(video=0)]
+        pictures = [ShownFrame(frame, VideoReformatter()) for frame in container.decode(video=0)]
     for clip, row in enumerate(frame_indices(40, 8, "segment_start", 2)):
         for slot, index in enumerate(row):
-            crops = crop_frame(pictures[index], profile, 3)  # [3, S, S, 3]
+            crops = crop_picture(pictures[index], profile, 3)  # [3, S, S, 3]
             for crop in range(3):
                 assert (got[crop * 2 + clip, slot] == crops[crop]).all()
     assert (got[0] != got[2]).any()  # left and right differ
