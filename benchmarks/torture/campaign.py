@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import tempfile
 import threading
 import time
@@ -14,6 +15,7 @@ from typing import Final
 
 import httpx2
 
+from benchmarks.report import RESULTS
 from benchmarks.torture import verdict
 from benchmarks.torture.clients import Clients, Material
 from benchmarks.torture.faults import Fault, faults
@@ -67,6 +69,8 @@ class Outcome:
     answered: int = 0
     refusals: Mapping[str, int] = field(default_factory=dict)
     seconds: float = 0.0
+    complete: bool = False
+    """Whether every check was made."""
 
     @property
     def slowest(self) -> float:
@@ -82,14 +86,31 @@ def run(plan: Plan, *, own_disk: bool = True) -> Outcome:
     with tempfile.TemporaryDirectory(prefix="vireo-torture-") as folder:
         root = Path(folder)
         outcome = Outcome(plan)
-        with running_system(root, own_disk=own_disk) as system:
-            material = _prepare(system, root)
-            before = verdict.descriptors(system)
-            _torment(system, plan, material, outcome)
-            _judge(system, before, outcome)
-            family = system.family()
-        outcome.wrong["ends with its supervisor"] = verdict.nothing_outlives(family)
+        try:
+            _run(root, plan, outcome, own_disk=own_disk)
+        finally:
+            if not outcome.complete or not outcome.sound:
+                _keep_logs(root, plan)
         return outcome
+
+
+def _run(root: Path, plan: Plan, outcome: Outcome, *, own_disk: bool) -> None:
+    with running_system(root, own_disk=own_disk) as system:
+        material = _prepare(system, root)
+        before = verdict.descriptors(system)
+        _torment(system, plan, material, outcome)
+        _judge(system, before, outcome)
+        family = system.family()
+    outcome.wrong["ends with its supervisor"] = verdict.nothing_outlives(family)
+    outcome.complete = True
+
+
+def _keep_logs(root: Path, plan: Plan) -> None:
+    kept = RESULTS / "torture" / f"seed-{plan.seed}-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}"
+    kept.mkdir(parents=True, exist_ok=True)
+    for log in (*root.glob("*.log"), *root.glob("*.out"), *(root / "data" / "logs").glob("*")):
+        shutil.copy(log, kept)
+    print(f"logs: {kept}", flush=True)
 
 
 def _prepare(system: System, root: Path) -> Material:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,6 +12,7 @@ from pathlib import Path
 from core.errors import Conflict
 from core.storage import durable
 from core.storage.failures import reading, writing
+from core.storage.partial import Partial
 from core.storage.stored_file import StoredFile
 
 
@@ -24,9 +24,9 @@ class DirectoryFiles:
     def __init__(self, root: Path) -> None:
         self._root = root
         # On the same file system as the store, because a rename works only there.
-        self.partial = root / "partial"
+        self.partial = Partial(root / "partial")
         with writing("partial"):
-            durable.make_directories(self.partial)
+            durable.make_directories(self.partial.directory)
 
     def put(self, part: Path, key: str) -> None:
         """Move a finished file of `partial` to `key`, replacing what was there."""
@@ -111,7 +111,7 @@ class DirectoryFiles:
         with reading(key or "files"):
             for folder, folders, names in os.walk(self._root / key):
                 if Path(folder) == self._root:
-                    folders[:] = [name for name in folders if name != self.partial.name]
+                    folders[:] = [name for name in folders if name != self.partial.directory.name]
                 for path in (Path(folder) / name for name in names):
                     with suppress(FileNotFoundError):  # deleted meanwhile
                         about = path.stat()
@@ -127,7 +127,7 @@ class DirectoryFiles:
         """Move a directory to where the sweep finds it, if it exists. The caller holds the lock."""
         if not target.exists():
             return None
-        doomed = self.partial / f"{secrets.token_hex(12)}.part"
+        doomed = self.partial.new()
         durable.move(target, doomed)
         durable.sync(target.parent)
         return doomed
@@ -135,6 +135,6 @@ class DirectoryFiles:
     @contextmanager
     def _exclusive(self) -> Iterator[None]:
         """Nobody else publishes or deletes a directory meanwhile, in any process of any host."""
-        with (self.partial / "lock").open("w") as lock:
+        with (self.partial.directory / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield

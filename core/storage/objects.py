@@ -36,7 +36,7 @@ class ObjectFiles:
         self._files = files
         self._root = root.rstrip("/")
         self._spool = spool
-        self.partial = spool.directory
+        self.partial = spool.partial
 
     def put(self, part: Path, key: str) -> None:
         with writing(key):

@@ -15,7 +15,6 @@ import hashlib
 import json
 import logging
 import os
-import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -25,6 +24,7 @@ from typing import Any
 
 from core.storage import durable
 from core.storage.failures import room_for
+from core.storage.partial import PARTS, Partial
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +43,7 @@ class Spool:
     def __init__(self, directory: Path, limit: int) -> None:
         """`limit`: most bytes of all copies together. One copy is always allowed, whatever its size."""
         self.directory = directory
+        self.partial = Partial(directory)
         self._copies = directory / _COPIES
         self._limit = limit
         self._copies.mkdir(parents=True, exist_ok=True)
@@ -130,16 +131,16 @@ class Spool:
 
     def _discard(self, directory: Path) -> None:
         """The caller holds the lock. A process that waits for it finds another lock, or none, and starts again."""
-        doomed = self.directory / f"{secrets.token_hex(12)}.part"
+        doomed = self.partial.new()
         directory.rename(doomed)
         shutil.rmtree(doomed, ignore_errors=True)
 
     def _delete_leftovers(self) -> None:
-        """Of processes that were killed, and of earlier versions of Vireo, which kept copies here for ever."""
+        """Of earlier versions of Vireo, which kept copies here for ever."""
         for path in self.directory.iterdir():
-            if path.name == "trees" or (path.is_dir() and path.suffix == ".part"):  # a deletion that was killed
+            if path.name == "trees":
                 shutil.rmtree(path, ignore_errors=True)
-            elif path.is_file() and path.suffix != ".part":
+            elif path.is_file() and path.suffix not in PARTS:
                 path.unlink(missing_ok=True)
 
 

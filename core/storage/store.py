@@ -9,9 +9,8 @@ from __future__ import annotations
 import secrets
 import shutil
 import socket
-import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from copy import copy
 from pathlib import Path
 from typing import Final
@@ -31,8 +30,6 @@ from core.storage.stored_file import StoredFile
 from core.storage.subtree import Subtree, WholeFiles
 
 _PROJECTS: Final = "projects"
-
-STALE_AFTER = 6 * 3600.0  # seconds after which an abandoned partial file is deleted
 
 
 def blob_key(sha256: str) -> str:
@@ -212,28 +209,16 @@ class Store:
 
     def stale_parts(self) -> list[tuple[Path, int]]:
         """Partial files and directories whose writer died, and their bytes."""
-        before, found = time.time() - STALE_AFTER, list[tuple[Path, int]]()
-        for path in self._files.partial.glob("*.part"):
-            with suppress(FileNotFoundError):  # published meanwhile
-                if path.stat().st_mtime < before:
-                    found.append(
-                        (path, sum(each.stat().st_size for each in (path, *path.rglob("*")) if each.is_file()))
-                    )
-        return found
+        return self._files.partial.abandoned()
 
     def sweep(self) -> int:
-        """Delete partial files whose writer died. Returns their number."""
-        stale = self.stale_parts()
-        for path, _ in stale:
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
-        return len(stale)
+        """Delete partial files and directories whose writer died. Returns their number."""
+        return self._files.partial.sweep()
 
     def check_copies(self) -> int:
         """Delete this machine's copies of what was deleted elsewhere, except those in use. Returns how many."""
         return self._files.check_copies()
 
     def _part(self) -> Path:
-        return self._files.partial / f"{secrets.token_hex(12)}.part"
+        with writing("A new file"):
+            return self._files.partial.new()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from core.state import keys
-from core.storage.store import STALE_AFTER
+from core.storage.partial import STALE_AFTER
 from service.collection import GRACE, Waste, run
 from tests.service.doubles import AnsweringWorker
 from tests.service.sites import FILE, SHA, VIDEO, Site, sweep, wait_until

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from core.state import keys
-from core.storage.store import STALE_AFTER
+from core.storage.partial import STALE_AFTER
 from tests.service.doubles import answering
 from tests.service.sites import FILE, Site, serving, sweep, wait_until
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ import pytest
 
 from core.errors import Conflict, StorageUnavailable
 from core.storage import Store, blob_key, durable
-from core.storage.store import STALE_AFTER
 
 
 def test_bytes_are_found_under_their_digest(store: Store) -> None:
@@ -44,17 +42,6 @@ def test_an_abandoned_upload_leaves_no_file(store: Store) -> None:
 def test_a_missing_blob_is_a_file_not_found(store: Store) -> None:
     with pytest.raises(FileNotFoundError), store.local_file(blob_key("0" * 64)):
         pass
-
-
-def test_partial_files_of_dead_writers_are_deleted(tmp_path: Path) -> None:
-    store = Store((tmp_path / "store").as_uri(), tmp_path / "spool")
-    old, young = store.stage(), store.stage()
-    for staged in (old, young):
-        staged.close()
-    past = time.time() - STALE_AFTER - 1
-    os.utime(old.path, (past, past))
-    assert store.sweep() == 1
-    assert (old.path.exists(), young.path.exists()) == (False, True)
 
 
 def publish(store: Store, key: str, **files: str) -> None:
@@ -281,15 +268,6 @@ def test_a_store_that_returns_other_bytes_does_not_work(store: Store, monkeypatc
     with pytest.raises(StorageUnavailable, match="just written"):
         store.check()
     assert store.find("checks") == []
-
-
-def test_partial_directories_of_dead_writers_are_deleted(tmp_path: Path) -> None:
-    store = Store((tmp_path / "store").as_uri(), tmp_path / "spool")
-    with store.stage_tree() as old, store.stage_tree() as young:
-        (old / "file").write_text("x")
-        os.utime(old, (1, 1))
-        assert store.sweep() == 1
-        assert (old.exists(), young.exists()) == (False, True)
 
 
 def test_the_parts_of_a_store_do_not_see_each_other(store: Store) -> None:

@@ -30,7 +30,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def parts(store: Store) -> list[Path]:
-    return list(store._files.partial.glob("*.part"))
+    return list(store._files.partial.directory.glob("*.part"))
 
 
 def sent(data: bytes, step: int) -> Iterator[bytes]:

@@ -73,10 +73,11 @@ class DatasetBench:
         return Dataset.model_validate_json(text)
 
     def files(self) -> set[str]:
-        """The names of all files in the store, but its lock."""
+        """The names of all files in the store, but its locks."""
         root = self.folder / "data" / "store"
         files = {path for path in root.rglob("*") if path.is_file() or path.suffix == ".part"}
-        return {str(path.relative_to(root)) for path in files - {root / "partial" / "lock"}}
+        locks = {root / "partial" / "lock", *(root / "partial").glob("*.writer")}
+        return {str(path.relative_to(root)) for path in files - locks}
 
 
 @pytest.fixture

@@ -29,7 +29,6 @@ from core.registry import Registry, Version
 from core.settings import Settings
 from core.state import keys, lifecycle, steps
 from core.storage import Store
-from core.storage import store as storage
 from core.training_requests import ImportRequest
 from models.files.versions import open_version
 from tests.models.conftest import CPU, Bomb
@@ -89,10 +88,11 @@ class ImportBench:
         )
 
     def files(self) -> set[str]:
-        """The names of all files in the store, but its lock."""
+        """The names of all files in the store, but its locks."""
         root = self.folder / "data" / "store"
         files = {path for path in root.rglob("*") if path.is_file() or path.suffix == ".part"}
-        return {str(path.relative_to(root)) for path in files - {root / "partial" / "lock"}}
+        locks = {root / "partial" / "lock", *(root / "partial").glob("*.writer")}
+        return {str(path.relative_to(root)) for path in files - locks}
 
 
 @pytest.fixture
@@ -335,7 +335,6 @@ def test_staged_files_do_not_outlive_a_dead_worker(bench: ImportBench, monkeypat
         dying.setattr(bench.registry, "publish", die)
         with pytest.raises(KeyboardInterrupt):
             bench.run(request)
-    monkeypatch.setattr(storage, "STALE_AFTER", -1.0)
     bench.store.sweep()
     assert bench.files() == {request.file}
     assert bench.run(request)["version"] == 1
