@@ -61,11 +61,11 @@ measure: $(VENV)/.dev-ready ## run the benchmarks behind the claims of the docum
 
 lock: $(VENV)/.dev-ready ## pin the installed versions in constraints.txt, and the files of all systems in requirements/
 	$(PIP) freeze --exclude-editable | grep -viE '^(vireo-client|vireo-server|pip|setuptools)[ =@]' > constraints.txt
-	$(COMPILE) --extra offline --output-file requirements/run.txt pyproject.toml -
+	$(COMPILE) --extra offline --extra openvino --output-file requirements/run.txt pyproject.toml -
 	$(COMPILE) --all-extras --output-file requirements/dev.txt pyproject.toml -
 	$(COMPILE) --output-file requirements/gateway.txt docker/gateway.txt -
 	$(COMPILE) $(WORKER) --output-file requirements/worker.txt pyproject.toml -
-	$(COMPILE) $(WORKER) $$(grep -oE '^($(TORCH))[a-z0-9-]*' requirements/worker.txt | sort -u | sed 's/^/--no-emit-package /') \
+	$(COMPILE) $(WORKER) --extra openvino $$(grep -oE '^($(TORCH))[a-z0-9-]*' requirements/worker.txt | sort -u | sed 's/^/--no-emit-package /') \
 		--output-file requirements/worker-cpu.txt pyproject.toml -
 
 sbom: $(VENV)/.dev-ready ## write what is installed with Vireo to sbom.json (CycloneDX)

@@ -47,6 +47,13 @@ inside the tower), or the whole clip (a temporal transformer)."""
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 """The number format of the image tower. `auto`: bf16 if the hardware computes it natively, else fp32."""
 
+EngineName = Literal["eager", "compiled", "openvino", "openvino-int8"]
+"""What computes the features of frames. `eager`: torch, operation by operation; `compiled`: torch.compile; `openvino`:
+OpenVINO, in the model's own precision; `openvino-int8`: OpenVINO with weights and activations of eight bits."""
+
+EngineChoice = Literal["auto", "eager", "compiled", "openvino", "openvino-int8"]
+"""`auto`: the one that costs least on this machine, of those that answer as the model does."""
+
 Aggregate = Literal["features", "probabilities", "logits"]
 """What is averaged over the views of a video (method §9)."""
 

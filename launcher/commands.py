@@ -32,10 +32,31 @@ def up() -> None:
         raise typer.Exit(1) from None
 
 
-def doctor(as_json: AsJson = False, url: Url = None) -> None:
+def doctor(
+    as_json: AsJson = False,
+    url: Url = None,
+    engine: Annotated[
+        bool,
+        typer.Option("--engine", help="Find the engine that costs least on this machine, without a running service."),
+    ] = False,
+    model: Annotated[
+        str | None, typer.Option(help="With --engine: a model or a version, instead of the default model.")
+    ] = None,
+    clips: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            file_okay=False,
+            help="With --engine: a folder of your videos. Engines that round more are used if they answer as the model "
+            "does about these.",
+        ),
+    ] = None,
+) -> None:
     """Send a test clip through the running service, and report what works and what does not."""
     from launcher import diagnosis
 
+    if engine:
+        raise typer.Exit(Exit.OK if _engine_found(model, clips, as_json=as_json) else Exit.FAILED)
     with connected(url, as_json, timeout=120) as client:
         if as_json:
             steps = list(diagnosis.steps_of(client))
@@ -44,6 +65,23 @@ def doctor(as_json: AsJson = False, url: Url = None) -> None:
         else:
             healthy = diagnosis.examine(client, out)
     raise typer.Exit(Exit.OK if healthy else Exit.FAILED)
+
+
+def _engine_found(model: str | None, clips: Path | None, *, as_json: bool) -> bool:
+    from core.settings import get_settings
+    from launcher.engine_search import search_engine
+
+    sentences: list[str] = []
+
+    def say(sentence: str) -> None:
+        sentences.append(sentence)
+        if not as_json:
+            out.print(sentence, highlight=False, markup=False)
+
+    found = search_engine(get_settings(), model, clips, say)
+    if as_json:
+        print_json({"healthy": found, "steps": sentences})
+    return found
 
 
 def sample(

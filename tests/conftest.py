@@ -20,6 +20,8 @@ from tests.s3 import S3, serving_s3
 REPOSITORY = Path(__file__).parents[1]
 LONG = ("tests/e2e/", "tests/worker/training/", "tests/worker/", "tests/models/")  # by the time of a file
 
+os.environ.setdefault("VIREO_ENGINE", "eager")  # no search for a faster one beside the tests; those of engines ask
+
 settings.register_profile("busy machine", deadline=None)  # how long an example takes is no property of the code
 settings.load_profile("busy machine")
 

@@ -35,7 +35,7 @@ from core.records.jobs import (
 )
 from core.records.label_sets import LabelSet
 from core.records.videos import LastAnswer, StoredVideo, VideoFacts, VideoRef, video_id
-from core.records.workers import WorkerInfo
+from core.records.workers import EngineCandidate, EngineInfo, WorkerInfo
 
 __all__ = [
     "SCHEMA",
@@ -47,6 +47,8 @@ __all__ = [
     "Delivery",
     "Embedding",
     "Embeddings",
+    "EngineCandidate",
+    "EngineInfo",
     "Explanation",
     "FrameContribution",
     "FrameSheet",

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from core.settings.kinds import GIB
+from core.vocabulary import EngineChoice
 
 
 class Work(BaseModel):
@@ -24,6 +25,12 @@ class Work(BaseModel):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto", description="`auto`: bf16 on GPUs and CPUs with native support, otherwise fp32."
     )
+    engine: EngineChoice = Field(
+        "auto",
+        description="What computes the features of frames: `eager` (torch), `compiled` (torch.compile), `openvino` or "
+        "`openvino-int8` (CPUs, with the extra `openvino`). `auto`: the one that costs least on this machine, of those "
+        "that answer as the model does; it is found in the background when a model is loaded for the first time.",
+    )
     model_memory: int = Field(
         6 * GIB,
         ge=1,
@@ -31,9 +38,13 @@ class Work(BaseModel):
     )
 
     worker_threads: int = Field(8, ge=1, description="Requests that one worker handles at the same time.")
-    batch_frames: int = Field(64, ge=1, description="Most frames in one forward pass of the image tower.")
+    batch_frames: int = Field(
+        64, ge=1, description="Most frames in one forward pass of the image tower; fewer where they cost no more."
+    )
     batch_wait_ms: float = Field(
-        2.0, ge=0, description="Longest wait for other requests to share a forward pass, in milliseconds."
+        2.0,
+        ge=0,
+        description="Longest wait for other requests to share a forward pass, in milliseconds, while none is computed.",
     )
     batch_texts: int = Field(128, ge=1, description="Most texts in one forward pass of the text tower.")
     inference_deadline: float = Field(

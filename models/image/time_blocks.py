@@ -40,8 +40,7 @@ class TimeConv(nn.Module):
 
     def forward(self, x: Tensor, clip: int) -> Tensor:
         """x [B·clip, C, …] → the same shape."""
-        length = len(x)
-        x = x.view(length // clip, clip, *x.shape[1:])  # [B, T, C, …]
+        x = x.view(-1, clip, *x.shape[1:])  # [B, T, C, …]
         padded = pad(x, (0, 0) * (x.dim() - 2) + (1, 1))  # [B, T + 2, C, …]
         shape = (-1, *(1 for _ in x.shape[3:]))
         back, here, ahead = (tap.view(shape) for tap in self.weight.to(x.dtype).squeeze(1).unbind(dim=1))  # [C, 1 …]

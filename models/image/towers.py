@@ -91,7 +91,7 @@ class VitTower(ClipTower):
         prompts = self.prompts[place].to(x.dtype)  # [n, w]
         if place == 0:
             prompts = self.visual.ln_pre(prompts)
-        return torch.cat([x[:, :tokens], prompts.expand(len(x), -1, -1)], dim=1)
+        return torch.cat([x[:, :tokens], prompts.expand(x.shape[0], -1, -1)], dim=1)
 
     def neck(self, x: Tensor) -> Tensor:
         features: Tensor = x @ self.visual.proj  # [N, d]

@@ -14,6 +14,7 @@ import torch
 from core.vocabulary import FrameReads
 from models.frames.arrays import UInt8Array
 from models.image.precision import precision_name
+from models.recognition.engine import Engine
 from models.recognition.video_encoder import HeadCall, ImageCall, VideoEncoder
 
 TextCall = Callable[[list[str]], tuple[torch.Tensor, list[bool]]]
@@ -35,10 +36,22 @@ class Recognizer(VideoEncoder):
     by_frame: HeadCall  # frame features [V, T, d] → the vectors whose mean is `head`'s, [V, T, d]
     reads: FrameReads
     attention: ImageCall | None  # pixels → float32 [N, h, h]; None for a tower that does not attend to places
+    engine: Engine | None = None  # what computes frame features; None: torch, in the caller's thread
 
     @property
     def precision(self) -> str:
-        return precision_name(self.dtype)
+        return self.engine.precision if self.engine else precision_name(self.dtype)
+
+    @property
+    def numerics(self) -> tuple[str, str]:
+        """What changes features beside weights and frames: number format and engine. Part of the keys of caches."""
+        return self.precision, self.engine.digest if self.engine else ""
+
+    def encode_frames(self, frames: UInt8Array, clip: int = 1) -> torch.Tensor:
+        """As `VideoEncoder.encode_frames`, by the engine if there is one."""
+        if self.engine:
+            return self.engine.encode(frames, clip)
+        return VideoEncoder.encode_frames(self, frames, clip)
 
     @torch.inference_mode()
     def vectors_by_frame(self, features: torch.Tensor) -> torch.Tensor:

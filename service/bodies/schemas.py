@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, computed_fiel
 from core.calibration.record import Calibration
 from core.datasets import Dataset, Item
 from core.questions import Texts
-from core.records import JobKind, JobState, LabelSet, LastAnswer, VideoFacts, Webhook, WorkerInfo
+from core.records import EngineInfo, JobKind, JobState, LabelSet, LastAnswer, VideoFacts, Webhook, WorkerInfo
 from core.registry import Card, Shadow
 from core.results import Row, ViewMetrics
 from core.state.shadow_counts import ShadowCounts
@@ -344,6 +344,7 @@ class Info(BaseModel):
     model: ModelView | None = Field(description="the default model; null until a worker is ready")
     device: str | None
     precision: str | None
+    engine: EngineInfo | None
     limits: dict[str, int | float]
     redis: str = Field(description="without its password")
     store: str

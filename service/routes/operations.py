@@ -70,6 +70,7 @@ async def info(request: Request, gateway: GatewayDep) -> Info:
         model=workers.default_model(live),
         device=ready.device if ready else None,
         precision=ready.precision if ready else None,
+        engine=ready.engine if ready else None,
         limits=_limits(gateway),
         redis=_without_password(gateway.settings.jobs_redis),
         store=_without_password(gateway.settings.store_url),

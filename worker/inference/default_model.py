@@ -18,7 +18,7 @@ import redis
 
 from core.settings import Settings
 from core.state import keys
-from models.files.bases import PREFERRED, resolve_auto
+from models.files.bases import resolve_auto
 
 log = logging.getLogger(__name__)
 
@@ -118,10 +118,6 @@ class DefaultModel:
         with self._lock:
             self._own = choice
         self._ask(lambda: self._call(self._replace, choice, FALLBACK))
-
-    def weights_for(self, name: str) -> bool:
-        """Whether `VIREO_WEIGHTS` is the file of this model."""
-        return name == (PREFERRED if self._settings.model == "auto" else self._settings.model)
 
     def _decide(self) -> Choice:
         with self._lock:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from core.errors import VireoError
-from core.records import Job
+from core.records import EngineInfo, Job
 from core.settings import Settings
 from core.state import keys
 from core.state.payloads import Payloads
@@ -61,6 +61,7 @@ class InferenceRole:
         self._batches = Batches(queue, self._runtime.store, settings)
         self._shadows = Shadows(lambda task, token: score_shadow(self._runtime.of(task.project), task, token), counts)
         self._announced: str | None = None  # name of the default model, once it is loaded
+        self._engine: EngineInfo | None = None  # its engine, as it was announced
         self._tried = self._reconsidered = time.monotonic()
         self.concurrency = settings.worker_threads
 
@@ -145,6 +146,8 @@ class InferenceRole:
         elif now - self._reconsidered >= RECONSIDER_SECONDS:
             self._reconsidered = now
             self._improve()
+        else:
+            self._announce_engine()
 
     def _improve(self) -> None:
         """Load what `auto` would choose now before all workers change to it."""
@@ -167,6 +170,7 @@ class InferenceRole:
             self._heartbeat.update(state="failed", detail=error.message, error=error.to_dict(), models=names)
             return
         self._announced = loaded.ref.name
+        self._engine = self._runtime.shelf.engine_of(loaded)
         self._heartbeat.update(
             state="ready",
             detail=f"{loaded.ref.name} is loaded",
@@ -176,4 +180,13 @@ class InferenceRole:
             promptable=promptable_names(self._settings.data_dir),
             device=str(loaded.recognizer.device),
             precision=loaded.recognizer.precision,
+            engine=self._engine,
         )
+
+    def _announce_engine(self) -> None:
+        """A faster one may have been found."""
+        loaded = self._runtime.shelf.peek(self._announced) if self._announced else None
+        engine = self._runtime.shelf.engine_of(loaded) if loaded else self._engine
+        if loaded and engine != self._engine:
+            self._engine = engine
+            self._heartbeat.update(precision=loaded.recognizer.precision, engine=engine)

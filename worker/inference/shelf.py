@@ -14,7 +14,6 @@ from collections import OrderedDict
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import torch
@@ -22,22 +21,18 @@ import torch
 from core.errors import ModelUnavailable, UnknownModel
 from core.projects import DEFAULT_PROJECT, prefix_of
 from core.prometheus import MODEL_INFO
-from core.records import ModelRef
-from core.registry import WEIGHTS, Registry
+from core.records import EngineInfo, ModelRef
+from core.registry import Registry
 from core.settings import Settings
-from models.files.bases import open_base
-from models.files.loader import load_model, load_version
-from models.files.versions import open_version
 from models.profiles import zoo
-from models.recognition.base import Base
 from models.recognition.recognizer import Recognizer
 from models.weights.errors import WeightsUnavailable
-from models.weights.progress import LoadProgress
-from models.weights.states import find_local_weights
 from worker.inference.batching.device import is_out_of_memory, out_of_memory
 from worker.inference.batching.towers import Towers
 from worker.inference.caches.single_flight import SingleFlight
 from worker.inference.default_model import DefaultModel
+from worker.inference.engines.keeper import EngineKeeper
+from worker.inference.opening import ModelFiles
 from worker.jobs.cancellation import CancelToken
 
 log = logging.getLogger(__name__)
@@ -77,6 +72,8 @@ class Shelf:
         self._house = self  # as the default project sees it, whose registry may have the default model
         self.default = default
         self._progress = progress
+        self._files = ModelFiles(settings, registry, progress)
+        self._engines = EngineKeeper(self._files, self._renew)
         self._lock = threading.Lock()
         self._loaded: OrderedDict[str, Loaded] = OrderedDict()
         self._reserved: dict[str, int] = {}  # bytes of the models that are being loaded
@@ -112,7 +109,7 @@ class Shelf:
         UnknownModel, ModelUnavailable."""
         name = self._exact(name)
         if (loaded := self._on_shelf(name, used=False)) is None:
-            nbytes = self._sizes.get(name) or self._estimate(name)
+            nbytes = self._sizes.get(name) or self._files.estimate(name)
             with self._lock:
                 if self._held() + nbytes > self._settings.model_memory:
                     return None
@@ -122,6 +119,13 @@ class Shelf:
                     self._loaded.move_to_end(name, last=False)
         return loaded
 
+    def peek(self, name: str) -> Loaded | None:
+        """A model of the zoo or of the default project if it is loaded. That is no use of it."""
+        return self._house._on_shelf(name, used=False)
+
+    def engine_of(self, loaded: Loaded) -> EngineInfo:
+        return self._engines.describe(loaded.recognizer)
+
     @property
     def devices(self) -> set[torch.device]:
         """Where the loaded models are."""
@@ -129,6 +133,7 @@ class Shelf:
             return {torch.device(loaded.recognizer.device) for loaded in self._loaded.values()}
 
     def close(self) -> None:
+        self._engines.close()
         with self._lock:
             everything = [self._take_off(name) for name in list(self._loaded)]
         for loaded in everything:
@@ -190,81 +195,31 @@ class Shelf:
             self._progress(self._summary())
 
     def _load_with_room(self, name: str) -> Loaded:
-        self._make_room(name, self._sizes.get(name) or self._estimate(name))
+        self._make_room(name, self._sizes.get(name) or self._files.estimate(name))
         try:
             recognizer = self._open_with_room(name)
         except WeightsUnavailable as error:
             raise ModelUnavailable(error.message, hint=error.hint, model=_named(name)) from error
-        self._sizes[name] = recognizer.nbytes
-        loaded = self._start_serving(recognizer, name)
-        self._make_room(name, recognizer.nbytes, loaded)
+        loaded = self._start_serving(self._engines.equip(recognizer, name), name)
+        self._sizes[name] = loaded.recognizer.nbytes
+        self._make_room(name, loaded.recognizer.nbytes, loaded)
         return loaded
 
     def _open_with_room(self, name: str) -> Recognizer:
         """Raises: WeightsUnavailable, UnknownModel, ModelUnavailable if the model does not even fit alone."""
         try:
-            return self._open(name)
+            return self._files.open(name)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
             log.warning("no memory for %s: the other models are unloaded", name)
         self._drop_others(name)  # outside of `except`, where the error's frames would keep half a model in memory
         try:
-            return self._open(name)
+            return self._files.open(name)
         except Exception as error:
             if is_out_of_memory(error):
                 raise out_of_memory(_named(name)) from error
             raise
-
-    def _open(self, name: str) -> Recognizer:
-        """Raises: WeightsUnavailable, UnknownModel."""
-
-        def progress(what: str, share: float) -> None:
-            self._progress(f"{what} ({share:.0%})")
-
-        data_dir, device, precision = self._settings.data_dir, self._settings.device, self._settings.precision
-        if name not in zoo.model_names(data_dir):
-            with self._registry.directory(self._registry.resolve(_named(name))) as files:
-                return load_version(
-                    files,
-                    data_dir=data_dir,
-                    device=device,
-                    precision=precision,
-                    progress=lambda _, share: progress("loading a fine-tuned model", share),
-                    find_base=lambda base: self._open_base(base, progress),
-                )
-        return load_model(
-            name,
-            data_dir=data_dir,
-            weights_file=self._weights_for(name),
-            device=device,
-            precision=precision,
-            progress=progress,
-        )
-
-    def _open_base(self, name: str, progress: LoadProgress) -> Base:
-        """What a version of prompts refers to. Raises: WeightsUnavailable, UnknownModel."""
-        data_dir = self._settings.data_dir
-        if name in zoo.model_names(data_dir):
-            return open_base(name, data_dir=data_dir, weights_file=self._weights_for(name), progress=progress)
-        with self._registry.directory(self._registry.resolve(name)) as files:
-            return open_version(
-                files, data_dir=data_dir, progress=lambda _, share: progress("loading a fine-tuned model", share)
-            )
-
-    def _estimate(self, name: str) -> int:
-        """Bytes of a model that was never loaded here: about those of its weights file. Raises: UnknownModel."""
-        data_dir = self._settings.data_dir
-        if name not in zoo.model_names(data_dir):
-            with self._registry.file(self._registry.resolve(_named(name)), WEIGHTS) as weights:
-                return weights.stat().st_size
-        file = self._weights_for(name) or find_local_weights(name, data_dir)
-        if file and file.is_file():
-            return file.stat().st_size
-        return zoo.ENTRIES[name].megabytes << 20 if name in zoo.ENTRIES else 0
-
-    def _weights_for(self, name: str) -> Path | None:
-        return self._settings.weights if self.default.weights_for(name) else None
 
     def _make_room(self, name: str, nbytes: int, loaded: Loaded | None = None) -> None:
         """Unload the least recently used models until `nbytes` fit, and keep the room for this model, or put it there
@@ -316,16 +271,27 @@ class Shelf:
 
         return run
 
+    def _renew(self, name: str, recognizer: Recognizer) -> None:
+        """Serve a loaded model with another engine. Requests that have taken the earlier one end with it."""
+        renewed = self._start_serving(recognizer, name)
+        with self._lock:
+            earlier = self._take_off(name) if name in self._loaded else None
+            if earlier:
+                self._loaded[name] = renewed
+        self._put_away(earlier or renewed)  # it was unloaded meanwhile
+
     def _start_serving(self, recognizer: Recognizer, name: str) -> Loaded:
         ref = ModelRef(name=_named(name), digest=recognizer.digest, note=LITE_NOTE if name == "lite" else None)
         towers = Towers(
             self._retried(name, recognizer.encode_frames),
             self._retried(name, recognizer.encode_texts),
+            self._engines.plan_of(recognizer),
             self._settings,
             self._retried(name, recognizer.attend) if recognizer.attention else None,
         )
         MODEL_INFO.labels(*self._labels(name, recognizer)).set(1)
-        log.info("%s is loaded on %s (%s)", name, recognizer.device, recognizer.precision)
+        engine = recognizer.engine.name if recognizer.engine else "eager"
+        log.info("%s is loaded on %s (%s, %s)", name, recognizer.device, engine, recognizer.precision)
         return Loaded(recognizer, towers, ref)
 
     def _take_off(self, name: str) -> Loaded:

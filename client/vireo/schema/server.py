@@ -14,6 +14,37 @@ from vireo.schema.result import Result
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class EngineCandidate(Result):
+    """An engine that was looked at for a model."""
+
+    engine: str
+    precision: str
+    ms_per_frame: float | None
+    """CPU time on one thread, in milliseconds"""
+    agreement: str | None
+    """how it answers beside the model in fp32, in words"""
+    problem: str | None
+    """why it is not used by itself, in words"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EngineInfo(Result):
+    """What computes the features of frames of a model, and how it uses the device."""
+
+    name: str
+    precision: str
+    lanes: int
+    """forward passes at the same time"""
+    threads: int
+    """of each, on a CPU"""
+    batch: int
+    """most frames in one forward pass"""
+    searching: bool
+    """whether a faster engine is being looked for; torch serves meanwhile"""
+    candidates: list[EngineCandidate]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerInfo(Result):
     """What a worker announces with each heartbeat."""
 
@@ -30,6 +61,8 @@ class WorkerInfo(Result):
     """of these, the models that can carry prompts"""
     device: str | None
     precision: str | None
+    engine: EngineInfo | None
+    """of its default model"""
     store: str | None
     """id of the artifact store that it uses; null until it is known"""
     unconfined: list[str]
@@ -87,6 +120,7 @@ class Info(Result):
     """the default model; null until a worker is ready"""
     device: str | None
     precision: str | None
+    engine: EngineInfo | None
     limits: dict[str, int | float]
     redis: str
     """without its password"""

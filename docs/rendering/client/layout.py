@@ -72,7 +72,7 @@ ANSWERS: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "server": (
         "What a server says about itself.",
-        ("WorkerInfo", "QueueView", "Quotas", "KeyView", "Info", "Check", "Readiness"),
+        ("EngineCandidate", "EngineInfo", "WorkerInfo", "QueueView", "Quotas", "KeyView", "Info", "Check", "Readiness"),
     ),
 }
 """Module → what it is about, and its types."""

@@ -11,7 +11,7 @@ import torch
 
 from core.settings import Settings
 from models.recognition.recognizer import Recognizer
-from worker.inference import shelf
+from worker.inference import opening
 from worker.inference.runtime import Runtime
 
 BATCH_TEXTS = 4
@@ -45,7 +45,7 @@ def runtime(
     tmp_path: Path, redis_url: str, tiny: Recognizer, texts: TextTower, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Runtime]:
     recognizer = replace(tiny, text_tower=texts)
-    monkeypatch.setattr(shelf, "load_model", lambda *_, **__: recognizer)
+    monkeypatch.setattr(opening, "load_model", lambda *_, **__: recognizer)
     settings = Settings(
         data_dir=tmp_path,
         model="lite",

@@ -25,7 +25,7 @@ from tests.clips import SPECS, rendered
 from tests.worker.inference.conftest import TextTower
 from tests.worker.inference.test_handlers import classify, embed, job, keep
 from worker.decoding.pool import DecodePool
-from worker.inference import shelf
+from worker.inference import opening
 from worker.inference.handlers import answer_classify, answer_embed
 from worker.inference.runtime import Runtime
 from worker.inference.shelf import LITE_NOTE
@@ -42,7 +42,7 @@ def serve(tiny: Recognizer, texts: TextTower, monkeypatch: pytest.MonkeyPatch) -
 
     def served(**changes: Any) -> Recognizer:
         recognizer = replace(tiny, text_tower=texts, **changes)
-        monkeypatch.setattr(shelf, "load_model", lambda *_, **__: recognizer)
+        monkeypatch.setattr(opening, "load_model", lambda *_, **__: recognizer)
         return recognizer
 
     return served
@@ -176,7 +176,7 @@ def test_a_tower_that_mixes_time_gets_whole_clips(runtime: Runtime, tiny: Recogn
 
     recognizer = serve(image_tower=mixing, mixes_time=True)
     answer = scores(classify(runtime, video, LABELS, views="2x1"))
-    assert seen == [(16, 8)]
+    assert seen == [(8, 8), (8, 8)]
     assert answer == pytest.approx(expected(runtime, recognizer, video, views="2x1"), abs=1e-5)
 
 

@@ -21,7 +21,7 @@ from tests.clips import rendered
 from tests.models.conftest import clips, resnet_base, tiny_base
 from tests.worker.inference.conftest import TextTower
 from tests.worker.inference.test_handlers import classify, job, keep
-from worker.inference import shelf
+from worker.inference import opening
 from worker.inference.explanation.answer import answer_explain
 from worker.inference.explanation.sheet import CELL, COLUMNS, MOST_FRAMES, TILE, Tile, draw_sheet, shown_places
 from worker.inference.runtime import Runtime
@@ -55,7 +55,7 @@ def explain(runtime: Runtime, video: str) -> Explain:
 
 
 def serving(recognizer: Recognizer, texts: TextTower, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shelf, "load_model", lambda *_, **__: replace(recognizer, text_tower=texts))
+    monkeypatch.setattr(opening, "load_model", lambda *_, **__: replace(recognizer, text_tower=texts))
 
 
 def test_the_winning_label_is_taken_apart(runtime: Runtime, explain: Explain, video: str) -> None:

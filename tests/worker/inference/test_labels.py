@@ -20,7 +20,7 @@ from models.classifier.ensemble import build_rows
 from models.classifier.likeness import DIFFERENT
 from models.recognition.recognizer import Recognizer
 from tests.worker.inference.conftest import TextTower
-from worker.inference import shelf
+from worker.inference import opening
 from worker.inference.labels import doctor
 from worker.inference.labels.doctor import answer_label_check
 from worker.inference.labels.heat_map import MARGIN, draw_heat_map
@@ -127,6 +127,6 @@ def test_a_closed_model_reads_no_text(
     check: Check, tiny: Recognizer, texts: TextTower, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     closed = replace(tiny, text_tower=texts, classes=("a",), fixed_rows=torch.ones(1, tiny.dim))
-    monkeypatch.setattr(shelf, "load_model", lambda *_, **__: closed)
+    monkeypatch.setattr(opening, "load_model", lambda *_, **__: closed)
     with pytest.raises(InvalidRequest, match="reads no text"):
         check("a")

@@ -20,10 +20,10 @@ from core.storage import Store
 from models.recognition.recognizer import Recognizer
 from models.weights.errors import WeightsUnavailable
 from tests.core.test_registry import publish
-from worker.inference import default_model
-from worker.inference import shelf as module
+from worker.inference import default_model, opening
 from worker.inference.batching.towers import TextVectors
 from worker.inference.default_model import DefaultModel
+from worker.inference.opening import ModelFiles
 from worker.inference.shelf import Shelf
 from worker.jobs.cancellation import CancelToken
 
@@ -39,8 +39,8 @@ def loads(monkeypatch: pytest.MonkeyPatch, tiny: Recognizer) -> list[str]:
             raise WeightsUnavailable("no weights", "get some")
         return tiny
 
-    monkeypatch.setattr(module, "load_model", load_model)
-    monkeypatch.setattr(Shelf, "_estimate", lambda *_: tiny.nbytes)
+    monkeypatch.setattr(opening, "load_model", load_model)
+    monkeypatch.setattr(ModelFiles, "estimate", lambda *_: tiny.nbytes)
     monkeypatch.setattr(default_model, "resolve_auto", lambda *_: ("lite", "no network"))
     return calls
 
@@ -135,7 +135,7 @@ def test_a_long_load_delays_no_other_model(shelf: Shelf, monkeypatch: pytest.Mon
             assert finish.wait(10)
         return tiny
 
-    monkeypatch.setattr(module, "load_model", slow)
+    monkeypatch.setattr(opening, "load_model", slow)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(shelf.get, "clip-b32")
         assert began.wait(5)
@@ -163,7 +163,7 @@ def test_a_published_version_is_served_and_a_deleted_one_is_not(
         read.append(files)
         return tiny
 
-    monkeypatch.setattr(module, "load_version", load_version)
+    monkeypatch.setattr(opening, "load_version", load_version)
     with pytest.raises(UnknownModel):
         shelf.get("gym")
     store = Store(Settings(data_dir=tmp_path).store_url, tmp_path / "spool")
@@ -188,7 +188,7 @@ def test_versions_of_the_same_name_stand_beside_each_other(
     def load_version(files: Path, **_: Any) -> Recognizer:
         return made.setdefault(str(files), replace(tiny, digest=str(files)))
 
-    monkeypatch.setattr(module, "load_version", load_version)
+    monkeypatch.setattr(opening, "load_version", load_version)
     settings = Settings(data_dir=tmp_path, model_memory=4 * tiny.nbytes, model="gym")
     said: list[str] = []
     store = Store(settings.store_url, tmp_path / "spool")
@@ -234,7 +234,7 @@ def test_room_is_made_before_a_load_and_by_the_measured_size(
         seen.append((name, list(shelf._loaded)))
         return replace(tiny, nbytes=2 * tiny.nbytes) if name == "clip-b32" else tiny
 
-    monkeypatch.setattr(module, "load_model", load_model)
+    monkeypatch.setattr(opening, "load_model", load_model)
     for name in ("lite", "clip-b16", "clip-rn50", "clip-b32", "lite", "clip-b32"):
         shelf.get(name)
     assert seen == [
@@ -260,7 +260,7 @@ def test_a_load_without_memory_is_tried_again_without_the_other_models(
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
         return tiny
 
-    monkeypatch.setattr(module, "load_model", load_model)
+    monkeypatch.setattr(opening, "load_model", load_model)
     shelf.get("lite")
     assert shelf.get("clip-b16").ref.name == "clip-b16"
     assert held == [["lite"], []]
@@ -282,7 +282,7 @@ def test_a_forward_without_memory_is_tried_again_without_the_other_models(
         return tiny.text_tower(texts)
 
     hungry = replace(tiny, text_tower=text_tower)
-    monkeypatch.setattr(module, "load_model", lambda name, **_: hungry if name == "clip-b16" else tiny)
+    monkeypatch.setattr(opening, "load_model", lambda name, **_: hungry if name == "clip-b16" else tiny)
     shelf.get("lite")
     texts = shelf.get("clip-b16").towers.texts
     assert len(texts.encode(["a"], CancelToken())) == 1
@@ -332,7 +332,7 @@ def test_a_cancelled_request_leaves_a_load_that_goes_on(
         assert finish.wait(20)
         return tiny
 
-    monkeypatch.setattr(module, "load_model", slow)
+    monkeypatch.setattr(opening, "load_model", slow)
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(shelf.get, "clip-b32", token)
         assert began.wait(20)

@@ -1,18 +1,18 @@
-"""Batching across requests: concurrent requests share one forward pass of a tower.
+"""Batching across requests: concurrent requests share the forward passes of a tower.
 
-Callers block in `encode`. One thread takes the waiting requests, waits at most `max_wait` for more, runs one forward
-pass and hands each caller its rows. A request larger than `max_items` is cut into slices of which only two wait at the
-same time, so it cannot starve the others. Towers that mix time need whole clips: a slice holds whole clips, and only
-clips of the same length share a forward pass.
+Callers block in `encode`. The threads of the lanes take what waits: a lane that is free waits at most `max_wait` for
+more than one request, and not at all while another lane computes, because more will have come when that one ends. A
+request is cut into slices of one forward pass, of which one per lane and one more wait at the same time, so a large
+request cannot starve the others. Towers that mix time need whole clips: a slice holds whole clips, and only clips of
+the same length share a forward pass.
 
-No caller waits for ever. Whatever goes wrong in the thread fails the requests that it had taken. If the thread ends
-all the same, the waiting requests fail and the next request starts a new thread.
+No caller waits for ever. Whatever goes wrong in a lane fails the requests that it had taken. If the last lane ends all
+the same, the waiting requests fail and the next request starts new lanes.
 """
 
 from __future__ import annotations
 
 import logging
-import queue
 import threading
 import time
 from collections import deque
@@ -29,8 +29,6 @@ from worker.inference.batching.device import DeviceFailed
 from worker.jobs.cancellation import CancelToken
 
 log = logging.getLogger(__name__)
-
-_WAITING_SLICES = 2  # of one request: one in the forward pass, one behind it
 
 
 class Rows(Protocol):
@@ -52,6 +50,10 @@ class _Entry(Generic[In, Out]):
     done: Future[Out] = field(default_factory=Future)
     came: float = field(default_factory=time.monotonic)
 
+    def fail(self, error: Exception) -> None:
+        with suppress(InvalidStateError):  # it is answered, or its caller has left
+            self.done.set_exception(error)
+
 
 @dataclass(frozen=True, slots=True)
 class Tower(Generic[In, Out]):
@@ -63,6 +65,14 @@ class Tower(Generic[In, Out]):
     merge: Callable[[list[Out]], Out]
 
 
+@dataclass(eq=False, slots=True)
+class _Lane(Generic[In, Out]):
+    """One thread, which runs one forward pass at a time."""
+
+    taken: list[_Entry[In, Out]] = field(default_factory=list)  # not answered yet
+    began: float | None = None  # when its current forward pass began
+
+
 class Batcher(Generic[In, Out]):
     def __init__(
         self,
@@ -70,25 +80,28 @@ class Batcher(Generic[In, Out]):
         *,
         max_items: int,
         max_wait: float,
+        lanes: int = 1,
+        start_lane: Callable[[], object] = lambda: None,
         stuck_after: float = 600.0,
         observe: Callable[[int], object] = lambda _: None,
         waited: Callable[[float], object] = lambda _: None,
     ) -> None:
-        """max_wait: seconds that a request waits for others to share its forward pass; stuck_after: seconds after which
-        a forward pass counts as one that never ends; observe: gets the number of items of each forward pass; waited:
-        gets the seconds that each request, or slice of one, has waited for its forward pass."""
+        """max_wait: seconds that a request waits for others to share its forward pass; lanes: forward passes at the
+        same time; start_lane: is called first in the thread of each; stuck_after: seconds after which a forward pass
+        counts as one that never ends; observe: gets the number of items of each forward pass; waited: gets the seconds
+        that each request, or slice of one, has waited for its forward pass."""
         self._tower = tower
         self._max_items = max_items
         self._max_wait = max_wait
+        self._most_lanes = lanes
+        self._start_lane = start_lane
         self._stuck_after = stuck_after
         self._observe = observe
         self._waited = waited
-        self._entries: queue.SimpleQueue[_Entry[In, Out] | None] = queue.SimpleQueue()
-        self._taken: list[_Entry[In, Out]] = []  # by the thread, not answered yet
-        self._began: float | None = None  # when the current forward pass began
-        self._lock = threading.Lock()
+        self._waiting: deque[_Entry[In, Out]] = deque()
+        self._changed = threading.Condition()  # guards what is above and below; a lane waits for entries with it
+        self._lanes: dict[_Lane[In, Out], threading.Thread] = {}
         self._closed = False
-        self._thread: threading.Thread | None = None
 
     def encode(self, items: In, token: CancelToken, clip: int = 1) -> Out:
         """items: [N, …], clip after clip → rows [N, …]. `clip`: number of items in one clip if the tower mixes time,
@@ -100,7 +113,7 @@ class Batcher(Generic[In, Out]):
             for items_of_slice in self._slices(items, clip):
                 token.check()
                 waiting.append(self._submit(items_of_slice, clip))
-                if len(waiting) == _WAITING_SLICES:
+                if len(waiting) > self._most_lanes:
                     rows.append(token.wait_for(waiting[0].done))
                     waiting.popleft()
             rows += [token.wait_for(entry.done) for entry in waiting]
@@ -114,12 +127,13 @@ class Batcher(Generic[In, Out]):
 
     def close(self, timeout: float = 30.0) -> None:
         """Finish the waiting requests. A later request runs in its caller's thread. `timeout`: seconds."""
-        with self._lock:
+        with self._changed:
             self._closed = True
-            thread = self._thread
-            self._entries.put(None)
-        if thread:
-            thread.join(timeout)
+            self._changed.notify_all()
+            threads = list(self._lanes.values())
+        deadline = time.monotonic() + timeout
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
 
     def _slices(self, items: In, clip: int) -> Iterator[In]:
         size = pass_size(self._max_items, clip)
@@ -127,71 +141,78 @@ class Batcher(Generic[In, Out]):
             yield items[start : start + size]
 
     def _submit(self, items: In, clip: int) -> _Entry[In, Out]:
-        """Raises: DeviceFailed if the thread hangs in a forward pass."""
+        """Raises: DeviceFailed if a lane hangs in a forward pass."""
         entry = _Entry[In, Out](items, clip)
         self._raise_if_stuck()
-        with self._lock:
+        with self._changed:
             closed = self._closed
             if not closed:
-                self._entries.put(entry)
-                if self._thread is None:
-                    self._thread = threading.Thread(target=self._run, name="batcher", daemon=True)
-                    self._thread.start()
+                self._waiting.append(entry)
+                self._start_lanes()
+                self._changed.notify()
         if closed:  # the model was unloaded after this request had taken it: answer the request all the same
-            self._answer([entry])
+            self._answer(_Lane([entry]))
         return entry
 
+    def _start_lanes(self) -> None:
+        """The caller holds the lock."""
+        while len(self._lanes) < self._most_lanes:
+            lane = _Lane[In, Out]()
+            thread = threading.Thread(target=self._run, args=(lane,), name="batcher", daemon=True)
+            self._lanes[lane] = thread
+            thread.start()
+
     def _raise_if_stuck(self) -> None:
-        began = self._began
-        if began is not None and time.monotonic() - began > self._stuck_after:
+        now = time.monotonic()
+        if any(lane.began is not None and now - lane.began > self._stuck_after for lane in tuple(self._lanes)):
             raise DeviceFailed(f"a forward pass has not ended for {self._stuck_after:g} s")
 
-    def _run(self) -> None:
+    def _run(self, lane: _Lane[In, Out]) -> None:
         try:
-            self._serve()
+            self._start_lane()
+            while self._take(lane):
+                self._answer(lane)
         except BaseException:
-            log.exception("the batcher's thread ended; the next request starts a new one")
+            log.exception("a lane of the batcher ended; the next request starts a new one")
         finally:
-            self._fail_unanswered()
+            self._end(lane)
 
-    def _serve(self) -> None:
-        carried: _Entry[In, Out] | None = None
-        while True:
-            first = carried or self._entries.get()
-            if first is None:
-                return
-            self._taken = [first]
-            batch, carried, closing = self._gather(first)
-            self._answer(batch)
-            if closing:
-                return
+    def _take(self, lane: _Lane[In, Out]) -> bool:
+        """Give the lane the entries that share its next forward pass. Returns False once the batcher is closed and
+        nothing waits."""
+        with self._changed:
+            while not self._waiting:
+                if self._closed:
+                    return False
+                self._changed.wait()
+            self._wait_for_more(time.monotonic() + self._max_wait)
+            lane.taken = self._next_batch()
+            return True
 
-    def _gather(self, first: _Entry[In, Out]) -> tuple[list[_Entry[In, Out]], _Entry[In, Out] | None, bool]:
-        """The entries that share a forward pass with `first`, the entry that did not fit, and whether to stop after
-        it."""
-        batch, size = [first], len(first.items)
-        deadline = time.monotonic() + self._max_wait
-        while size < self._max_items:
-            try:
-                entry = self._entries.get(timeout=max(0.0, deadline - time.monotonic()))
-            except queue.Empty:
+    def _wait_for_more(self, deadline: float) -> None:
+        while sum(len(entry.items) for entry in self._waiting) < self._max_items and not self._closed:
+            left = deadline - time.monotonic()
+            if left <= 0 or any(lane.taken for lane in self._lanes):
+                return
+            self._changed.wait(left)
+
+    def _next_batch(self) -> list[_Entry[In, Out]]:
+        """From the front, as many as fit; none if another lane has taken them."""
+        batch: list[_Entry[In, Out]] = []
+        size = 0
+        while self._waiting:
+            entry = self._waiting[0]
+            if batch and (entry.clip != batch[0].clip or size + len(entry.items) > self._max_items):
                 break
-            if entry is None:
-                return batch, None, True
-            self._taken.append(entry)
-            if entry.clip != first.clip or size + len(entry.items) > self._max_items:
-                return batch, entry, False
-            batch.append(entry)
+            batch.append(self._waiting.popleft())
             size += len(entry.items)
-        return batch, None, False
+        return batch
 
-    def _answer(self, batch: list[_Entry[In, Out]]) -> None:
-        batch = [entry for entry in batch if entry.done.set_running_or_notify_cancel()]
-        if not batch:
-            return
-        self._began = time.monotonic()
+    def _answer(self, lane: _Lane[In, Out]) -> None:
+        batch = [entry for entry in lane.taken if entry.done.set_running_or_notify_cancel()]
+        lane.began = time.monotonic()
         try:
-            answers = self._forward(batch)
+            answers = self._forward(batch) if batch else []
         except BaseException as error:
             failure = error if isinstance(error, Exception) else RuntimeError(f"a forward pass ended with {error!r}")
             for entry in batch:
@@ -200,11 +221,12 @@ class Batcher(Generic[In, Out]):
             for entry, rows in zip(batch, answers, strict=True):
                 entry.done.set_result(rows)
         finally:
-            self._began = None
+            lane.began = None
+            lane.taken = []
 
     def _forward(self, batch: list[_Entry[In, Out]]) -> list[Out]:
         """The rows of each entry."""
-        items = self._tower.join([entry.items for entry in batch])
+        items = self._tower.join([entry.items for entry in batch]) if len(batch) > 1 else batch[0].items
         self._observe(len(items))
         for entry in batch:
             self._waited(time.monotonic() - entry.came)
@@ -214,15 +236,13 @@ class Batcher(Generic[In, Out]):
         ends = list(accumulate(len(entry.items) for entry in batch))
         return [rows[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
-    def _fail_unanswered(self) -> None:
-        """Once the thread has ended: nobody waits for it any more, and the next request starts a new one."""
-        with self._lock:
-            self._thread = None
-            unanswered: list[_Entry[In, Out] | None] = [*self._taken]
-            self._taken = []
-            while not self._entries.empty():
-                unanswered.append(self._entries.get())
+    def _end(self, lane: _Lane[In, Out]) -> None:
+        """Once its thread has ended: nobody waits for it any more, nor for others if it was the last."""
+        with self._changed:
+            self._lanes.pop(lane, None)
+            unanswered = list(lane.taken)
+            if not self._lanes:
+                unanswered += self._waiting
+                self._waiting.clear()
         for entry in unanswered:
-            if entry and not entry.done.done():
-                with suppress(InvalidStateError):  # its caller left at this moment
-                    entry.done.set_exception(RuntimeError("the batcher's thread ended"))
+            entry.fail(RuntimeError("the batcher's thread ended"))

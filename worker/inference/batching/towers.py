@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from core.prometheus import BATCH_SIZE, BATCH_WAIT, TEXT_BATCH_SIZE
 from core.settings import Settings
+from models.recognition.engine import LanePlan
 from models.recognition.recognizer import TextCall
 from models.recognition.video_encoder import FrameCall
 from worker.inference.batching.batcher import Batcher, Tower
@@ -46,11 +48,13 @@ class TextVectors:
         return TextVectors(torch.cat([part.vectors for part in parts]), flags)  # [Σn, d]
 
 
-def _frame_batcher(forward: FrameCall, settings: Settings) -> Batcher[Frames, torch.Tensor]:
+def _frame_batcher(forward: FrameCall, plan: LanePlan, settings: Settings) -> Batcher[Frames, torch.Tensor]:
     return Batcher(
         Tower(forward, np.concatenate, torch.cat),
-        max_items=settings.batch_frames,
+        max_items=min(plan.batch, settings.batch_frames),
         max_wait=settings.batch_wait_ms / 1000,
+        lanes=plan.lanes,
+        start_lane=partial(torch.set_num_threads, plan.threads),
         stuck_after=settings.inference_deadline,
         observe=BATCH_SIZE.observe,
         waited=BATCH_WAIT.labels("image").observe,
@@ -58,9 +62,9 @@ def _frame_batcher(forward: FrameCall, settings: Settings) -> Batcher[Frames, to
 
 
 class TextEncoder:
-    """The text tower of a loaded model."""
+    """The text tower of a loaded model. It has as many lanes as the image tower, so that both share the cores alike."""
 
-    def __init__(self, encode: TextCall, settings: Settings) -> None:
+    def __init__(self, encode: TextCall, plan: LanePlan, settings: Settings) -> None:
         def forward(texts: list[str], _: int) -> TextVectors:
             return TextVectors(*encode(texts))
 
@@ -71,6 +75,8 @@ class TextEncoder:
             Tower(forward, join, TextVectors.merge),
             max_items=settings.batch_texts,
             max_wait=settings.batch_wait_ms / 1000,
+            lanes=plan.lanes,
+            start_lane=partial(torch.set_num_threads, plan.threads),
             stuck_after=settings.inference_deadline,
             observe=TEXT_BATCH_SIZE.observe,
             waited=BATCH_WAIT.labels("text").observe,
@@ -106,12 +112,17 @@ class Towers:
     """Both towers of one recogniser; they are closed together."""
 
     def __init__(
-        self, encode_frames: FrameCall, encode_texts: TextCall, settings: Settings, attend: FrameCall | None = None
+        self,
+        encode_frames: FrameCall,
+        encode_texts: TextCall,
+        plan: LanePlan,
+        settings: Settings,
+        attend: FrameCall | None = None,
     ) -> None:
         """The methods of `Recognizer`, or what stands for them."""
-        self.frames = _frame_batcher(encode_frames, settings)
-        self.attention = _frame_batcher(attend, settings) if attend else None
-        self.texts = TextEncoder(encode_texts, settings)
+        self.frames = _frame_batcher(encode_frames, plan, settings)
+        self.attention = _frame_batcher(attend, plan, settings) if attend else None
+        self.texts = TextEncoder(encode_texts, plan, settings)
 
     def close(self, timeout: float = 30.0) -> None:
         self.frames.close(timeout)

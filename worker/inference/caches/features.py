@@ -51,9 +51,7 @@ class _Entry(NamedTuple):
 
 def video_key(sha256: str, recognizer: Recognizer, views: Views, frames: int) -> VectorKey:
     vision = recognizer.profile.vision_digest()
-    return VectorKey(
-        sha256, digest(FEATURE_FORMAT, recognizer.digest, recognizer.precision, vision, str(views), frames)
-    )
+    return VectorKey(sha256, digest(FEATURE_FORMAT, recognizer.digest, recognizer.numerics, vision, str(views), frames))
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ def index_of(runtime: Runtime, recognizer: Recognizer) -> WindowIndex:
     """The index for this model. What is not stored any more is out of it."""
     profile = recognizer.profile
     settings = (runtime.timeline.stride, runtime.timeline.window)
-    parts = (recognizer.digest, recognizer.precision, profile.vision_digest(), profile.fusion, *settings)
+    parts = (recognizer.digest, recognizer.numerics, profile.vision_digest(), profile.fusion, *settings)
     index = runtime.indexes.of(digest(runtime.project, *parts))
     index.keep_only(runtime.book.stored().keys())
     return index

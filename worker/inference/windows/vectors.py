@@ -59,7 +59,7 @@ def windows_key(video: StoredVideo, recognizer: Recognizer, spacing: Spacing) ->
         "windows",
         FEATURE_FORMAT,
         recognizer.digest,
-        recognizer.precision,
+        recognizer.numerics,
         profile.vision_digest(),
         profile.fusion,
         spacing.stride,

@@ -51,6 +51,10 @@ def frames(count: int, value: int) -> Frames:
     return np.full((count, SIDE, SIDE, 3), value, np.uint8)
 
 
+def in_flight(batcher: FrameBatcher) -> int:
+    return sum(lane.began is not None for lane in tuple(batcher._lanes))
+
+
 @pytest.fixture
 def forward() -> Forward:
     return Forward()
@@ -162,11 +166,56 @@ def test_a_batch_that_cannot_be_joined_fails_its_requests_and_no_later_one(forwa
             raise MemoryError("no room for the batch")
         return np.concatenate(parts)
 
-    batcher = Batcher(Tower(forward, join, torch.cat), max_items=16, max_wait=0.0)
-    with pytest.raises(MemoryError):
-        batcher.encode(frames(2, 1), CancelToken())
-    assert batcher.encode(frames(2, 7), CancelToken()).tolist() == [[7, 7], [7, 7]]
+    batcher = Batcher(Tower(forward, join, torch.cat), max_items=4, max_wait=0.0)
+    forward.gate.clear()
+    with ThreadPoolExecutor(5) as pool:
+        first = pool.submit(batcher.encode, frames(4, 1), CancelToken())
+        while not in_flight(batcher):
+            time.sleep(0.01)
+        pairs = [pool.submit(batcher.encode, frames(2, value), CancelToken()) for value in (2, 2, 7, 7)]
+        while len(batcher._waiting) < 4:
+            time.sleep(0.01)
+        forward.gate.set()
+        assert len(first.result(20)) == 4
+        failed = [isinstance(pair.exception(20), MemoryError) for pair in pairs]
+    assert (failed.count(True), joins) == (2, [2, 2])
     batcher.close()
+
+
+def test_lanes_compute_at_the_same_time_and_each_is_started_in_its_thread(forward: Forward) -> None:
+    together, started = threading.Barrier(2, timeout=20), set()
+
+    def meet(stack: Frames, clip: int) -> torch.Tensor:
+        together.wait()  # a single lane would wait here for ever
+        assert threading.get_ident() in started
+        return forward(stack, clip)
+
+    lanes = Batcher(
+        Tower(meet, np.concatenate, torch.cat),
+        max_items=4,
+        max_wait=0.0,
+        lanes=2,
+        start_lane=lambda: started.add(threading.get_ident()),
+    )
+    assert lanes.encode(frames(8, 3), CancelToken()).tolist() == [[3, 3]] * 8
+    assert forward.sizes == [4, 4]
+    lanes.close()
+
+
+def test_a_free_lane_waits_for_others_only_while_nothing_is_computed(forward: Forward) -> None:
+    lanes = Batcher(tower(forward), max_items=4, max_wait=3600.0, lanes=2)
+    forward.gate.clear()
+    with ThreadPoolExecutor(2) as pool:
+        full = pool.submit(lanes.encode, frames(4, 1), CancelToken())
+        while not in_flight(lanes):
+            time.sleep(0.01)
+        small = pool.submit(lanes.encode, frames(1, 2), CancelToken())
+        while in_flight(lanes) < 2:  # it would wait an hour
+            time.sleep(0.01)
+        forward.gate.set()
+        assert small.result(20).tolist() == [[2, 2]]
+        assert len(full.result(20)) == 4
+    lanes.close()
 
 
 def test_a_tower_that_loses_rows_is_an_error(forward: Forward) -> None:
@@ -181,18 +230,19 @@ def test_a_tower_that_loses_rows_is_an_error(forward: Forward) -> None:
 def test_if_its_thread_ends_waiting_requests_fail_and_the_next_one_is_answered(
     forward: Forward, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    batcher = Batcher(tower(forward), max_items=16, max_wait=0.02)
-    dying, gather = threading.Event(), Batcher._gather
+    batcher = Batcher(tower(forward), max_items=2, max_wait=0.0)
+    dying, take = threading.Event(), Batcher._take
 
-    def die_once(self: FrameBatcher, first: Any) -> Any:
-        if dying.is_set():
-            return gather(self, first)
-        while self._entries.qsize() < 2:  # two more requests wait behind the first
-            time.sleep(0.01)
-        dying.set()
-        raise SystemExit
+    def die_once(self: FrameBatcher, lane: Any) -> bool:
+        taken = take(self, lane)
+        if not dying.is_set():
+            while len(self._waiting) < 2:  # two more requests wait behind the first
+                time.sleep(0.01)
+            dying.set()
+            raise SystemExit
+        return taken
 
-    monkeypatch.setattr(Batcher, "_gather", die_once)
+    monkeypatch.setattr(Batcher, "_take", die_once)
     with ThreadPoolExecutor(3) as pool:
         asked = [pool.submit(batcher.encode, frames(2, value), CancelToken()) for value in range(3)]
         for future in asked:
@@ -208,7 +258,7 @@ def test_a_cancelled_request_leaves_a_forward_that_hangs(forward: Forward) -> No
     token = CancelToken()
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(batcher.encode, frames(2, 1), token)
-        while batcher._began is None:
+        while not in_flight(batcher):
             time.sleep(0.01)
         token.cancel()
         with pytest.raises(Cancelled):
@@ -224,7 +274,7 @@ def test_a_forward_that_never_ends_means_a_broken_device(forward: Forward) -> No
     token = CancelToken()
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(batcher.encode, frames(2, 1), token)
-        while batcher._began is None:
+        while not in_flight(batcher):
             time.sleep(0.01)
         with pytest.raises(DeviceFailed):
             batcher.encode(frames(2, 2), CancelToken())
@@ -240,10 +290,10 @@ def test_a_large_request_lets_others_in_between_its_slices(forward: Forward) -> 
     forward.gate.clear()
     with ThreadPoolExecutor(2) as pool:
         large = pool.submit(batcher.encode, frames(400, 1), CancelToken())
-        while batcher._began is None:
+        while not in_flight(batcher):
             time.sleep(0.01)
         small = pool.submit(batcher.encode, frames(1, 2), CancelToken())
-        while batcher._entries.qsize() < 2:
+        while len(batcher._waiting) < 2:
             time.sleep(0.01)
         forward.gate.set()
         assert small.result(20).tolist() == [[2, 2]]

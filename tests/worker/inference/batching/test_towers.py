@@ -12,9 +12,12 @@ import torch
 from prometheus_client import REGISTRY
 
 from core.settings import Settings
+from models.recognition.engine import LanePlan
 from worker.inference.batching.gpu_memory import observe_gpu_memory
 from worker.inference.batching.towers import Frames, TextEncoder, TextVectors, Towers
 from worker.jobs.cancellation import CancelToken
+
+ONE_LANE = LanePlan(lanes=1, threads=1, batch=64)
 
 
 @pytest.fixture
@@ -38,7 +41,7 @@ def towers(settings: Settings, passes: list[list[str]]) -> Iterator[Towers]:
         passes.append([str(len(frames))])
         return torch.from_numpy(frames[:, 0, 0, :1].astype(np.float32))  # [N, 1]
 
-    towers = Towers(encode_frames, encode_texts, settings)
+    towers = Towers(encode_frames, encode_texts, ONE_LANE, settings)
     yield towers
     towers.close()
 
@@ -74,7 +77,7 @@ def test_the_settings_bound_each_pass_in_items_and_in_time(towers: Towers, passe
 
 
 def test_an_encoder_that_is_closed_still_answers(settings: Settings) -> None:
-    encoder = TextEncoder(lambda texts: (torch.ones(len(texts), 1), [False] * len(texts)), settings)
+    encoder = TextEncoder(lambda texts: (torch.ones(len(texts), 1), [False] * len(texts)), ONE_LANE, settings)
     encoder.close()
     assert len(encoder.encode(["a", "b"], CancelToken())) == 2
 

@@ -24,7 +24,7 @@ from tests.clips import SPECS, render, truncate
 from tests.worker.inference.conftest import TextTower
 from tests.worker.inference.test_handlers import classify, keep
 from worker.decoding.pool import DecodePool, DecodeTask
-from worker.inference import shelf
+from worker.inference import opening
 from worker.inference.runtime import Runtime
 from worker.inference.stopwatch import Stopwatch
 from worker.inference.windows import vectors
@@ -92,7 +92,7 @@ def test_piece_by_piece_gives_what_one_piece_gives(
 ) -> None:
     """An hour is decoded in many pieces, so no piece may be larger than the limit, and their seams may not show."""
     own = replace(tiny, text_tower=texts, mixes_time=mixes_time, reads="neighbours" if mixes_time else "frame")
-    monkeypatch.setattr(shelf, "load_model", lambda *_, **__: own)
+    monkeypatch.setattr(opening, "load_model", lambda *_, **__: own)
     asked: list[int] = []
     submit = DecodePool.submit
 
@@ -125,7 +125,7 @@ def test_a_tower_that_mixes_time_gets_whole_windows_of_its_own_length(
         return tower(pixels, clip)
 
     own = replace(tiny, text_tower=texts, image_tower=spied, mixes_time=True, reads="neighbours")
-    monkeypatch.setattr(shelf, "load_model", lambda *_, **__: own)
+    monkeypatch.setattr(opening, "load_model", lambda *_, **__: own)
     ask(runtime, video, **STRIDE)
     assert {clip for _, clip in lengths} == {tiny.profile.frames}
     assert sum(count for count, _ in lengths) == (1 + 16) * tiny.profile.frames  # the question, and 16 windows

@@ -29,7 +29,7 @@ from tests.clips import rendered
 from tests.models.conftest import CPU, tiny_base
 from worker.decoding.dataset_clips import ClipReader, Sample
 from worker.decoding.pool import DecodePool
-from worker.inference import shelf
+from worker.inference import opening
 from worker.inference.batches.objects import ObjectVideos
 from worker.inference.caches.classifiers import ClassifierCache
 from worker.inference.caches.features import VideoCache
@@ -115,7 +115,7 @@ def test_evaluation_gives_the_vectors_of_serving_bit_for_bit_and_the_learning_cu
     def load(*_: Any, **__: Any) -> Recognizer:
         return recognizer
 
-    monkeypatch.setattr(shelf, "load_model", load)
+    monkeypatch.setattr(opening, "load_model", load)
     settings = Settings(data_dir=tmp_path, batch_frames=MOST)
     store = Store(settings.store_url, tmp_path / "spool")
     upload = rendered("h264", tmp_path)

@@ -1,0 +1,62 @@
+"""An engine that runs a graph file with OpenVINO on the CPU."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from core.vocabulary import EngineName
+from models.engines.graph import clip_of, import_openvino, tower_of
+from models.frames.arrays import UInt8Array
+from models.recognition.engine import LanePlan
+from models.recognition.recognizer import Recognizer
+
+_HINTS = {"fp32": "f32", "bf16": "bf16"}
+
+
+class OpenVinoEngine:
+    """Clips of another length than the graph was made for go through torch; that concerns only towers that mix time."""
+
+    def __init__(
+        self, recognizer: Recognizer, graph: Path, name: EngineName, precision: str, digest: str, plan: LanePlan
+    ) -> None:
+        """graph: the .xml file; precision: `fp32`, `bf16`, or `int8` for a graph that is quantised. Raises:
+        EngineUnavailable, or RuntimeError of OpenVINO for a graph that cannot be read."""
+        openvino = import_openvino()
+        self._torch = recognizer
+        self._tower = tower_of(recognizer)
+        self._clip = clip_of(recognizer)
+        self.name: EngineName = name
+        self.precision, self.digest, self.plan = precision, digest, plan
+        self.nbytes = graph.with_suffix(".bin").stat().st_size
+        self._compiled = openvino.Core().compile_model(str(graph), "CPU", self._properties())
+        self._lane = threading.local()
+
+    def _properties(self) -> dict[str, Any]:
+        return {
+            "NUM_STREAMS": self.plan.lanes,
+            "INFERENCE_NUM_THREADS": self.plan.lanes * self.plan.threads,
+            "ENABLE_CPU_PINNING": False,  # other processes need the cores as well; a pinned thread waits for its own
+            "INFERENCE_PRECISION_HINT": _HINTS.get(self.precision, "f32"),
+        }
+
+    @torch.inference_mode()
+    def encode(self, frames: UInt8Array, clip: int = 1) -> torch.Tensor:
+        if self._torch.mixes_time and clip != self._clip:
+            return self._torch.encode_frames(frames, clip)
+        if len(frames) % clip:
+            raise ValueError(f"{len(frames)} frames are not whole clips of {clip}")
+        trunk = torch.from_numpy(self._request().infer(frames, share_inputs=True)[0])  # [N, …]
+        return self._tower.features(trunk.to(self._torch.dtype)).float()  # [N, d]
+
+    def warm_up(self) -> None:
+        """A graph is compiled when it is read."""
+
+    def _request(self) -> Any:
+        """Of this thread: a request holds the buffers of one forward pass."""
+        if not hasattr(self._lane, "request"):
+            self._lane.request = self._compiled.create_infer_request()
+        return self._lane.request

@@ -1,0 +1,108 @@
+"""What a forward pass costs on this machine, by engine, threads and batch: CPU time, which other programs change less
+than the time on the clock, and frames per second."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from models.frames.arrays import UInt8Array
+from models.recognition.engine import Engine, LanePlan
+
+_BATCHES = (1, 2, 4, 8, 16)
+_GPU_BATCHES = (8, 16, 32, 64, 128)
+_SLACK = 1.05  # a smaller batch is worth as much: it is answered sooner
+_LATENCY_SLACK = 1.1  # and so are more threads for each pass
+_ENTRY = LanePlan(lanes=1, threads=1, batch=4)  # what engines are compared with
+_GPU_LANES = 2  # one copies while the other computes
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """cpu: seconds of CPU time per frame; clock: seconds per frame, of all lanes together."""
+
+    cpu: float
+    clock: float
+
+
+def cores() -> int:
+    """That this process may use. A container may have fewer than the machine."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def plan_at_once(device: torch.device, batch_frames: int) -> LanePlan:
+    """Before anything is measured. On CPUs a pass of few frames on one thread has cost least so far
+    (docs/benchmarks.md). batch_frames: most frames in one pass."""
+    if device.type == "cuda":
+        return LanePlan(lanes=_GPU_LANES, threads=1, batch=batch_frames)
+    return LanePlan(lanes=cores(), threads=1, batch=min(4, batch_frames))
+
+
+def entry_cost(open_engine: Callable[[LanePlan], Engine], size: int, clip: int) -> Cost:
+    """Of one engine on one thread, to compare it with others. size: S of its frames; clip: frames of one clip."""
+    return cost(open_engine(_ENTRY), size, clip)
+
+
+def best_plan(
+    open_engine: Callable[[LanePlan], Engine], size: int, clip: int, batch_frames: int, device: torch.device
+) -> tuple[LanePlan, Cost]:
+    """The smallest batch, and then the most threads, that cost about as little as the best."""
+    on_gpu = device.type == "cuda"
+    batches = [batch for batch in (_GPU_BATCHES if on_gpu else _BATCHES) if batch <= batch_frames] or [batch_frames]
+    lanes = _GPU_LANES if on_gpu else cores()
+    costs = {plan: cost(open_engine(plan), size, clip) for plan in (LanePlan(lanes, 1, batch) for batch in batches)}
+    if on_gpu:
+        plan = _first_within({plan: found.clock for plan, found in costs.items()}, _SLACK)
+        return plan, costs[plan]
+    narrow = _first_within({plan: found.cpu for plan, found in costs.items()}, _SLACK)
+    wider = {plan: cost(open_engine(plan), size, clip) for plan in _wider(narrow)} | {narrow: costs[narrow]}
+    plan = _first_within({plan: found.cpu for plan, found in wider.items()}, _LATENCY_SLACK)
+    return plan, wider[plan]
+
+
+def _wider(plan: LanePlan) -> Iterator[LanePlan]:
+    """With fewer lanes of more threads, the widest first."""
+    threads = 1
+    widths = []
+    while (threads := threads * 2) <= cores():
+        widths.append(threads)
+    for width in reversed(widths):
+        yield LanePlan(max(cores() // width, 1), width, plan.batch)
+
+
+def _first_within(costs: dict[LanePlan, float], slack: float) -> LanePlan:
+    """costs: seconds per frame."""
+    return next(plan for plan, seconds in costs.items() if seconds <= min(costs.values()) * slack)
+
+
+def cost(engine: Engine, size: int, clip: int, rounds: int = 3) -> Cost:
+    """The least of some rounds after a first one, in which nothing is measured."""
+    plan = engine.plan
+    batch = max(plan.batch // clip, 1) * clip
+    frames = np.random.default_rng(0).integers(0, 256, (batch, size, size, 3), dtype=np.uint8)
+    before = torch.get_num_threads()
+    torch.set_num_threads(plan.threads)
+    try:
+        engine.warm_up()
+        measured = [_round(engine, frames, clip) for _ in range(rounds + 1)][1:]
+    finally:
+        torch.set_num_threads(before)
+    return Cost(min(found.cpu for found in measured), min(found.clock for found in measured))
+
+
+def _round(engine: Engine, frames: UInt8Array, clip: int) -> Cost:
+    """One pass in each lane, at the same time."""
+    lanes = [threading.Thread(target=engine.encode, args=(frames, clip)) for _ in range(engine.plan.lanes)]
+    cpu, clock = time.process_time(), time.perf_counter()
+    for lane in lanes:
+        lane.start()
+    for lane in lanes:
+        lane.join()
+    count = len(frames) * len(lanes)
+    return Cost((time.process_time() - cpu) / count, (time.perf_counter() - clock) / count)

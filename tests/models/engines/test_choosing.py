@@ -1,0 +1,192 @@
+"""How engines are compared, and what is remembered of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from core.vocabulary import EngineName
+from models.classifier.likeness import DIFFERENT
+from models.engines import preparation, race
+from models.engines.agreement import Agreement, agreement, question_of
+from models.engines.choice import Choice, choice_file, model_folder, remembered
+from models.engines.clips_at_hand import clips_at_hand
+from models.engines.errors import EngineUnavailable
+from models.engines.preparation import Preparation
+from models.engines.race import Cost, best_plan
+from models.frames.arrays import UInt8Array
+from models.recognition.engine import Engine, LanePlan
+from models.recognition.recognizer import Recognizer
+from tests.models.conftest import CPU, tiny_base
+
+CLIPS = [np.full((2, 32, 32, 3), value, np.uint8) for value in range(100)]
+
+
+@pytest.fixture
+def recognizer() -> Recognizer:
+    return tiny_base().recognizer(CPU, torch.float32)
+
+
+@dataclass
+class FakeEngine:
+    plan: LanePlan
+
+
+@pytest.mark.parametrize(
+    ("same", "change", "holds"), [(0.99, 0.01, True), (1.0, 0.0101, False), (0.98, 0.0, False), (1.0, 0.0, True)]
+)
+def test_an_engine_agrees_if_people_see_no_difference(same: float, change: float, holds: bool) -> None:
+    assert Agreement(100, same, change).holds is holds
+
+
+def test_labels_and_probabilities_are_compared_clip_by_clip(recognizer: Recognizer) -> None:
+    def exact(clip: UInt8Array) -> torch.Tensor:
+        return torch.eye(3, 32)[[0] * len(clip)]  # the first label
+
+    def other(clip: UInt8Array) -> torch.Tensor:
+        return torch.eye(3, 32)[[1, 1]] if clip[0, 0, 0, 0] < 7 else exact(clip)
+
+    rows = torch.eye(3, 32)  # one label per axis
+    closed = replace(recognizer, fixed_rows=rows, classes=("a", "b", "c"), logit_scale=1.0)
+    found = agreement(closed, exact, other, CLIPS, question_of(closed))
+    first, second = torch.tensor([1.0, 0.0, 0.0]).softmax(0)[:2].tolist()
+    assert (found.clips, found.same_label) == (100, 0.93)
+    assert found.change == pytest.approx(0.07 * (first - second))
+    assert question_of(closed) == ("a", "b", "c")
+    assert len(question_of(recognizer)) == len(DIFFERENT)
+
+
+def costs_of(monkeypatch: pytest.MonkeyPatch, cpu: dict[tuple[int, int], float], cores: int) -> None:
+    """cpu: (threads, batch) → seconds per frame; the last one for what is not named."""
+    monkeypatch.setattr(race, "cores", lambda: cores)
+
+    def cost(engine: FakeEngine, *_: object) -> Cost:
+        seconds = cpu.get((engine.plan.threads, engine.plan.batch), 9.0)
+        return Cost(seconds, seconds)
+
+    monkeypatch.setattr(race, "cost", cost)
+
+
+@pytest.mark.parametrize(
+    ("cpu", "cores", "plan"),
+    [
+        ({(1, 1): 1.0, (1, 4): 0.8, (1, 8): 0.79, (1, 16): 0.9}, 2, LanePlan(2, 1, 4)),  # 8 frames are hardly cheaper
+        ({(1, 1): 1.0, (1, 2): 1.2}, 2, LanePlan(2, 1, 1)),  # a batch makes a frame dearer
+        ({(1, 4): 1.0, (2, 4): 1.08, (4, 4): 1.2, (8, 4): 2.0}, 8, LanePlan(4, 2, 4)),  # two threads cost 8 % more
+        ({(1, 4): 1.0, (2, 4): 1.08, (4, 4): 1.09, (8, 4): 1.1}, 8, LanePlan(1, 8, 4)),
+    ],
+)
+def test_the_smallest_batch_and_the_most_threads_that_cost_little(
+    cpu: dict[tuple[int, int], float], cores: int, plan: LanePlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    costs_of(monkeypatch, cpu, cores)
+    found, _ = best_plan(FakeEngine, 32, 1, 64, CPU)  # type: ignore[arg-type]
+    assert found == plan
+
+
+def test_no_plan_has_more_frames_than_a_forward_pass_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    costs_of(monkeypatch, {(1, 1): 1.0, (1, 2): 0.5, (1, 4): 0.1}, 2)
+    assert best_plan(FakeEngine, 32, 1, 2, CPU)[0].batch == 2  # type: ignore[arg-type]
+
+
+def test_a_cost_counts_the_cpu_time_of_all_lanes(recognizer: Recognizer) -> None:
+    passes: list[int] = []
+
+    class Counting:
+        plan = LanePlan(3, 1, 4)
+
+        def encode(self, frames: UInt8Array, clip: int) -> torch.Tensor:
+            assert clip == 3
+            passes.append(len(frames))
+            return torch.zeros(len(frames), 1)
+
+        def warm_up(self) -> None:
+            passes.append(0)
+
+    race.cost(Counting(), 32, 3, rounds=2)  # type: ignore[arg-type]
+    assert passes == [0, *[3] * 9]  # whole clips of three, in three lanes, a first round and two more
+
+
+@pytest.fixture
+def prepared(recognizer: Recognizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Preparation:
+    """What engines cost is given; graphs are not made."""
+    prices = {"eager": 1.0, "openvino": 0.5, "openvino-int8": 0.1}
+
+    def opened(_: Recognizer, __: Path, name: EngineName, plan: LanePlan) -> Engine:
+        engine = FakeEngine(plan)
+        engine.digest, engine.name = f"digest of {name}", name  # type: ignore[attr-defined]
+        return engine  # type: ignore[return-value]
+
+    monkeypatch.setattr(preparation, "open_engine", opened)
+    monkeypatch.setattr(preparation, "entry_cost", lambda opener, *_: Cost(prices[opener(LanePlan(1, 1, 1)).name], 1.0))
+    monkeypatch.setattr(preparation, "best_plan", lambda *_: (LanePlan(2, 1, 4), Cost(1.0, 1.0)))
+    monkeypatch.setattr(Preparation, "_graph", lambda *_: tmp_path / "fp32.xml")
+    return Preparation(recognizer, lambda: recognizer, tmp_path / "folder", "auto", 64, lambda _: None)
+
+
+@pytest.mark.parametrize(("agrees", "engine"), [(True, "openvino-int8"), (False, "openvino")])
+def test_the_cheapest_engine_that_answers_alike_is_chosen(
+    prepared: Preparation, agrees: bool, engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = Agreement(100, 1.0 if agrees else 0.9, 0.0)
+    monkeypatch.setattr(Preparation, "_checked", lambda _: found)
+    choice = prepared.run()
+    assert (choice.engine, choice.digest, choice.plan) == (engine, f"digest of {engine}", LanePlan(2, 1, 4))
+    problems = {candidate.engine: candidate.problem for candidate in choice.candidates}
+    assert list(problems) == ["eager", "openvino", "openvino-int8"]
+    assert (problems["openvino-int8"] is None) is agrees
+    assert choice.candidates[2].agreement == str(found)
+
+
+def test_an_engine_that_was_asked_for_is_used_whatever_it_answers(
+    prepared: Preparation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Preparation, "_checked", lambda _: Agreement(100, 0.5, 0.5))
+    choice = replace(prepared, wanted="openvino-int8").run()
+    assert (choice.engine, len(choice.candidates)) == ("openvino-int8", 1)
+    assert "50.0%" in str(choice.candidates[0].agreement)
+
+
+def test_an_engine_that_was_asked_for_and_cannot_be_had_is_an_error(
+    prepared: Preparation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(*_: object) -> Path:
+        raise EngineUnavailable("the package openvino is missing")
+
+    monkeypatch.setattr(Preparation, "_graph", missing)
+    with pytest.raises(EngineUnavailable, match="package openvino is missing"):
+        replace(prepared, wanted="openvino").run()
+    assert prepared.run().engine == "eager"  # `auto` goes on without it
+
+
+def test_a_choice_is_remembered_for_its_model_and_machine(
+    recognizer: Recognizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = model_folder(tmp_path, recognizer)
+    file = choice_file(folder, recognizer, "auto")
+    assert remembered(file) is None
+    folder.mkdir(parents=True)
+    choice = Choice(
+        model="tiny", engine="eager", precision="fp32", digest="", lanes=2, threads=1, batch=4, candidates=()
+    )
+    file.write_text(choice.model_dump_json(), encoding="utf-8")
+    assert remembered(file) == choice
+    assert model_folder(tmp_path, replace(recognizer, digest="other")) != folder
+    assert choice_file(folder, recognizer, "openvino") != file
+    monkeypatch.setattr("models.engines.choice.cores", lambda: 4711)
+    assert choice_file(folder, recognizer, "auto") != file
+    file.write_text(choice.model_dump_json()[:-9], encoding="utf-8")
+    assert remembered(file) is None
+
+
+def test_clips_at_hand_differ_and_do_not_change() -> None:
+    first, again, other = (clips_at_hand(6, 2, 32, seed) for seed in (0, 0, 1))
+    assert first.shape == (12, 32, 32, 3)
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+    spreads = [clip.std() for clip in first]
+    assert min(spreads) > 5, "a picture of one colour shows nothing"

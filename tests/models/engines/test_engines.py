@@ -1,0 +1,126 @@
+"""Engines compute what torch computes, for every tower: plain, with prompts, with convolutions over time, residual."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models.engines.choice import FP32_GRAPH, INT8_GRAPH
+from models.engines.clips_at_hand import clips_at_hand
+from models.engines.errors import EngineUnavailable
+from models.engines.graph import export_graph
+from models.engines.preparation import open_engine
+from models.engines.quantisation import quantise
+from models.engines.torch_engines import CompiledEngine
+from models.frames.arrays import UInt8Array
+from models.image.time_blocks import attach_time_blocks
+from models.image.tower import Extension
+from models.recognition.base import Base
+from models.recognition.engine import LanePlan
+from models.recognition.recognizer import Recognizer
+from tests.models.conftest import CPU, resnet_base, tiny_base
+
+TWO_LANES = LanePlan(lanes=2, threads=1, batch=4)
+
+
+def frames(count: int, seed: int = 0) -> UInt8Array:
+    return np.random.default_rng(seed).integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
+
+
+def prompted() -> Base:
+    base = tiny_base()
+    base.tower.add_prompts(torch.randn(2, 3, 64))
+    return base
+
+
+def extended() -> Base:
+    base = tiny_base()
+    extension = Extension(64, 3, rooted=True)
+    torch.nn.init.normal_(extension.weight)
+    base.tower.extend(extension)
+    return base
+
+
+def over_time() -> Base:
+    base = tiny_base()
+    attach_time_blocks(base.tower, "token_conv", "shift")
+    return base
+
+
+def residual_over_time() -> Base:
+    base = resnet_base()
+    attach_time_blocks(base.tower, "conv", "shift")
+    return base
+
+
+@pytest.mark.parametrize("base", [tiny_base, prompted, extended, resnet_base, over_time, residual_over_time])
+def test_a_graph_computes_what_torch_computes(base: Callable[[], Base], tmp_path: Path) -> None:
+    recognizer = base().recognizer(CPU, torch.float32)
+    export_graph(recognizer, tmp_path / FP32_GRAPH)
+    engine = open_engine(recognizer, tmp_path, "openvino", TWO_LANES)
+    clip = recognizer.profile.frames if recognizer.mixes_time else 1
+    for count in (1, 3):
+        expected = recognizer.encode_frames(frames(count * clip), clip)
+        found = engine.encode(frames(count * clip), clip)
+        assert (found - expected).abs().max() < 1e-4 * expected.abs().max()
+    served = replace(recognizer, engine=engine)
+    assert torch.equal(served.encode_frames(frames(clip), clip), engine.encode(frames(clip), clip))
+    assert served.numerics != recognizer.numerics
+
+
+def test_a_graph_of_whole_clips_leaves_other_lengths_to_torch(tmp_path: Path) -> None:
+    recognizer = over_time().recognizer(CPU, torch.float32)
+    export_graph(recognizer, tmp_path / FP32_GRAPH)
+    engine = open_engine(recognizer, tmp_path, "openvino", TWO_LANES)
+    assert torch.equal(engine.encode(frames(6), 3), recognizer.encode_frames(frames(6), 3))
+
+
+def test_a_tower_that_the_tracer_gets_wrong_is_refused(tmp_path: Path) -> None:
+    """Here the result depends on the number of frames, as the tracer saw it in its example."""
+    base = tiny_base()
+    trunk = base.tower.trunk
+    base.tower.trunk = lambda pixels, clip=1: trunk(pixels, clip) * float(len(pixels))  # type: ignore[method-assign]
+    with pytest.raises(EngineUnavailable, match="something else than torch"):
+        export_graph(base.recognizer(CPU, torch.float32), tmp_path / FP32_GRAPH)
+    assert not (tmp_path / FP32_GRAPH).exists()
+
+
+def test_a_graph_of_eight_bits_has_a_digest_and_results_of_its_own(tmp_path: Path) -> None:
+    recognizer = tiny_base().recognizer(CPU, torch.float32)
+    export_graph(recognizer, tmp_path / FP32_GRAPH)
+    shown = clips_at_hand(8, 1, 32, seed=0)
+    quantise(tmp_path / FP32_GRAPH, shown, 1, tmp_path / INT8_GRAPH, attends=True)
+    exact, coarse = (open_engine(recognizer, tmp_path, name, TWO_LANES) for name in ("openvino", "openvino-int8"))
+    found, expected = coarse.encode(frames(4)), exact.encode(frames(4))
+    assert (coarse.precision, exact.precision) == ("int8", "fp32")
+    assert coarse.digest != exact.digest
+    assert not torch.equal(found, expected)
+    assert torch.cosine_similarity(found, expected).min() > 0.98
+
+
+def test_a_machine_that_cannot_compile_says_so_and_serves_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    recognizer = tiny_base().recognizer(CPU, torch.float32)
+
+    def broken(*_: object, **__: object) -> Callable[..., torch.Tensor]:
+        def forward(*_: object) -> torch.Tensor:
+            raise RuntimeError("no C++ compiler found\nand a long story")
+
+        return forward
+
+    monkeypatch.setattr(torch, "compile", broken)
+    engine = CompiledEngine(recognizer, TWO_LANES)
+    assert torch.equal(engine.encode(frames(2)), recognizer.encode_frames(frames(2)))
+    assert engine.failure == "RuntimeError: no C++ compiler found"
+
+
+def test_a_compiled_engine_uses_what_was_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    recognizer: Recognizer = tiny_base().recognizer(CPU, torch.float32)
+    monkeypatch.setattr(torch, "compile", lambda tower, **_: lambda pixels, clip: tower(pixels, clip) * 2)
+    engine = CompiledEngine(recognizer, TWO_LANES)
+    assert torch.equal(engine.encode(frames(2)), recognizer.encode_frames(frames(2)) * 2)
+    assert engine.digest.startswith("compiled")
