@@ -14,6 +14,8 @@ from models.fitting.recipes import Recipe
 from models.recognition.video_model import VideoModel
 from models.weights.roles import PRETRAINED
 
+_FUSED = {"cpu", "cuda"}  # devices on which torch has the fused step
+
 
 def parameter_groups(
     model: VideoModel,
@@ -59,7 +61,9 @@ def build_optimizer(
     groups = parameter_groups(model, classifier, recipe, lr=lr, tune=tune)
     if not groups:
         raise ValueError("there is nothing to train: every parameter is frozen")
-    return torch.optim.AdamW(groups, betas=recipe.betas, eps=recipe.eps)
+    # Fused: one pass over the parameters instead of several.
+    devices = {parameter.device.type for group in groups for parameter in group["params"]}
+    return torch.optim.AdamW(groups, betas=recipe.betas, eps=recipe.eps, fused=devices <= _FUSED or None)
 
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:

@@ -111,6 +111,18 @@ def test_set_lr_keeps_the_ratio() -> None:
     assert [group["lr"] for group in asked.param_groups] == [pytest.approx(1e-4), 1e-3]
 
 
+def test_a_run_that_began_without_the_fused_step_goes_on_without_it() -> None:
+    """So that the checkpoint of an earlier release ends with the weights that it would have ended with."""
+    model, classifier = parts()
+    saved = build_optimizer(model, classifier, CODE).state_dict()
+    assert all(group["fused"] for group in saved["param_groups"])
+    for group in saved["param_groups"]:
+        group["fused"] = None
+    resumed = build_optimizer(model, classifier, CODE)
+    resumed.load_state_dict(saved)
+    assert not any(group["fused"] for group in resumed.param_groups)
+
+
 def test_nothing_to_train_is_said() -> None:
     model, classifier = parts("mean")
     model.requires_grad_(False)

@@ -82,13 +82,13 @@ def fit_encoder(
             batches = _next_batches(micro_batches, len(groups), stop)
             found = gradients.accumulate(step, batches, order.size(step), updates.backward)
         sum_gradients(updates.parameters, order.world)
-        loss, clips = sum_numbers(found, order.world)
-        decoded.check(clips)
-        if updates.step(loss):
+        numbers = updates.read(sum_numbers(found, order.world))
+        decoded.check(numbers.clips)
+        if updates.step(numbers):
             statistics.average(order.world)
         else:
             statistics.restore()
-        shown = loss if math.isfinite(loss) else None
+        shown = numbers.loss if math.isfinite(numbers.loss) else None
         done = clock.report(state.step, state.step / order.per_epoch, shown, lr, order.size(step))
         if step % max(1, steps // CURVE_POINTS) == 0 or state.step == steps:
             state.curve.append({"step": state.step, "epoch": done.epoch, "loss": shown, "lr": lr})

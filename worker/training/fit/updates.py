@@ -32,6 +32,15 @@ class State:
     checks: list[ValPoint] = field(default_factory=list)  # results on the val split
 
 
+@dataclass(frozen=True, slots=True)
+class StepNumbers:
+    """Loss and number of clips of the global batch, and the length of its gradient."""
+
+    loss: float
+    clips: float
+    norm: float
+
+
 class Updates:
     """The optimiser's steps. A loss or gradient that is not finite never reaches the weights: its step is skipped."""
 
@@ -52,14 +61,18 @@ class Updates:
     def backward(self, loss: Tensor) -> None:
         self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
 
-    def step(self, loss: float) -> bool:
-        """Take or skip the next step, and count it. loss: of the global batch. Returns whether it was taken. Raises:
-        TrainingFailed."""
-        state = self._state
+    def read(self, found: Tensor) -> StepNumbers:
+        """Bound the gradients. found: loss and number of clips of the global batch [2], on the device."""
         self._scaler.unscale_(self.optimizer)
         # The norm of all processes is the same, so they all take the step or all skip it.
-        norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, self._recipe.grad_clip or math.inf))
-        taken = math.isfinite(loss) and math.isfinite(norm)
+        length = torch.nn.utils.clip_grad_norm_(self.parameters, self._recipe.grad_clip or math.inf)
+        numbers: list[float] = torch.cat([found, length.reshape(1)]).tolist()  # the only wait for the device in a step
+        return StepNumbers(*numbers)
+
+    def step(self, numbers: StepNumbers) -> bool:
+        """Take or skip the next step, and count it. Returns whether it was taken. Raises: TrainingFailed."""
+        state = self._state
+        taken = math.isfinite(numbers.loss) and math.isfinite(numbers.norm)
         if taken:
             self._scaler.step(self.optimizer)
             clamp_scale(self._model, self._recipe, self._start_scale)
@@ -72,7 +85,7 @@ class Updates:
         if state.skipped_in_row >= self._limit:
             raise TrainingFailed(
                 f"The loss or its gradients were not finite in {state.skipped_in_row} steps in a row, up to step "
-                f"{state.step}; the loss was {loss}.",
+                f"{state.step}; the loss was {numbers.loss}.",
                 hint="Lower the learning rate, or train in bf16 or fp32.",
                 step=state.step,
             )
