@@ -38,6 +38,7 @@ NAMES = (
     "frame_order",
     "classifiers",
     "step_cost",
+    "scaling",
     "training_cost",
     "few_shot",
     "method_cost",

@@ -13,11 +13,11 @@ Writes benchmarks/results/bench.md, .json and .svg. The exit status says whether
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -155,9 +155,8 @@ def _our_setting(ours: str) -> tuple[str, str]:
 
 
 def _note_weights(measures: Measures, model: str, place: Path) -> None:
-    """What the model itself takes, in fp32 on disk."""
-    files = [*place.glob(f"weights/{model}.safetensors"), *place.glob(f"models/{model}/*.safetensors")]
-    size = sum(file.stat().st_size for file in files) / (1 << 20)
+    """What the model itself takes."""
+    size = end_to_end.weights_size(model, place) / (1 << 20)
     measures.add(Key(end_to_end.ROW, model, end_to_end.WEIGHTS, end_to_end.MEMORY, "MiB"), size)
 
 
@@ -167,15 +166,13 @@ def _has_text(model: str, options: argparse.Namespace) -> bool:
 
 
 def _other(row: str) -> bool:
-    """The table of another script. True if there is none."""
+    """The table of another script, and whether what it claims held. True if there is none."""
     module = OTHERS[row]
     if find_spec(module) is None:
         print(f"row {row}: {module} is not there")
         return True
     print(f"\nrow {row}: python -m {module}")
-    sys.argv[1:] = []  # it may read its own options
-    held: bool = import_module(module).main()
-    return held
+    return subprocess.run([sys.executable, "-m", module], check=False).returncode == 0
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from pathlib import Path
 
 import httpx2
 
@@ -46,7 +47,7 @@ def measure_round(
         highest = [0.0]
 
         def look(server: Running = server, highest: list[float] = highest) -> None:
-            highest.append(_worker_memory(server) if _is_ours(server) else 0.0)
+            highest.append(worker_memory(server) if _is_ours(server) else 0.0)
 
         with repeated(look, MEMORY_SECONDS):
             taken = block(server, clips, count, max(LEAST_VIDEOS, count))
@@ -61,7 +62,13 @@ def _is_ours(server: Running) -> bool:
     return server.server.name.startswith(OURS)
 
 
-def _worker_memory(server: Running) -> float:
+def weights_size(model: str, data_dir: Path) -> int:
+    """Bytes of the weights on disk, in fp32."""
+    files = [*data_dir.glob(f"weights/{model}.safetensors"), *data_dir.glob(f"models/{model}/*.safetensors")]
+    return sum(file.stat().st_size for file in files)
+
+
+def worker_memory(server: Running) -> float:
     """Bytes of the inference worker and its children."""
     parents = [pid for pid in family(server.process.pid) if "--queue inference" in command_line(pid)]
     return sum(map(memory, family(parents[0]))) if parents else 0.0

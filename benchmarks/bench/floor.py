@@ -53,6 +53,15 @@ class Floor:
         finally:
             torch.set_num_threads(threads)
 
+    def frame_seconds(self) -> float:
+        """CPU-seconds of one frame, of eight in a forward pass on one thread."""
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            return _cpu(lambda: self._encode(self._frames), 1) / FRAMES
+        finally:
+            torch.set_num_threads(threads)
+
     def _sample(self, measures: Measures) -> Callable[[str, float], None]:
         def add(what: str, value: float) -> None:
             unit = "s" if ":" in what else "CPU-s"
@@ -76,11 +85,11 @@ class Floor:
             return _wall(lambda: list(pool.map(lambda _: self._encode(self._decode()), range(count))), 1) / count
 
 
-def _cpu(work: Callable[[], object]) -> float:
+def _cpu(work: Callable[[], object], times: int = VIDEOS) -> float:
     before = time.process_time()
-    for _ in range(VIDEOS):
+    for _ in range(times):
         work()
-    return (time.process_time() - before) / VIDEOS
+    return (time.process_time() - before) / times
 
 
 def _wall(work: Callable[[], object], times: int = VIDEOS) -> float:

@@ -11,11 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx2
 
 from benchmarks.bench import environments
 from benchmarks.bench.processes import cpu_seconds, family
+from core.processes import die_with_parent
 from tests.e2e.stack import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,18 +65,22 @@ class Running:
     process: subprocess.Popen[bytes]
     log: Path
     setting: str = field(default="")
+    more: list[int] = field(default_factory=list)
+    """Pids of processes of it that its process did not start."""
 
     def cpu(self) -> float:
         """CPU-seconds of all its processes until now."""
-        return cpu_seconds(self.process.pid)
+        return sum(map(cpu_seconds, (self.process.pid, *self.more)))
 
 
 def vireo(
     model: str, data_dir: Path, engine: str | None = None, tree: Path | None = None, settings: Mapping[str, str] = {}
 ) -> Server:
-    """engine: a value of VIREO_ENGINE, None for the default. tree: another checkout, whose `vireo` is started."""
+    """Answers are waited for as long as they take.
+
+    engine: a value of VIREO_ENGINE, None for the default. tree: another checkout, whose `vireo` is started."""
     command = (tree or ROOT) / ".venv" / "bin" / "vireo" if tree else Path(sys.executable).with_name("vireo")
-    environment = {"VIREO_MODEL": model, "VIREO_DATA_DIR": str(data_dir), **settings}
+    environment = {"VIREO_MODEL": model, "VIREO_DATA_DIR": str(data_dir), "VIREO_SYNC_DEADLINE": "900", **settings}
     if engine:
         environment["VIREO_ENGINE"] = engine
     name = f"{OURS} ({tree.name})" if tree else OURS
@@ -116,6 +122,7 @@ def running(server: Server, folder: Path) -> Iterator[Running]:
             [str(part) for part in command],
             env=os.environ | dict(server.environment) | own,
             cwd=ROOT,
+            preexec_fn=die_with_parent,  # where the bench is killed, it cannot stop them
             stdout=sink,
             stderr=subprocess.STDOUT,
         )
@@ -141,13 +148,17 @@ def _wait(started: Running) -> None:
 
 
 def _setting(started: Running) -> str:
-    """What Vireo says about itself, where it was left to choose."""
+    """Number format and engine: what Vireo says about itself, once it looks for no faster engine any more."""
     if not started.server.name.startswith(OURS):
         return started.server.setting
-    info = httpx2.get(started.url + "/v1/info", timeout=30, trust_env=False).json()
-    engine = info.get("engine")
-    chosen = engine.get("name") if isinstance(engine, dict) else engine
-    return ", ".join(str(part) for part in (info.get("precision"), chosen or started.server.setting) if part)
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        info = httpx2.get(started.url + "/v1/info", timeout=30, trust_env=False).json()
+        engine: dict[str, Any] = info.get("engine") or {}  # an older Vireo has none
+        if not engine.get("searching"):
+            break
+        time.sleep(1)
+    return f"{engine.get('precision') or info['precision']}, {engine.get('name', 'eager')}"
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -19,7 +19,7 @@ class Encoder:
     def __init__(self) -> None:
         self.tower = Tower()
 
-    @bentoml.api(batchable=True, batch_dim=0, max_batch_size=8, max_latency_ms=60_000)  # type: ignore[untyped-decorator]
+    @bentoml.api(batchable=True, batch_dim=0, max_batch_size=8, max_latency_ms=600_000)  # type: ignore[untyped-decorator]
     def encode(self, clips: Frames) -> Frames:
         """[V, T, 3, S, S] → [V, d]"""
         return self.tower.vectors(torch.from_numpy(clips).flatten(0, 1)).numpy()
