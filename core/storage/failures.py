@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -39,6 +40,21 @@ def room_for(key: str) -> Iterator[None]:
         raise
     except OSError as error:
         raise _unavailable("copied from", key, error) from error
+
+
+@contextmanager
+def filling(what: str) -> Iterator[None]:
+    """Raises: StorageUnavailable where the disk is full. Other errors are the block's own."""
+    try:
+        yield
+    except OSError as error:
+        if disk_is_full(error):
+            raise _unavailable("written to", what, error) from error
+        raise
+
+
+def disk_is_full(error: Exception) -> bool:
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def _unavailable(done: str, key: str, error: Exception) -> StorageUnavailable:

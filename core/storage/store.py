@@ -22,7 +22,7 @@ from core.errors import StorageUnavailable
 from core.projects import DEFAULT_PROJECT
 from core.settings import GIB, Settings
 from core.storage.directory import DirectoryFiles
-from core.storage.failures import writing
+from core.storage.failures import filling, writing
 from core.storage.objects import ObjectFiles
 from core.storage.spool import Spool
 from core.storage.staged import Staged
@@ -100,12 +100,16 @@ class Store:
 
     @contextmanager
     def stage_tree(self) -> Iterator[Path]:
-        """An empty directory on the store's file system. It is deleted at the end unless it was published."""
+        """An empty directory on the store's file system. It is deleted at the end unless it was published.
+
+        Raises: StorageUnavailable where the disk becomes full, whoever writes into the directory.
+        """
         path = self._part()
         with writing("A new directory"):
             path.mkdir()
         try:
-            yield path
+            with filling("A new directory"):
+                yield path
         finally:
             shutil.rmtree(path, ignore_errors=True)
 

@@ -16,6 +16,7 @@ from worker.decoding.pool import DecodePool
 from worker.jobs.attempt import Handler
 from worker.jobs.cancellation import CancelToken
 from worker.jobs.heartbeat import Heartbeat
+from worker.jobs.patience import patiently
 from worker.jobs.reporter import Reporter
 
 LEFT_OUT: tuple[FindingCode, ...] = (
@@ -53,13 +54,18 @@ class DatasetsRole:
             reporter.progress(Progress(phase="preparing", **steps))
 
         try:
-            result = prepare_dataset(
-                DatasetRequest.model_validate(job.request),
-                store=self._store.of(job.project),
-                decoders=self._decoders,
-                settings=self._settings,
-                token=token,
-                report_progress=report_progress,
+            result = patiently(
+                lambda: prepare_dataset(
+                    DatasetRequest.model_validate(job.request),
+                    store=self._store.of(job.project),
+                    decoders=self._decoders,
+                    settings=self._settings,
+                    token=token,
+                    report_progress=report_progress,
+                ),
+                token,
+                reporter,
+                hint="Make room in the store, then upload the archive again.",
             )
         except InvalidDataset as error:
             _count_clips(0, error.details["report"])

@@ -16,6 +16,7 @@ from worker.jobs.attempt import Handler
 from worker.jobs.book import JobBook
 from worker.jobs.cancellation import CancelToken
 from worker.jobs.connection import connect
+from worker.jobs.patience import patiently
 from worker.jobs.reporter import Reporter
 from worker.jobs.version_number import claim_number
 
@@ -48,13 +49,18 @@ class ImportingRole:
         def claim() -> int:
             return claim_number(self._book, registry, reporter.attempt, request.name)
 
-        return run_import(
-            request,
-            job.id,
-            store=store,
-            registry=registry,
-            claim=claim,
-            settings=self._settings,
-            token=token,
-            report_progress=reporter.progress,
+        return patiently(
+            lambda: run_import(
+                request,
+                job.id,
+                store=store,
+                registry=registry,
+                claim=claim,
+                settings=self._settings,
+                token=token,
+                report_progress=reporter.progress,
+            ),
+            token,
+            reporter,
+            hint="Make room in the store, then upload the file again.",
         )

@@ -17,6 +17,7 @@ from core.errors import Cancelled, StorageUnavailable, VireoError
 from core.logs.belonging import KEY_ID, belong_to
 from core.records import Job
 from core.state.lifecycle import Attempt, Standing
+from core.storage.failures import disk_is_full
 from core.tracing.spans import span
 from worker.jobs.book import JobBook, Superseded
 from worker.jobs.cancellation import CancelToken, RunningJobs, StopReason
@@ -113,13 +114,18 @@ def _run(handlers: Mapping[str, Handler], book: JobBook, attempt: Attempt, token
     except VireoError as error:
         log.info("%s: %s (%s)", job_id, error.code, error.message)
         ended = book.fail(attempt, error)
-    except Exception:
+    except Exception as error:
         log.exception("%s failed with an unexpected error", job_id)
-        hint = f"Look for {job_id} in the worker's log."
-        ended = book.fail(attempt, VireoError("Something went wrong inside the worker.", hint=hint))
+        ended = book.fail(attempt, _in_words(error, job_id))
     if not ended:
         raise Superseded(job_id)
     return None
+
+
+def _in_words(error: Exception, job_id: str) -> VireoError:
+    if disk_is_full(error):
+        return StorageUnavailable("The disk of the worker's machine is full.", hint="Make room there and try again.")
+    return VireoError("Something went wrong inside the worker.", hint=f"Look for {job_id} in the worker's log.")
 
 
 def _put_back(book: JobBook, attempt: Attempt, *, counts_as_failure: bool, delay: float = 0.0) -> float | None:

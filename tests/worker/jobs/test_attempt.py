@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import logging
 from collections.abc import Callable
@@ -327,6 +328,14 @@ def test_a_bug_is_an_error_that_names_the_job_and_shows_nothing_else(book: JobBo
     assert (found.state, found.error["code"]) == (JobState.FAILED, "internal_error")
     assert job.id in found.error["hint"]
     assert "secret" not in str(found.error)
+
+
+def test_a_full_disk_is_an_error_that_says_what_to_do(book: JobBook, job: Job) -> None:
+    assert attempt(book, job, raising(OSError(errno.ENOSPC, "No space left on device", "/data/x"))) is False
+    found = book.get(job.id)
+    assert found is not None
+    assert found.error is not None
+    assert (found.error["code"], found.error["hint"]) == ("storage_unavailable", "Make room there and try again.")
 
 
 def test_a_postponed_job_waits_longer_each_time_and_never_fails(book: JobBook, job: Job) -> None:

@@ -27,11 +27,12 @@ from core.registry import REPORT, Card, Registry, Version
 from core.results import EvaluationResult, ProtocolResult, TrainingResult
 from core.settings import Settings
 from core.state.lifecycle import Attempt
-from core.storage import Store
+from core.storage import Store, durable
 from core.training_requests import ComparisonRequest, EvaluationRequest, PreviewRequest, TrainingRequest
 from worker.children.fork_server import ForkServer
 from worker.jobs.book import JobBook
 from worker.jobs.cancellation import CancelToken
+from worker.jobs.patience import patiently
 from worker.jobs.reporter import Reporter
 from worker.jobs.version_number import claim_number
 from worker.training.features.files import sweep as sweep_features
@@ -40,6 +41,9 @@ from worker.training.job.child_process import Callbacks, ChildProcess
 from worker.training.job.protocol_runs import ProtocolRuns, temporary_model
 from worker.training.job.run_metrics import RunMetrics, record_report
 from worker.training.spec import RunSpec
+
+_RESUME = "Make room in the store. POST /v1/training-jobs/{job}/resume then continues from the last checkpoint."
+_AGAIN = "Make room in the store, then send the request again."
 
 
 def evaluation_key(job_id: str) -> str:
@@ -82,14 +86,21 @@ class Runner:
                     shutil.rmtree(spec.frames, ignore_errors=True)
                 raise
             version = Version(request.name, self._claim_version(reporter.attempt, request.name))
-            with self._on_the_stores_disk(spec.output) as staged:
-                self._registry.publish(staged, version)
-            self._promote(self._registry.card(version))
+            result = patiently(
+                lambda: self._publish(spec.output, version, job), token, reporter, hint=_RESUME.format(job=job.id)
+            )
         shutil.rmtree(spec.frames, ignore_errors=True)
-        self._checkpoints.delete(job.id)
-        result = _result(self._registry.card(version))
         record_report(self._shown(request.name), result["metrics"])
         return result
+
+    def _publish(self, output: Path, version: Version, job: Job) -> dict[str, Any]:
+        """The job's result. What an earlier call has done stays as it is."""
+        with self._on_the_stores_disk(output) as staged:
+            self._registry.publish(staged, version)
+        card = self._registry.card(version)
+        self._promote(card)
+        self._checkpoints.delete(job.id)
+        return _result(card)
 
     def _standing(self, request: TrainingRequest, inputs: ExitStack, bridges: dict[str, Path]) -> dict[str, Any]:
         """The spec's fields about the version that the alias to promote points to. bridges: those known before."""
@@ -125,12 +136,15 @@ class Runner:
                 outcomes = self._protocol_runs.outcomes(job, protocol, request, spec.dataset)
                 spec = spec.model_copy(update={"outcomes": tuple(outcomes)})
             result = self._run_child(spec, token, reporter, None)
-            with self._on_the_stores_disk(spec.output) as staged, suppress(Conflict):  # an earlier attempt's stays
-                self._store.publish_tree(staged, evaluation_key(job.id), REPORT)
+            patiently(lambda: self._publish_evaluation(spec.output, job), token, reporter, hint=_AGAIN)
             if protocol.trains:
                 report = json.loads((spec.output / REPORT).read_text(encoding="utf-8"))
                 return self._end_protocol(job, request, report)
         return result
+
+    def _publish_evaluation(self, output: Path, job: Job) -> None:
+        with self._on_the_stores_disk(output) as staged, suppress(Conflict):  # an earlier attempt's stays
+            self._store.publish_tree(staged, evaluation_key(job.id), REPORT)
 
     def compare(self, job: Job, token: CancelToken, reporter: Reporter) -> dict[str, Any]:
         """Raises: VireoError, Superseded, Interrupted."""
@@ -296,7 +310,10 @@ class Runner:
     def _on_the_stores_disk(self, output: Path) -> Iterator[Path]:
         """A copy of `output` that can be published by a rename."""
         with self._store.stage_tree() as staged:
-            shutil.copytree(output, staged, dirs_exist_ok=True)
+            for name, file in durable.files_below(output).items():
+                copy_of = staged / name
+                copy_of.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, copy_of)
             yield staged
 
     @contextmanager

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import NoReturn
 
 from torch import OutOfMemoryError
 
-from core.errors import TrainingFailed, VireoError
+from core.errors import StorageUnavailable, TrainingFailed, VireoError
 from core.logs.belonging import belong_to
 from core.logs.lines import configure_logs
 from core.processes import SAFE_PATH, die_with_parent, python_module
+from core.storage.failures import disk_is_full
 from worker.children.messages import send_message
 from worker.decoding.frame_cache import MAX_ENTRY_BYTES
 from worker.decoding.pool import DecodePool
@@ -31,6 +33,7 @@ from worker.training.spec import RunSpec
 
 log = logging.getLogger(__name__)
 
+_FULL = 1 << 20  # bytes: a disk with less room is full
 TORCHRUN_SECONDS = 10.0  # at most, until torchrun has noticed that a process died and stops the others
 
 
@@ -98,7 +101,13 @@ def _restart_under_torchrun(path: Path, count: int) -> NoReturn:
     os.execve(sys.executable, [*launcher, str(path)], os.environ | SAFE_PATH)  # noqa: S606
 
 
-def _failure(error: Exception, spec: RunSpec) -> TrainingFailed:
+def _failure(error: Exception, spec: RunSpec) -> VireoError:
+    if disk_is_full(error) or shutil.disk_usage(spec.scratch).free < _FULL:  # torch says only "unexpected pos"
+        again = f"POST /v1/training-jobs/{spec.job}/resume then continues from the last checkpoint."
+        return StorageUnavailable(
+            "The disk of the training worker is full.",
+            hint=f"Make room there. {again}" if spec.training else "Make room there, then send the request again.",
+        )
     if isinstance(error, OutOfMemoryError):
         return TrainingFailed(
             "The GPU's memory is too small for one forward and backward pass.",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -15,7 +17,7 @@ import pytest
 import redis
 
 from core.datasets import Item, Split, dataset_key
-from core.errors import Cancelled, TrainingFailed, UnknownDataset
+from core.errors import Cancelled, StorageUnavailable, TrainingFailed, UnknownDataset
 from core.records import Job, JobKind, new_job_id
 from core.registry import CARD, Registry, Version
 from core.settings import Settings
@@ -25,6 +27,7 @@ from core.storage import Store
 from tests.worker.training.job.acting_child import card_of
 from tests.worker.training.job.no_clips import NO_CLIPS
 from worker.children.fork_server import ForkServer
+from worker.jobs import patience
 from worker.jobs.attempt import Interrupted
 from worker.jobs.book import JobBook
 from worker.jobs.cancellation import CancelToken
@@ -229,6 +232,45 @@ def test_a_child_is_told_the_version_that_an_alias_means(bench: Bench) -> None:
     version, zoo = bench.specs
     assert (version["model"], version["version"] is None) == ("gym:1", False)
     assert (zoo["model"], zoo["version"]) == ("lite", None)
+
+
+@pytest.mark.parametrize("kind", ["training", "evaluation"])
+def test_a_disk_that_is_full_for_a_while_costs_a_finished_run_nothing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, kind: JobKind
+) -> None:
+    monkeypatch.setattr(patience, "FIRST_PAUSE", 0.01)
+    copied, full = shutil.copyfile, iter([True, True, False])
+
+    def copyfile(source: Path, target: Path) -> object:
+        if "partial" in target.parts and next(full, False):
+            raise OSError(errno.ENOSPC, "No space left on device", str(target))
+        return copied(source, target)
+
+    job = bench.job("publishes", kind)
+    monkeypatch.setattr(shutil, "copyfile", copyfile)
+    bench.attempt(job)
+    assert next(full, "all were tried") == "all were tried"
+    assert len(bench.specs) == 1  # it was not trained again
+    if kind == "training":
+        assert bench.registry.versions("publishes") == [1]
+    else:
+        assert bench.store.exists(f"{evaluation_key(job.id)}/report.json")
+    assert list(bench.store._files.partial.directory.glob("*.part")) == []
+
+
+def test_a_disk_that_stays_full_is_named_with_the_way_to_go_on(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "PATIENCE", 0.0)
+    job = bench.job("publishes")
+
+    def full(_: Path, target: Path) -> None:
+        raise OSError(errno.ENOSPC if "partial" in target.parts else errno.ENOENT, "No space left on device")
+
+    with monkeypatch.context() as while_full:
+        while_full.setattr(shutil, "copyfile", full)
+        with pytest.raises(StorageUnavailable, match="No space left") as caught:
+            bench.attempt(job)
+    assert f"/v1/training-jobs/{job.id}/resume" in (caught.value.hint or "")
+    assert bench.attempt(job)["version"] == 1
 
 
 def test_an_evaluation_is_published_once(bench: Bench) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -168,3 +171,22 @@ def test_log_lines_of_a_run_have_its_job_and_its_request(
     assert [settings.log_format for settings in logs] == ["json"]
     assert [(line["job_id"], line["request_id"]) for line in lines] == [("job_test", "req_7")]
     assert "unforeseen" in lines[0]["exception"]
+
+
+@pytest.mark.parametrize(("problem", "free"), [(OSError(errno.ENOSPC, "full"), 1 << 40), (RuntimeError("pos 64"), 0)])
+def test_a_full_disk_is_named_with_the_way_to_go_on(
+    home: Path,
+    dataset: Dataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    started: dict[str, Any],
+    capsys: pytest.CaptureFixture[str],
+    problem: Exception,
+    free: int,
+) -> None:
+    started["problem"] = problem
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    assert child(home, dataset, tmp_path, monkeypatch) == 1
+    (message,) = [message for message in told(capsys) if message["name"] == "error"]
+    assert message["data"]["code"] == "storage_unavailable"
+    assert "/resume" in message["data"]["hint"]
