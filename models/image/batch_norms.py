@@ -22,6 +22,11 @@ class BatchStatistics:
         self._statistics = [buffer for norm in norms for buffer in norm.buffers(recurse=False)]
         self._kept: list[Tensor] = []
 
+    @property
+    def collected(self) -> bool:
+        """Whether there are any."""
+        return bool(self._statistics)
+
     @contextmanager
     def kept_on_error(self) -> Iterator[None]:
         """If the block raises, they are afterwards as they were before it."""

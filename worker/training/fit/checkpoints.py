@@ -19,7 +19,7 @@ from models.classifier.rows import Classifier
 from models.recognition.video_model import VideoModel
 from worker.training.fit.updates import State
 
-FORMAT = 2
+FORMAT = 3
 
 
 def save_checkpoint(

@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
@@ -22,9 +23,10 @@ from models.image.precision import DTYPES
 from models.recognition.video_model import VideoModel
 from worker.training.fit.exchange import share_start, sum_gradients, sum_numbers
 from worker.training.fit.gradients import StepGradients
+from worker.training.fit.supply import Supply
 from worker.training.fit.updates import State, Updates
 from worker.training.run.config import Config
-from worker.training.run.feeds import Feed, MicroBatch, no_clip_decoded
+from worker.training.run.feeds import Feed, no_clip_decoded
 from worker.training.run.order import Order
 from worker.training.run.stop import Stop
 
@@ -73,14 +75,13 @@ def fit_encoder(
     gradients = StepGradients(model, classifier, objective, feed.from_trunk, device, compute, order.rank, order.world)
     statistics = BatchStatistics(model)
     clock, decoded = _Clock(steps), _Decoded(order, steps)
-    plan = order.steps(state.step, steps)
-    micro_batches = feed.stream(picks for groups in order.steps(state.step, steps) for picks in groups)
-    for step, groups in zip(range(state.step, steps), plan, strict=True):
+    supply = Supply(feed, order, state, steps, divides=_divides(objective, statistics, order.world))
+    for step in range(state.step, steps):
         lr = _rate(config, order, step)
         set_lr(updates.optimizer, lr)
         with statistics.kept_on_error():
-            batches = _next_batches(micro_batches, len(groups), stop)
-            found = gradients.accumulate(step, batches, order.size(step), updates.backward)
+            accumulate = partial(gradients.accumulate, step, size=order.size(step), backward=updates.backward)
+            found = supply.step(accumulate, updates.forget, device, stop)
         sum_gradients(updates.parameters, order.world)
         numbers = updates.read(sum_numbers(found, order.world))
         decoded.check(numbers.clips)
@@ -96,11 +97,10 @@ def fit_encoder(
     model.eval()
 
 
-def _next_batches(stream: Iterator[MicroBatch], count: int, stop: Stop) -> Iterator[MicroBatch]:
-    """Raises: Stopped."""
-    for _ in range(count):
-        stop.check()
-        yield next(stream)
+def _divides(objective: Objective, statistics: BatchStatistics, world: int) -> bool:
+    """Whether micro-batches of another size give the same result, and one process can begin a step again while others
+    have not failed: a loss over the whole batch makes them wait for each other within it."""
+    return not statistics.collected and (world == 1 or not objective.whole_batch)
 
 
 def epochs_ended(before: int, after: int, per_epoch: int) -> Iterator[int]:

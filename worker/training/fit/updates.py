@@ -27,6 +27,7 @@ class State:
     optimizer: dict[str, Any] | None = None
     scaler: dict[str, Any] | None = None
     skipped: int = 0  # steps whose loss or gradients were not finite
+    micro: int | None = None  # clips in one forward pass that were found to fit, if the configured number did not
     skipped_in_row: int = 0  # of them, those up to the last step
     curve: list[TrainPoint] = field(default_factory=list)  # the loss curve
     checks: list[ValPoint] = field(default_factory=list)  # results on the val split
@@ -60,6 +61,10 @@ class Updates:
 
     def backward(self, loss: Tensor) -> None:
         self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+
+    def forget(self) -> None:
+        """Drop the gradients of a step that is begun again."""
+        self.optimizer.zero_grad(set_to_none=True)
 
     def read(self, found: Tensor) -> StepNumbers:
         """Bound the gradients. found: loss and number of clips of the global batch [2], on the device."""

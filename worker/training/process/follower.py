@@ -34,7 +34,7 @@ class Follower:
         self._saved_step: int | None = None
         self._check_every = max(1, ceil(run.config.epochs / VAL_CHECKS))  # epochs
         self._losses: list[float] = []  # finite ones since the last `metric` message
-        self._skipped = state.skipped
+        self._skipped, self._micro = state.skipped, state.micro
 
     def after_step(self, done: StepReport, state: State) -> None:
         last = done.step == done.steps
@@ -55,6 +55,9 @@ class Follower:
         if state.skipped > self._skipped:
             self._skipped = state.skipped
             send_message("log", message=f"step {done.step} was skipped: its loss or gradients were not finite")
+        if state.micro != self._micro:
+            self._micro = state.micro
+            send_message("log", message=f"memory was too small: from now on, {state.micro} clips in one forward pass")
         if now - self._reported >= PROGRESS_SECONDS or last:
             self._reported = now
             self._report(done)

@@ -73,6 +73,8 @@ def train_model(run: TrainingRun, galleries: Galleries) -> Trained | None:
     if run.world.leads and state.step == 0:
         follower.save()
     _fit(run, feed, state, follower)
+    if state.micro is not None:  # the card says what fitted
+        run = replace(run, config=replace(run.config, micro=state.micro))
     return Trained(run, state, baseline, feed, preview)
 
 

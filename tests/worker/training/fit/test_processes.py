@@ -12,7 +12,8 @@ import torch.distributed as dist
 from torch import Tensor
 
 from tests.worker.training.fit.test_batch_norms import MEAN, resnet, settings, statistics
-from tests.worker.training.fit.test_loop import CPU, LOSS, SeededPixels, config, losses, order, parts, run
+from tests.worker.training.fit.test_loop import CLIPS, CPU, LOSS, SeededPixels, config, losses, order, parts, run
+from tests.worker.training.fit.test_supply import short
 from tests.worker.training.ranks import run_in_processes
 from worker.training.fit.loop import fit_encoder
 from worker.training.fit.updates import State
@@ -42,7 +43,10 @@ def rank_main(rank: int, folder: str) -> None:
         mark.fill_(10.0 + rank)
 
     fit(STATISTICS, model, classifier, after)
-    found = {"losses": losses(fit(LOSSES, *parts())), "steps": steps}
+    model, classifier = parts()
+    with short(model, 2 if rank == 1 else CLIPS, MemoryError()):
+        small = fit(config(), model, classifier)
+    found = {"losses": losses(fit(LOSSES, *parts())), "steps": steps, "small": losses(small), "micro": small.micro}
     torch.save(found, Path(folder) / f"{rank}.pt")
     dist.destroy_process_group()
 
@@ -58,6 +62,11 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
 def test_two_processes_have_the_loss_of_one(found: list[dict[str, Any]]) -> None:
     """With the same global batch."""
     assert found[0]["losses"] == pytest.approx(losses(run(config(), *parts())), abs=1e-4)
+
+
+def test_all_processes_take_the_size_that_fits_into_the_memory_of_each(found: list[dict[str, Any]]) -> None:
+    assert [process["micro"] for process in found] == [2, 2]
+    assert found[0]["small"] == found[1]["small"] == found[0]["losses"]
 
 
 def test_statistics_of_batch_norms_are_the_mean_over_processes(found: list[dict[str, Any]]) -> None:
