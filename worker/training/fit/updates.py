@@ -63,7 +63,7 @@ class Updates:
         self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
 
     def forget(self) -> None:
-        """Drop the gradients of a step that is begun again."""
+        """Drop the gradients: their step was taken or skipped, or is begun again."""
         self.optimizer.zero_grad(set_to_none=True)
 
     def read(self, found: Tensor) -> StepNumbers:
@@ -86,7 +86,7 @@ class Updates:
             state.skipped += 1
             state.skipped_in_row += 1
         self._scaler.update()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.forget()
         if state.skipped_in_row >= self._limit:
             raise TrainingFailed(
                 f"The loss or its gradients were not finite in {state.skipped_in_row} steps in a row, up to step "
