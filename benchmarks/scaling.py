@@ -6,7 +6,7 @@ A running copy of the product over HTTP; CPU-seconds of all its processes for on
 Everything varies on its own around 8 frames, one view, 10 labels and a clip of 10 s and 340×256. Then one formula is
 fitted to all cells of a model,
 
-    CPU-seconds = fixed + decoding · seconds · megapixels + frame · frames · views
+    CPU-seconds = fixed + decoding · seconds · megapixels + frame · frames · views + label · labels
 
 and judged on cells that it was not fitted on: each cell is left out once. `vireo plan` reckons with it: `--keep` writes
 it to launcher/costs.json, with the machine. `--more`: models of which only the frame is measured, in this process;
@@ -81,10 +81,11 @@ class Cell:
         return self.seconds * self.width * self.height / 1e6
 
     @property
-    def terms(self) -> tuple[float, float, float]:
-        return 1.0, self.decoded, float(self.encoded)
+    def terms(self) -> tuple[float, ...]:
+        return 1.0, self.decoded, float(self.encoded), float(self.labels)
 
 
+TERMS: Final = ("fixed", "megapixel_second", "frame", "label")
 CELLS: Final = (
     *(Cell("frames", frames=frames) for frames in (8, 16, 32, 64)),
     *(Cell("views", clips=clips, crops=crops) for clips, crops in ((2, 1), (4, 1), (4, 3))),
@@ -142,11 +143,7 @@ def fit(cells: Mapping[Cell, float]) -> dict[str, float]:
         others = np.arange(len(known)) != index
         predicted = float(terms[index] @ _fitted(terms[others], values[others]))
         errors.append(abs(predicted / float(values[index]) - 1))
-    fixed, decoding, frame = _fitted(terms, values)
-    return {
-        "fixed": float(fixed),
-        "megapixel_second": float(decoding),
-        "frame": float(frame),
+    return dict(zip(TERMS, map(float, _fitted(terms, values)), strict=True)) | {
         "error": statistics.median(errors),
         "largest_error": max(errors),
     }
@@ -157,8 +154,9 @@ def _fitted(terms: Any, values: Any) -> Any:
     return nnls(terms / values[:, None], np.ones(len(values)))[0]
 
 
-def _measure(model: str, folder: Path, rounds: int) -> tuple[dict[Cell, list[float]], dict[str, float]]:
-    """CPU-seconds of each cell, round by round, and the MiB of a worker and of everything else."""
+def _measure(model: str, folder: Path, rounds: int) -> tuple[dict[Cell, list[float]], dict[str, Any]]:
+    """CPU-seconds of each cell, round by round; the MiB of a worker and of everything else, and number format and
+    engine."""
     place = folder / model
     place.mkdir()
     if model in servers.ARCHITECTURES:
@@ -180,7 +178,7 @@ def _measure(model: str, folder: Path, rounds: int) -> tuple[dict[Cell, list[flo
         workers = _workers(server, place, clips[CLIP_KEY], rounds)
     sizes = {"worker_mib": round(worker / MIB), "rest_mib": round((everything - worker) / MIB)}
     sizes["weights_mib"] = round(weights_size(model, place) / MIB)
-    return samples, sizes | workers
+    return samples, {"setting": server.setting} | sizes | workers
 
 
 def _workers(server: Running, place: Path, clips: Clips, rounds: int) -> dict[str, float]:
@@ -224,7 +222,7 @@ def _ask(http: httpx2.Client, cell: Cell, clip: bytes) -> None:
         raise RuntimeError(answer.text[:500])
 
 
-def _like(known: Mapping[str, float], model: str, folder: Path, rounds: int) -> dict[str, float]:
+def _like(known: Mapping[str, Any], model: str, folder: Path, rounds: int) -> dict[str, Any]:
     """The costs of a model whose frames alone are measured, on one thread: memory is that of a model that was measured
     whole, and the difference of their weights."""
     place = folder / model
@@ -233,7 +231,8 @@ def _like(known: Mapping[str, float], model: str, folder: Path, rounds: int) -> 
     frame = statistics.median(alone.frame_seconds() for _ in range(rounds))
     weights = weights_size(model, place) / MIB
     worker = known["worker_mib"] + weights - known["weights_mib"]
-    return {**known, "frame": frame, "weights_mib": round(weights), "worker_mib": round(worker)}
+    setting = alone.setting
+    return {**known, "setting": setting, "frame": frame, "weights_mib": round(weights), "worker_mib": round(worker)}
 
 
 def _products() -> dict[int, float]:
@@ -253,13 +252,9 @@ def _products() -> dict[int, float]:
 def _print(model: str, cells: Mapping[Cell, float], costs: Mapping[str, float]) -> None:
     print(f"\n{model}")
     for cell, value in cells.items():
-        predicted = sum(cost * term for cost, term in zip(_coefficients(costs), cell.terms, strict=True))
+        predicted = sum(cost * term for cost, term in zip((costs[name] for name in TERMS), cell.terms, strict=True))
         print(f"  {_name(cell):<28} {value:8.3f} CPU-s   formula {predicted:8.3f}")
     print(f"  {json.dumps(costs)}")
-
-
-def _coefficients(costs: Mapping[str, float]) -> tuple[float, float, float]:
-    return costs["fixed"], costs["megapixel_second"], costs["frame"]
 
 
 def _name(cell: Cell) -> str:

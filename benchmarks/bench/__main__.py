@@ -101,7 +101,11 @@ def _rounds(measures: Measures, model: str, options: argparse.Namespace, clips: 
         for server in compared:
             print(f"ready: {server.server.name} ({server.setting})", flush=True)
             end_to_end.warm_up(server, clips)
-        alone = floor.Floor(model, folder / f"{model}-0", clips) if "floor" in options.rows else None
+        alone = (
+            floor.Floor(model, folder / f"{model}-0", clips, options.engines[0] or "auto")
+            if "floor" in options.rows
+            else None
+        )
         video = text.stored(ours[0], clips) if "text" in options.rows and _has_text(model, options) else None
         for number in range(options.rounds):
             print(f"{model}: round {number + 1} of {options.rounds}", flush=True)

@@ -14,10 +14,15 @@ import torch
 from benchmarks.bench.clients import Clips
 from benchmarks.bench.machine import cores
 from benchmarks.bench.measures import Key, Measures
-from models.files.loader import load_model
+from core.registry import Registry
+from core.settings import Settings
+from core.storage import Store
+from core.vocabulary import EngineChoice
 from models.frames.arrays import UInt8Array
 from models.frames.sampling import Views
 from models.recognition.recognizer import Recognizer
+from worker.inference.engines.keeper import EngineKeeper
+from worker.inference.opening import ModelFiles
 from worker.video.clip import DecodeRequest, decode_clip
 from worker.video.container import VideoLimits
 
@@ -31,12 +36,19 @@ _LIMITS = VideoLimits(8192 * 4352, 3600.0)
 class Floor:
     """One model in this process."""
 
-    def __init__(self, model: str, data_dir: Path, clips: Clips) -> None:
+    def __init__(self, model: str, data_dir: Path, clips: Clips, engine: EngineChoice = "eager") -> None:
+        """engine: of VIREO_ENGINE. `auto` and the names of engines mean what a running copy found in `data_dir`."""
         self.model = model
-        self._recognizer: Recognizer = load_model(model, data_dir=data_dir, progress=lambda *_: None)
+        self._recognizer: Recognizer = _open(Settings(data_dir=data_dir, engine=engine), model)
         self._clip = clips.path
         self._request = DecodeRequest(self._recognizer.profile, Views(), FRAMES, _LIMITS)
         self._frames = self._decode()
+
+    @property
+    def setting(self) -> str:
+        """Number format and engine."""
+        engine = self._recognizer.engine
+        return f"{self._recognizer.precision}, {engine.name if engine else 'eager'}"
 
     def measure_round(self, measures: Measures) -> None:
         """CPU-seconds on one thread, seconds of one video, and seconds per video on all cores."""
@@ -83,6 +95,16 @@ class Floor:
         count = VIDEOS * cores()
         with ThreadPoolExecutor(cores(), initializer=lambda: torch.set_num_threads(1)) as pool:
             return _wall(lambda: list(pool.map(lambda _: self._encode(self._decode()), range(count))), 1) / count
+
+
+def _open(settings: Settings, model: str) -> Recognizer:
+    """As an inference worker opens it, without searching an engine."""
+    files = ModelFiles(settings, Registry(Store.from_settings(settings)), lambda _: None)
+    keeper = EngineKeeper(files, lambda _, __: None)
+    try:
+        return keeper.equip(files.open(model), model)
+    finally:
+        keeper.close()
 
 
 def _cpu(work: Callable[[], object], times: int = VIDEOS) -> float:
