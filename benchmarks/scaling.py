@@ -178,7 +178,7 @@ def _measure(model: str, folder: Path, rounds: int) -> tuple[dict[Cell, list[flo
         workers = _workers(server, place, clips[CLIP_KEY], rounds)
     sizes = {"worker_mib": round(worker / MIB), "rest_mib": round((everything - worker) / MIB)}
     sizes["weights_mib"] = round(weights_size(model, place) / MIB)
-    return samples, {"setting": server.setting} | sizes | workers
+    return samples, {"setting": server.setting, "frame_alone": False} | sizes | workers
 
 
 def _workers(server: Running, place: Path, clips: Clips, rounds: int) -> dict[str, float]:
@@ -232,7 +232,14 @@ def _like(known: Mapping[str, Any], model: str, folder: Path, rounds: int) -> di
     weights = weights_size(model, place) / MIB
     worker = known["worker_mib"] + weights - known["weights_mib"]
     setting = alone.setting
-    return {**known, "setting": setting, "frame": frame, "weights_mib": round(weights), "worker_mib": round(worker)}
+    return {
+        **known,
+        "setting": setting,
+        "frame_alone": True,
+        "frame": frame,
+        "weights_mib": round(weights),
+        "worker_mib": round(worker),
+    }
 
 
 def _products() -> dict[int, float]:

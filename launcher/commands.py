@@ -1,4 +1,4 @@
-"""The commands that the server adds to `vireo`: `vireo up`, `vireo doctor` and `vireo sample`.
+"""The commands that the server adds to `vireo`: `vireo up`, `vireo doctor`, `vireo sample` and `vireo plan`.
 
 Each command imports its module when it runs: `vireo --help` loads this file, and NumPy, PyAV and the settings would
 double the time that it takes.
@@ -6,6 +6,7 @@ double the time that it takes.
 
 from __future__ import annotations
 
+import os
 import shlex
 from dataclasses import asdict
 from pathlib import Path
@@ -113,3 +114,34 @@ def sample(
     labels = " ".join(f'"{label}"' for label in sample_clip.LABELS)
     command = f"{program()} classify {shlex.quote(str(file))} --labels {labels}"
     out.print(f"Classify it:  {command}", highlight=False, markup=False, soft_wrap=True)
+
+
+def plan(
+    videos_per_day: Annotated[float, typer.Option(min=1, help="Videos that are asked about in a day, each once.")],
+    model: Annotated[str, typer.Option(help="A model whose costs were measured.")] = "clip-b16",
+    seconds: Annotated[float, typer.Option(min=0.1, help="Length of a video.")] = 10.0,
+    size: Annotated[str, typer.Option(help="Width and height of a video, in pixels.")] = "340x256",
+    frames: Annotated[int, typer.Option(min=1, help="Frames per view.")] = 8,
+    views: Annotated[int, typer.Option(min=1, help="Views per video: clips times crops.")] = 1,
+    labels: Annotated[int, typer.Option(min=1, help="Labels of a question, which were asked before.")] = 10,
+    peak_factor: Annotated[float, typer.Option(min=1, help="Videos in the busiest hour, against the mean.")] = 3.0,
+    host_cores: Annotated[int | None, typer.Option(min=1, help="Cores of a host. Default: those of this one.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say how many cores, GPUs and how much memory a number of videos per day needs, from measured costs."""
+    from launcher import planning
+
+    width, times, height = size.lower().replace("×", "x").partition("x")
+    if not (times and width.isdecimal() and height.isdecimal()):
+        raise typer.BadParameter("a size looks like 1920x1080", param_hint="--size")
+    known = planning.measured()["models"]
+    if model not in known:
+        raise typer.BadParameter(f"measured were {', '.join(known)}", param_hint="--model")
+    megapixels = int(width) * int(height) / 1e6
+    load = planning.Load(videos_per_day, seconds, megapixels, frames, views, labels, peak_factor)
+    found = planning.reckon(model, load, host_cores or os.cpu_count() or 1)
+    if as_json:
+        print_json(found.as_json() | {"measured_on": planning.measured()["machine"]})
+        return
+    for line in planning.in_words(found, load):
+        out.print(line, highlight=False, markup=False, soft_wrap=True)

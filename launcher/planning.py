@@ -36,7 +36,7 @@ class Load:
 class Plan:
     """setting: number format and engine that were measured; seconds: CPU-seconds of one video, by part; per_second:
     videos at the peak; gpus: None where no GPU was measured; error: of the costs, the median and the largest over cells
-    that they were not fitted on."""
+    that they were not fitted on; frame_alone: of this model only a frame was measured, and no whole question."""
 
     model: str
     setting: str
@@ -49,6 +49,7 @@ class Plan:
     gpus: int | None
     error: float
     largest_error: float
+    frame_alone: bool
 
     @property
     def cpu_seconds(self) -> float:
@@ -91,6 +92,7 @@ def reckon(model: str, load: Load, host_cores: int, costs: Mapping[str, Any] | N
         gpus=math.ceil(rate / BUSY * load.frames * load.views / 8 / of_gpu) if of_gpu else None,
         error=known["error"],
         largest_error=known["largest_error"],
+        frame_alone=known["frame_alone"],
     )
 
 
@@ -113,4 +115,9 @@ def in_words(plan: Plan, load: Load) -> list[str]:
         f"Error: the costs miss a question that they were not fitted on by {plan.error:.0%} (median; "
         f"{plan.largest_error:.0%} at most), on the machine that they were measured on: {machine['cpu']}, "
         f"{machine['cores']} cores, {costs['measured']}, load {machine['load']:g}. Other cores are faster or slower.",
+        *(
+            [f"Of {plan.model} only a frame was measured, alone: a whole question costs more."]
+            if plan.frame_alone
+            else []
+        ),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -61,3 +62,17 @@ def test_the_line_that_puts_vireo_on_path(monkeypatch: pytest.MonkeyPatch, tmp_p
     (bin_dir / "vireo").chmod(0o755)
     monkeypatch.setenv("PATH", str(bin_dir))
     assert _path_line() is None
+
+
+def test_plan_says_what_videos_need(run: Run) -> None:
+    done = run("plan", "--videos-per-day", "100000", "--model", "lite", "--size", "640x360", "--host-cores", "4")
+    assert done.exit_code == 0, done.output
+    assert "100,000 videos per day are 1.16 per second, and 3.47 at the peak" in done.stdout
+    assert "of 4 cores" in done.stdout
+    as_json = json.loads(run("plan", "--videos-per-day", "100000", "--model", "lite", "--json").stdout)
+    assert f"Cores: {as_json['cores']}, " in run("plan", "--videos-per-day", "100000", "--model", "lite").stdout
+
+
+@pytest.mark.parametrize("wrong", [("--model", "no-such-model"), ("--size", "large"), ("--videos-per-day", "0")])
+def test_plan_refuses_what_it_cannot_reckon(run: Run, wrong: tuple[str, str]) -> None:
+    assert run("plan", "--videos-per-day", "10", "--model", "lite", *wrong).exit_code == 2

@@ -12,6 +12,7 @@ from launcher.planning import Load, measured, reckon
 
 COSTS = {
     "setting": "fp32, torch",
+    "frame_alone": False,
     "fixed": 0.1,
     "megapixel_second": 0.05,
     "frame": 0.2,
@@ -59,3 +60,4 @@ def test_the_table_that_ships_is_whole_and_says_where_it_is_from(model: str) -> 
     assert costs["machine"]["cpu"] in lines
     assert f"{plan.error:.0%}" in lines
     assert f"Cores: {plan.cores}" in lines
+    assert ("only a frame was measured" in lines) == (model != "lite")
