@@ -13,6 +13,7 @@ from importlib import import_module
 
 NAMES = (
     "decode_plan",
+    "decoding",
     "frame_reduction",
     "confinement",
     "classifier_cache",

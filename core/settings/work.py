@@ -8,7 +8,12 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from core.settings.kinds import GIB
+from core.settings.machine import usable_cores, usable_memory
 from core.vocabulary import EngineChoice
+
+_LIBRARIES = 4 * GIB
+"""Memory of a worker for its libraries and caches."""
+_FEWEST_DECODERS = 2
 
 
 class Work(BaseModel):
@@ -53,7 +58,12 @@ class Work(BaseModel):
         description="Longest time that a worker works on one question or embedding, in seconds. After it the answer is "
         "504.",
     )
-    decode_processes: int = Field(2, ge=1, description="Child processes of one worker that decode videos.")
+    decode_processes: int = Field(
+        0,
+        ge=0,
+        description="Child processes of one worker that decode videos. 0: one per core, at most one for each GB of "
+        "memory beyond `VIREO_MODEL_MEMORY` and 4 GB.",
+    )
     decode_deadline: float = Field(30.0, gt=0, description="Seconds after which the decoding of a video is stopped.")
     decode_memory: int = Field(4 * GIB, ge=256 << 20, description="Most memory for decoding one video, in bytes.")
     lease_seconds: float = Field(
@@ -83,3 +93,11 @@ class Work(BaseModel):
     )
     max_dataset_bytes: int = Field(100 * GIB, ge=1, description="Largest unpacked dataset, in bytes.")
     max_dataset_files: int = Field(200_000, ge=1, description="Most files in one dataset.")
+
+    @property
+    def decoders(self) -> int:
+        """`decode_processes`, or what suits this machine. A child that decodes 4K takes half a GB, most take less."""
+        if self.decode_processes:
+            return self.decode_processes
+        spare = (usable_memory() - self.model_memory - _LIBRARIES) // GIB
+        return min(usable_cores(), max(spare, _FEWEST_DECODERS))

@@ -97,7 +97,7 @@ def _build(
     listing = _list(archive, request, scratch, settings, store, token, lambda count: report(count, None))
     files = [clip.file for clip in listing.clips]
     total = len({file.sha256 for file in files})
-    results = inspect_clips(files, decoders, settings.decode_processes + 1, token, lambda count: report(count, total))
+    results = inspect_clips(files, decoders, settings.decoders + 1, token, lambda count: report(count, total))
     decodable, broken = select_decodable(listing.clips, results)
     unique, duplicates = remove_duplicates(decodable)
     split = assign_splits(unique, request.split_seed, request.val_fraction, listing.unread)

@@ -24,6 +24,7 @@ import numpy as np
 
 from core.errors import Cancelled, InvalidRequest, StorageUnavailable, UndecodableVideo, VireoError, WorkerUnavailable
 from core.settings import Settings
+from core.settings.machine import usable_cores
 from models.frames.arrays import UInt8Array
 from models.frames.augmentation import Draw
 from models.frames.sampling import Views
@@ -41,6 +42,7 @@ log = logging.getLogger(__name__)
 MAX_FRAME_BYTES = 1 << 31
 """Limit for the frames of one video, all views together. No larger request could be answered in time."""
 
+_MOST_THREADS = 2  # of one decoder: a third gives little, because a run of packets is short
 _STARTS_PER_TASK = 3  # somebody may kill a child that waits for work
 _TASKS_PER_CHILD = 500  # then a new child replaces it, because codecs fragment memory
 
@@ -69,8 +71,7 @@ class DecodePool:
         entry_bytes: size up to which a child may write an entry of a frame cache. 0: a child writes no file at all."""
         self.deadline_s = deadline_s
         self._limits = VideoLimits(max_pixels, max_seconds)
-        # each child gets an equal share of the cores
-        self._threads = max(_cores() // processes, 1)
+        self._threads = max(min(usable_cores() // processes, _MOST_THREADS), 1)
         self._starter = DecodeChildren(ChildLimits(memory_bytes, entry_bytes))
         self._tasks: queue.SimpleQueue[DecodeTask | None] = queue.SimpleQueue()
         self._slots = [_Slot(self._starter, self._tasks, deadline_s) for _ in range(processes)]
@@ -79,9 +80,9 @@ class DecodePool:
 
     @classmethod
     def from_settings(cls, settings: Settings, processes: int | None = None, entry_bytes: int = 0) -> Self:
-        """`processes`: the number of children where it differs from `settings.decode_processes`."""
+        """`processes`: the number of children where it differs from `settings.decoders`."""
         return cls(
-            processes=processes or settings.decode_processes,
+            processes=processes or settings.decoders,
             deadline_s=settings.decode_deadline,
             memory_bytes=settings.decode_memory,
             max_pixels=settings.max_video_pixels,
@@ -321,8 +322,3 @@ def _stop(
     while not tasks.empty():
         if task := tasks.get():
             task.cancel()
-
-
-def _cores() -> int:
-    """Number of cores that this process may use. A container may have fewer than the machine."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -74,7 +74,7 @@ def _start(spec: RunSpec, path: Path, stop: Stop) -> None:
     if spec.training and "RANK" not in os.environ and (count := process_count(spec.settings)) > 1:
         _restart_under_torchrun(path, count)
     world = join_world(spec.settings)
-    decoders = max(1, spec.settings.decode_processes // world.size)
+    decoders = max(1, spec.settings.decoders // world.size)
     with DecodePool.from_settings(spec.settings, decoders, MAX_ENTRY_BYTES) as pool:
         stop.on_request(pool.close)
         if spec.training:
