@@ -17,10 +17,11 @@ import numpy as np
 from av.error import FFmpegError
 
 from models.frames.arrays import BoolArray, FloatArray, IntArray
-from worker.video.container import VideoFile, describe_error, too_long
+from worker.video.container import VideoFile, codec_name, describe_error, too_long
 from worker.video.packets import PacketReader, demux_packets
 
 REORDER = 16  # frames: the most that H.264 and HEVC may hold back for display order
+_IN_ORDER = ("mjpeg", "prores", "vp8", "vp9", "av1")  # codecs that never show frames in another order than they store
 _FARTHEST = 1 << 60  # ticks: sums of a few such times fit into 64 bits
 _JUMP_SECONDS = 1.0  # a decode time that jumps back further means a restarted clock, as in joined files
 
@@ -174,7 +175,7 @@ def _from_index(video: VideoFile) -> Timeline | None:
         positions=positions,
         start=stream.start_time,
         end=max(end, int(dts[-1]) + delay + 1),
-        exact=delay == 0 and not stream.codec_context.has_b_frames,
+        exact=delay == 0 and codec_name(stream) in _IN_ORDER,
     )
 
 

@@ -20,7 +20,7 @@ from models.profiles.profile import Profile, Sampling
 from tests.clips import BARS, SPECS, ClipSpec, Matrix, corrupt, draw_index, read_index, render, rendered, truncate
 from worker.video.clip import DecodeReport, DecodeRequest, decode_clip
 from worker.video.colour import ShownFrame
-from worker.video.container import VideoLimits
+from worker.video.container import VideoFile, VideoLimits
 
 PROFILE = Profile("test", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), 48, 48, ("{}",))
 LIMITS = VideoLimits()
@@ -67,6 +67,13 @@ def test_the_frames_shown_are_those_of_the_papers_rule(name: str, views: str, po
     assert (report.info.width, report.info.height, report.info.frames) == (spec.width, spec.height, spec.frames)
     assert report.info.fps == pytest.approx(spec.fps, abs=0.01)
     assert report.info.duration == pytest.approx(spec.frames / spec.fps, abs=0.002)
+
+
+@pytest.mark.parametrize("name", ["h264", "h264_bframes", "h264_mov"])
+def test_no_frame_is_decoded_to_open_an_mp4(name: str, folder: Path) -> None:
+    with VideoFile(rendered(name, folder), LIMITS) as file:
+        assert file.stream.codec_context.pix_fmt is None
+        assert (file.stream.codec_context.width, file.stream.codec_context.height) == (96, 64)
 
 
 @pytest.mark.parametrize(
