@@ -15,7 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.decode_plan import CLIPS, PROFILE, render
+from benchmarks.decode_plan import PROFILE
+from benchmarks.decoding.clips import CLIPS, render
 from benchmarks.report import Row, report
 from models.frames.augmentation import Augment
 from worker.decoding.dataset_clips import ClipReader, Sample

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.decode_plan import CLIPS, PROFILE, render
+from benchmarks.decode_plan import PROFILE
+from benchmarks.decoding.clips import CLIPS, render
 from benchmarks.report import Row, report
 from models.frames.sampling import Views
 from worker.decoding.children import DecodeChildren

@@ -26,7 +26,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.clip_reading import FRAMES, copies, pool
-from benchmarks.decode_plan import CLIPS, PROFILE, Clip, render
+from benchmarks.decode_plan import PROFILE
+from benchmarks.decoding.clips import CLIPS, Clip, render
 from benchmarks.report import Row, report
 from benchmarks.training_cost import cpu_seconds
 from models.frames.augmentation import Augment

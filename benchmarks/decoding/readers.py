@@ -79,7 +79,8 @@ def vireo(threads: int = 1) -> Reader:
         request = DecodeRequest(PROFILE, Views(), frames, VideoLimits(), threads)
         out = np.zeros(request.shape, np.uint8)
         decode_clip(Path(path), request, out)
-        return out[0]
+        found: UInt8Array = out[0]
+        return found
 
     return read, list
 
