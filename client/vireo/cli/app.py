@@ -32,9 +32,9 @@ def build_cli() -> typer.Typer:
         help="Tells you what happens in a video, in your own words.",
         epilog=f"Exit status: {codes}.",
     )
-    for command in entry_points(group=SERVER_COMMANDS):
+    for command in sorted(entry_points(group=SERVER_COMMANDS), key=_name):
         _add_server_command(cli, command)
-    for group in entry_points(group=SERVER_GROUPS):
+    for group in sorted(entry_points(group=SERVER_GROUPS), key=_name):
         _add_server_group(cli, group)
     cli.command("ask")(ask.ask)
     cli.command("classify")(classify.classify)
@@ -60,6 +60,11 @@ def build_cli() -> typer.Typer:
     cli.command("cancel")(jobs.cancel)
     cli.command("version")(version.show_version)
     return cli
+
+
+def _name(command: EntryPoint) -> str:
+    """Installers write the entry points of a package in different orders."""
+    return command.name
 
 
 def _add_server_command(cli: typer.Typer, command: EntryPoint) -> None:
