@@ -26,6 +26,7 @@ from core.datasets import DatasetRequest, archive_key
 from core.errors import InvalidArchive, InvalidDataset, InvalidRequest
 from core.settings import Settings
 from core.storage import Store
+from core.storage.partial import WRITER
 from worker.datasets.preparation import prepare_dataset
 from worker.decoding.pool import DecodePool
 from worker.jobs.cancellation import CancelToken
@@ -105,12 +106,13 @@ class Arena:
         return "reported", [finding["code"] for finding in made["report"]], "", made["dataset"]
 
     def _listing(self) -> set[str]:
-        """Every file with its size, without the folders that a store always has."""
+        """Every file with its size, without the folders and locks that a store always has."""
         usual = {"data", "data/store", "data/store/partial", "data/store/partial/lock 0"}
         usual |= {"data/store/incoming", "data/store/datasets"}
         found = {
             str(path.relative_to(self.folder)) + (f" {path.stat().st_size}" if path.is_file() else "")
             for path in self.folder.rglob("*")
+            if path.suffix != WRITER
         }
         return found - usual
 

@@ -46,8 +46,12 @@ class Stack:
     def worker(self, queue: str) -> int:
         """Pid of the process that serves a queue. `children` has its parent, which starts it again."""
         (parent,) = self.children(f"--queue {queue}")
-        (pid,) = [pid for pid in _children_of(parent) if f"--queue {queue}" in command_line(pid)]
-        return pid
+        for _ in range(200):
+            found = [pid for pid in _children_of(parent) if f"--queue {queue}" in command_line(pid)]
+            if len(found) == 1:  # for a moment, the process that has announced the worker may still end
+                return found[0]
+            time.sleep(0.1)
+        raise AssertionError(f"{queue} is served by {found}")
 
     def family(self) -> set[int]:
         """Pids of the supervisor and all its descendants."""

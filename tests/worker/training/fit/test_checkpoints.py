@@ -117,7 +117,7 @@ def test_a_checkpoint_of_format_1_is_continued(path: Path) -> None:
         assert torch.equal(fresh.state_dict()[name], tensor), name
 
 
-@pytest.mark.parametrize("change", ["another shape", "a trained weight is missing", "an unknown weight", "format 3"])
+@pytest.mark.parametrize("change", ["another shape", "a trained weight is missing", "an unknown weight", "format 4"])
 def test_a_checkpoint_that_does_not_fit_is_refused_in_words(path: Path, change: str) -> None:
     model, classifier = frozen_trunk()
     save_checkpoint(path, model, classifier, State(), {}, BASE)
@@ -130,9 +130,9 @@ def test_a_checkpoint_that_does_not_fit_is_refused_in_words(path: Path, change: 
         case "an unknown weight":
             content["model"]["tower.visual.more"] = torch.zeros(2)
         case _:
-            content["format"] = 3
+            content["format"] = 4
     torch.save(content, path)
-    with pytest.raises(TrainingFailed, match="newer version" if change == "format 3" else "does not fit its model"):
+    with pytest.raises(TrainingFailed, match="newer version" if change == "format 4" else "does not fit its model"):
         restore_checkpoint(path, *frozen_trunk(), BASE)
 
 
