@@ -13,7 +13,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from core.vocabulary import EngineName
 from models.engines.graph import GRAPH_FORMAT
-from models.engines.race import cores
 from models.recognition.engine import LanePlan
 from models.recognition.recognizer import Recognizer
 from models.weights.digests import digest
@@ -43,7 +42,6 @@ class Choice(BaseModel):
     model: str
     engine: EngineName
     precision: str
-    digest: str
     lanes: int
     threads: int
     batch: int
@@ -61,9 +59,9 @@ def model_folder(data_dir: Path, recognizer: Recognizer) -> Path:
     return data_dir / "engines" / key[:32]
 
 
-def choice_file(folder: Path, recognizer: Recognizer, wanted: str) -> Path:
+def choice_file(folder: Path, recognizer: Recognizer, wanted: str, cores: int) -> Path:
     """wanted: the setting. Another machine, precision or version of torch finds another engine the fastest."""
-    machine = (_processor(), cores(), str(recognizer.device), recognizer.precision, _version("torch"))
+    machine = (_processor(), cores, str(recognizer.device), recognizer.precision, _version("torch"))
     return folder / f"choice-{digest(*machine, wanted)[:16]}.json"
 
 

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import torch
@@ -38,8 +38,9 @@ Opener = Callable[[LanePlan], Engine]
 
 @dataclass(frozen=True, slots=True)
 class Preparation:
-    """folder: where graphs are kept; batch_frames: most frames in one forward pass; clips: real ones to check engines
-    on, uint8 [T, S, S, 3] each, instead of those at hand; say: gets a sentence about each step."""
+    """folder: where graphs are kept; batch_frames: most frames in one forward pass; cores: that may be used; say: gets
+    a sentence about each step; clips: real ones to check engines on, uint8 [T, S, S, 3] each, instead of those at
+    hand."""
 
     recognizer: Recognizer
     exact: Callable[[], Recognizer]
@@ -48,6 +49,7 @@ class Preparation:
     folder: Path
     wanted: EngineChoice
     batch_frames: int
+    cores: int
     say: Callable[[str], object]
     clips: tuple[UInt8Array, ...] = ()
 
@@ -62,12 +64,11 @@ class Preparation:
         assert opener is not None
         size, clip, device = self.recognizer.profile.size, clip_of(self.recognizer), self.recognizer.device
         self.say(f"measuring how {winner.engine} uses this machine best")
-        plan, _ = best_plan(opener, size, clip, self.batch_frames, device)
+        plan = best_plan(opener, size, clip, self.batch_frames, device, self.cores)
         return Choice(
             model=self.recognizer.name,
             engine=winner.engine,
             precision=winner.precision,
-            digest=opener(plan).digest,
             lanes=plan.lanes,
             threads=plan.threads,
             batch=plan.batch,
@@ -132,7 +133,7 @@ class Preparation:
         graphs = {"fp32": self._graph("openvino"), "int8": self._graph("openvino-int8")}
         self.say("comparing the answers of int8 with those of fp32")
         exact = self.exact()
-        plan = plan_at_once(exact.device, self.batch_frames)
+        plan = plan_at_once(exact.device, self.batch_frames, self.cores)
         clip = clip_of(exact)
 
         def features(precision: str) -> Callable[[UInt8Array], torch.Tensor]:
@@ -161,8 +162,16 @@ def open_engine(recognizer: Recognizer, folder: Path, name: EngineName, plan: La
     return OpenVinoEngine(recognizer, graph, name, precision, f"{name} {_digest_of(graph)}", plan)
 
 
+def delete_graphs(folder: Path) -> None:
+    """So that they are made again."""
+    for graph in (FP32_GRAPH, INT8_GRAPH):
+        (folder / graph).unlink(missing_ok=True)
+    _digest_of.cache_clear()
+
+
+@cache
 def _digest_of(graph: Path) -> str:
-    """Of the graph's weights. A calibration on another machine may round differently."""
+    """Of the graph's weights. A calibration on another machine may round differently. A process reads them once."""
     with graph.with_suffix(".bin").open("rb") as weights:
         return hashlib.file_digest(weights, "sha256").hexdigest()[:32]
 

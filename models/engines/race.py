@@ -3,7 +3,6 @@ than the time on the clock, and frames per second."""
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -31,17 +30,12 @@ class Cost:
     clock: float
 
 
-def cores() -> int:
-    """That this process may use. A container may have fewer than the machine."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def plan_at_once(device: torch.device, batch_frames: int) -> LanePlan:
-    """Before anything is measured. On CPUs a pass of few frames on one thread has cost least so far
-    (docs/benchmarks.md). batch_frames: most frames in one pass."""
+def plan_at_once(device: torch.device, batch_frames: int, cores: int) -> LanePlan:
+    """Before anything is measured. On CPUs a frame cost about the same in batches of 1, 4 and 8 so far
+    (benchmarks/NOTES.md), so passes are small. batch_frames: most frames in one pass; cores: that may be used."""
     if device.type == "cuda":
         return LanePlan(lanes=_GPU_LANES, threads=1, batch=batch_frames)
-    return LanePlan(lanes=cores(), threads=1, batch=min(4, batch_frames))
+    return LanePlan(lanes=cores, threads=1, batch=min(4, batch_frames))
 
 
 def entry_cost(open_engine: Callable[[LanePlan], Engine], size: int, clip: int) -> Cost:
@@ -50,30 +44,29 @@ def entry_cost(open_engine: Callable[[LanePlan], Engine], size: int, clip: int) 
 
 
 def best_plan(
-    open_engine: Callable[[LanePlan], Engine], size: int, clip: int, batch_frames: int, device: torch.device
-) -> tuple[LanePlan, Cost]:
+    open_engine: Callable[[LanePlan], Engine],
+    size: int,
+    clip: int,
+    batch_frames: int,
+    device: torch.device,
+    cores: int,
+) -> LanePlan:
     """The smallest batch, and then the most threads, that cost about as little as the best."""
     on_gpu = device.type == "cuda"
     batches = [batch for batch in (_GPU_BATCHES if on_gpu else _BATCHES) if batch <= batch_frames] or [batch_frames]
-    lanes = _GPU_LANES if on_gpu else cores()
+    lanes = _GPU_LANES if on_gpu else cores
     costs = {plan: cost(open_engine(plan), size, clip) for plan in (LanePlan(lanes, 1, batch) for batch in batches)}
     if on_gpu:
-        plan = _first_within({plan: found.clock for plan, found in costs.items()}, _SLACK)
-        return plan, costs[plan]
+        return _first_within({plan: found.clock for plan, found in costs.items()}, _SLACK)
     narrow = _first_within({plan: found.cpu for plan, found in costs.items()}, _SLACK)
-    wider = {plan: cost(open_engine(plan), size, clip) for plan in _wider(narrow)} | {narrow: costs[narrow]}
-    plan = _first_within({plan: found.cpu for plan, found in wider.items()}, _LATENCY_SLACK)
-    return plan, wider[plan]
+    wider = {plan: cost(open_engine(plan), size, clip) for plan in _wider(narrow, cores)} | {narrow: costs[narrow]}
+    return _first_within({plan: found.cpu for plan, found in wider.items()}, _LATENCY_SLACK)
 
 
-def _wider(plan: LanePlan) -> Iterator[LanePlan]:
-    """With fewer lanes of more threads, the widest first."""
-    threads = 1
-    widths = []
-    while (threads := threads * 2) <= cores():
-        widths.append(threads)
-    for width in reversed(widths):
-        yield LanePlan(max(cores() // width, 1), width, plan.batch)
+def _wider(plan: LanePlan, cores: int) -> Iterator[LanePlan]:
+    """With fewer lanes of more threads, the widest first: the powers of two up to the number of cores."""
+    for power in range(cores.bit_length() - 1, 0, -1):
+        yield LanePlan(cores >> power, 1 << power, plan.batch)
 
 
 def _first_within(costs: dict[LanePlan, float], slack: float) -> LanePlan:

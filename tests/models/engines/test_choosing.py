@@ -60,9 +60,8 @@ def test_labels_and_probabilities_are_compared_clip_by_clip(recognizer: Recogniz
     assert len(question_of(recognizer)) == len(DIFFERENT)
 
 
-def costs_of(monkeypatch: pytest.MonkeyPatch, cpu: dict[tuple[int, int], float], cores: int) -> None:
+def costs_of(monkeypatch: pytest.MonkeyPatch, cpu: dict[tuple[int, int], float]) -> None:
     """cpu: (threads, batch) → seconds per frame; the last one for what is not named."""
-    monkeypatch.setattr(race, "cores", lambda: cores)
 
     def cost(engine: FakeEngine, *_: object) -> Cost:
         seconds = cpu.get((engine.plan.threads, engine.plan.batch), 9.0)
@@ -83,14 +82,14 @@ def costs_of(monkeypatch: pytest.MonkeyPatch, cpu: dict[tuple[int, int], float],
 def test_the_smallest_batch_and_the_most_threads_that_cost_little(
     cpu: dict[tuple[int, int], float], cores: int, plan: LanePlan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    costs_of(monkeypatch, cpu, cores)
-    found, _ = best_plan(FakeEngine, 32, 1, 64, CPU)  # type: ignore[arg-type]
+    costs_of(monkeypatch, cpu)
+    found = best_plan(FakeEngine, 32, 1, 64, CPU, cores)  # type: ignore[arg-type]
     assert found == plan
 
 
 def test_no_plan_has_more_frames_than_a_forward_pass_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
-    costs_of(monkeypatch, {(1, 1): 1.0, (1, 2): 0.5, (1, 4): 0.1}, 2)
-    assert best_plan(FakeEngine, 32, 1, 2, CPU)[0].batch == 2  # type: ignore[arg-type]
+    costs_of(monkeypatch, {(1, 1): 1.0, (1, 2): 0.5, (1, 4): 0.1})
+    assert best_plan(FakeEngine, 32, 1, 2, CPU, 2).batch == 2  # type: ignore[arg-type]
 
 
 def test_a_cost_counts_the_cpu_time_of_all_lanes(recognizer: Recognizer) -> None:
@@ -118,14 +117,14 @@ def prepared(recognizer: Recognizer, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     def opened(_: Recognizer, __: Path, name: EngineName, plan: LanePlan) -> Engine:
         engine = FakeEngine(plan)
-        engine.digest, engine.name = f"digest of {name}", name  # type: ignore[attr-defined]
+        engine.name = name  # type: ignore[attr-defined]
         return engine  # type: ignore[return-value]
 
     monkeypatch.setattr(preparation, "open_engine", opened)
     monkeypatch.setattr(preparation, "entry_cost", lambda opener, *_: Cost(prices[opener(LanePlan(1, 1, 1)).name], 1.0))
-    monkeypatch.setattr(preparation, "best_plan", lambda *_: (LanePlan(2, 1, 4), Cost(1.0, 1.0)))
+    monkeypatch.setattr(preparation, "best_plan", lambda *_: LanePlan(2, 1, 4))
     monkeypatch.setattr(Preparation, "_graph", lambda *_: tmp_path / "fp32.xml")
-    return Preparation(recognizer, lambda: recognizer, tmp_path / "folder", "auto", 64, lambda _: None)
+    return Preparation(recognizer, lambda: recognizer, tmp_path / "folder", "auto", 64, 2, lambda _: None)
 
 
 @pytest.mark.parametrize(("agrees", "engine"), [(True, "openvino-int8"), (False, "openvino")])
@@ -135,7 +134,7 @@ def test_the_cheapest_engine_that_answers_alike_is_chosen(
     found = Agreement(100, 1.0 if agrees else 0.9, 0.0)
     monkeypatch.setattr(Preparation, "_checked", lambda _: found)
     choice = prepared.run()
-    assert (choice.engine, choice.digest, choice.plan) == (engine, f"digest of {engine}", LanePlan(2, 1, 4))
+    assert (choice.engine, choice.plan) == (engine, LanePlan(2, 1, 4))
     problems = {candidate.engine: candidate.problem for candidate in choice.candidates}
     assert list(problems) == ["eager", "openvino", "openvino-int8"]
     assert (problems["openvino-int8"] is None) is agrees
@@ -163,22 +162,17 @@ def test_an_engine_that_was_asked_for_and_cannot_be_had_is_an_error(
     assert prepared.run().engine == "eager"  # `auto` goes on without it
 
 
-def test_a_choice_is_remembered_for_its_model_and_machine(
-    recognizer: Recognizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_choice_is_remembered_for_its_model_and_machine(recognizer: Recognizer, tmp_path: Path) -> None:
     folder = model_folder(tmp_path, recognizer)
-    file = choice_file(folder, recognizer, "auto")
+    file = choice_file(folder, recognizer, "auto", 2)
     assert remembered(file) is None
     folder.mkdir(parents=True)
-    choice = Choice(
-        model="tiny", engine="eager", precision="fp32", digest="", lanes=2, threads=1, batch=4, candidates=()
-    )
+    choice = Choice(model="tiny", engine="eager", precision="fp32", lanes=2, threads=1, batch=4, candidates=())
     file.write_text(choice.model_dump_json(), encoding="utf-8")
     assert remembered(file) == choice
     assert model_folder(tmp_path, replace(recognizer, digest="other")) != folder
-    assert choice_file(folder, recognizer, "openvino") != file
-    monkeypatch.setattr("models.engines.choice.cores", lambda: 4711)
-    assert choice_file(folder, recognizer, "auto") != file
+    assert choice_file(folder, recognizer, "openvino", 2) != file
+    assert choice_file(folder, recognizer, "auto", 64) != file
     file.write_text(choice.model_dump_json()[:-9], encoding="utf-8")
     assert remembered(file) is None
 

@@ -20,9 +20,10 @@ from pathlib import Path
 from core.errors import ModelUnavailable
 from core.processes import python_module
 from core.records import EngineCandidate, EngineInfo
+from core.settings.machine import usable_cores
 from models.engines.choice import Choice, choice_file, model_folder, remembered
 from models.engines.errors import EngineUnavailable
-from models.engines.preparation import open_engine
+from models.engines.preparation import delete_graphs, open_engine
 from models.engines.race import plan_at_once
 from models.image.tower import ImageTower
 from models.recognition.engine import LanePlan
@@ -83,7 +84,7 @@ class EngineKeeper:
         """How its forward passes share the device."""
         if recognizer.engine:
             return recognizer.engine.plan
-        return plan_at_once(recognizer.device, self._settings.batch_frames)
+        return plan_at_once(recognizer.device, self._settings.batch_frames, usable_cores())
 
     def describe(self, recognizer: Recognizer) -> EngineInfo:
         plan, engine = self.plan_of(recognizer), recognizer.engine
@@ -142,11 +143,12 @@ class EngineKeeper:
         except (EngineUnavailable, RuntimeError, OSError) as error:
             log.warning("the engine %s of %s cannot be opened and is searched again: %s", choice.engine, file, error)
             file.unlink(missing_ok=True)
+            delete_graphs(folder)  # one of them may be damaged
             return None
 
     def _places(self, recognizer: Recognizer) -> tuple[Path, Path]:
         folder = model_folder(self._settings.data_dir, recognizer)
-        return folder, choice_file(folder, recognizer, self._settings.engine)
+        return folder, choice_file(folder, recognizer, self._settings.engine, usable_cores())
 
     def _search(self, wish: _Wish) -> None:
         """Raises: EngineUnavailable."""

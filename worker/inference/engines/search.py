@@ -17,6 +17,7 @@ from core.errors import UndecodableVideo, VideoTooLarge, VireoError
 from core.processes import die_with_parent
 from core.registry import Registry
 from core.settings import Settings
+from core.settings.machine import usable_cores
 from core.storage import Store
 from models.engines.agreement import LEAST_CLIPS
 from models.engines.choice import Candidate, Choice, choice_file, model_folder
@@ -70,10 +71,11 @@ def search(order: Order) -> None:
         folder=folder,
         wanted=settings.engine,
         batch_frames=settings.batch_frames,
+        cores=usable_cores(),
         say=_say,
         clips=_decoded(order.clips, recognizer.profile, settings) if order.clips else (),
     ).run()
-    file = choice_file(folder, recognizer, settings.engine)
+    file = choice_file(folder, recognizer, settings.engine, usable_cores())
     part = file.with_suffix(f".{os.getpid()}")
     part.write_text(choice.model_dump_json(indent=1), encoding="utf-8")
     part.replace(file)

@@ -30,7 +30,7 @@ from worker.inference.shelf import Shelf
 from worker.jobs.cancellation import CancelToken
 
 FRAMES = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), dtype=np.uint8)
-FOUND = Choice(model="tiny", engine="openvino", precision="fp32", digest="", lanes=2, threads=1, batch=4, candidates=())
+FOUND = Choice(model="tiny", engine="openvino", precision="fp32", lanes=2, threads=1, batch=4, candidates=())
 
 OpenShelf = Callable[[EngineChoice], Shelf]
 
@@ -63,7 +63,8 @@ class Search:
         assert self.go_on.wait(60)
         recognizer = keeper._files.open("tiny")
         folder, file = keeper._places(recognizer)
-        export_graph(recognizer, folder / FP32_GRAPH)
+        if not (folder / FP32_GRAPH).exists():  # as the child does
+            export_graph(recognizer, folder / FP32_GRAPH)
         file.write_text(FOUND.model_dump_json(), encoding="utf-8")
 
 
