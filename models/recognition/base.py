@@ -89,6 +89,7 @@ class Base:
             dtype=dtype,
             head=head,
             by_frame=head.by_frame,
+            most_frames=head.most_frames,
             reads="clip" if head.reads_clip else "neighbours" if tower.mixes_time else "frame",
             attention=tower.attention if tower.attends else None,
             nbytes=sum(tensor.nbytes for tensor in _tensors(tower, head, self.text_encoder.module)),

@@ -35,6 +35,7 @@ class Recognizer(VideoEncoder):
     fixed_rows: torch.Tensor | None = None  # unit rows [C, d]: only `classes` can be asked
     by_frame: HeadCall  # frame features [V, T, d] → the vectors whose mean is `head`'s, [V, T, d]
     reads: FrameReads
+    most_frames: int | None = None  # of one clip, that the temporal head reads; None: any number
     attention: ImageCall | None  # pixels → float32 [N, h, h]; None for a tower that does not attend to places
     engine: Engine | None = None  # what computes frame features; None: torch, in the caller's thread
 

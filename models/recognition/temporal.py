@@ -23,6 +23,7 @@ class TemporalHead(nn.Module, ABC):
     """Un-normalised features [B, T, d] → video vectors [B, d]: the mean over T of one vector per frame."""
 
     reads_clip = False  # whether the vector of a frame depends on the other frames
+    most_frames: int | None = None  # of one clip; None: any number
 
     @abstractmethod
     def by_frame(self, features: Tensor) -> Tensor:
@@ -97,6 +98,7 @@ class TemporalTransformer(TemporalHead):
         if dim % heads:
             raise ValueError(f"{heads} heads do not divide a width of {dim}")
         self.heads = heads
+        self.most_frames = positions
         self.positions = nn.Embedding(positions, dim)
         self.blocks = nn.ModuleList(TransformerBlock(dim, heads) for _ in range(layers))
         self.apply(_init_normal)

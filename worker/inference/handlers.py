@@ -13,9 +13,9 @@ from typing import Any, Literal
 
 import torch
 
-from core.errors import InvalidLabels, InvalidRequest, UnknownVideo
+from core.errors import InvalidRequest, UnknownVideo
 from core.prometheus import ABSTAINED, CLASSIFY_MARGIN
-from core.questions import ClassifyRequest, EmbedRequest, Options, Question, check_text_count
+from core.questions import ClassifyRequest, EmbedRequest, Options, Question
 from core.records import (
     CacheUse,
     Classification,
@@ -32,6 +32,7 @@ from models.recognition.scoring import score
 from worker.inference.caches.classifiers import ClassifierMatrix
 from worker.inference.caches.features import VideoVectors
 from worker.inference.confidence import Decided, decide
+from worker.inference.label_rows import check_question, label_rows, rows_beside
 from worker.inference.runtime import Runtime
 from worker.inference.shadows import ShadowTask
 from worker.inference.shelf import Loaded
@@ -49,11 +50,13 @@ def answer_classify(
     request = ClassifyRequest.model_validate(job.request, extra="ignore")
     watch = Stopwatch(job.waited)
     loaded = runtime.shelf.get(request.question.model, token)
+    check_question(runtime, loaded, request.question)
+    text = rows_beside(runtime, loaded, request.question, token)
     sha256 = stored_video(runtime, request.video, token, watch)
     vectors, cached = _of_question(runtime, loaded, sha256, request.question, token, watch)
-    token.check()
-    with watch.stage("text"):
-        classifier, text_outcome = label_rows(runtime, loaded, request.question, token)
+    rows = token.wait_for(text)
+    watch.note("text", rows.seconds)
+    classifier = rows.classifier
     with watch.stage("score"):
         scored = predict(loaded, vectors, classifier, request.question)
         decided = decide(runtime, loaded, lambda: pool(loaded, vectors), scored, request.question, token)
@@ -82,7 +85,7 @@ def answer_classify(
         timeline=made.timeline if made else None,
         warnings=list(dict.fromkeys([*warnings, *decided.warnings])),
         timings_ms=watch.timings(),
-        cache=CacheUse(video=_hit(cached), classifier=text_outcome, timeline=_hit(made.cached) if made else None),
+        cache=CacheUse(video=_hit(cached), classifier=rows.outcome, timeline=_hit(made.cached) if made else None),
     )
     return answer.model_dump(mode="json")
 
@@ -143,39 +146,6 @@ def answer_embed(runtime: Runtime, job: Job, token: CancelToken) -> dict[str, An
         data.append(Embedding(object="video", video_id=video_id(sha256), vector=vector))
     answer = Embeddings(id=job.id, model=loaded.ref.name, dim=loaded.recognizer.dim, data=data, warnings=warnings)
     return answer.model_dump(mode="json")
-
-
-def label_rows(
-    runtime: Runtime, loaded: Loaded, question: Question, token: CancelToken
-) -> tuple[ClassifierMatrix, Any]:
-    if loaded.recognizer.fixed_rows is not None:
-        return _closed_classifier(loaded, loaded.recognizer.fixed_rows, question), "hit"
-    templates = question.templates or loaded.recognizer.profile.templates
-    check_text_count(question.labels, templates, runtime.max_texts)
-
-    def encode(texts: list[str]) -> tuple[torch.Tensor, list[bool]]:
-        rows = loaded.towers.texts.encode(texts, token)
-        return rows.vectors, rows.truncated
-
-    try:
-        normalise = bool(question.normalize_labels)
-        return runtime.classifiers.classifier(loaded.recognizer, question.labels, templates, normalise, encode)
-    except ValueError as error:
-        raise InvalidRequest(str(error)) from error
-
-
-def _closed_classifier(loaded: Loaded, rows: torch.Tensor, question: Question) -> ClassifierMatrix:
-    """Rows of a classifier that is not made from text: it knows only the classes that it was trained on. Raises:
-    InvalidLabels."""
-    classes = loaded.recognizer.classes
-    for index, label in enumerate(question.labels):
-        if label.name not in classes:
-            raise InvalidLabels(
-                f"{loaded.ref.name} knows only the classes that it was trained on; {label.name[:80]!r} is not one.",
-                hint=f"Its classes: {', '.join(classes[:20])}. A model with a text classifier accepts any label.",
-                index=index,
-            )
-    return ClassifierMatrix(rows[[classes.index(label.name) for label in question.labels]], ())  # [C, d]
 
 
 def predict(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from core.calibration.shelf import Calibrations
@@ -44,6 +45,8 @@ class Runtime:
     timeline: TimelineLimits
     indexes: WindowIndexes
     metering: Metering
+    beside: ThreadPoolExecutor
+    """Threads for what goes on while a job's own thread waits for a decoder."""
     project: str = DEFAULT_PROJECT
     _views: dict[str, Runtime] = field(default_factory=dict)
     """As other projects see it. All views have this dictionary."""
@@ -67,6 +70,7 @@ class Runtime:
             object_videos=ObjectVideos(settings, store, book),
             max_texts=settings.max_texts,
             metering=Metering(records),
+            beside=ThreadPoolExecutor(settings.worker_threads, "beside"),
             indexes=WindowIndexes(settings.max_search_windows),
             timeline=TimelineLimits(
                 stride=settings.timeline_stride,
@@ -104,4 +108,5 @@ class Runtime:
     def close(self) -> None:
         self.url_videos.close()
         self.decoders.close()
+        self.beside.shutdown(wait=False, cancel_futures=True)
         self.shelf.close()

@@ -28,9 +28,12 @@ class Stopwatch:
             with span(name):
                 yield
         finally:
-            spent = time.perf_counter() - start
-            self._stages[name] = self._stages.get(name, 0.0) + spent
-            self._observe(name, spent)
+            self.note(name, time.perf_counter() - start)
+
+    def note(self, name: str, seconds: float) -> None:
+        """A stage that went on beside others. `name`: a field of Timings."""
+        self._stages[name] = self._stages.get(name, 0.0) + seconds
+        self._observe(name, seconds)
 
     def _observe(self, stage: str, seconds: float) -> None:
         if self._observed:

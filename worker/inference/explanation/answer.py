@@ -31,7 +31,8 @@ from worker.decoding.pool import DecodedClip
 from worker.inference.caches.features import VideoVectors, video_key
 from worker.inference.confidence import decide
 from worker.inference.explanation.sheet import Tile, draw_sheet, shown_places
-from worker.inference.handlers import label_rows, pool, predict, truncations
+from worker.inference.handlers import pool, predict, truncations
+from worker.inference.label_rows import check_question, label_rows
 from worker.inference.runtime import Runtime
 from worker.inference.shelf import Loaded
 from worker.inference.stopwatch import Stopwatch
@@ -49,6 +50,7 @@ def answer_explain(runtime: Runtime, job: Job, token: CancelToken, keep: KeepPic
     request = ExplainRequest.model_validate(job.request, extra="ignore")
     question, watch = request.question, Stopwatch(job.waited)
     loaded = runtime.shelf.get(question.model, token)
+    check_question(runtime, loaded, question)
     with watch.stage("decode"):
         frames = question.frames or loaded.recognizer.profile.frames
         clip = decode_video(runtime, loaded, request.sha256, ONE_VIEW, frames, token)

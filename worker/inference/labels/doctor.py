@@ -13,7 +13,7 @@ from core.labels.spelling import quoted
 from core.questions import Label, Question
 from core.records import Job
 from models.classifier.likeness import DIFFERENT, near_pairs, near_threshold, template_sensitive
-from worker.inference.handlers import label_rows
+from worker.inference.label_rows import label_rows
 from worker.inference.labels.heat_map import draw_heat_map
 from worker.inference.runtime import Runtime
 from worker.inference.shelf import Loaded

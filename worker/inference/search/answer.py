@@ -12,7 +12,7 @@ from core.records import Job, StoredVideo, video_id
 from core.results import SearchHit, SearchResult
 from models.frames.arrays import FloatArray
 from worker.inference.caches.windows import Hit
-from worker.inference.handlers import label_rows
+from worker.inference.label_rows import label_rows
 from worker.inference.runtime import Runtime
 from worker.inference.search.library import index_of, load, meant
 from worker.inference.shelf import Loaded
