@@ -23,7 +23,7 @@ from core.storage import Store
 from service.catalog.models import Models
 from tests.s3 import S3, serving_s3
 from tests.service.library import card
-from worker.inference.shelf import Shelf
+from worker.inference.loading.shelf import Shelf
 
 VERSIONS = 30
 

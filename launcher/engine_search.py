@@ -10,7 +10,7 @@ from pathlib import Path
 from core.processes import python_module
 from core.settings import Settings
 
-_PROGRAM = "worker.inference.engines.search"
+_PROGRAM = "worker.inference.loading.engine_search"
 
 
 def search_engine(settings: Settings, model: str | None, clips: Path | None, say: Callable[[str], object]) -> bool:

@@ -21,8 +21,8 @@ from core.vocabulary import EngineChoice
 from models.frames.arrays import UInt8Array
 from models.frames.sampling import Views
 from models.recognition.recognizer import Recognizer
-from worker.inference.engines.keeper import EngineKeeper
-from worker.inference.opening import ModelFiles
+from worker.inference.loading.engine_keeper import EngineKeeper
+from worker.inference.loading.opening import ModelFiles
 from worker.video.clip import DecodeRequest, decode_clip
 from worker.video.container import VideoLimits
 

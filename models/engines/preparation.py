@@ -1,6 +1,6 @@
 """Finding the engine that serves a model on this machine: export, calibrate, check, race, and write down the result.
 
-It takes from seconds to minutes, once per model and machine, in a process of its own (worker/inference/engines).
+It takes from seconds to minutes, once per model and machine, in a process of its own (worker/inference/loading).
 """
 
 from __future__ import annotations

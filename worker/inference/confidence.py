@@ -18,8 +18,8 @@ from core.records import CalibrationRef, Prediction
 from models.calibration.logistic import Logistic
 from models.calibration.null_prompts import NULL_PROMPTS, NULL_VERSION
 from models.recognition.scoring import score
+from worker.inference.loading.shelf import Loaded
 from worker.inference.runtime import Runtime
-from worker.inference.shelf import Loaded
 from worker.jobs.cancellation import CancelToken
 
 _NULL_LABELS: Final = tuple(Label(name=text, prompts=(text,)) for text in NULL_PROMPTS)

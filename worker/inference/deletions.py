@@ -13,7 +13,7 @@ from core.projects import split_name
 from core.state import keys
 from worker.inference.caches.features import VideoCache
 from worker.inference.caches.windows import WindowIndexes
-from worker.inference.video_facts import VideoBook
+from worker.inference.videos.facts import VideoBook
 
 _LOOK = 0.5  # seconds between two looks whether the worker stops
 _PAUSE = 1.0  # seconds until a lost connection is opened again

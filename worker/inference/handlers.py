@@ -33,9 +33,9 @@ from worker.inference.caches.classifiers import ClassifierMatrix
 from worker.inference.caches.features import VideoVectors
 from worker.inference.confidence import Decided, decide
 from worker.inference.label_rows import check_question, label_rows, rows_beside
+from worker.inference.loading.shelf import Loaded
 from worker.inference.runtime import Runtime
 from worker.inference.shadows import ShadowTask
-from worker.inference.shelf import Loaded
 from worker.inference.stopwatch import Stopwatch
 from worker.inference.video_vectors import stored_video, video_vectors
 from worker.inference.windows.timeline import make_timeline

@@ -12,8 +12,8 @@ import torch
 from core.errors import InvalidLabels, InvalidRequest
 from core.questions import Question, check_text_count
 from worker.inference.caches.classifiers import ClassifierMatrix, Outcome
+from worker.inference.loading.shelf import Loaded
 from worker.inference.runtime import Runtime
-from worker.inference.shelf import Loaded
 from worker.jobs.cancellation import CancelToken
 
 

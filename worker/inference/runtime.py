@@ -18,10 +18,10 @@ from worker.inference.caches.classifiers import ClassifierCache
 from worker.inference.caches.features import VideoCache
 from worker.inference.caches.remote import TIMEOUT, RemoteCache
 from worker.inference.caches.windows import WindowIndexes
-from worker.inference.default_model import DefaultModel
-from worker.inference.shelf import Shelf
-from worker.inference.url_videos import UrlVideos
-from worker.inference.video_facts import VideoBook
+from worker.inference.loading.default_model import DefaultModel
+from worker.inference.loading.shelf import Shelf
+from worker.inference.videos.facts import VideoBook
+from worker.inference.videos.url_videos import UrlVideos
 from worker.jobs.connection import connect
 from worker.jobs.metering import Metering
 

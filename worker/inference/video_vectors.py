@@ -16,8 +16,8 @@ from models.frames.sampling import Views
 from worker.decoding.pool import DecodedClip
 from worker.inference.batching.towers import Frames
 from worker.inference.caches.features import VideoVectors, video_key
+from worker.inference.loading.shelf import Loaded
 from worker.inference.runtime import Runtime
-from worker.inference.shelf import Loaded
 from worker.inference.stopwatch import Stopwatch
 from worker.jobs.cancellation import CancelToken
 from worker.video.container import VideoInfo

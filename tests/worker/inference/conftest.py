@@ -11,7 +11,7 @@ import torch
 
 from core.settings import Settings
 from models.recognition.recognizer import Recognizer
-from worker.inference import opening
+from worker.inference.loading import opening
 from worker.inference.runtime import Runtime
 
 BATCH_TEXTS = 4

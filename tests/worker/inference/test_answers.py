@@ -25,10 +25,10 @@ from tests.clips import SPECS, rendered
 from tests.worker.inference.conftest import TextTower
 from tests.worker.inference.test_handlers import classify, embed, job, keep
 from worker.decoding.pool import DecodePool
-from worker.inference import opening
 from worker.inference.handlers import answer_classify, answer_embed
+from worker.inference.loading import opening
+from worker.inference.loading.shelf import LITE_NOTE
 from worker.inference.runtime import Runtime
-from worker.inference.shelf import LITE_NOTE
 from worker.jobs.cancellation import CancelToken
 
 LABELS = ["running", "boxing", "a cat"]

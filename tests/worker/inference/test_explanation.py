@@ -21,9 +21,9 @@ from tests.clips import rendered
 from tests.models.conftest import clips, resnet_base, tiny_base
 from tests.worker.inference.conftest import TextTower
 from tests.worker.inference.test_handlers import classify, job, keep
-from worker.inference import opening
 from worker.inference.explanation.answer import answer_explain
 from worker.inference.explanation.sheet import CELL, COLUMNS, MOST_FRAMES, TILE, Tile, draw_sheet, shown_places
+from worker.inference.loading import opening
 from worker.inference.runtime import Runtime
 from worker.jobs.cancellation import CancelToken
 

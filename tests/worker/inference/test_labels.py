@@ -20,10 +20,10 @@ from models.classifier.ensemble import build_rows
 from models.classifier.likeness import DIFFERENT
 from models.recognition.recognizer import Recognizer
 from tests.worker.inference.conftest import TextTower
-from worker.inference import opening
 from worker.inference.labels import doctor
 from worker.inference.labels.doctor import answer_label_check
 from worker.inference.labels.heat_map import MARGIN, draw_heat_map
+from worker.inference.loading import opening
 from worker.inference.runtime import Runtime
 from worker.jobs.cancellation import CancelToken
 

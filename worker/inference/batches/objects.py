@@ -13,7 +13,7 @@ from core.errors import UrlUnreachable
 from core.settings import Settings
 from core.storage import Store
 from core.uploads.sink import VIDEO
-from worker.inference.video_facts import VideoBook
+from worker.inference.videos.facts import VideoBook
 from worker.jobs.cancellation import CancelToken
 
 _READ_BYTES = 4 << 20

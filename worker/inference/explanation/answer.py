@@ -33,8 +33,8 @@ from worker.inference.confidence import decide
 from worker.inference.explanation.sheet import Tile, draw_sheet, shown_places
 from worker.inference.handlers import pool, predict, truncations
 from worker.inference.label_rows import check_question, label_rows
+from worker.inference.loading.shelf import Loaded
 from worker.inference.runtime import Runtime
-from worker.inference.shelf import Loaded
 from worker.inference.stopwatch import Stopwatch
 from worker.inference.video_vectors import decode_video, encode_video
 from worker.jobs.cancellation import CancelToken

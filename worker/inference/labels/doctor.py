@@ -15,8 +15,8 @@ from core.records import Job
 from models.classifier.likeness import DIFFERENT, near_pairs, near_threshold, template_sensitive
 from worker.inference.label_rows import label_rows
 from worker.inference.labels.heat_map import draw_heat_map
+from worker.inference.loading.shelf import Loaded
 from worker.inference.runtime import Runtime
-from worker.inference.shelf import Loaded
 from worker.jobs.cancellation import CancelToken
 
 MAP: LabelMapName = "labels.png"

@@ -13,9 +13,9 @@ from core.results import SearchHit, SearchResult
 from models.frames.arrays import FloatArray
 from worker.inference.caches.windows import Hit
 from worker.inference.label_rows import label_rows
+from worker.inference.loading.shelf import Loaded
 from worker.inference.runtime import Runtime
 from worker.inference.search.library import index_of, load, meant
-from worker.inference.shelf import Loaded
 from worker.inference.stopwatch import Stopwatch
 from worker.inference.video_vectors import video_vectors
 from worker.inference.windows.vectors import gone

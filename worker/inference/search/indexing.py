@@ -14,9 +14,9 @@ from core.questions import IndexRequest, Options
 from core.records import Job, Progress, video_id
 from core.results import IndexFailure, IndexResult
 from worker.inference.guard import Guard
+from worker.inference.loading.shelf import Loaded
 from worker.inference.runtime import Runtime
 from worker.inference.search.library import add, index_of, load, meant, spacing_of
-from worker.inference.shelf import Loaded
 from worker.inference.stopwatch import Stopwatch
 from worker.inference.video_vectors import video_vectors
 from worker.inference.windows.vectors import StoredVideo, window_vectors

@@ -11,8 +11,8 @@ from core.records import LabelTimeline, Segment
 from models.frames.arrays import FloatArray
 from models.recognition.scoring import similarities
 from models.recognition.segments import Run, find_segments, softmax
+from worker.inference.loading.shelf import Loaded
 from worker.inference.runtime import Runtime
-from worker.inference.shelf import Loaded
 from worker.inference.stopwatch import Stopwatch
 from worker.inference.windows.grid import check_size, choose_spacing, count_points
 from worker.inference.windows.vectors import StoredVideo, window_vectors

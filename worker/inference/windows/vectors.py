@@ -25,8 +25,8 @@ from models.weights.digests import digest
 from worker.decoding.pool import DecodedClip
 from worker.inference.batching.towers import Frames
 from worker.inference.caches.features import FEATURE_FORMAT, VectorKey, VideoVectors
+from worker.inference.loading.shelf import Loaded
 from worker.inference.runtime import Runtime
-from worker.inference.shelf import Loaded
 from worker.inference.stopwatch import Stopwatch
 from worker.inference.video_vectors import decode_video
 from worker.inference.windows.grid import Grid, Spacing, make_grid

@@ -13,7 +13,7 @@ from core.settings import Settings
 from core.storage import Store, blob_key
 from tests.s3 import S3
 from worker.inference.batches.objects import ObjectVideos
-from worker.inference.video_facts import VideoBook
+from worker.inference.videos.facts import VideoBook
 from worker.jobs.cancellation import CancelToken
 from worker.jobs.connection import connect
 

@@ -24,7 +24,7 @@ from tests.clips import SPECS, render, truncate
 from tests.worker.inference.conftest import TextTower
 from tests.worker.inference.test_handlers import classify, keep
 from worker.decoding.pool import DecodePool, DecodeTask
-from worker.inference import opening
+from worker.inference.loading import opening
 from worker.inference.runtime import Runtime
 from worker.inference.stopwatch import Stopwatch
 from worker.inference.windows import vectors

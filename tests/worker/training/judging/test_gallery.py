@@ -29,18 +29,18 @@ from tests.clips import rendered
 from tests.models.conftest import CPU, tiny_base
 from worker.decoding.dataset_clips import ClipReader, Sample
 from worker.decoding.pool import DecodePool
-from worker.inference import opening
 from worker.inference.batches.objects import ObjectVideos
 from worker.inference.caches.classifiers import ClassifierCache
 from worker.inference.caches.features import VideoCache
 from worker.inference.caches.remote import RemoteCache
 from worker.inference.caches.windows import WindowIndexes
-from worker.inference.default_model import DefaultModel
 from worker.inference.handlers import answer_embed
+from worker.inference.loading import opening
+from worker.inference.loading.default_model import DefaultModel
+from worker.inference.loading.shelf import Shelf
 from worker.inference.runtime import Runtime
-from worker.inference.shelf import Shelf
-from worker.inference.url_videos import UrlVideos
-from worker.inference.video_facts import VideoBook
+from worker.inference.videos.facts import VideoBook
+from worker.inference.videos.url_videos import UrlVideos
 from worker.jobs.cancellation import CancelToken
 from worker.jobs.metering import Metering
 from worker.training.judging.gallery import Gallery

@@ -30,9 +30,9 @@ from models.weights.errors import WeightsUnavailable
 from worker.inference.batching.device import is_out_of_memory, out_of_memory
 from worker.inference.batching.towers import Towers
 from worker.inference.caches.single_flight import SingleFlight
-from worker.inference.default_model import DefaultModel
-from worker.inference.engines.keeper import EngineKeeper
-from worker.inference.opening import ModelFiles
+from worker.inference.loading.default_model import DefaultModel
+from worker.inference.loading.engine_keeper import EngineKeeper
+from worker.inference.loading.opening import ModelFiles
 from worker.jobs.cancellation import CancelToken
 
 log = logging.getLogger(__name__)

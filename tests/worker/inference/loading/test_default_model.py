@@ -10,8 +10,8 @@ import redis
 
 from core.settings import Settings
 from core.state import keys
-from worker.inference import default_model
-from worker.inference.default_model import Choice, DefaultModel
+from worker.inference.loading import default_model
+from worker.inference.loading.default_model import Choice, DefaultModel
 
 CLIP = Choice("clip-b16", "it is here", auto=True)
 

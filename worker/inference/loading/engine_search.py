@@ -1,4 +1,4 @@
-"""The program that searches the engine of a model: `python -m worker.inference.engines.search`, with an order on stdin.
+"""The program that searches the engine of a model, `python -m worker.inference.loading.engine_search`: an order on stdin.
 
 It prints a sentence about each step, and why it failed as the last one. What it found is in the order's file.
 """
@@ -29,7 +29,7 @@ from models.frames.sampling import Views
 from models.profiles.profile import Profile
 from models.weights.errors import WeightsUnavailable
 from worker.decoding.pool import DecodePool
-from worker.inference.opening import ModelFiles
+from worker.inference.loading.opening import ModelFiles
 
 _LOWEST_PRIORITY = 19
 _MOST_CLIPS = 500

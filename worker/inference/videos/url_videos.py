@@ -13,7 +13,7 @@ from core.settings import Settings
 from core.storage import Store, threads
 from core.uploads.fetch import Fetcher
 from core.uploads.sink import Upload
-from worker.inference.video_facts import VideoBook
+from worker.inference.videos.facts import VideoBook
 from worker.jobs.attempt import Postponed
 from worker.jobs.cancellation import CancelToken
 

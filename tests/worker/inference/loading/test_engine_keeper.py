@@ -22,11 +22,11 @@ from models.engines.choice import FP32_GRAPH, Choice
 from models.engines.errors import EngineUnavailable
 from models.engines.graph import export_graph
 from tests import tiny
-from worker.inference.default_model import DefaultModel
-from worker.inference.engines import keeper as module
-from worker.inference.engines.keeper import EngineKeeper
-from worker.inference.engines.search import Order
-from worker.inference.shelf import Shelf
+from worker.inference.loading import engine_keeper as module
+from worker.inference.loading.default_model import DefaultModel
+from worker.inference.loading.engine_keeper import EngineKeeper
+from worker.inference.loading.engine_search import Order
+from worker.inference.loading.shelf import Shelf
 from worker.jobs.cancellation import CancelToken
 
 FRAMES = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), dtype=np.uint8)

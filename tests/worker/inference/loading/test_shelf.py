@@ -20,11 +20,11 @@ from core.storage import Store
 from models.recognition.recognizer import Recognizer
 from models.weights.errors import WeightsUnavailable
 from tests.core.test_registry import publish
-from worker.inference import default_model, opening
 from worker.inference.batching.towers import TextVectors
-from worker.inference.default_model import DefaultModel
-from worker.inference.opening import ModelFiles
-from worker.inference.shelf import Shelf
+from worker.inference.loading import default_model, opening
+from worker.inference.loading.default_model import DefaultModel
+from worker.inference.loading.opening import ModelFiles
+from worker.inference.loading.shelf import Shelf
 from worker.jobs.cancellation import CancelToken
 
 

@@ -31,8 +31,8 @@ from tests.clips import rendered
 from tests.web import FileServer, serving_file
 from worker.inference.handlers import answer_classify, answer_embed
 from worker.inference.runtime import Runtime
-from worker.inference.url_videos import UrlVideos
-from worker.inference.video_facts import VideoBook
+from worker.inference.videos.facts import VideoBook
+from worker.inference.videos.url_videos import UrlVideos
 from worker.jobs.attempt import FIRST_DELAY, Handler, Postponed, run_job
 from worker.jobs.book import JobBook
 from worker.jobs.cancellation import CancelToken, RunningJobs

@@ -28,12 +28,12 @@ from models.engines.race import plan_at_once
 from models.image.tower import ImageTower
 from models.recognition.engine import LanePlan
 from models.recognition.recognizer import Recognizer
-from worker.inference.engines.search import Order
-from worker.inference.opening import ModelFiles
+from worker.inference.loading.engine_search import Order
+from worker.inference.loading.opening import ModelFiles
 
 log = logging.getLogger(__name__)
 
-_PROGRAM = "worker.inference.engines.search"
+_PROGRAM = "worker.inference.loading.engine_search"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,4 @@
+"""What is known of stored videos, and the fetching of those that have a URL.
+
+It may import `core` and `jobs`.
+"""
