@@ -1,5 +1,6 @@
-"""The program that searches the engine of a model, `python -m worker.inference.loading.engine_search`: an order on stdin.
+"""The program that searches the engine of a model: `python -m worker.inference.loading.engine_search`.
 
+It gets an order on stdin.
 It prints a sentence about each step, and why it failed as the last one. What it found is in the order's file.
 """
 

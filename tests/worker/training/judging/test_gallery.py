@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,7 @@ def test_evaluation_gives_the_vectors_of_serving_bit_for_bit_and_the_learning_cu
         object_videos=ObjectVideos(settings, store, book),
         max_texts=100,
         metering=Metering(cache_redis),
+        beside=ThreadPoolExecutor(1),
         indexes=WindowIndexes(1000),
         timeline=TimelineLimits(stride=1.0, window=2.0, points=100, values=1000),
     )
