@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
+from typing import Any
 
-from fastapi import Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.routing import APIRoute
+from starlette.routing import BaseRoute
 
 from core.settings import Settings, get_settings
 from core.tracing.spans import is_traced, tracer_provider
@@ -20,8 +23,6 @@ from service.http.origins import OriginGuard, PlayerOrigins
 from service.http.parameters import refuse_unknown_parameters
 from service.routes import ROUTERS
 
-_DESCRIPTION = "Tells you what happens in a video, in your own words: any video, any labels."
-
 _UNTRACED = frozenset({"/livez", "/readyz", "/metrics"})
 
 
@@ -33,19 +34,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with open_gateway(used) as gateway:
             app.state.gateway = gateway
-            app.openapi()  # takes a tenth of a second, which no request should wait for
+            app.openapi()  # takes a second in a new process, which no request should wait for
             yield
 
     app = FastAPI(
-        title="Vireo",
-        version="1",
-        description=_DESCRIPTION,
         lifespan=lifespan,
-        generate_unique_id_function=_operation_id,
-        dependencies=[Depends(authorize), Depends(refuse_unknown_parameters)],
+        routes=list(_routes()),
         redirect_slashes=False,  # the redirect names the Host header, which is wrong behind a proxy that ends TLS
-        servers=[{"url": "/", "description": "This server."}],
-        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         openapi_url=None,  # `service.routes.page` serves it, because operators may close it
         docs_url=None,  # FastAPI's page loads its script from another host; ours is in `service.routes.page`
         redoc_url=None,
@@ -65,10 +60,26 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(PlayerOrigins, origins=used.player_origins)
     app.add_middleware(OriginGuard, bound_host=used.host, trusted=used.trusted_hosts)
     app.add_middleware(RequestObserver)  # the outermost
-    for router in ROUTERS:
-        app.include_router(router)
-    app.openapi = lambda: openapi_document(app)  # type: ignore[method-assign]
+    app.openapi = _document  # type: ignore[method-assign]
     return app
+
+
+@cache
+def _routes() -> tuple[BaseRoute, ...]:
+    """No setting changes them. All applications of a process share them, because FastAPI takes half a second to read
+    their signatures."""
+    router = APIRouter(
+        generate_unique_id_function=_operation_id,
+        dependencies=[Depends(authorize), Depends(refuse_unknown_parameters)],
+    )
+    for each in ROUTERS:
+        router.include_router(each)
+    return tuple(router.routes)
+
+
+@cache
+def _document() -> dict[str, Any]:
+    return openapi_document(_routes())
 
 
 def _operation_id(route: APIRoute) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
-from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
+from starlette.routing import BaseRoute
 
 from core.calibration.request import CalibrationBody
 from core.training_requests import EvaluationRequest, PreviewBody, TrainingRequest
@@ -37,6 +38,14 @@ from service.bodies.schemas import (
 )
 from service.http.credentials import COOKIE
 from service.http.openapi import SHARED_ERRORS, documented_errors, without_null
+
+_ABOUT: Final[dict[str, Any]] = {
+    "title": "Vireo",
+    "version": "1",
+    "description": "Tells you what happens in a video, in your own words: any video, any labels.",
+    "license_info": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+    "servers": [{"url": "/", "description": "This server."}],
+}
 
 TAGS: Final = {
     "classify": "Score a video against any labels.",
@@ -95,31 +104,24 @@ _SECURITY: Final = {
 _FRAMEWORK = "#/components/schemas/HTTPValidationError"  # FastAPI's own error, which this server never answers
 
 
-def openapi_document(app: FastAPI) -> dict[str, Any]:
-    """The document of the application, built once."""
-    if app.openapi_schema is None:
-        document = get_openapi(
-            title=app.title,
-            version=app.version,
-            description=app.description,
-            license_info=app.license_info,
-            servers=app.servers,
-            tags=[{"name": name, "description": words} for name, words in TAGS.items()],
-            routes=app.routes,
-        )
-        schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        document["components"]["securitySchemes"] = _SECURITY
-        document["security"] = [{}, *({name: []} for name in _SECURITY)]
-        schemas["JobEvent"] = JOB_EVENT_SCHEMA
-        for name, schema in _schemas(*_COMPONENTS).items():
-            schemas.setdefault(name, schema)
-        for item in document["paths"].values():
-            for operation in item.values():
-                _complete(operation)
-        for name in ("HTTPValidationError", "ValidationError"):
-            schemas.pop(name, None)
-        app.openapi_schema = document
-    return app.openapi_schema
+def openapi_document(routes: Sequence[BaseRoute]) -> dict[str, Any]:
+    document = get_openapi(
+        **_ABOUT,
+        tags=[{"name": name, "description": words} for name, words in TAGS.items()],
+        routes=routes,
+    )
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    document["components"]["securitySchemes"] = _SECURITY
+    document["security"] = [{}, *({name: []} for name in _SECURITY)]
+    schemas["JobEvent"] = JOB_EVENT_SCHEMA
+    for name, schema in _schemas(*_COMPONENTS).items():
+        schemas.setdefault(name, schema)
+    for item in document["paths"].values():
+        for operation in item.values():
+            _complete(operation)
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    return document
 
 
 def _complete(operation: dict[str, Any]) -> None:

@@ -6,9 +6,12 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner, Result
 
 from tests.service.doubles import AnsweringWorker, answering
@@ -38,24 +41,43 @@ def client(site: Site) -> Iterator[Client]:
 
 @pytest.fixture
 def ctrl_c() -> Iterator[Callable[[Callable[[], object]], threading.Thread]]:
-    """Starts a thread that interrupts the main thread once a condition holds. A process that was started in the
-    background ignores SIGINT, so Python's own handler is set."""
+    """Starts a thread that interrupts the main thread once a condition holds, or never if the test ends before: an
+    interrupt outside a test would end the whole run. A process that was started in the background ignores SIGINT, so
+    Python's own handler is set."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    over = threading.Event()
+    threads: list[threading.Thread] = []
 
     def once(condition: Callable[[], object]) -> threading.Thread:
         def interrupt() -> None:
-            wait_until(condition)
-            os.kill(os.getpid(), signal.SIGINT)
+            wait_until(lambda: over.is_set() or condition())
+            if not over.is_set():
+                os.kill(os.getpid(), signal.SIGINT)
 
-        thread = threading.Thread(target=interrupt)
-        thread.start()
-        return thread
+        threads.append(threading.Thread(target=interrupt))
+        threads[-1].start()
+        return threads[-1]
 
     yield once
+    over.set()
+    with suppress(KeyboardInterrupt):  # of a thread that was about to interrupt
+        for thread in threads:
+            thread.join()
     signal.signal(signal.SIGINT, before)
 
 
 Run = Callable[..., Result]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def put_together_once() -> Iterator[None]:
+    """typer makes the commands anew for each call of a test, which takes longer than most of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("typer.testing._get_command", cache(get_command))
+        yield
+
+
+cli = cache(build_cli)
 
 
 @pytest.fixture
@@ -64,7 +86,7 @@ def run(site: Site, monkeypatch: pytest.MonkeyPatch) -> Run:
         monkeypatch.setattr(each, "width", 160)
 
     def invoke(*arguments: str) -> Result:
-        return CliRunner().invoke(build_cli(), [*arguments, "--url", site.url])
+        return CliRunner().invoke(cli(), [*arguments, "--url", site.url])
 
     return invoke
 

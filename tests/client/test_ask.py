@@ -12,9 +12,9 @@ from typer.testing import CliRunner, Result
 
 from core import errors
 from core.records import Job
+from tests.client.conftest import cli
 from tests.service.doubles import answering, classification
 from tests.service.sites import VIDEO, Site
-from vireo.cli.app import build_cli
 from vireo.sources import Upload
 
 Ask = Callable[..., Result]
@@ -26,7 +26,7 @@ def ask(site: Site, tmp_path: Path) -> Ask:
     clip.write_bytes(VIDEO)
 
     def typed(lines: str, *options: str, video: str = str(clip)) -> Result:
-        return CliRunner().invoke(build_cli(), ["ask", video, "--url", site.url, *options], input=lines)
+        return CliRunner().invoke(cli(), ["ask", video, "--url", site.url, *options], input=lines)
 
     return typed
 

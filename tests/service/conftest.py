@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
+from shutil import rmtree
 
 import httpx2
 import pytest
@@ -24,10 +25,11 @@ def shared_site(redis_socket: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture
 def site(shared_site: Site, redis_url: str) -> Site:
-    """The shared gateway. Redis is empty, no video or archive is stored, and no worker is running."""
+    """The shared gateway. Redis is empty, no video, archive or file of a job is stored, and no worker is running."""
     for kind in ("blobs", "incoming"):
         for path in (shared_site.store / kind).glob("*"):
             path.unlink()
+    rmtree(shared_site.store / "jobs", ignore_errors=True)
     return shared_site
 
 
