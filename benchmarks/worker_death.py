@@ -19,7 +19,7 @@ from pathlib import Path
 import httpx2
 
 from benchmarks.report import Row, report
-from launcher.children import HEALTHY_AFTER
+from launcher.supervision.children import HEALTHY_AFTER
 from tests.clips import rendered
 from tests.e2e.stack import Stack, running
 

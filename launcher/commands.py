@@ -23,7 +23,7 @@ def up() -> None:
     """Run the whole service on this machine (Redis, workers and gateway) until Ctrl-C."""
     from core.settings import get_settings
     from launcher.stored_data import prepare_data
-    from launcher.supervisor import CannotStart, Supervisor
+    from launcher.supervision.supervisor import CannotStart, Supervisor
 
     try:
         prepare_data(get_settings())

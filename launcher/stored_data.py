@@ -14,7 +14,7 @@ from core.settings import Settings, get_settings
 from core.storage import Store
 from core.storage.identity import KEY
 from launcher.redis_at_hand import NoRedis, redis_at_hand
-from launcher.supervisor import CannotStart
+from launcher.supervision.supervisor import CannotStart
 
 
 def redis_url(redis: Redis) -> str:

@@ -19,7 +19,7 @@ from core.questions import QuestionLimits
 from core.registry import Registry
 from core.settings import Settings
 from core.state.payloads import Payloads
-from core.storage import Store, Upkeep
+from core.storage import Store, store_upkeep
 from core.uploads.targets import Guard
 from service.catalog.aliases import Aliases
 from service.catalog.calibrations import CalibrationCatalog
@@ -118,7 +118,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         gateway.waiter.start()
         sweeper.start()
         gateway.webhooks.start()
-        upkeep = Upkeep(store, settings.spool_check_seconds)
+        upkeep = store_upkeep(store, settings.spool_check_seconds)
         upkeep.start()
         try:
             yield gateway

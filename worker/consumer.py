@@ -30,7 +30,7 @@ from core.settings import Settings, get_settings
 from core.state import keys
 from core.state.payloads import Payloads
 from core.state.queues import TASKS, celery_app, send_job
-from core.storage import Store, Upkeep
+from core.storage import Store, store_upkeep
 from core.storage.identity import store_id
 from core.tracing.export import configure_tracing
 from worker.children.confinement import find_missing_guards
@@ -166,7 +166,7 @@ def export_metrics(port: int, host: str) -> None:
 def serve(settings: Settings, book: JobBook, running: RunningJobs, heartbeat: Heartbeat, life: Life) -> None:
     role = open_role(book.queue, settings, heartbeat, running)
     stopped = threading.Event()
-    upkeep = Upkeep(Store.from_settings(settings), settings.spool_check_seconds)
+    upkeep = store_upkeep(Store.from_settings(settings), settings.spool_check_seconds)
     try:
         app = celery_app(settings)
         handlers = role.handlers

@@ -17,7 +17,7 @@ import redis
 
 from benchmarks.repetition import repeated
 from launcher import embedded_redis
-from launcher.children import Child
+from launcher.supervision.children import Child
 from tests import tiny
 from tests.e2e.stack import Stack, command_line, free_port, running
 from tests.proxy import Proxy

@@ -76,7 +76,7 @@ class Work(BaseModel):
         ge=1,
         le=65533,
         description="Port of the worker's own /metrics. Default: none; under `vireo up` the gateway exports them. With "
-        "a port, `vireo up` gives it to the first worker and the next two ports to the others.",
+        "a port, `vireo up` gives it to the first worker and the ports that follow to the others.",
     )
 
     training_processes: int = Field(

@@ -4,6 +4,6 @@ written elsewhere and published in one step. This room imports `core.errors`, `c
 
 from core.storage.staged import Staged
 from core.storage.store import Store, blob_key
-from core.storage.upkeep import Upkeep
+from core.storage.upkeep import Upkeep, store_upkeep
 
-__all__ = ["Staged", "Store", "Upkeep", "blob_key"]
+__all__ = ["Staged", "Store", "Upkeep", "blob_key", "store_upkeep"]

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import platform
 import re
+import shutil
+from collections.abc import Callable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
+from urllib.parse import quote, unquote
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -18,6 +21,7 @@ from models.recognition.recognizer import Recognizer
 from models.weights.digests import digest
 
 _FORMAT: Literal[1] = 1
+NAMES = "names"  # a folder with an empty file for each name of the model
 FP32_GRAPH, INT8_GRAPH = "fp32.xml", "int8.xml"
 
 
@@ -63,6 +67,23 @@ def choice_file(folder: Path, recognizer: Recognizer, wanted: str, cores: int) -
     """wanted: the setting. Another machine, precision or version of torch finds another engine the fastest."""
     machine = (_processor(), cores, str(recognizer.device), recognizer.precision, _version("torch"))
     return folder / f"choice-{digest(*machine, wanted)[:16]}.json"
+
+
+def note_name(folder: Path, name: str) -> None:
+    """Note that the graphs in `folder` are those of the model `name`. Equal weights may have several names."""
+    (folder / NAMES).mkdir(parents=True, exist_ok=True)
+    (folder / NAMES / quote(name, safe="")).touch()
+
+
+def sweep(data_dir: Path, exists: Callable[[str], bool]) -> None:
+    """Delete the graphs of deleted models: they are copies of their weights. exists: whether there is a model, by
+    name. Raises: what `exists` raises, OSError."""
+    for folder in (data_dir / "engines").glob("*"):
+        for note in (folder / NAMES).glob("*"):
+            if not exists(unquote(note.name)):
+                note.unlink(missing_ok=True)
+        if (folder / NAMES).is_dir() and not any((folder / NAMES).iterdir()):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def remembered(file: Path) -> Choice | None:

@@ -6,6 +6,7 @@ The neck stays with torch: it is small, and sensitive to a coarse number format.
 from __future__ import annotations
 
 import warnings
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,8 @@ def export_graph(recognizer: Recognizer, file: Path) -> None:
                 trunk, example_input=frames[: 2 * clip], input=[openvino.PartialShape([-1, *shape])]
             )
             expected = trunk(frames)
-        found = torch.from_numpy(_compiled(openvino, model)(frames.numpy())[0])
+        compiled = openvino_core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        found = torch.from_numpy(compiled(frames.numpy())[0])
     except Exception as error:
         raise EngineUnavailable(f"OpenVINO cannot express this tower: {_first_line(error)}") from error
     finally:
@@ -89,8 +91,12 @@ def _check(found: Tensor, expected: Tensor) -> None:
         raise EngineUnavailable(f"OpenVINO computes something else than torch: off by {float(worst):.1e}")
 
 
-def _compiled(openvino: Any, model: Any) -> Any:
-    return openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+@cache
+def openvino_core() -> Any:
+    """The one Core of this process. Each Core gives the thread that makes it another stack for the handlers of signals.
+    Where two end, the thread is left with a stack that is freed already, and the next signal crashes the process.
+    Raises: EngineUnavailable."""
+    return import_openvino().Core()
 
 
 def import_openvino() -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from core.vocabulary import EngineName
-from models.engines.graph import clip_of, import_openvino, tower_of
+from models.engines.graph import clip_of, openvino_core, tower_of
 from models.frames.arrays import UInt8Array
 from models.recognition.engine import LanePlan
 from models.recognition.recognizer import Recognizer
@@ -25,14 +25,13 @@ class OpenVinoEngine:
     ) -> None:
         """graph: the .xml file; precision: `fp32`, `bf16`, or `int8` for a graph that is quantised. Raises:
         EngineUnavailable, or RuntimeError of OpenVINO for a graph that cannot be read."""
-        openvino = import_openvino()
         self._torch = recognizer
         self._tower = tower_of(recognizer)
         self._clip = clip_of(recognizer)
         self.name: EngineName = name
         self.precision, self.digest, self.plan = precision, digest, plan
         self.nbytes = graph.with_suffix(".bin").stat().st_size
-        self._compiled = openvino.Core().compile_model(str(graph), "CPU", self._properties())
+        self._compiled = openvino_core().compile_model(str(graph), "CPU", self._properties())
         self._lane = threading.local()
 
     def _properties(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 from models.engines.errors import EngineUnavailable
-from models.engines.graph import import_openvino
+from models.engines.graph import import_openvino, openvino_core
 from models.frames.arrays import UInt8Array
 from models.image.tower import ImageTower
 
@@ -25,7 +25,7 @@ def quantise(graph: Path, frames: UInt8Array, clip: int, quantised: Path, *, att
     clips = [frames[at : at + clip] for at in range(0, len(frames), clip)]
     with redirect_stdout(sys.stderr):  # its progress bars; stdout is for sentences
         model = nncf.quantize(
-            openvino.Core().read_model(str(graph)),
+            openvino_core().read_model(str(graph)),
             nncf.Dataset(clips),
             subset_size=len(clips),
             preset=nncf.QuantizationPreset.MIXED,

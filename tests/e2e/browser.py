@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 ARTEFACTS = Path(os.environ.get("VIREO_SCREENSHOTS", "screenshots"))
 """Where screenshots are kept, to be looked at."""
 
-PATIENCE = 60_000  # milliseconds
+PATIENCE = 120_000  # milliseconds
 expect.set_options(timeout=PATIENCE)
 
 _AXE = (resources.files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")

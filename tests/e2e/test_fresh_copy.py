@@ -49,13 +49,11 @@ def _readme() -> str:
     return README.read_text(encoding="utf-8")
 
 
-@pytest.mark.timeout(300)  # for the first of these tests, which also assembles `lite`
 def test_the_transcripts_of_the_readme_are_fresh(replayed: str) -> None:
     assert sum(len(found.commands) for found in transcripts(_readme()) if not found.is_slow) >= 5
     assert difference(_readme(), replayed, slow=False) == "", "run `make transcripts`"
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.usefixtures("replayed")
 def test_vireo_imports_its_own_modules_when_started_beside_others_with_the_same_names(trap: Path) -> None:
     """The README's commands have classified a video, so every process of the copy has imported what it needs."""

@@ -150,7 +150,6 @@ def test_a_deletion_reaches_every_host(stack: Hosts, http: httpx2.Client, tmp_pa
     until(lambda: not any(sha256 in copies(host) for host in stack.hosts), 30)
 
 
-@pytest.mark.timeout(300)
 def test_a_run_whose_host_loses_its_worker_continues_from_the_store(
     stack: Hosts, http: httpx2.Client, dataset: str, archive: Path
 ) -> None:
@@ -171,7 +170,6 @@ def test_a_run_whose_host_loses_its_worker_continues_from_the_store(
         assert http.get("/v1/models/shared").status_code == 404
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("victim", ["vireo-gateway", "vireo-worker --queue inference"])
 def test_a_kill_9_loses_nothing(stack: Hosts, tmp_path: Path, bikes: Path, victim: str) -> None:
     """The other host accepts and finishes everything while the first has neither answered nor come back."""

@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 
 import httpx2
-import pytest
 
 from tests import tiny
 from tests.clips import rendered
@@ -28,7 +27,6 @@ def until_gone(pids: set[int]) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.timeout(300)
 def test_accepted_work_outlives_a_killed_redis_and_a_restart_in_the_middle_of_a_run(
     tmp_path: Path, archive: Path
 ) -> None:

@@ -17,7 +17,7 @@ def test_every_fault_of_the_short_form_exists() -> None:
     assert set(SHORT) <= {fault.name for fault in faults(20.0)}
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_nothing_is_lost_while_processes_are_killed_and_connections_cut() -> None:
     outcome = campaign.run(Plan(seed=13, requests=60, heavy=1, names=SHORT, pause_seconds=2.0), own_disk=False)
     assert outcome.wrong == {check: [] for check in outcome.wrong}

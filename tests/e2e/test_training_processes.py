@@ -63,7 +63,6 @@ def ranks(stack: Stack) -> list[int]:
     return [pid for _, pid in sorted(found.items())]
 
 
-@pytest.mark.timeout(400)
 @pytest.mark.parametrize(
     ("base", "victims", "options"),
     [

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from launcher import sample_clip
-from launcher.supervisor import _path_line
+from launcher.supervision.supervisor import _path_line
 from vireo.cli.app import build_cli
 
 Run = Callable[..., Result]

@@ -13,6 +13,7 @@ from core.records import EngineInfo, Job
 from core.settings import Settings
 from core.state import keys
 from core.state.payloads import Payloads
+from core.storage import Upkeep
 from models.files.bases import promptable_names
 from models.profiles import zoo
 from worker.inference.batches.driver import Batches
@@ -60,6 +61,7 @@ class InferenceRole:
         )
         self._batches = Batches(queue, self._runtime.store, settings)
         self._shadows = Shadows(lambda task, token: score_shadow(self._runtime.of(task.project), task, token), counts)
+        self._upkeep = Upkeep("the sweep of engines", runtime.shelf.sweep_engines, settings.spool_check_seconds)
         self._announced: str | None = None  # name of the default model, once it is loaded
         self._engine: EngineInfo | None = None  # its engine, as it was announced
         self._tried = self._reconsidered = time.monotonic()
@@ -116,11 +118,13 @@ class InferenceRole:
         announces that, serves other models and keeps trying: a model hub may come back, and no restart should be
         needed."""
         self._deletions.start()
+        self._upkeep.start()
         self._load()
         threading.Thread(target=self._watch, name="model", daemon=True).start()
 
     def close(self) -> None:
         self._stopped.set()
+        self._upkeep.stop()
         self._deletions.stop()
         self._shadows.close()
         self._runtime.shelf.default.release()

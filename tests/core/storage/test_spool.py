@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from core.errors import StorageUnavailable
-from core.storage import Store, Upkeep
+from core.storage import Store, store_upkeep
 from core.storage.spool import Spool
 
 ROOT = Path(__file__).parents[3]
@@ -240,7 +240,7 @@ def test_upkeep_deletes_copies_by_itself(open_store: Callable[..., Store], tmp_p
     here, there = open_store("host-1"), open_store("host-2")
     write(here, "blobs/a")
     use(there, "blobs/a")
-    upkeep = Upkeep(there, 0.01)
+    upkeep = store_upkeep(there, 0.01)
     upkeep.start()
     here.delete("blobs/a")
     end = time.monotonic() + 10

@@ -175,7 +175,6 @@ def ask_for_trouble(http: httpx2.Client, address: str, furniture: Furniture) -> 
     return answers
 
 
-@pytest.mark.timeout(300)
 def test_no_secret_is_shown_anywhere(hardened: Containers, http: httpx2.Client, furniture: Furniture) -> None:
     planted = secrets(hardened)
     with site() as address:

@@ -48,7 +48,6 @@ def made(stack: Stack, clips: list[Path], tmp_path_factory: pytest.TempPathFacto
     return found
 
 
-@pytest.mark.timeout(400)
 def test_a_generated_client_uploads_a_dataset_trains_and_reads_the_report(made: dict[str, Any]) -> None:
     assert made["clips"] == 8
     assert made["model"] == "contract:1"

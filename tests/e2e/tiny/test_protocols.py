@@ -48,7 +48,6 @@ def report(http: httpx2.Client, evaluation: str) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.timeout(300)
 def test_a_curve_is_one_request(http: httpx2.Client, classes: str) -> None:
     job_id = evaluate(http, classes, "k-shot", shots=[1, 2], seeds=[0, 1])
     done = finished(http, job_id, seconds=250)
@@ -70,7 +69,6 @@ def test_a_curve_is_one_request(http: httpx2.Client, classes: str) -> None:
     assert [each["step"] for each in told if each.get("phase") == "runs"] == [0, 1, 2, 3, 4]
 
 
-@pytest.mark.timeout(200)
 def test_base_to_novel_trains_on_one_half_and_judges_both(http: httpx2.Client, classes: str) -> None:
     options = {"shots": [2], "seeds": [0], "name": "half", "training": {"epochs": 1, "frames": 2}}
     found = finished(http, evaluate(http, classes, "base-to-novel", **options), seconds=150)["result"]["protocol"]

@@ -160,7 +160,6 @@ def test_any_model_is_compared_with_that_of_an_alias(http: httpx2.Client) -> Non
     assert kinds == ["comparison"]
 
 
-@pytest.mark.timeout(300)
 def test_a_run_that_is_cancelled_and_killed_ends_with_the_weights_of_one_that_was_not(
     stack: Stack, http: httpx2.Client, dataset: str
 ) -> None:

@@ -13,7 +13,7 @@ from core.vocabulary import EngineName
 from models.classifier.likeness import DIFFERENT
 from models.engines import preparation, race
 from models.engines.agreement import Agreement, agreement, question_of
-from models.engines.choice import Choice, choice_file, model_folder, remembered
+from models.engines.choice import FP32_GRAPH, Choice, choice_file, model_folder, note_name, remembered, sweep
 from models.engines.clips_at_hand import clips_at_hand
 from models.engines.errors import EngineUnavailable
 from models.engines.preparation import Preparation
@@ -34,6 +34,17 @@ def recognizer() -> Recognizer:
 @dataclass
 class FakeEngine:
     plan: LanePlan
+
+
+def test_graphs_go_with_the_last_name_of_their_model(tmp_path: Path) -> None:
+    folder = tmp_path / "engines" / "of equal weights"
+    for name in ("gym:1", "acme/gym:2"):
+        note_name(folder, name)
+    (folder / FP32_GRAPH).touch()
+    sweep(tmp_path, {"acme/gym:2"}.__contains__)
+    assert (folder / FP32_GRAPH).exists()
+    sweep(tmp_path, lambda _: False)
+    assert not folder.exists()
 
 
 @pytest.mark.parametrize(

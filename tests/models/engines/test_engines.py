@@ -13,9 +13,11 @@ import pytest
 import torch
 
 from models.engines.choice import FP32_GRAPH, INT8_GRAPH
+from models.engines.clips_at_hand import clips_at_hand
 from models.engines.errors import EngineUnavailable
 from models.engines.graph import export_graph
 from models.engines.preparation import open_engine
+from models.engines.quantisation import quantise
 from models.engines.torch_engines import CompiledEngine
 from models.frames.arrays import UInt8Array
 from models.image.time_blocks import attach_time_blocks
@@ -27,14 +29,19 @@ from tests.models.conftest import CPU, resnet_base, tiny_base
 
 TWO_LANES = LanePlan(lanes=2, threads=1, batch=4)
 
-QUANTISE = """
-import sys
+SIGNALLED = """
+import signal, sys
 from pathlib import Path
-from models.engines.clips_at_hand import clips_at_hand
-from models.engines.quantisation import quantise
-quantise(Path(sys.argv[1]), clips_at_hand(8, 1, 32, seed=0), 1, Path(sys.argv[2]), attends=True)
+from models.engines.preparation import open_engine
+from tests.models.engines.test_engines import CPU, TWO_LANES, tiny_base, torch
+signal.signal(signal.SIGINT, lambda *_: print("interrupted"))
+recognizer = tiny_base().recognizer(CPU, torch.float32)
+first = open_engine(recognizer, Path(sys.argv[1]), "openvino", TWO_LANES)
+second = open_engine(recognizer, Path(sys.argv[1]), "openvino", TWO_LANES)
+del first
+del second
+signal.raise_signal(signal.SIGINT)
 """
-"""In a process of its own, as in the service: an interrupt ends a process that has quantised, without a word."""
 
 
 def frames(count: int, seed: int = 0) -> UInt8Array:
@@ -102,13 +109,20 @@ def test_a_tower_that_the_tracer_gets_wrong_is_refused(tmp_path: Path) -> None:
 def test_a_graph_of_eight_bits_has_a_digest_and_results_of_its_own(tmp_path: Path) -> None:
     recognizer = tiny_base().recognizer(CPU, torch.float32)
     export_graph(recognizer, tmp_path / FP32_GRAPH)
-    subprocess.run([sys.executable, "-c", QUANTISE, tmp_path / FP32_GRAPH, tmp_path / INT8_GRAPH], check=True)
+    shown = clips_at_hand(8, 1, 32, seed=0)
+    quantise(tmp_path / FP32_GRAPH, shown, 1, tmp_path / INT8_GRAPH, attends=True)
     exact, coarse = (open_engine(recognizer, tmp_path, name, TWO_LANES) for name in ("openvino", "openvino-int8"))
     found, expected = coarse.encode(frames(4)), exact.encode(frames(4))
     assert (coarse.precision, exact.precision) == ("int8", "fp32")
     assert coarse.digest != exact.digest
     assert not torch.equal(found, expected)
     assert torch.cosine_similarity(found, expected).min() > 0.98
+
+
+def test_a_process_survives_signals_after_engines_have_gone(tmp_path: Path) -> None:
+    export_graph(tiny_base().recognizer(CPU, torch.float32), tmp_path / FP32_GRAPH)
+    done = subprocess.run([sys.executable, "-c", SIGNALLED, tmp_path], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "interrupted\n"), done.stderr
 
 
 def test_a_machine_that_cannot_compile_says_so_and_serves_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

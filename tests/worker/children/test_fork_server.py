@@ -15,7 +15,7 @@ from worker.children.environment import child_environment
 from worker.children.fork_server import ForkServer
 
 PROGRAM = "tests.worker.children.forking_program"
-PATIENCE = 60.0  # seconds
+PATIENCE = 120.0  # seconds
 
 
 @pytest.fixture

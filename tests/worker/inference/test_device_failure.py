@@ -78,7 +78,6 @@ def wait_for_state(book: JobBook, job: Job, state: JobState, log: Path) -> Job:
     raise AssertionError(f"{job.id} is not {state}: {book.get(job.id)}\n{log.read_text()[-3000:]}")
 
 
-@pytest.mark.timeout(400)
 def test_a_worker_with_a_broken_device_gives_its_jobs_back_and_ends(
     settings: Settings, records: redis.Redis, tmp_path: Path
 ) -> None:

@@ -47,7 +47,7 @@ from worker.jobs.reporter import Reporter
 
 QUEUE = keys.TRAINING
 LIMIT = 8  # unfinished jobs that the gateway accepts
-PATIENCE = 30.0  # seconds that the test waits for a thread; much longer than any step takes
+PATIENCE = 120.0  # seconds that the test waits for a thread; much longer than any step takes
 
 Line = Literal["up", "down", "reply lost"]
 """What happens to the next command of a worker: nothing, no connection, or its reply is lost after it was done."""

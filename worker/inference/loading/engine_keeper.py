@@ -21,7 +21,7 @@ from core.errors import ModelUnavailable
 from core.processes import python_module
 from core.records import EngineCandidate, EngineInfo
 from core.settings.machine import usable_cores
-from models.engines.choice import Choice, choice_file, model_folder, remembered
+from models.engines.choice import Choice, choice_file, model_folder, note_name, remembered, sweep
 from models.engines.errors import EngineUnavailable
 from models.engines.preparation import delete_graphs, open_engine
 from models.engines.race import plan_at_once
@@ -65,6 +65,7 @@ class EngineKeeper:
         if wanted == "eager" or not isinstance(recognizer.image_tower, ImageTower):
             return recognizer
         if equipped := self._as_remembered(recognizer):
+            note_name(self._places(recognizer)[0], name)
             return equipped
         wish = _Wish(name, recognizer)
         if wanted == "auto":
@@ -79,6 +80,10 @@ class EngineKeeper:
         if equipped := self._as_remembered(recognizer):
             return equipped
         raise ModelUnavailable(f"The engine {wanted} cannot serve {name}.", hint="The worker's log has the reason.")
+
+    def sweep(self) -> None:
+        """Delete the graphs of deleted versions. Raises: StorageUnavailable, OSError."""
+        sweep(self._settings.data_dir, self._files.exist)
 
     def plan_of(self, recognizer: Recognizer) -> LanePlan:
         """How its forward passes share the device."""

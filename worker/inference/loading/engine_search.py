@@ -21,7 +21,7 @@ from core.settings import Settings
 from core.settings.machine import usable_cores
 from core.storage import Store
 from models.engines.agreement import LEAST_CLIPS
-from models.engines.choice import Candidate, Choice, choice_file, model_folder
+from models.engines.choice import Candidate, Choice, choice_file, model_folder, note_name
 from models.engines.errors import EngineUnavailable
 from models.engines.preparation import Preparation
 from models.files.bases import resolve_auto
@@ -66,6 +66,7 @@ def search(order: Order) -> None:
     files = ModelFiles(settings, Registry(Store.from_settings(settings)), lambda _: None)
     recognizer = files.open(name)
     folder = model_folder(settings.data_dir, recognizer)
+    note_name(folder, name)
     choice = Preparation(
         recognizer=recognizer,
         exact=partial(files.open, name, device="cpu", precision="fp32"),

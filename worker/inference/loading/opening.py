@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.errors import UnknownModel
 from core.projects import split_name
 from core.registry import WEIGHTS, Registry
 from core.settings import Settings
@@ -56,6 +58,16 @@ class ModelFiles:
             precision=precision,
             progress=progress,
         )
+
+    def exist(self, name: str) -> bool:
+        """Raises: StorageUnavailable."""
+        if not self._is_version(name):
+            return True
+        project, version = split_name(name)
+        with suppress(UnknownModel):
+            self.registry.of(project).resolve(version)
+            return True
+        return False
 
     def estimate(self, name: str) -> int:
         """Bytes of a model that was never loaded here: about those of its weights file. Raises: UnknownModel."""

@@ -126,6 +126,10 @@ class Shelf:
     def engine_of(self, loaded: Loaded) -> EngineInfo:
         return self._engines.describe(loaded.recognizer)
 
+    def sweep_engines(self) -> None:
+        """Delete the graphs of deleted versions. Raises: StorageUnavailable, OSError."""
+        self._engines.sweep()
+
     @property
     def devices(self) -> set[torch.device]:
         """Where the loaded models are."""

@@ -9,7 +9,7 @@ from typing import Any
 from core.records import Job
 from core.settings import Settings
 from core.state import keys
-from core.storage import Store
+from core.storage import Store, Upkeep
 from worker.jobs.attempt import Handler
 from worker.jobs.book import JobBook
 from worker.jobs.cancellation import CancelToken
@@ -18,7 +18,6 @@ from worker.jobs.heartbeat import Heartbeat
 from worker.jobs.metering import Metering
 from worker.jobs.reporter import Reporter
 from worker.training.job.child_process import start_fork_server
-from worker.training.job.feature_upkeep import FeatureUpkeep
 from worker.training.job.runner import Runner
 
 
@@ -32,7 +31,7 @@ class TrainingRole:
         self._metering = Metering(connect(settings.jobs_redis, decode=True, patient=False))
         self._server = start_fork_server()
         self._runner = Runner(settings, store, book, self._server)
-        self._upkeep = FeatureUpkeep(self._runner.sweep_features, settings.spool_check_seconds)
+        self._upkeep = Upkeep("the sweep of features", self._runner.sweep_features, settings.spool_check_seconds)
 
     @property
     def handlers(self) -> Mapping[str, Handler]:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from benchmarks.bad_datasets import Arena
 from benchmarks.hostile_archives import KINDS, archives
 
 
-@pytest.mark.timeout(400)
 def test_no_archive_does_harm(clips: list[bytes], tmp_path: Path) -> None:
     arena = Arena(tmp_path)
     kinds = set()

@@ -18,7 +18,7 @@ from core.registry import Registry
 from core.settings import Settings
 from core.storage import Store
 from core.vocabulary import EngineChoice
-from models.engines.choice import FP32_GRAPH, Choice
+from models.engines.choice import FP32_GRAPH, Choice, note_name
 from models.engines.errors import EngineUnavailable
 from models.engines.graph import export_graph
 from tests import tiny
@@ -80,7 +80,7 @@ def engine_of(shelf: Shelf) -> str:
 
 
 def test_a_child_finds_the_engine_and_the_next_worker_knows_it(
-    open_shelf: OpenShelf, monkeypatch: pytest.MonkeyPatch
+    open_shelf: OpenShelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     eager = open_shelf("eager").get("tiny")
     found = open_shelf("openvino").get("tiny")
@@ -94,6 +94,10 @@ def test_a_child_finds_the_engine_and_the_next_worker_knows_it(
     assert (info.name, info.precision, info.searching) == ("openvino", "fp32", False)
     assert [candidate.engine for candidate in info.candidates] == ["openvino"]
     assert info.candidates[0].ms_per_frame is not None
+    (graphs,) = (tmp_path / "engines").iterdir()
+    note_name(tmp_path / "engines" / "of a deleted version", "acme/gym:3")
+    again.sweep_engines()
+    assert list((tmp_path / "engines").iterdir()) == [graphs]
 
 
 def test_torch_serves_while_the_engine_is_searched(open_shelf: OpenShelf, search: Search) -> None:

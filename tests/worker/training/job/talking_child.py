@@ -11,7 +11,7 @@ from pathlib import Path
 from worker.children.fork_loop import serve
 from worker.children.messages import send_message
 
-PATIENCE = 60.0  # seconds; much longer than any step takes
+PATIENCE = 120.0  # seconds; much longer than any step takes
 
 
 def child_of(act: Callable[[Path], None]) -> Callable[[str, list[int]], int]:

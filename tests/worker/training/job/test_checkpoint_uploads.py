@@ -30,7 +30,7 @@ from worker.training.job.child_process import Callbacks, ChildProcess
 from worker.training.job.run_metrics import RunMetrics
 from worker.training.spec import RunSpec
 
-PATIENCE = 30.0  # seconds; much longer than any step takes
+PATIENCE = 120.0  # seconds; much longer than any step takes
 
 
 class SlowStore(Store):

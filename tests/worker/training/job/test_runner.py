@@ -23,7 +23,7 @@ from core.registry import CARD, Registry, Version
 from core.settings import Settings
 from core.state import keys, lifecycle, steps
 from core.state.lifecycle import Attempt
-from core.storage import Store
+from core.storage import Store, Upkeep
 from tests.worker.training.job.acting_child import card_of
 from tests.worker.training.job.no_clips import NO_CLIPS
 from worker.children.fork_server import ForkServer
@@ -35,7 +35,6 @@ from worker.jobs.reporter import Reporter
 from worker.training.features.files import FeatureFiles
 from worker.training.job import child_process
 from worker.training.job.checkpoints import Checkpoints
-from worker.training.job.feature_upkeep import FeatureUpkeep
 from worker.training.job.runner import Runner, evaluation_key
 
 Work = Callable[[Job, CancelToken, Reporter], dict[str, Any]]
@@ -46,7 +45,7 @@ from pathlib import Path
 Path(__file__).with_name("began").touch()
 time.sleep(600)
 """
-PATIENCE = 30.0  # seconds; much longer than any step takes
+PATIENCE = 120.0  # seconds; much longer than any step takes
 
 
 class Bench:
@@ -333,7 +332,7 @@ def test_features_go_with_their_dataset_on_a_machine_that_only_looks(bench: Benc
     features = FeatureFiles.of(bench.settings, "default")
     features.claim(NO_CLIPS.id, ["0" * 64])
     features.write("0" * 64, "kind", b"0123")
-    upkeep = FeatureUpkeep(bench.runner.sweep_features, 0.01)
+    upkeep = Upkeep("the sweep of features", bench.runner.sweep_features, 0.01)
     upkeep.start()
     time.sleep(0.05)
     assert features.read("0" * 64, "kind") == bytearray(b"0123")

@@ -6,6 +6,7 @@ first, then the workers finish their current jobs, then Redis stops.
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import signal
@@ -26,12 +27,10 @@ from core.processes import SAFE_PATH
 from core.settings import Settings
 from core.state import keys
 from launcher import embedded_redis
-from launcher.children import Child
 from launcher.data_dir import InUse, hold_data_dir, redis_address
 from launcher.redis_at_hand import NoRedis, redis_at_hand
-
-WORKER_QUEUES = {"worker": keys.INFERENCE, "trainer": keys.TRAINING, "datasets": keys.DATASETS}
-"""Name of each worker's log → its queue."""
+from launcher.supervision.children import Child
+from launcher.supervision.workers import workers
 
 
 class CannotStart(Exception):
@@ -45,6 +44,7 @@ class Supervisor:
         self._settings = settings
         self._console = console
         self._children: list[Child] = []
+        self._workers = workers(settings.device, settings.metrics_port, os.environ)
         self._stopping = False
         self._ready = False
         self._last_reason = ""
@@ -77,10 +77,9 @@ class Supervisor:
         environment = {"VIREO_DATA_DIR": str(data), "PROMETHEUS_MULTIPROC_DIR": str(metrics)} | SAFE_PATH
         if self._settings.redis_url is None:
             environment |= self._add_redis()
-        # One worker per queue: a training run may use all memory, and an archive may hold anything.
-        for name, queue in WORKER_QUEUES.items():
-            own = environment | metrics_port(self._settings.metrics_port, name)
-            self._add(name, [*_script("vireo-worker"), "--queue", queue], own, stop_timeout=20)
+        for worker in self._workers:
+            command = [*_script("vireo-worker"), "--queue", worker.queue]
+            self._add(worker.name, command, environment | worker.environment, stop_timeout=20)
         self._add("gateway", _script("vireo-gateway"), environment, stop_timeout=10)
 
     def _add_redis(self) -> dict[str, str]:
@@ -103,8 +102,8 @@ class Supervisor:
 
     def _watch(self) -> None:
         self._console.print(f"Starting; logs are in {self._settings.data_dir / 'logs'}", style="dim")
-        if first := self._settings.metrics_port:
-            ports = ", ".join(f"{name} {first + index}" for index, name in enumerate(WORKER_QUEUES))
+        if self._settings.metrics_port:
+            ports = ", ".join(f"{worker.name} {worker.metrics_port}" for worker in self._workers)
             self._console.print(f"Metrics of the workers: ports {ports}", style="dim", highlight=False)
         while not self._stopping:
             for child in self._children:
@@ -174,11 +173,6 @@ class Supervisor:
 def _script(name: str) -> list[str]:
     """Runs the console script of this installation, whatever is on PATH."""
     return [sys.executable, "-P", str(Path(sys.executable).with_name(name))]
-
-
-def metrics_port(first: int | None, name: str) -> dict[str, str]:
-    """The environment that gives each worker a port of its own: the first one `first`, the next one `first + 1`."""
-    return {"VIREO_METRICS_PORT": str(first + list(WORKER_QUEUES).index(name))} if first else {}
 
 
 def _path_line() -> str | None:

@@ -11,8 +11,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from launcher import children
-from launcher.children import Child
+from launcher.supervision import children
+from launcher.supervision.children import Child
 
 Start = Callable[..., Child]
 

@@ -21,8 +21,9 @@ import pytest
 from rich.console import Console
 
 from core.settings import Settings
-from launcher import children, embedded_redis, supervisor
-from launcher.supervisor import WORKER_QUEUES, CannotStart, Supervisor, metrics_port
+from launcher import embedded_redis
+from launcher.supervision import children, supervisor
+from launcher.supervision.supervisor import CannotStart, Supervisor
 
 # Notes its name, arguments and environment, and each signal that ends it. A worker takes a moment to end.
 PROGRAM = """
@@ -253,9 +254,3 @@ def test_metrics_of_processes_of_an_earlier_start_are_gone(settings: Settings, j
     old.touch()
     Supervisor(settings, Console(file=io.StringIO()))._prepare()
     assert list(old.parent.iterdir()) == []
-
-
-def test_each_worker_has_a_metrics_port_of_its_own() -> None:
-    ports = [metrics_port(9100, name)["VIREO_METRICS_PORT"] for name in WORKER_QUEUES]
-    assert ports == ["9100", "9101", "9102"]
-    assert metrics_port(None, "worker") == {}
