@@ -44,8 +44,9 @@ class Places(BaseModel):
     spool_check_seconds: float = Field(
         60.0,
         gt=0,
-        description="Seconds between two searches for copies of files that a remote store no longer has. The search "
-        "deletes them; they are not used in the meantime.",
+        description="Seconds between two searches for what this machine still keeps of things that have been deleted: "
+        "copies of files of a remote store, features of datasets, graphs of models. The search deletes it; it is not "
+        "used in the meantime.",
     )
     redis_url: str | None = Field(
         None,

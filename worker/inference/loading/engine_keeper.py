@@ -65,7 +65,8 @@ class EngineKeeper:
         if wanted == "eager" or not isinstance(recognizer.image_tower, ImageTower):
             return recognizer
         if equipped := self._as_remembered(recognizer):
-            note_name(self._places(recognizer)[0], name)
+            with suppress(OSError):  # a full disk keeps no model from being served; the next start notes it
+                note_name(self._places(recognizer)[0], name)
             return equipped
         wish = _Wish(name, recognizer)
         if wanted == "auto":

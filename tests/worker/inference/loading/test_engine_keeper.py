@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -160,3 +161,15 @@ def test_a_graph_that_is_damaged_is_made_again(open_shelf: OpenShelf, search: Se
     graph.write_text("no graph", encoding="utf-8")
     assert engine_of(open_shelf("openvino")) == "openvino"
     assert len(search.orders) == 2
+
+
+def test_a_full_disk_keeps_no_model_from_being_served(
+    open_shelf: OpenShelf, search: Search, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    search.go_on.set()
+    assert engine_of(open_shelf("openvino")) == "openvino"
+    monkeypatch.setattr(module, "note_name", full)
+    assert engine_of(open_shelf("openvino")) == "openvino"
