@@ -24,7 +24,14 @@ LIVE = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n"
 def bounded(redis_socket: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     directory = tmp_path_factory.mktemp("bounded")
     bounds: dict[str, Any] = {"max_header_bytes": 8192, "max_headers": 20, "header_timeout": 1.0, "body_timeout": 1.0}
-    with serving(f"unix://{redis_socket}", directory, max_connections=8, max_bodies=3, **bounds) as site:
+    with serving(f"unix://{redis_socket}", directory, **bounds) as site:
+        yield site
+
+
+@pytest.fixture
+def crowded(serve: Serve) -> Iterator[Site]:
+    """A small server that waits long, so that whoever connects is still there when all have connected."""
+    with serve(max_connections=8, max_bodies=3, header_timeout=60.0, body_timeout=60.0) as site:
         yield site
 
 
@@ -184,44 +191,44 @@ def test_a_client_that_does_not_read_its_answer_is_closed(bounded: Site) -> None
     asked = (b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n") * 200
     with connected(bounded.url, asked, small_window=True):
         wait_until(lambda: connection_count(bounded) == 1)
-        wait_until(lambda: connection_count(bounded) == 0, 20)
+        wait_until(lambda: connection_count(bounded) == 0, 60)
 
 
 def connection_count(site: Site) -> int:
     return len(site.server.server_state.connections)
 
 
-def test_a_full_server_closes_who_is_silent_and_answers_who_asks(bounded: Site) -> None:
+def test_a_full_server_closes_who_is_silent_and_answers_who_asks(crowded: Site) -> None:
     with ExitStack() as stack:
-        silent = [stack.enter_context(connected(bounded.url, b"G")) for _ in range(8)]
-        wait_until(lambda: connection_count(bounded) == 8)
-        with bounded.client() as http:
+        silent = [stack.enter_context(connected(crowded.url, b"G")) for _ in range(8)]
+        wait_until(lambda: connection_count(crowded) == 8)
+        with crowded.client() as http:
             assert http.get("/livez").status_code == 200
         assert read_all(silent[0]) == b""
 
 
-def test_a_full_server_whose_clients_are_all_served_says_so(bounded: Site) -> None:
+def test_a_full_server_whose_clients_are_all_served_says_so(crowded: Site) -> None:
     with ExitStack() as stack:
         for index in range(8):
             half = HEADS["a form" if index < 3 else "JSON"] + b"Expect: nothing\r\nContent-Length: 1000\r\n\r\n-"
-            stack.enter_context(connected(bounded.url, half))
-        wait_until(lambda: connection_count(bounded) == 8)
-        with connected(bounded.url, LIVE + b"\r\n") as connection:
+            stack.enter_context(connected(crowded.url, half))
+        wait_until(lambda: connection_count(crowded) == 8)
+        with connected(crowded.url, LIVE + b"\r\n") as connection:
             status, code, head = refusal(read_all(connection))
     assert (status, code) == (503, "overloaded")
     assert b"retry-after: 5" in head
 
 
-def test_too_many_bodies_at_once_are_503(bounded: Site) -> None:
-    with ExitStack() as stack, bounded.client() as http:
+def test_too_many_bodies_at_once_are_503(crowded: Site) -> None:
+    with ExitStack() as stack, crowded.client() as http:
         for _ in range(3):
-            stack.enter_context(connected(bounded.url, HEADS["JSON"] + b"Content-Length: 1000\r\n\r\n{"))
-        wait_until(lambda: connection_count(bounded) == 3)
+            stack.enter_context(connected(crowded.url, HEADS["JSON"] + b"Content-Length: 1000\r\n\r\n{"))
+        wait_until(lambda: connection_count(crowded) == 3)
         answer = http.post("/v1/videos", files=FILE)
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "overloaded")
         assert answer.headers["retry-after"] == "5"
         assert http.get("/v1/jobs").status_code == 200
-    with bounded.client() as http:
+    with crowded.client() as http:
         wait_until(lambda: http.post("/v1/videos", files=FILE).status_code < 300)
 
 
