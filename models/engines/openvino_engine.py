@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from core.vocabulary import EngineName
@@ -15,6 +16,11 @@ from models.recognition.engine import LanePlan
 from models.recognition.recognizer import Recognizer
 
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
+
+_ALONE = threading.Lock()
+"""The first calls into the binding must not meet. It fills its tables at the first use, and waits for Python's lock
+meanwhile. A second thread that comes with that lock and needs the same table waits for the first one, and no thread of
+the process goes on."""
 
 
 class OpenVinoEngine:
@@ -31,8 +37,11 @@ class OpenVinoEngine:
         self.name: EngineName = name
         self.precision, self.digest, self.plan = precision, digest, plan
         self.nbytes = graph.with_suffix(".bin").stat().st_size
-        self._compiled = openvino_core().compile_model(str(graph), "CPU", self._properties())
         self._lane = threading.local()
+        frames = np.zeros((self._clip, recognizer.profile.size, recognizer.profile.size, 3), np.uint8)
+        with _ALONE:
+            self._compiled = openvino_core().compile_model(str(graph), "CPU", self._properties())
+            _first_output(self._compiled.create_infer_request(), frames)
 
     def _properties(self) -> dict[str, Any]:
         return {
@@ -48,14 +57,18 @@ class OpenVinoEngine:
             return self._torch.encode_frames(frames, clip)
         if len(frames) % clip:
             raise ValueError(f"{len(frames)} frames are not whole clips of {clip}")
-        trunk = torch.from_numpy(self._request().infer(frames, share_inputs=True)[0])  # [N, …]
+        trunk = torch.from_numpy(_first_output(self._request(), frames))  # [N, …]
         return self._tower.features(trunk.to(self._torch.dtype)).float()  # [N, d]
 
     def warm_up(self) -> None:
-        """A graph is compiled when it is read."""
+        """A graph is compiled, and computes once, when it is read."""
 
     def _request(self) -> Any:
         """Of this thread: a request holds the buffers of one forward pass."""
         if not hasattr(self._lane, "request"):
             self._lane.request = self._compiled.create_infer_request()
         return self._lane.request
+
+
+def _first_output(request: Any, frames: UInt8Array) -> Any:
+    return request.infer(frames, share_inputs=True)[0]

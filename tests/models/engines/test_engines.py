@@ -43,6 +43,26 @@ del second
 signal.raise_signal(signal.SIGINT)
 """
 
+STARTED_TOGETHER = """
+import faulthandler, sys, threading
+from pathlib import Path
+from models.engines.preparation import open_engine
+from tests.models.engines.test_engines import CPU, TWO_LANES, frames, tiny_base, torch
+faulthandler.dump_traceback_later(60, exit=True)
+sys.setswitchinterval(1e-6)
+engine = open_engine(tiny_base().recognizer(CPU, torch.float32), Path(sys.argv[1]), "openvino", TWO_LANES)
+together = threading.Barrier(4)
+def lane():
+    together.wait()
+    engine.encode(frames(1))
+lanes = [threading.Thread(target=lane) for _ in range(4)]
+for each in lanes:
+    each.start()
+for each in lanes:
+    each.join()
+print("all have answered")
+"""
+
 
 def frames(count: int, seed: int = 0) -> UInt8Array:
     return np.random.default_rng(seed).integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
@@ -123,6 +143,16 @@ def test_a_process_survives_signals_after_engines_have_gone(tmp_path: Path) -> N
     export_graph(tiny_base().recognizer(CPU, torch.float32), tmp_path / FP32_GRAPH)
     done = subprocess.run([sys.executable, "-c", SIGNALLED, tmp_path], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "interrupted\n"), done.stderr
+
+
+def test_lanes_that_start_together_do_not_lock_each_other_out(tmp_path: Path) -> None:
+    """Without the first pass of `OpenVinoEngine`, two processes of three hang."""
+    export_graph(tiny_base().recognizer(CPU, torch.float32), tmp_path / FP32_GRAPH)
+    command = [sys.executable, "-c", STARTED_TOGETHER, tmp_path]
+    started = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    for process in started:
+        said, error = process.communicate()
+        assert (process.returncode, said) == (0, "all have answered\n"), error
 
 
 def test_a_machine_that_cannot_compile_says_so_and_serves_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
