@@ -51,7 +51,9 @@ class Work(BaseModel):
         ge=0,
         description="Longest wait for other requests to share a forward pass, in milliseconds, while none is computed.",
     )
-    batch_texts: int = Field(128, ge=1, description="Most texts in one forward pass of the text tower.")
+    batch_texts: int = Field(
+        128, ge=1, description="Most texts in one forward pass of the text tower; on a CPU at most 32."
+    )
     inference_deadline: float = Field(
         300.0,
         gt=0,

@@ -1,5 +1,6 @@
 """The parent of a worker process. It imports what the worker needs once, starts the worker by a fork, which takes
-milliseconds, and starts another one when that dies.
+milliseconds, and starts another one when that dies. One that is frozen is killed: a deadlock in native code that holds
+Python's lock stops every thread, so the worker itself can neither notice it nor end.
 
 It has no threads, and touches neither a GPU nor Redis: all of that would be broken in its children.
 """
@@ -10,10 +11,13 @@ import gc
 import logging
 import os
 import secrets
+import select
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from types import FrameType
 from typing import Final
@@ -26,6 +30,9 @@ log = logging.getLogger(__name__)
 
 LONGEST_PAUSE: Final = 15.0  # seconds before a worker that keeps dying is started again
 HEALTHY_AFTER: Final = 5.0  # seconds: a worker that ran longer is started again at once
+_PULSE_SECONDS: Final = 5.0  # between two signs of life
+_SILENT_SECONDS: Final = 30.0
+_SILENCES: Final = 2  # so many times so long without a sign, and the worker counts as frozen
 _ANNOUNCED_SECONDS: Final = 2.0  # that the announcer goes on, until the worker announces itself
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
@@ -69,6 +76,7 @@ class _Parent:
     def __init__(self, announcer: int) -> None:
         self.stopping = False
         self._worker = 0
+        self._ended = self._pulse = -1  # descriptors: the worker's end, and its signs of life
         self._announcer = announcer
         self._deaths = 0
         for number in _SIGNALS:
@@ -76,11 +84,16 @@ class _Parent:
 
     def start(self) -> bool:
         """Whether this is the new process."""
+        self._pulse, beating = os.pipe()
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         self._worker = os.fork()
         if not self._worker:
+            os.close(self._pulse)
             _begin_child()
+            threading.Thread(target=_beat, args=(beating,), name="pulse", daemon=True).start()
             return True
+        os.close(beating)
+        self._ended = os.pidfd_open(self._worker)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         if self._announcer:
             os.kill(self._announcer, signal.SIGTERM)
@@ -89,13 +102,37 @@ class _Parent:
 
     def wait(self) -> int:
         """The worker's exit status, negative for a signal. Other children may end meanwhile."""
-        pid = 0
-        while pid != self._worker:
-            pid, ended = os.wait()
+        pid, ended = self._worker, None
+        while ended is None:
+            self._watch()
+            ended = self._reap()
         self._worker = 0
         if metrics := os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
             multiprocess.mark_process_dead(pid, metrics)  # type: ignore[no-untyped-call]
         return os.waitstatus_to_exitcode(ended)
+
+    def _watch(self) -> None:
+        """Until a child has ended, or the worker has given a sign of life. A worker that gives none is killed after the
+        second silence: a machine that was asleep finds the first one over when it wakes up."""
+        for _ in range(_SILENCES):
+            ready, _, _ = select.select([self._ended, self._pulse], [], [], _SILENT_SECONDS)
+            if self._pulse in ready and not os.read(self._pulse, 4096):
+                select.select([self._ended], [], [])
+            if ready:
+                return
+        log.error("the worker process has been frozen for %g seconds: it is killed", _SILENCES * _SILENT_SECONDS)
+        os.kill(self._worker, signal.SIGKILL)
+
+    def _reap(self) -> int | None:
+        """The worker's wait status, if it has ended."""
+        pid, ended = os.waitpid(-1, os.WNOHANG)
+        while pid not in (0, self._worker):  # the announcer
+            pid, ended = os.waitpid(-1, os.WNOHANG)
+        if not pid:
+            return None
+        os.close(self._ended)
+        os.close(self._pulse)
+        return ended
 
     def pause(self, began: float) -> None:
         """A growing time if it keeps dying; none if the last one did not die young."""
@@ -120,6 +157,13 @@ def _fork(run: Callable[[], None]) -> int:
         finally:
             os._exit(0)
     return pid
+
+
+def _beat(pulse: int) -> None:
+    with suppress(BrokenPipeError):  # the parent has gone, and this process goes with it
+        while True:
+            os.write(pulse, b".")
+            time.sleep(_PULSE_SECONDS)
 
 
 def _begin_child() -> None:

@@ -34,6 +34,7 @@ from worker.decoding.children import ChildGone, DecodeChild, DecodeChildren
 from worker.decoding.decode_child import ChildLimits, ChildTask
 from worker.decoding.frame_cache import OpenEntry, through_cache
 from worker.decoding.memory import Segment
+from worker.jobs.turns import ASKER, Turns
 from worker.video.clip import DecodeReport, DecodeRequest
 from worker.video.container import VideoLimits
 
@@ -73,7 +74,7 @@ class DecodePool:
         self._limits = VideoLimits(max_pixels, max_seconds)
         self._threads = max(min(usable_cores() // processes, _MOST_THREADS), 1)
         self._starter = DecodeChildren(ChildLimits(memory_bytes, entry_bytes))
-        self._tasks: queue.SimpleQueue[DecodeTask | None] = queue.SimpleQueue()
+        self._tasks = _Tasks()
         self._slots = [_Slot(self._starter, self._tasks, deadline_s) for _ in range(processes)]
         self._closed = threading.Event()
         self._finalizer = weakref.finalize(self, _stop, self._closed, self._starter, self._slots, self._tasks)
@@ -180,10 +181,26 @@ class DecodeTask:
                 self._answer.set_exception(outcome.with_traceback(None))  # the traceback would keep the frames
 
 
+class _Tasks(queue.Queue["DecodeTask | None"]):
+    """Those of different askers in turns. None tells a slot to end."""
+
+    def _init(self, maxsize: int) -> None:  # noqa: ARG002
+        self._turns: Turns[DecodeTask | None] = Turns()
+
+    def _qsize(self) -> int:
+        return len(self._turns)
+
+    def _put(self, item: DecodeTask | None) -> None:
+        self._turns.add(item, ASKER.get(), 1)
+
+    def _get(self) -> DecodeTask | None:
+        return self._turns.take()
+
+
 class _Slot:
     """A thread that keeps one child alive and gives it one task after the other."""
 
-    def __init__(self, starter: DecodeChildren, tasks: queue.SimpleQueue[DecodeTask | None], deadline_s: float) -> None:
+    def __init__(self, starter: DecodeChildren, tasks: _Tasks, deadline_s: float) -> None:
         self._starter, self._tasks, self._deadline_s = starter, tasks, deadline_s
         self.child: DecodeChild | None = None
         self._thread = threading.Thread(target=self._run, name="decode", daemon=True)
@@ -310,9 +327,7 @@ def _crashed() -> UndecodableVideo:
     )
 
 
-def _stop(
-    closed: threading.Event, starter: DecodeChildren, slots: list[_Slot], tasks: queue.SimpleQueue[DecodeTask | None]
-) -> None:
+def _stop(closed: threading.Event, starter: DecodeChildren, slots: list[_Slot], tasks: _Tasks) -> None:
     closed.set()
     starter.close()  # the children die with it, so no slot waits for one
     for _ in slots:

@@ -16,12 +16,14 @@ from opentelemetry.trace import SpanKind
 from core.errors import Cancelled, StorageUnavailable, VireoError
 from core.logs.belonging import KEY_ID, belong_to
 from core.records import Job
+from core.state.fairness import asked_by
 from core.state.lifecycle import Attempt, Standing
 from core.storage.failures import disk_is_full
 from core.tracing.spans import span
 from worker.jobs.book import JobBook, Superseded
 from worker.jobs.cancellation import CancelToken, RunningJobs, StopReason
 from worker.jobs.reporter import Reporter
+from worker.jobs.turns import ASKER
 
 log = logging.getLogger(__name__)
 
@@ -142,6 +144,7 @@ def _result(
         raise Superseded(attempt.job_id)
     belong_to(job.id, job.request_id)
     KEY_ID.set(job.api_key)
+    ASKER.set(asked_by(job.project, job.api_key))
     # A cancel that came after START and before the attempt was registered was told to nobody.
     if book.renew_leases([attempt])[attempt] is Standing.CANCEL_PENDING:
         token.cancel()

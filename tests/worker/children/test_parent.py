@@ -15,12 +15,14 @@ import pytest
 from tests.e2e.stack import alive
 
 PROGRAM = """
-import os, sys, time
+import ctypes, os, sys, time
 from pathlib import Path
 from worker.children import parent
 
 folder = Path(sys.argv[1])
 parent._ANNOUNCED_SECONDS = 0.0
+if len(sys.argv) > 2:
+    parent._PULSE_SECONDS, parent._SILENT_SECONDS = 0.05, float(sys.argv[2])
 
 def write(name, text=""):
     with (folder / name).open("a") as file:
@@ -38,6 +40,9 @@ def load():
 life = parent.become_worker(load, announce)
 write("lives", f"{life.name} {life.died}")
 while not (folder / "exit").exists():
+    if (folder / "freeze").exists():
+        (folder / "freeze").unlink()
+        ctypes.PyDLL(None).sleep(600)  # which keeps Python's lock
     time.sleep(0.01)
 sys.exit(int((folder / "exit").read_text()))
 """
@@ -78,6 +83,24 @@ def test_a_killed_worker_is_started_again_without_loading_and_knows_who_died(
     assert len({first[0], second[0], third[0]}) == 3
     assert [words[0] for words in lines("loaded", 1)] == [str(process.pid)]
     assert len(lines("announced", 1)) == len(lines("silent", 1)) == 1
+
+
+def test_a_frozen_worker_is_killed_and_started_again(tmp_path: Path, lines: Lines) -> None:
+    """One that is paused for less than twice the silence lives on."""
+    process = subprocess.Popen([sys.executable, "-c", PROGRAM, str(tmp_path), "1.5"])
+    try:
+        worker = int(lines("lives", 1)[0][0])
+        os.kill(worker, signal.SIGSTOP)
+        time.sleep(2.0)
+        os.kill(worker, signal.SIGCONT)
+        time.sleep(2.0)
+        assert alive({worker})
+        (tmp_path / "freeze").touch()
+        first, second = lines("lives", 2)
+        assert (second[2], alive({worker})) == (first[1], set())
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_a_worker_that_ends_by_itself_ends_its_parent_with_the_same_status(

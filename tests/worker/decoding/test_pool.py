@@ -23,6 +23,7 @@ from models.profiles.profile import Profile
 from tests.clips import SPECS, corrupt, read_index, render, rendered
 from worker.decoding import pool as decoding
 from worker.decoding.pool import DecodedClip, DecodePool, DecodeTask
+from worker.jobs.turns import ASKER
 from worker.video.clip import DecodeRequest, decode_clip
 from worker.video.container import VideoLimits
 
@@ -194,6 +195,26 @@ def test_a_task_cancelled_while_it_waits_never_runs(slow: Path, folder: Path) ->
         with pytest.raises(UndecodableVideo):
             first.result()
         assert shown(submit(pool, rendered("h264", folder)).result())[-1] == 35
+
+
+def test_those_who_ask_are_served_in_turns(slow: Path, folder: Path) -> None:
+    order: list[str] = []
+
+    def ask(pool: DecodePool, asker: str, path: Path) -> DecodeTask:
+        ASKER.set(asker)
+        task = submit(pool, path)
+        task._answer.add_done_callback(lambda _: order.append(asker))
+        return task
+
+    with start(processes=1, deadline_s=1.0) as pool:
+        first = Context().run(ask, pool, "much", slow)
+        busy(pool)
+        rest = [Context().run(ask, pool, asker, rendered("h264", folder)) for asker in ["much"] * 5 + ["little"]]
+        with pytest.raises(UndecodableVideo):
+            first.result()
+        for task in rest:
+            task.result()
+    assert order.index("little") <= 2
 
 
 def test_memory_is_limited(slow: Path, folder: Path) -> None:

@@ -16,6 +16,7 @@ from core.logs.belonging import belong_to
 from core.logs.lines import TextLines
 from core.records import Job, JobState, Progress
 from core.state import keys, lifecycle, steps
+from core.state.fairness import asked_by
 from tests.worker.jobs.clock import elapse
 from tests.worker.jobs.conftest import QueueJob, state_of
 from worker.jobs.attempt import Handler, Interrupted, Postponed, run_job
@@ -23,6 +24,7 @@ from worker.jobs.book import JobBook, Superseded
 from worker.jobs.cancellation import CancelToken, RunningJobs
 from worker.jobs.reaper import Reaper
 from worker.jobs.reporter import Reporter
+from worker.jobs.turns import ASKER
 
 
 @pytest.fixture
@@ -45,6 +47,18 @@ def take_over(client: redis.Redis, book: JobBook, job: Job) -> None:
     elapse(client, book.lease + 1)
     book.expire_leases()
     assert book.start(job.id)
+
+
+def test_what_a_job_asks_for_is_asked_for_by_its_project_and_key(book: JobBook, client: redis.Redis, job: Job) -> None:
+    seen: list[str] = []
+
+    def handler(_job: Job, _token: CancelToken, _reporter: Reporter) -> dict[str, Any]:
+        seen.append(ASKER.get())
+        return {}
+
+    client.hset(keys.job(job.id), mapping={"project": "lab", "api_key": "abc"})
+    attempt(book, job, handler)
+    assert seen == [asked_by("lab", "abc")]
 
 
 def test_what_follows_an_answer_begins_once_it_is_stored(book: JobBook, job: Job) -> None:

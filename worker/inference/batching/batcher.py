@@ -27,6 +27,7 @@ from core.errors import Cancelled
 from models.recognition.video_encoder import pass_size
 from worker.inference.batching.device import DeviceFailed
 from worker.jobs.cancellation import CancelToken
+from worker.jobs.turns import ASKER, Turns
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +99,7 @@ class Batcher(Generic[In, Out]):
         self._stuck_after = stuck_after
         self._observe = observe
         self._waited = waited
-        self._waiting: deque[_Entry[In, Out]] = deque()
+        self._waiting: Turns[_Entry[In, Out]] = Turns()
         self._changed = threading.Condition()  # guards what is above and below; a lane waits for entries with it
         self._lanes: dict[_Lane[In, Out], threading.Thread] = {}
         self._closed = False
@@ -147,7 +148,7 @@ class Batcher(Generic[In, Out]):
         with self._changed:
             closed = self._closed
             if not closed:
-                self._waiting.append(entry)
+                self._waiting.add(entry, ASKER.get(), len(items))
                 self._start_lanes()
                 self._changed.notify()
         if closed:  # the model was unloaded after this request had taken it: answer the request all the same
@@ -197,14 +198,14 @@ class Batcher(Generic[In, Out]):
             self._changed.wait(left)
 
     def _next_batch(self) -> list[_Entry[In, Out]]:
-        """From the front, as many as fit; none if another lane has taken them."""
+        """In their turns, as many as fit; none if another lane has taken them."""
         batch: list[_Entry[In, Out]] = []
         size = 0
         while self._waiting:
-            entry = self._waiting[0]
+            entry = self._waiting.next
             if batch and (entry.clip != batch[0].clip or size + len(entry.items) > self._max_items):
                 break
-            batch.append(self._waiting.popleft())
+            batch.append(self._waiting.take())
             size += len(entry.items)
         return batch
 
@@ -243,6 +244,6 @@ class Batcher(Generic[In, Out]):
             unanswered = list(lane.taken)
             if not self._lanes:
                 unanswered += self._waiting
-                self._waiting.clear()
+                self._waiting = Turns()
         for entry in unanswered:
             entry.fail(RuntimeError("the batcher's thread ended"))

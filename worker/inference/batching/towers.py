@@ -26,6 +26,10 @@ from worker.jobs.cancellation import CancelToken
 
 Frames = NDArray[np.uint8]
 
+MOST_TEXTS_ON_CPU = 32
+"""In one forward pass. With CLIP a text costs no less in a larger one, and others wait for a lane meanwhile
+(benchmarks/NOTES.md)."""
+
 TEXT_MEMORY = 32 << 20  # bytes of text vectors that are kept per model: a text asked again within moments
 
 
@@ -64,7 +68,7 @@ def _frame_batcher(forward: FrameCall, plan: LanePlan, settings: Settings) -> Ba
 class TextEncoder:
     """The text tower of a loaded model. It has as many lanes as the image tower, so that both share the cores alike."""
 
-    def __init__(self, encode: TextCall, plan: LanePlan, settings: Settings) -> None:
+    def __init__(self, encode: TextCall, plan: LanePlan, settings: Settings, *, on_cpu: bool = False) -> None:
         def forward(texts: list[str], _: int) -> TextVectors:
             return TextVectors(*encode(texts))
 
@@ -73,7 +77,7 @@ class TextEncoder:
 
         self._batcher = Batcher(
             Tower(forward, join, TextVectors.merge),
-            max_items=settings.batch_texts,
+            max_items=min(settings.batch_texts, MOST_TEXTS_ON_CPU) if on_cpu else settings.batch_texts,
             max_wait=settings.batch_wait_ms / 1000,
             lanes=plan.lanes,
             start_lane=partial(torch.set_num_threads, plan.threads),
@@ -118,11 +122,13 @@ class Towers:
         plan: LanePlan,
         settings: Settings,
         attend: FrameCall | None = None,
+        *,
+        on_cpu: bool = False,
     ) -> None:
         """The methods of `Recognizer`, or what stands for them."""
         self.frames = _frame_batcher(encode_frames, plan, settings)
         self.attention = _frame_batcher(attend, plan, settings) if attend else None
-        self.texts = TextEncoder(encode_texts, plan, settings)
+        self.texts = TextEncoder(encode_texts, plan, settings, on_cpu=on_cpu)
 
     def close(self, timeout: float = 30.0) -> None:
         self.frames.close(timeout)

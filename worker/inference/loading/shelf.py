@@ -292,6 +292,7 @@ class Shelf:
             self._engines.plan_of(recognizer),
             self._settings,
             self._retried(name, recognizer.attend) if recognizer.attention else None,
+            on_cpu=recognizer.device.type == "cpu",
         )
         MODEL_INFO.labels(*self._labels(name, recognizer)).set(1)
         engine = recognizer.engine.name if recognizer.engine else "eager"

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from worker.inference.batching.batcher import Batcher, Tower
 from worker.inference.batching.device import DeviceFailed
 from worker.inference.batching.towers import Frames
 from worker.jobs.cancellation import CancelToken
+from worker.jobs.turns import ASKER
 
 SIDE = 4
 FrameBatcher = Batcher[Frames, torch.Tensor]
@@ -300,3 +302,25 @@ def test_a_large_request_lets_others_in_between_its_slices(forward: Forward) -> 
         assert large.result(20).shape == (400, 2)
     assert forward.sizes.index(1) <= 3
     batcher.close()
+
+
+def test_who_asks_for_much_does_not_keep_others_waiting(batcher: FrameBatcher, forward: Forward) -> None:
+    order: list[str] = []
+
+    def ask(asker: str, value: int) -> None:
+        ASKER.set(asker)
+        batcher.encode(frames(16, value), CancelToken())
+        order.append(asker)
+
+    forward.gate.clear()
+    with ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(copy_context().run, ask, "much", value) for value in range(6)]
+        while not (in_flight(batcher) and len(batcher._waiting) == 5):
+            time.sleep(0.01)
+        asked.append(pool.submit(copy_context().run, ask, "little", 9))
+        while len(batcher._waiting) < 6:
+            time.sleep(0.01)
+        forward.gate.set()
+    for future in asked:
+        future.result()
+    assert order.index("little") <= 2  # after the pass that was computed, and one that came before with the same begin

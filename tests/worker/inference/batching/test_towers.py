@@ -14,7 +14,7 @@ from prometheus_client import REGISTRY
 from core.settings import Settings
 from models.recognition.engine import LanePlan
 from worker.inference.batching.gpu_memory import observe_gpu_memory
-from worker.inference.batching.towers import Frames, TextEncoder, TextVectors, Towers
+from worker.inference.batching.towers import MOST_TEXTS_ON_CPU, Frames, TextEncoder, TextVectors, Towers
 from worker.jobs.cancellation import CancelToken
 
 ONE_LANE = LanePlan(lanes=1, threads=1, batch=64)
@@ -74,6 +74,20 @@ def test_the_settings_bound_each_pass_in_items_and_in_time(towers: Towers, passe
     for batcher in (towers.frames, towers.texts._batcher):
         assert batcher._max_wait == pytest.approx(0.005)
         assert batcher._stuck_after == 70.0
+
+
+@pytest.mark.parametrize(("on_cpu", "most"), [(True, MOST_TEXTS_ON_CPU), (False, 100)])
+def test_a_pass_on_a_cpu_is_short_so_that_others_wait_less(tmp_path: Path, on_cpu: bool, most: int) -> None:
+    sizes: list[int] = []
+
+    def encode(texts: list[str]) -> tuple[torch.Tensor, list[bool]]:
+        sizes.append(len(texts))
+        return torch.ones(len(texts), 1), [False] * len(texts)
+
+    encoder = TextEncoder(encode, ONE_LANE, Settings(data_dir=tmp_path, batch_texts=100), on_cpu=on_cpu)
+    encoder.encode([str(number) for number in range(200)], CancelToken())
+    encoder.close()
+    assert (max(sizes), sum(sizes)) == (most, 200)
 
 
 def test_an_encoder_that_is_closed_still_answers(settings: Settings) -> None:
