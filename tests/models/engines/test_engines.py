@@ -148,7 +148,7 @@ def test_a_process_survives_signals_after_engines_have_gone(tmp_path: Path) -> N
 def test_lanes_that_start_together_do_not_lock_each_other_out(tmp_path: Path) -> None:
     """Without the first pass of `OpenVinoEngine`, two processes of three hang."""
     export_graph(tiny_base().recognizer(CPU, torch.float32), tmp_path / FP32_GRAPH)
-    command = [sys.executable, "-c", STARTED_TOGETHER, tmp_path]
+    command = [sys.executable, "-c", STARTED_TOGETHER, str(tmp_path)]
     started = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(3)]
     for process in started:
         said, error = process.communicate()
