@@ -116,7 +116,7 @@ def test_log_lines_have_the_id_of_the_request_that_made_the_job(
             if request_id:
                 client.hset(keys.job(job.id), "request_id", request_id)
             attempt(book, job, _broken)
-        belong_to("job_8", "trace-8")  # this thread has run another job before
+        belong_to("job-before", "trace-8")  # this thread has run another job before
         monkeypatch.setattr(book, "start", _away)
         attempt(book, job, _broken)
     finally:
@@ -125,7 +125,7 @@ def test_log_lines_have_the_id_of_the_request_that_made_the_job(
     assert "ERROR worker.jobs.attempt [trace-7 job_" in first
     assert "ERROR worker.jobs.attempt [job_" in second
     assert f"WARNING worker.jobs.attempt [{job.id}]: job_" in lines.getvalue()
-    assert "job_8" not in lines.getvalue()
+    assert "job-before" not in lines.getvalue()
     assert "trace-8" not in lines.getvalue()
 
 
