@@ -6,6 +6,7 @@ harm: `START` in `core.state.steps` lets exactly one worker start the job, and t
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 from celery import Celery
@@ -40,6 +41,14 @@ TASKS = {
 }
 """Queue → the Celery task that its workers run."""
 
+_VANISHED_HOST = {
+    getattr(socket, name): value
+    for name, value in {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 30_000}.items()
+    if hasattr(socket, name)  # macOS lacks some
+}
+"""A host that vanishes without closing its connections is noticed within half a minute. A worker waits for messages
+without a limit of time, so nothing else would notice it for hours."""
+
 
 def broker_url(redis_url: str) -> str:
     """The Redis URL as Celery spells it: a unix socket is `redis+socket://`, which is `unix://` in redis-py."""
@@ -65,7 +74,11 @@ def celery_app(settings: Settings) -> Celery:
         # may be lost then, and the reaper sends it again.
         broker_channel_error_retry=True,
         # The message of a run that takes longer is delivered again, finds its job started, and is dropped.
-        broker_transport_options={"visibility_timeout": 600, "socket_keepalive": True},
+        broker_transport_options={
+            "visibility_timeout": 600,
+            "socket_keepalive": True,
+            "socket_keepalive_options": _VANISHED_HOST,
+        },
     )
     return app
 

@@ -71,14 +71,16 @@ def test_every_operation_keeps_to_the_document(stack: Stack, tmp_path: Path) -> 
 
 @contextmanager
 def paused(stack: Stack, *queues: str) -> Iterator[None]:
-    """Stops workers: what a fuzzer asks for would keep them busy for hours, and here only the answers matter."""
-    pids = [stack.worker(queue) for queue in queues]
+    """Stops workers: what a fuzzer asks for would keep them busy for hours, and here only the answers matter. Their
+    parents are stopped first: a parent kills a worker that gives no sign of life for a minute."""
+    parents = [pid for queue in queues for pid in stack.children(f"--queue {queue}")]
+    pids = [*parents, *(stack.worker(queue) for queue in queues)]
     try:
         for pid in pids:
             os.kill(pid, signal.SIGSTOP)
         yield
     finally:
-        for pid in pids:
+        for pid in reversed(pids):
             os.kill(pid, signal.SIGCONT)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import mmap
 import os
 import secrets
 import select
@@ -17,7 +18,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from types import FrameType
 from typing import Final
@@ -76,24 +76,25 @@ class _Parent:
     def __init__(self, announcer: int) -> None:
         self.stopping = False
         self._worker = 0
-        self._ended = self._pulse = -1  # descriptors: the worker's end, and its signs of life
+        self._pulse = mmap.mmap(-1, 1)  # shared with the worker, which counts its signs of life here
         self._announcer = announcer
         self._deaths = 0
         for number in _SIGNALS:
             signal.signal(number, self._pass_on)
+        # A pidfd would tell of the worker's end too, but neither macOS nor every sandbox has one.
+        signal.signal(signal.SIGCHLD, _note)
+        self._signalled, written = os.pipe()
+        os.set_blocking(written, False)
+        signal.set_wakeup_fd(written, warn_on_full_buffer=False)
 
     def start(self) -> bool:
         """Whether this is the new process."""
-        self._pulse, beating = os.pipe()
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         self._worker = os.fork()
         if not self._worker:
-            os.close(self._pulse)
             _begin_child()
-            threading.Thread(target=_beat, args=(beating,), name="pulse", daemon=True).start()
+            threading.Thread(target=_beat, args=(self._pulse,), name="pulse", daemon=True).start()
             return True
-        os.close(beating)
-        self._ended = os.pidfd_open(self._worker)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         if self._announcer:
             os.kill(self._announcer, signal.SIGTERM)
@@ -114,11 +115,12 @@ class _Parent:
     def _watch(self) -> None:
         """Until a child has ended, or the worker has given a sign of life. A worker that gives none is killed after the
         second silence: a machine that was asleep finds the first one over when it wakes up."""
+        heard = self._pulse[0]
         for _ in range(_SILENCES):
-            ready, _, _ = select.select([self._ended, self._pulse], [], [], _SILENT_SECONDS)
-            if self._pulse in ready and not os.read(self._pulse, 4096):
-                select.select([self._ended], [], [])
-            if ready:
+            signalled, _, _ = select.select([self._signalled], [], [], _SILENT_SECONDS)
+            if signalled:
+                os.read(self._signalled, 4096)
+            if signalled or self._pulse[0] != heard:
                 return
         log.error("the worker process has been frozen for %g seconds: it is killed", _SILENCES * _SILENT_SECONDS)
         os.kill(self._worker, signal.SIGKILL)
@@ -128,11 +130,7 @@ class _Parent:
         pid, ended = os.waitpid(-1, os.WNOHANG)
         while pid not in (0, self._worker):  # the announcer
             pid, ended = os.waitpid(-1, os.WNOHANG)
-        if not pid:
-            return None
-        os.close(self._ended)
-        os.close(self._pulse)
-        return ended
+        return ended if pid else None
 
     def pause(self, began: float) -> None:
         """A growing time if it keeps dying; none if the last one did not die young."""
@@ -159,16 +157,20 @@ def _fork(run: Callable[[], None]) -> int:
     return pid
 
 
-def _beat(pulse: int) -> None:
-    with suppress(BrokenPipeError):  # the parent has gone, and this process goes with it
-        while True:
-            os.write(pulse, b".")
-            time.sleep(_PULSE_SECONDS)
+def _beat(pulse: mmap.mmap) -> None:
+    while True:
+        pulse[0] = (pulse[0] + 1) % 256
+        time.sleep(_PULSE_SECONDS)
+
+
+def _note(number: int, _: FrameType | None) -> None:
+    """A signal without a handler would not reach the wakeup descriptor."""
 
 
 def _begin_child() -> None:
     die_with_parent()
-    for number in _SIGNALS:
+    signal.set_wakeup_fd(-1)
+    for number in (*_SIGNALS, signal.SIGCHLD):
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
 

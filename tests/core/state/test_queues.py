@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import socket
 from typing import get_args
+
+import redis
 
 from core.records import JobKind
 from core.settings import Settings
 from core.state import keys
 from core.state.queues import QUEUES, TASKS, broker_url, celery_app
+
+OPTIONS = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT, socket.TCP_USER_TIMEOUT)
 
 
 def test_unix_sockets_are_spelled_as_the_broker_expects() -> None:
@@ -19,6 +24,17 @@ def test_messages_are_json_and_wait_in_the_queue_until_a_worker_is_free() -> Non
     assert conf.task_acks_late is True
     assert conf.worker_prefetch_multiplier == 1
     assert conf.broker_transport_options["visibility_timeout"] == 600
+
+
+def test_a_worker_notices_that_the_host_of_redis_has_vanished() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        options = celery_app(Settings(redis_url="redis://host:1/0")).conf.broker_transport_options
+        options = {name: value for name, value in options.items() if name.startswith("socket_")}
+        with redis.Connection(port=server.getsockname()[1], **options)._connect() as opened:  # type: ignore[no-untyped-call]
+            assert opened.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            idle, between, count, unanswered = (opened.getsockopt(socket.IPPROTO_TCP, option) for option in OPTIONS)
+    assert idle + between * count <= 30
+    assert unanswered == 30_000
 
 
 def test_each_kind_has_a_queue_and_each_queue_a_task() -> None:
