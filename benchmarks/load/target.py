@@ -76,6 +76,7 @@ def running_target(folder: Path) -> Iterator[Target]:
         "VIREO_QUEUE_LIMIT": str(QUEUE_LIMIT),
         "VIREO_MAX_FINISHED_JOBS": "1000",  # what a finished job takes is no growth: their number is bounded
         "OMP_NUM_THREADS": "1",
+        "VIREO_ENGINE": "eager",  # the search for an engine belongs to the first start, and would take a core
     }
     with running(data_dir, environment) as stack, stack.http() as http:
         clip = rendered("h264", folder)

@@ -9,9 +9,10 @@ the record, and the files whose record was never written.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
+
+from pydantic_core import from_json
 
 from core.errors import StorageUnavailable
 from core.records import Job
@@ -105,7 +106,7 @@ class Payloads:
         try:
             text = self._store.read_text(key)
             if text is not None:
-                return json.loads(text)
+                return from_json(text)
             problem = "it is not there"
         except ValueError as error:
             problem = str(error)
