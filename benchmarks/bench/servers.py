@@ -52,6 +52,8 @@ class Server:
     ready: str
     ask: str
     documented: bool = True
+    folder: Path = ROOT
+    """Where it is started: an older Vireo imports what lies in its current directory."""
 
     @property
     def title(self) -> str:
@@ -84,7 +86,8 @@ def vireo(
     if engine:
         environment["VIREO_ENGINE"] = engine
     name = f"{OURS} ({tree.name})" if tree else OURS
-    return Server(name, engine or "default", [command, "up"], environment, "/readyz", "/v1/classify")
+    where = tree or ROOT
+    return Server(name, engine or "default", [command, "up"], environment, "/readyz", "/v1/classify", folder=where)
 
 
 def peer(name: str, model: str, precision: str, engine: str, cache: Path) -> Server:
@@ -121,7 +124,7 @@ def running(server: Server, folder: Path) -> Iterator[Running]:
         process = subprocess.Popen(
             [str(part) for part in command],
             env=os.environ | dict(server.environment) | own,
-            cwd=ROOT,
+            cwd=server.folder,
             preexec_fn=die_with_parent,  # where the bench is killed, it cannot stop them
             stdout=sink,
             stderr=subprocess.STDOUT,
