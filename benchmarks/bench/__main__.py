@@ -25,7 +25,7 @@ from benchmarks.bench import again, end_to_end, floor, gpu, machine, servers, ta
 from benchmarks.bench.clients import Clips
 from benchmarks.bench.goals import goals
 from benchmarks.bench.measures import Key, Measures
-from benchmarks.bench.servers import Server
+from benchmarks.bench.servers import Running, Server
 from benchmarks.random_weights import write_random
 from benchmarks.report import RESULTS
 from models.image.precision import choose_device, choose_dtype, precision_name
@@ -92,7 +92,7 @@ def _rounds(measures: Measures, model: str, options: argparse.Namespace, clips: 
             write_random(each, model)
     with ExitStack() as stack:
         ours = [stack.enter_context(servers.running(each, folder)) for each in _ours(model, options, folder)]
-        compared = list(ours)
+        compared = _distinct(ours)
         if "end-to-end" in options.rows:
             compared += [
                 stack.enter_context(servers.running(each, folder)) for each in _peers(model, options, ours[0].setting)
@@ -136,6 +136,11 @@ def _ours(model: str, options: argparse.Namespace, folder: Path) -> Iterator[Ser
         yield servers.vireo(model, place, engine or None, settings=many)
     if options.before:
         yield servers.vireo(model, last, tree=options.before.resolve(), settings=many)
+
+
+def _distinct(ours: Sequence[Running]) -> list[Running]:
+    """The first of each setting. A copy may choose what another one is told to use; one row would mix both."""
+    return list({(each.server.name, each.setting): each for each in reversed(ours)}.values())[::-1]
 
 
 def _peers(model: str, options: argparse.Namespace, ours: str) -> Iterator[Server]:

@@ -81,13 +81,14 @@ def vireo(
     """Answers are waited for as long as they take.
 
     engine: a value of VIREO_ENGINE, None for the default. tree: another checkout, whose `vireo` is started."""
-    command = (tree or ROOT) / ".venv" / "bin" / "vireo" if tree else Path(sys.executable).with_name("vireo")
+    command = tree / ".venv" / "bin" / "vireo" if tree else Path(sys.executable).with_name("vireo")
     environment = {"VIREO_MODEL": model, "VIREO_DATA_DIR": str(data_dir), "VIREO_SYNC_DEADLINE": "900", **settings}
     if engine:
         environment["VIREO_ENGINE"] = engine
     name = f"{OURS} ({tree.name})" if tree else OURS
-    where = tree or ROOT
-    return Server(name, engine or "default", [command, "up"], environment, "/readyz", "/v1/classify", folder=where)
+    return Server(
+        name, engine or "default", [command, "up"], environment, "/readyz", "/v1/classify", folder=tree or ROOT
+    )
 
 
 def peer(name: str, model: str, precision: str, engine: str, cache: Path) -> Server:

@@ -194,7 +194,7 @@ class Submitter:
             if job.state is not JobState.SUCCEEDED and (seconds or policy.answers_with_result):
                 return await self._failure(job)
             if policy.answers_with_result and job.result is not None:
-                return _as_json(to_json(job.result), 200, server_timing(job.result))
+                return _as_json(to_json(job.result, inf_nan_mode="null"), 200, server_timing(job.result))
         return await self._accepted(job, policy, preferences)
 
     def _patience(self, policy: Policy, preferences: Preferences) -> float:

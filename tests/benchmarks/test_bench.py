@@ -9,14 +9,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from benchmarks.bench import again, end_to_end, floor, table
+from benchmarks.bench.__main__ import _distinct
 from benchmarks.bench.goals import Goal, goals
 from benchmarks.bench.measures import Key, Measures, cheapest, ratio, spread
 from benchmarks.bench.processes import cpu_seconds, family, memory
-from benchmarks.bench.servers import OURS, PEERS, ROOT
+from benchmarks.bench.servers import OURS, PEERS, ROOT, Running, Server
 
 MACHINE = {"cpu": "a CPU", "cores": 2, "flags": ["avx2"], "memory_mib": 2048, "gpu": None, "load": 1.0, "torch": "2"}
 
@@ -72,6 +74,15 @@ def test_another_checkout_is_not_ours() -> None:
     measures = Measures({before: [1.0], now: [0.4]})
     assert goal(measures, "`lite`").figure == pytest.approx(0.4)
     assert goal(Measures({before: [1.0]}), "`lite`").figure is None
+
+
+def test_copies_that_chose_the_same_are_asked_once() -> None:
+    def copy(name: str, setting: str) -> Running:
+        return Running(Server(name, "default", [], {}, "", ""), "", Mock(), Path(), setting)
+
+    first, second = copy(OURS, "int8"), copy(OURS, "int8")
+    other, before = copy(OURS, "fp32"), copy(f"{OURS} (before)", "int8")
+    assert [id(each) for each in _distinct([first, second, other, before])] == [id(first), id(other), id(before)]
 
 
 def test_overhead_beside_the_floor_and_one_client() -> None:

@@ -26,7 +26,7 @@ def test_messages_are_json_and_wait_in_the_queue_until_a_worker_is_free() -> Non
     assert conf.broker_transport_options["visibility_timeout"] == 600
 
 
-def test_a_worker_notices_that_the_host_of_redis_has_vanished() -> None:
+def test_the_kernel_is_told_to_notice_within_half_a_minute_that_the_host_of_redis_has_vanished() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         options = celery_app(Settings(redis_url="redis://host:1/0")).conf.broker_transport_options
         options = {name: value for name, value in options.items() if name.startswith("socket_")}
