@@ -146,17 +146,13 @@ async def open_views(settings: Settings) -> AsyncIterator[tuple[Gateway, Retenti
         maint_notifications_config=no_notices,
     )
     store = await asyncio.to_thread(Store.from_settings, settings)
-    sender = Sender(settings)
     listening = Redis.from_url(settings.jobs_redis, decode_responses=True, socket_connect_timeout=2.0)
     caches = Redis.from_url(
         settings.cache_redis, socket_connect_timeout=2.0, socket_timeout=5.0, maint_notifications_config=no_notices
     )
     async with Redis.from_pool(pool) as redis, listening, caches:
         retention = Retention(redis, Payloads(store, settings.job_inline_bytes), Limits.from_settings(settings))
-        try:
-            yield _assemble(_share(settings, redis, caches, store, sender, Waiter(listening), retention)), retention
-        finally:
-            await asyncio.to_thread(sender.close)
+        yield _assemble(_share(settings, redis, caches, store, Waiter(listening), retention)), retention
 
 
 def _share(
@@ -164,14 +160,13 @@ def _share(
     redis: Redis,
     caches: Redis,
     store: Store,
-    sender: Sender,
     waiter: Waiter,
     retention: Retention,
 ) -> _Shared:
     stopping = asyncio.Event()
     workers = Workers(redis)
     payloads = Payloads(store, settings.job_inline_bytes)
-    jobs = Jobs(redis, sender, workers, payloads, settings.queue_limit, settings.max_job_request_bytes)
+    jobs = Jobs(redis, Sender(redis), workers, payloads, settings.queue_limit, settings.max_job_request_bytes)
     return _Shared(
         settings=settings,
         redis=redis,

@@ -16,7 +16,6 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-import redis
 from celery import Celery
 from celery.signals import worker_shutting_down
 from celery.worker import state as celery_state
@@ -35,7 +34,7 @@ from core.storage.identity import store_id
 from core.tracing.export import configure_tracing
 from worker.children.confinement import find_missing_guards
 from worker.children.parent import Life, become_worker, until_terminated
-from worker.jobs.attempt import Handler, run_job
+from worker.jobs.attempt import Handler, PutBack, run_job
 from worker.jobs.book import JobBook
 from worker.jobs.cancellation import RunningJobs
 from worker.jobs.connection import connect
@@ -167,17 +166,18 @@ def serve(settings: Settings, book: JobBook, running: RunningJobs, heartbeat: He
     role = open_role(book.queue, settings, heartbeat, running)
     stopped = threading.Event()
     upkeep = store_upkeep(Store.from_settings(settings), settings.spool_check_seconds)
+    client = connect(settings.jobs_redis, decode=True)
     try:
         app = celery_app(settings)
         handlers = role.handlers
 
         @app.task(name=TASKS[book.queue])
         def work(message: str) -> None:
-            if job_id := whose_turn(book, message):
-                send_again(run_job(handlers, book, running, job_id), send, job_id)
+            if again := run_job(handlers, book, running, message):
+                send_again(again, send)
 
         def send(job_id: str) -> None:
-            send_job(app, job_id, book.queue)
+            send_job(client, job_id, book.queue)
 
         book.send = send
         start_thread("cancellations", running.listen, connect(settings.jobs_redis, decode=True), stopped)
@@ -193,26 +193,13 @@ def serve(settings: Settings, book: JobBook, running: RunningJobs, heartbeat: He
         role.close()
 
 
-def whose_turn(book: JobBook, message: str) -> str | None:
-    """None if there is nothing to do."""
-    try:
-        return book.turn(message)
-    except redis.RedisError as error:
-        log.warning("a message is sent again later: whose turn it is cannot be read: %s", error)
-        return None
-
-
-def send_again(delay: float | None, send: Callable[[str], None], job_id: str) -> None:
-    """`delay`: seconds, as `run_job` returns them; None for a job that does not go back into the queue."""
-    if delay:
-        send_later(delay, send, job_id)
-    elif delay is not None:
-        send(job_id)
-
-
-def send_later(delay: float, send: Callable[[str], None], job_id: str) -> None:
-    """Without a thread of the pool. The reaper of another worker sends the message if this process ends before."""
-    timer = threading.Timer(delay, send, [job_id])
+def send_again(job: PutBack, send: Callable[[str], None]) -> None:
+    """A delay takes no thread of the pool. The reaper of another worker sends the message if this process ends
+    before."""
+    if not job.delay:
+        send(job.job_id)
+        return
+    timer = threading.Timer(job.delay, send, [job.job_id])
     timer.daemon = True
     timer.start()
 
@@ -262,6 +249,8 @@ def consume(app: Celery, queue: str, concurrency: int, settings: Settings, runni
             start_thread("release", running.release_all)
 
         worker_shutting_down.connect(release_jobs, weak=False)
+    if settings.log_level != "debug":  # "Task … received", which each answer would wait for
+        logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)
     options = ["--pool=threads", f"--concurrency={concurrency}", f"--queues={queue}"]
     quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat", f"--loglevel={settings.log_level}"]
     app.worker_main(["--quiet", "worker", *options, *quiet])  # without the banner

@@ -15,9 +15,8 @@ from typing import Final
 from benchmarks.load.target import Target, percentile
 from benchmarks.report import Row
 from core.records import Job, new_job_id
-from core.settings import Settings
 from core.state import keys, lifecycle, steps
-from core.state.queues import celery_app, send_job
+from core.state.queues import send_job
 
 GREEDY: Final = 100
 TEXTS: Final = 24
@@ -53,8 +52,6 @@ class _Client:
         self._project = project
         self._redis = target.records()
         self._create = self._redis.register_script(steps.CREATE)
-        url = f"unix://{target.stack.data_dir / 'run' / 'redis.sock'}"
-        self._app = celery_app(Settings(redis_url=url))
 
     def add(self, number: int) -> str:
         """The id of a new job."""
@@ -62,7 +59,7 @@ class _Client:
         job = Job(id=new_job_id(), kind="embedding", project=self._project, request=request, created_at=time.time())
         script_keys, args = lifecycle.create_args(job, keys.INFERENCE, 10 * GREEDY)
         assert self._create(keys=script_keys, args=args)[0] == "created"
-        send_job(self._app, job.id, keys.INFERENCE)
+        send_job(self._redis, job.id, keys.INFERENCE)
         return job.id
 
     def ask(self, number: int) -> float:

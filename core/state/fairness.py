@@ -15,7 +15,6 @@ from typing import Final, NamedTuple
 
 from core.projects import DEFAULT_PROJECT
 from core.state import keys
-from core.state.fullness import GO_ON
 
 LONGEST_RETRY: Final = 60
 """Seconds after which a refused client is told to come back, at most."""
@@ -53,40 +52,41 @@ local function asker_of(name)
 end
 """.replace("JOB_KEY", keys.job("")).replace("DEFAULT", DEFAULT_PROJECT)
 
-# KEYS: waiting, running    ARGV: the id in the message    → the id of the job to start, or false
+# `whose_turn(own, waiting, running)` → the id of the job to start for a message with the id `own`; nil if there is
+# nothing to do
 TURN: Final = (
-    GO_ON
-    + _ASKER
+    _ASKER
     + """
 local function is_queued(name) return redis.call('HGET', 'JOB_KEY' .. name, 'state') == 'queued' end
 
-local own = ARGV[1]
-local let_pass = redis.call('HGET', 'JOB_KEY' .. own, 'stands_for')
-if let_pass then redis.call('HDEL', 'JOB_KEY' .. own, 'stands_for') end
-if not is_queued(own) then
-  if not (let_pass and is_queued(let_pass)) then return false end
-  own = let_pass
-end
+local function whose_turn(own, waiting, running)
+  local let_pass = redis.call('HGET', 'JOB_KEY' .. own, 'stands_for')
+  if let_pass then redis.call('HDEL', 'JOB_KEY' .. own, 'stands_for') end
+  if not is_queued(own) then
+    if not (let_pass and is_queued(let_pass)) then return nil end
+    own = let_pass
+  end
 
-local shares = {}
-for _, name in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do
-  if not redis.call('HGET', 'JOB_KEY' .. name, 'awaits') then
+  local shares = {}
+  for _, name in ipairs(redis.call('ZRANGE', running, 0, -1)) do
+    if not redis.call('HGET', 'JOB_KEY' .. name, 'awaits') then
+      local asker = asker_of(name)
+      shares[asker] = (shares[asker] or 0) + 1
+    end
+  end
+
+  local chosen, least = own, shares[asker_of(own)] or 0
+  local seen = {[asker_of(own)] = true}
+  for _, name in ipairs(redis.call('ZRANGE', waiting, 0, -1)) do
     local asker = asker_of(name)
-    shares[asker] = (shares[asker] or 0) + 1
+    if not seen[asker] and not redis.call('HGET', 'JOB_KEY' .. name, 'stands_for') then
+      seen[asker] = true
+      if (shares[asker] or 0) < least then chosen, least = name, shares[asker] or 0 end
+    end
   end
+  if chosen ~= own then redis.call('HSET', 'JOB_KEY' .. chosen, 'stands_for', own) end
+  return chosen
 end
-
-local chosen, least = own, shares[asker_of(own)] or 0
-local seen = {[asker_of(own)] = true}
-for _, name in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
-  local asker = asker_of(name)
-  if not seen[asker] and not redis.call('HGET', 'JOB_KEY' .. name, 'stands_for') then
-    seen[asker] = true
-    if (shares[asker] or 0) < least then chosen, least = name, shares[asker] or 0 end
-  end
-end
-if chosen ~= own then redis.call('HSET', 'JOB_KEY' .. chosen, 'stands_for', own) end
-return chosen
 """.replace("JOB_KEY", keys.job(""))
 )
 
@@ -181,11 +181,6 @@ local now = clock[1] + clock[2] / 1000000
 return (seconds_until_room(KEYS[1], KEYS[2], ARGV[1], tonumber(ARGV[2]), now, ARGV[3], ARGV[4]))
 """
 )
-
-
-def turn_args(message: str, queue: str) -> tuple[list[str], list[str]]:
-    """`message`: the id that it carries."""
-    return [keys.waiting(queue), keys.running(queue)], [message]
 
 
 def asked_by(project: str, api_key: str | None) -> str:

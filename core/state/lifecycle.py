@@ -100,8 +100,9 @@ def withdraw_args(job_id: str, queue: str, error: dict[str, Any]) -> Arguments:
     return _job_keys(job_id, queue), [job_id, json.dumps(error)]
 
 
-def start_args(job_id: str, queue: str, holder: str, lease: float = LEASE_SECONDS) -> Arguments:
-    return _job_keys(job_id, queue), [job_id, holder, str(lease)]
+def start_args(message: str, queue: str, holder: str, lease: float = LEASE_SECONDS) -> Arguments:
+    """`message`: the id that it carries."""
+    return _job_keys(message, queue), [message, holder, str(lease)]
 
 
 def renew_args(attempts: Sequence[Attempt], queue: str, lease: float = LEASE_SECONDS) -> Arguments:

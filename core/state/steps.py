@@ -9,7 +9,7 @@ from typing import Final
 from core.errors import Cancelled, VireoError
 from core.state import keys
 from core.state.children import AWAIT_BODY, CHILDREN
-from core.state.fairness import COUNT_SECONDS, ROOM
+from core.state.fairness import COUNT_SECONDS, ROOM, TURN
 from core.state.fullness import GO_ON
 
 MAX_ATTEMPTS: Final = 3
@@ -147,14 +147,20 @@ return 1
 """
 )
 
-# ARGV: id, holder, lease in seconds    → the number of the attempt, or 0 if there is nothing to do
+# ARGV: id in the message, holder, lease in seconds
+# → {the id of the job that is started, the number of the attempt}, or false if there is nothing to do
 # `holder` is a new name for each message that a worker handles: a repeated START gets the same attempt.
 START = (
     GO_ON_WITH_JOB
+    + TURN
     + """
-local state = get('state')
-if state == 'running' and get('holder') == ARGV[2] then return tonumber(get('attempts')) end
-if state ~= 'queued' then return 0 end
+for _, name in ipairs(redis.call('ZRANGE', running, 0, -1)) do
+  local held = redis.call('HMGET', 'JOB_KEY' .. name, 'holder', 'attempts')
+  if held[1] == ARGV[2] then return {name, tonumber(held[2])} end
+end
+id = whose_turn(id, waiting, running)
+if not id then return false end
+job, events = 'JOB_KEY' .. id, 'JOB_KEY' .. id .. ':events'
 redis.call('HSET', job, 'state', 'running', 'started_at', stamp(now), 'holder', ARGV[2])
 redis.call('ZREM', waiting, id)
 redis.call('ZREM', resend, id)
@@ -163,8 +169,8 @@ tell('state', '"running"')
 redis.call('HINCRBY', job, 'stuck', 1)
 local attempt = redis.call('HINCRBY', job, 'attempts', 1)
 if attempt == 1 then redis.call('HSET', job, 'metrics', 'list') end -- an earlier version kept them in the stream only
-return attempt
-"""
+return {id, attempt}
+""".replace("JOB_KEY", keys.job(""))
 )
 
 # KEYS: running, job, job, …    ARGV: lease in seconds, attempt, attempt, …    → a Standing for each attempt
@@ -218,13 +224,14 @@ return version
 )
 
 # ARGV: attempt, state, field, JSON value
-# → 1; 2 if the job's parent waits for a worker now; 0 if the job belongs to another attempt
+# → {1; 2 if the job's parent waits for a worker now; 0 if the job belongs to another attempt; its kind; its parent}
 FINISH = (
     GO_ON_WITH_JOB
     + """
-if not belongs_to_attempt() then return 0 end
+local facts = redis.call('HMGET', job, 'kind', 'parent')
+if not belongs_to_attempt() then return {0, facts[1] or '', facts[2] or ''} end
 finish(ARGV[4], ARGV[5], ARGV[6])
-return woken and 2 or 1
+return {woken and 2 or 1, facts[1] or '', facts[2] or ''}
 """
 )
 

@@ -54,10 +54,12 @@ redis.call('HSET', KEYS[1], 'facts', ARGV[1])
 return 1
 """
 
-# KEYS: video, VIDEOS_UNCERTAIN    ARGV: sha256, answer as JSON, its uncertainty    → 1, or 0 where the video is gone
+# KEYS: video, VIDEOS_UNCERTAIN    ARGV: sha256, answer as JSON, its uncertainty, facts as JSON or ''
+# → 1, or 0 where the video is gone
 SET_ANSWER = """
 if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
 redis.call('HSET', KEYS[1], 'answer', ARGV[2])
+if ARGV[4] ~= '' then redis.call('HSET', KEYS[1], 'facts', ARGV[4]) end
 redis.call('ZADD', KEYS[2], ARGV[3], ARGV[1])
 return 1
 """
@@ -89,8 +91,13 @@ def facts_args(sha256: str, facts: VideoFacts, own: ProjectKeys = DEFAULT) -> tu
     return [own.video(sha256)], [facts.model_dump_json()]
 
 
-def answer_args(sha256: str, answer: LastAnswer, own: ProjectKeys = DEFAULT) -> tuple[list[str], list[str]]:
-    return [own.video(sha256), own.videos_uncertain], [sha256, answer.model_dump_json(), repr(answer.uncertainty)]
+def answer_args(
+    sha256: str, answer: LastAnswer, own: ProjectKeys = DEFAULT, facts: VideoFacts | None = None
+) -> tuple[list[str], list[str]]:
+    """facts: written with it, in one round trip; None: what is there stays."""
+    known = facts.model_dump_json() if facts else ""
+    arguments = [sha256, answer.model_dump_json(), repr(answer.uncertainty), known]
+    return [own.video(sha256), own.videos_uncertain], arguments
 
 
 def describe_args(

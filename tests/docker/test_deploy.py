@@ -314,18 +314,15 @@ def gateway_requirements() -> set[str]:
     return {line for line in lines if line and not line.startswith("#")}
 
 
-# Imports every module of the gateway, and what Celery imports only when it first sends a job.
+# Imports every module of the gateway.
 START_GATEWAY = """
 import importlib, json, pkgutil, sys
 sys.modules.update(dict.fromkeys(json.loads(sys.argv[1])))  # None: as if the package were not installed
 import core, service
-from core.state.queues import celery_app
-from core.settings import Settings
 for room in (core, service):
     for module in pkgutil.walk_packages(room.__path__, room.__name__ + "."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
-celery_app(Settings()).connection_for_write()
 import httptools, uvloop
 """
 

@@ -120,7 +120,7 @@ REFUSED_TO_PROGRAMS = (
     "SET foreign x", "SUBSCRIBE any", "PUBLISH any x", "SCRIPT FLUSH", "SORT vireo:jobs", "EVAL return'x' 0",
 )  # fmt: skip
 OF_OTHERS = {
-    "gateway": ("GET vireo:cache:video:x", "MGET vireo:cache:row:x", "BRPOP inference 1", "HGET unacked x"),
+    "gateway": ("GET vireo:cache:video:x", "MGET vireo:cache:row:x", "BRPOP inference 1"),
     "worker": (
         "HGET vireo:label-set:x 1",
         "HGETALL vireo:feedback:x",

@@ -192,7 +192,8 @@ class AnsweringWorker:
         (job_id,), _, _ = json.loads(base64.b64decode(message["body"]))
         self.seen.append(job_id)
         script_keys, args = lifecycle.start_args(job_id, self.queue, secrets.token_hex(8))
-        if self.redis.register_script(steps.START)(keys=script_keys, args=args):
+        if started := cast(list[Any] | None, self.redis.register_script(steps.START)(keys=script_keys, args=args)):
+            job_id = started[0]
             outcome = self.answer(self.job(job_id))
             if outcome is not None:
                 self.finish(job_id, outcome)

@@ -17,8 +17,8 @@ from core.state import keys
 from core.storage import Store
 from core.storage.identity import store_id
 from worker import consumer
-from worker.consumer import JoinedRole, announce_store, export_metrics, open_role, send_again, send_later
-from worker.jobs.attempt import Handler
+from worker.consumer import JoinedRole, announce_store, export_metrics, open_role, send_again
+from worker.jobs.attempt import Handler, PutBack
 from worker.jobs.cancellation import RunningJobs
 from worker.jobs.heartbeat import Heartbeat
 
@@ -90,17 +90,8 @@ def test_a_worker_announces_its_store_and_notices_another(tmp_path: Path, monkey
 
 def test_a_postponed_job_is_sent_again_without_a_thread_that_waits() -> None:
     sent: queue.Queue[str] = queue.Queue()
-    send_later(0.05, sent.put, "job_1")
-    assert sent.empty()
-    assert sent.get(timeout=20) == "job_1"
-
-
-def test_only_a_job_that_goes_back_is_sent_again_and_a_postponed_one_later() -> None:
-    sent: queue.Queue[str] = queue.Queue()
-    send_again(None, sent.put, "ended")
-    assert sent.empty()
-    send_again(0.0, sent.put, "interrupted")
+    send_again(PutBack("interrupted", 0.0), sent.put)
     assert sent.get_nowait() == "interrupted"
-    send_again(0.05, sent.put, "postponed")
+    send_again(PutBack("postponed", 0.05), sent.put)
     assert sent.empty()
     assert sent.get(timeout=20) == "postponed"

@@ -4,7 +4,7 @@ whose rows are cached as those of labels are."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -14,11 +14,12 @@ from core.calibration.record import Calibration
 from core.calibration.shelf import scope_of
 from core.errors import StorageUnavailable
 from core.questions import MULTI_THRESHOLD, Label, Question
-from core.records import CalibrationRef, Prediction
+from core.records import CalibrationRef
 from models.calibration.logistic import Logistic
 from models.calibration.null_prompts import NULL_PROMPTS, NULL_VERSION
 from models.recognition.scoring import score
 from worker.inference.loading.shelf import Loaded
+from worker.inference.ranking import Ranking, rounded
 from worker.inference.runtime import Runtime
 from worker.jobs.cancellation import CancelToken
 
@@ -38,10 +39,10 @@ UNKNOWN: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """The predictions, all of them, the highest score first; whether no label reaches the threshold; the calibration
-    that was applied; what the user should know."""
+    """The labels with their confidences; whether no label reaches the threshold; the calibration that was applied; what
+    the user should know."""
 
-    predictions: list[Prediction]
+    ranking: Ranking
     abstained: bool
     calibration: CalibrationRef | None
     warnings: tuple[str, ...] = ()
@@ -51,11 +52,11 @@ def decide(
     runtime: Runtime,
     loaded: Loaded,
     pool: Callable[[], torch.Tensor],
-    predictions: list[Prediction],
+    ranking: Ranking,
     question: Question,
     token: CancelToken,
 ) -> Decided:
-    """pool: gives the vectors of the views [V, d]; predictions: of all labels. Raises: what the text tower raises."""
+    """pool: gives the vectors of the views [V, d]. Raises: what the text tower raises."""
     warnings: list[str] = []
     try:
         found = _calibration(runtime, loaded, question)
@@ -64,30 +65,17 @@ def decide(
         warnings.append(UNKNOWN.format(model=loaded.ref.name))
     if found is not None:
         null = _null_similarities(runtime, loaded, pool(), question, token)  # [N]
-        similarities = np.array([each.similarity for each in predictions])  # [C]
-        confidences = Logistic(found.bias, (found.above_mean, found.above_best))(similarities, null).tolist()  # [C]
-        predictions = [
-            each.model_copy(update={"confidence": round(confidence, 6)})
-            for each, confidence in zip(predictions, confidences, strict=True)
-        ]
+        logistic = Logistic(found.bias, (found.above_mean, found.above_best))
+        ranking = replace(ranking, confidences=rounded(logistic(ranking.similarities, null)))  # [C]
     multi = question.mode == "multi"
     threshold = question.threshold
     if multi:
         threshold = MULTI_THRESHOLD if threshold is None else threshold
-        predictions = [each.model_copy(update={"present": _probability(each) >= threshold}) for each in predictions]
-    abstained = threshold is not None and all(_probability(each) < threshold for each in predictions)
-    if multi and found is None and len(predictions) > 1:
+        ranking = replace(ranking, threshold=threshold)
+    abstained = threshold is not None and bool((ranking.probabilities < threshold).all())
+    if multi and found is None and len(ranking.places) > 1:
         warnings.append(UNCALIBRATED_MULTI.format(model=loaded.ref.name))
-    return Decided(
-        predictions,
-        abstained,
-        found.ref if found else None,
-        tuple(warnings),
-    )
-
-
-def _probability(prediction: Prediction) -> float:
-    return prediction.score if prediction.confidence is None else prediction.confidence
+    return Decided(ranking, abstained, found.ref if found else None, tuple(warnings))
 
 
 def _calibration(runtime: Runtime, loaded: Loaded, question: Question) -> Calibration | None:

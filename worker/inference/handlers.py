@@ -23,7 +23,7 @@ from core.records import (
     Embeddings,
     Job,
     LastAnswer,
-    Prediction,
+    VideoFacts,
     VideoRef,
     video_id,
 )
@@ -34,6 +34,7 @@ from worker.inference.caches.features import VideoVectors
 from worker.inference.confidence import Decided, decide
 from worker.inference.label_rows import check_question, label_rows, rows_beside
 from worker.inference.loading.shelf import Loaded
+from worker.inference.ranking import Ranking
 from worker.inference.runtime import Runtime
 from worker.inference.shadows import ShadowTask
 from worker.inference.stopwatch import Stopwatch
@@ -58,17 +59,17 @@ def answer_classify(
     watch.note("text", rows.seconds)
     classifier = rows.classifier
     with watch.stage("score"):
-        scored = predict(loaded, vectors, classifier, request.question)
+        scored = rank(loaded, vectors, classifier, request.question)
         decided = decide(runtime, loaded, lambda: pool(loaded, vectors), scored, request.question, token)
-    predictions = decided.predictions
-    _observe(predictions, decided.abstained)
-    _note(runtime, job, loaded, sha256, decided, request.question)
+        predictions = decided.ranking.predictions(request.question.top_k)
+    _observe(decided)
+    _note(runtime, job, loaded, sha256, vectors.facts, decided, request.question)
     made = None
     if request.question.timeline:
         video = StoredVideo(sha256, vectors.facts)
         made = make_timeline(runtime, loaded, video, request.question, classifier.matrix, token, watch)
     if request.shadow:
-        follow(ShadowTask(request.shadow, request.question, sha256, _look(predictions), runtime.project))
+        follow(ShadowTask(request.shadow, request.question, sha256, decided.ranking.look, runtime.project))
     warnings = [*vectors.warnings, *(made.warnings if made else ()), *truncations(loaded, classifier, request.question)]
     answer = Classification(
         id=job.id,
@@ -77,7 +78,7 @@ def answer_classify(
         video=VideoRef(id=video_id(sha256), **vectors.facts.model_dump()),
         frames=list(vectors.timestamps),
         views=request.question.views,
-        predictions=predictions[: request.question.top_k],
+        predictions=predictions,
         abstained=decided.abstained,
         mode=request.question.mode,
         calibrated=decided.calibration is not None,
@@ -117,7 +118,7 @@ def score_shadow(runtime: Runtime, task: ShadowTask, token: CancelToken) -> Look
     watch = Stopwatch(0.0, observed=False)
     vectors, _ = video_vectors(runtime, loaded, task.sha256, question, token, watch, live=False)
     token.check()
-    return _look(predict(loaded, vectors, classifier, question))
+    return rank(loaded, vectors, classifier, question).look
 
 
 def answer_embed(runtime: Runtime, job: Job, token: CancelToken) -> dict[str, Any]:
@@ -140,6 +141,7 @@ def answer_embed(runtime: Runtime, job: Job, token: CancelToken) -> dict[str, An
         sha256 = stored_video(runtime, request.video, token, watch)
         options = Options(frames=request.frames, views=request.views)
         vectors, _ = video_vectors(runtime, loaded, sha256, options, token, watch)
+        runtime.book.set_facts(sha256, vectors.facts)
         pooled = pool(loaded, vectors).mean(dim=0, keepdim=True)  # [V, d] → [1, d]
         warnings += vectors.warnings
         vector = _as_lists(pooled, request.normalize)[0]
@@ -148,23 +150,14 @@ def answer_embed(runtime: Runtime, job: Job, token: CancelToken) -> dict[str, An
     return answer.model_dump(mode="json")
 
 
-def predict(
-    loaded: Loaded, vectors: VideoVectors, classifier: ClassifierMatrix, question: Question
-) -> list[Prediction]:
-    """All labels, best first; equal scores keep the order of the request."""
+def rank(loaded: Loaded, vectors: VideoVectors, classifier: ClassifierMatrix, question: Question) -> Ranking:
+    """All labels by their scores."""
     recognizer = loaded.recognizer
     pooled = pool(loaded, vectors)  # [V, d]
     aggregate = question.aggregate or recognizer.profile.aggregate
     fusion = recognizer.profile.fusion
     scores = score(pooled, classifier.matrix, recognizer.logit_scale, aggregate, fusion)
-    order = torch.argsort(scores.probabilities, descending=True, stable=True).tolist()  # [C]
-    probabilities, similarities = scores.probabilities.tolist(), scores.similarities.tolist()
-    return [
-        Prediction(
-            label=question.labels[i].name, score=round(probabilities[i], 6), similarity=round(similarities[i], 6)
-        )
-        for i in order
-    ]
+    return Ranking.of(question.labels, scores)
 
 
 def pool(loaded: Loaded, vectors: VideoVectors) -> torch.Tensor:
@@ -175,34 +168,31 @@ def pool(loaded: Loaded, vectors: VideoVectors) -> torch.Tensor:
         raise InvalidRequest(f"{error}.", hint="Ask for fewer frames.", field="frames") from error
 
 
-def _look(predictions: list[Prediction]) -> Look:
-    """predictions: all, best first."""
-    second = predictions[1].score if len(predictions) > 1 else 0.0
-    return Look(predictions[0].label, predictions[0].score - second)
-
-
-def _note(runtime: Runtime, job: Job, loaded: Loaded, sha256: str, decided: Decided, question: Question) -> None:
-    """With the video's record, how uncertain its answer is. A single label has no margin, and with the mode `multi` a
-    small one means nothing."""
-    if len(decided.predictions) < 2 or question.mode == "multi":
+def _note(
+    runtime: Runtime, job: Job, loaded: Loaded, sha256: str, facts: VideoFacts, decided: Decided, question: Question
+) -> None:
+    """With the video's record, its facts and how uncertain its answer is. A single label has no margin, and with the
+    mode `multi` a small one means nothing."""
+    if len(question.labels) < 2 or question.mode == "multi":
+        runtime.book.set_facts(sha256, facts)
         return
-    best = decided.predictions[0]
+    best = decided.ranking.prediction(0)
     answer = LastAnswer(
         job=job.id,
         model=loaded.ref.name,
         label=best.label,
         score=best.score,
         confidence=best.confidence,
-        uncertainty=round(1 - _look(decided.predictions).margin, 6),
+        uncertainty=round(1 - decided.ranking.look.margin, 6),
         at=time.time(),
     )
-    runtime.book.set_answer(sha256, answer)
+    runtime.book.set_answer(sha256, answer, facts)
 
 
-def _observe(predictions: list[Prediction], abstained: bool) -> None:
-    if len(predictions) > 1:
-        CLASSIFY_MARGIN.observe(_look(predictions).margin)
-    if abstained:
+def _observe(decided: Decided) -> None:
+    if len(decided.ranking.places) > 1:
+        CLASSIFY_MARGIN.observe(decided.ranking.look.margin)
+    if decided.abstained:
         ABSTAINED.inc()
 
 

@@ -45,7 +45,7 @@ def video_vectors(
     live: bool = True,
 ) -> tuple[VideoVectors, bool]:
     """Frame features of a stored video, and whether they were cached. live: whether somebody waits for the answer; if
-    not, the video's record stays as it is."""
+    not, the video's record stays as it is. The caller notes the facts in it."""
     views = Views.parse(options.views)
     frames = options.frames or loaded.recognizer.profile.frames
     key = video_key(sha256, loaded.recognizer, views, frames)
@@ -53,10 +53,7 @@ def video_vectors(
     def make(own: CancelToken) -> VideoVectors:
         return _decode_and_encode(runtime, loaded, sha256, views, frames, own, watch, live=live)
 
-    vectors, cached = runtime.videos.get_or_make(key, token, make)
-    if live:
-        runtime.book.set_facts(sha256, vectors.facts)
-    return vectors, cached
+    return runtime.videos.get_or_make(key, token, make)
 
 
 def _decode_and_encode(

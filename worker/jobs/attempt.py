@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from typing import Any
+from contextlib import ExitStack, suppress
+from typing import Any, NamedTuple
 
 import redis
 from opentelemetry.trace import SpanKind
@@ -53,34 +53,50 @@ class Interrupted(Exception):
     """The child process that ran the job died. The job is started again, from its last checkpoint if it has one."""
 
 
-def run_job(handlers: Mapping[str, Handler], book: JobBook, running: RunningJobs, job_id: str) -> float | None:
-    """Run a job once. A second delivery of a message that was already handled changes nothing.
+class PutBack(NamedTuple):
+    """A job that is in the queue again. Its message must be sent after the delay, in seconds."""
 
-    Returns the seconds after which the caller must send the job's message again, because the job was put back into the
-    queue; None if it was not.
+    job_id: str
+    delay: float
+
+
+def run_job(handlers: Mapping[str, Handler], book: JobBook, running: RunningJobs, message: str) -> PutBack | None:
+    """Run the job of a message once. A second delivery of a message that was already handled changes nothing.
+
+    `message`: the id that it carries; where it is another asker's turn, it starts another job. Returns None unless the
+    job was put back into the queue.
     """
-    belong_to(job_id, None)  # this thread has run another job before
+    belong_to(message, None)  # this thread has run another job before
+    with ExitStack() as registered:
+        with running.starting():
+            try:
+                attempt = book.start(message)
+            except redis.RedisError as error:
+                log.warning("%s cannot be started now; its message will be sent again: %s", message, error)
+                return None
+            if attempt is None:
+                return None
+            token = registered.enter_context(running.token(attempt))
+        belong_to(attempt.job_id, None)
+        delay = _run_attempt(handlers, book, attempt, token)
+    return None if delay is None else PutBack(attempt.job_id, delay)
+
+
+def _run_attempt(handlers: Mapping[str, Handler], book: JobBook, attempt: Attempt, token: CancelToken) -> float | None:
+    """The delay after which the job's message must be sent again; None if it is not put back."""
     try:
-        attempt = book.start(job_id)
+        return _run(handlers, book, attempt, token)
+    except Superseded:
+        log.warning("%s now belongs to another worker", attempt.job_id)
     except redis.RedisError as error:
-        log.warning("%s cannot be started now; its message will be sent again: %s", job_id, error)
-        return None
-    if attempt is None:
-        return None
-    with running.token(attempt) as token:
-        try:
-            return _run(handlers, book, attempt, token)
-        except Superseded:
-            log.warning("%s now belongs to another worker", job_id)
-        except redis.RedisError as error:
-            log.warning("%s is started again: %s", job_id, error)
-            with suppress(redis.RedisError):  # its lease will expire
-                return _put_back(book, attempt, counts_as_failure=True)
+        log.warning("%s is started again: %s", attempt.job_id, error)
+        with suppress(redis.RedisError):  # its lease will expire
+            return _put_back(book, attempt, counts_as_failure=True)
     return None
 
 
 def _run(handlers: Mapping[str, Handler], book: JobBook, attempt: Attempt, token: CancelToken) -> float | None:
-    """Returns as `run_job`. Raises: Superseded, redis.RedisError."""
+    """Returns as `_run_attempt`. Raises: Superseded, redis.RedisError."""
     job_id, reporter = attempt.job_id, Reporter(book, attempt, token)
     try:
         ended = book.succeed(attempt, _result(handlers, book, attempt, token, reporter))
@@ -145,9 +161,6 @@ def _result(
     belong_to(job.id, job.request_id)
     KEY_ID.set(job.api_key)
     ASKER.set(asked_by(job.project, job.api_key))
-    # A cancel that came after START and before the attempt was registered was told to nobody.
-    if book.renew_leases([attempt])[attempt] is Standing.CANCEL_PENDING:
-        token.cancel()
     token.check()
     with span(
         f"job {job.kind}",

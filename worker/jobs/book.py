@@ -18,13 +18,12 @@ from core.prometheus import JOBS_FINISHED, REQUEUED
 from core.records import Job, JobState
 from core.state import keys, lifecycle, steps
 from core.state.children import FORGET
-from core.state.fairness import TURN, turn_args
 from core.state.lifecycle import LEASE_SECONDS, Attempt, Standing
 from core.state.payloads import OWN, Payloads, PictureName
 
 log = logging.getLogger(__name__)
 
-_PARENT_WAITS = 2  # what FINISH returns where the job was the last one that its parent waited for
+_PARENT_WAITS = 2  # what FINISH says first where the job was the last one that its parent waited for
 
 
 class Superseded(Exception):
@@ -54,7 +53,6 @@ class JobBook:
         self.queue = queue
         self.lease = lease
         self._process = process
-        self._turn = client.register_script(TURN)
         self._start = client.register_script(steps.START)
         self._renew = client.register_script(steps.RENEW)
         self._finish = client.register_script(steps.FINISH)
@@ -81,19 +79,13 @@ class JobBook:
             ) from error
         return self._payloads.load(job) if self._payloads else job
 
-    def turn(self, message: str) -> str | None:
-        """The job to start for a message: the one that it is about, or one of a project that has fewer jobs running.
-        None if there is nothing to do."""
-        script_keys, args = turn_args(message, self.queue)
-        job_id = self._turn(keys=script_keys, args=args)
-        return str(job_id) if job_id else None
-
-    def start(self, job_id: str) -> Attempt | None:
-        """The attempt that the job now belongs to; None if there is nothing to do."""
+    def start(self, message: str) -> Attempt | None:
+        """Start the job that a message is about, or one of an asker that has fewer jobs running. `message`: the id
+        that it carries. None if there is nothing to do."""
         holder = self._process + secrets.token_hex(8)
-        script_keys, args = lifecycle.start_args(job_id, self.queue, holder, self.lease)
-        number = int(self._start(keys=script_keys, args=args))
-        return Attempt(job_id, number, holder) if number else None
+        script_keys, args = lifecycle.start_args(message, self.queue, holder, self.lease)
+        started = self._start(keys=script_keys, args=args)
+        return Attempt(str(started[0]), int(started[1]), holder) if started else None
 
     def succeed(self, attempt: Attempt, result: dict[str, Any]) -> bool:
         """Returns False if the job no longer belongs to this attempt, like all steps that end a job.
@@ -119,11 +111,11 @@ class JobBook:
 
     def _end(self, attempt: Attempt, state: JobState, field: str, value: dict[str, Any] | str) -> bool:
         script_keys, args = lifecycle.finish_args(attempt, self.queue, state, field, value)
-        ended = int(self._finish(keys=script_keys, args=args))
+        ended, kind, parent = self._finish(keys=script_keys, args=args)
         if ended:
-            self._count(attempt.job_id, state)
+            JOBS_FINISHED.labels(kind, state).inc()
         if ended == _PARENT_WAITS:
-            self._wake(str(self._redis.hget(keys.job(attempt.job_id), "parent")))
+            self._wake(str(parent))
         return bool(ended)
 
     def release(self, attempt: Attempt, *, counts_as_failure: bool) -> bool:

@@ -97,7 +97,22 @@ class RunningJobs:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._tokens: dict[Attempt, CancelToken] = {}
+        self._starts = 0  # jobs that are being started: which ones, Redis decides
+        self._cancelled_meanwhile: set[str] = set()
         self._released = False
+
+    @contextmanager
+    def starting(self) -> Iterator[None]:
+        """While the block starts an attempt and registers it. A cancel that comes between the two is not lost."""
+        with self._lock:
+            self._starts += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._starts -= 1
+                if not self._starts:
+                    self._cancelled_meanwhile.clear()
 
     @contextmanager
     def token(self, attempt: Attempt) -> Iterator[CancelToken]:
@@ -105,9 +120,11 @@ class RunningJobs:
         token = CancelToken()
         with self._lock:
             self._tokens[attempt] = token
-            released = self._released
+            released, cancelled = self._released, attempt.job_id in self._cancelled_meanwhile
         if released:
             token.cancel(StopReason.WORKER_STOPS)
+        elif cancelled:
+            token.cancel()
         try:
             yield token
         finally:
@@ -120,6 +137,9 @@ class RunningJobs:
             return list(self._tokens)
 
     def cancel(self, job_id: str) -> None:
+        with self._lock:
+            if self._starts:
+                self._cancelled_meanwhile.add(job_id)
         for attempt in self.attempts:
             if attempt.job_id == job_id:
                 with lines_about(job_id):

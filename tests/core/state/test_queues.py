@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import base64
+import json
 import socket
 from typing import get_args
 
@@ -8,7 +10,7 @@ import redis
 from core.records import JobKind
 from core.settings import Settings
 from core.state import keys
-from core.state.queues import QUEUES, TASKS, broker_url, celery_app
+from core.state.queues import QUEUES, TASKS, broker_url, celery_app, send_job
 
 OPTIONS = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT, socket.TCP_USER_TIMEOUT)
 
@@ -23,7 +25,27 @@ def test_messages_are_json_and_wait_in_the_queue_until_a_worker_is_free() -> Non
     assert conf.accept_content == ["json"]
     assert conf.task_acks_late is True
     assert conf.worker_prefetch_multiplier == 1
-    assert conf.broker_transport_options["visibility_timeout"] == 600
+    assert conf.broker_transport_options["ack_emulation"] is False
+
+
+def test_a_message_is_what_celery_would_send(redis_url: str) -> None:
+    records = redis.Redis.from_url(redis_url, decode_responses=True)
+    with celery_app(Settings(redis_url=redis_url)) as app:
+        app.send_task(TASKS["training"], ["job_1"], task_id="job_1", queue="training", ignore_result=True)
+    theirs = json.loads(str(records.rpop("training")))
+    send_job(records, "job_1", "training")
+    ours = json.loads(str(records.rpop("training")))
+    bodies = [json.loads(base64.b64decode(message.pop("body"))) for message in (theirs, ours)]
+    assert bodies[0] == bodies[1]
+    tags = [message["properties"].pop("delivery_tag") for message in (theirs, ours)]
+    assert len(set(tags)) == 2
+    known = ours["headers"]
+    assert {name: value for name, value in theirs["headers"].items() if name in known} == known
+    assert theirs["properties"].pop("reply_to")  # where a result would go: results are in the job's record
+    assert ours["properties"] == theirs["properties"]
+    assert {name: ours[name] for name in ours if name != "headers"} == {
+        name: theirs[name] for name in theirs if name != "headers"
+    }
 
 
 def test_the_kernel_is_told_to_notice_within_half_a_minute_that_the_host_of_redis_has_vanished() -> None:

@@ -15,7 +15,7 @@ import redis
 from core.records import Job, JobState, new_job_id
 from core.settings import Settings
 from core.state import keys, lifecycle, steps
-from core.state.queues import celery_app, send_job
+from core.state.queues import send_job
 from core.storage import Store, blob_key
 from tests.clips import rendered
 from tests.tiny import place
@@ -63,8 +63,7 @@ def queue(settings: Settings, records: redis.Redis, sha256: str) -> Job:
     job = Job(id=new_job_id(), kind="classification", request=request, created_at=time.time())
     script_keys, args = lifecycle.create_args(job, keys.INFERENCE, 100)
     assert records.register_script(steps.CREATE)(keys=script_keys, args=args)[0] == "created"
-    with celery_app(settings) as app:
-        send_job(app, job.id, keys.INFERENCE)
+    send_job(records, job.id, keys.INFERENCE)
     return job
 
 

@@ -54,6 +54,17 @@ def test_text_is_encoded_while_the_video_is_decoded(
     assert answer["timings_ms"]["text"] > 0
 
 
+def test_rows_in_memory_take_no_thread(runtime: Runtime, video: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = classify(runtime, video, ["a", "b"])
+
+    def submit(*_: Any) -> None:
+        raise AssertionError("a thread was asked for")
+
+    monkeypatch.setattr(runtime.beside, "submit", submit)
+    again = classify(runtime, video, ["a", "b"])
+    assert (again["predictions"], again["cache"]["classifier"]) == (first["predictions"], "hit")
+
+
 @pytest.mark.parametrize(
     ("changes", "question", "error", "words"),
     [

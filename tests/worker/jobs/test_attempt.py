@@ -19,7 +19,7 @@ from core.state import keys, lifecycle, steps
 from core.state.fairness import asked_by
 from tests.worker.jobs.clock import elapse
 from tests.worker.jobs.conftest import QueueJob, state_of
-from worker.jobs.attempt import Handler, Interrupted, Postponed, run_job
+from worker.jobs.attempt import Handler, Interrupted, Postponed, PutBack, run_job
 from worker.jobs.book import JobBook, Superseded
 from worker.jobs.cancellation import CancelToken, RunningJobs
 from worker.jobs.reaper import Reaper
@@ -276,16 +276,26 @@ def test_a_cancel_that_the_worker_did_not_hear_reaches_it(
 def test_a_cancel_right_after_the_start_stops_the_job(
     client: redis.Redis, book: JobBook, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    start = book.start
+    start, running = book.start, RunningJobs()
 
     def start_and_cancel(job_id: str) -> Any:
         found = start(job_id)
         ask_to_cancel(client, job)
+        running.cancel(job.id)  # as its listener does
         return found
 
     monkeypatch.setattr(book, "start", start_and_cancel)
-    assert attempt(book, job, raising(AssertionError("it ran"))) is False
+    assert attempt(book, job, raising(AssertionError("it ran")), running) is False
     assert state_of(book, job) is JobState.CANCELLED
+
+
+def test_a_cancel_of_an_earlier_start_does_not_stop_a_resumed_job(book: JobBook, job: Job) -> None:
+    running = RunningJobs()
+    with running.starting():
+        running.cancel(job.id)
+    running.cancel(job.id)
+    assert attempt(book, job, lambda *_: {"model": "gym:1"}, running) is False
+    assert state_of(book, job) is JobState.SUCCEEDED
 
 
 def away(**_: Any) -> Any:
@@ -356,11 +366,23 @@ def test_a_postponed_job_waits_longer_each_time_and_never_fails(book: JobBook, j
     def postponed(_job: Job, _token: CancelToken, _reporter: Reporter) -> dict[str, Any]:
         raise Postponed("no room")
 
-    delays = [run_job({"training": postponed}, book, RunningJobs(), job.id) for _ in range(30)]
-    assert delays[:4] == [0.25, 0.5, 0.75, 1.0]
-    assert delays[20:] == [5.0] * 10
+    again = [run_job({"training": postponed}, book, RunningJobs(), job.id) for _ in range(30)]
+    assert again[:4] == [PutBack(job.id, delay) for delay in (0.25, 0.5, 0.75, 1.0)]
+    assert again[20:] == [PutBack(job.id, 5.0)] * 10
     assert state_of(book, job) is JobState.QUEUED
 
 
 def test_other_jobs_that_go_back_are_sent_at_once(book: JobBook, job: Job) -> None:
-    assert run_job({"training": raising(Interrupted("its child died"))}, book, RunningJobs(), job.id) == 0.0
+    handlers = {"training": raising(Interrupted("its child died"))}
+    assert run_job(handlers, book, RunningJobs(), job.id) == PutBack(job.id, 0.0)
+
+
+def test_a_message_that_starts_the_job_of_another_asker_sends_that_one_again(
+    client: redis.Redis, book: JobBook, queue_job: QueueJob
+) -> None:
+    running, own = queue_job("training"), queue_job("training")
+    assert book.start(running.id)
+    other = queue_job("training")
+    client.hset(keys.job(other.id), "api_key", "of somebody else")
+    handlers = {"training": raising(Interrupted("its child died"))}
+    assert run_job(handlers, book, RunningJobs(), own.id) == PutBack(other.id, 0.0)

@@ -60,8 +60,8 @@ def test_a_step_whose_reply_was_lost_can_be_repeated(client: redis.Redis, book: 
     assert (again[0], float(again[1])) == ("created", job.created_at)
     script_keys, args = lifecycle.start_args(job.id, keys.INFERENCE, "one delivery")
     script = client.register_script(steps.START)
-    assert [script(keys=script_keys, args=args) for _ in range(2)] == [1, 1]
-    assert script(*lifecycle.start_args(job.id, keys.INFERENCE, "another delivery")) == 0
+    assert [script(keys=script_keys, args=args) for _ in range(2)] == [[job.id, 1]] * 2
+    assert script(*lifecycle.start_args(job.id, keys.INFERENCE, "another delivery")) is None
     found = book.get(job.id)
     assert found is not None
     assert found.attempts == 1

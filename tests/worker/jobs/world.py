@@ -22,17 +22,15 @@ from unittest.mock import patch
 
 import redis
 import redis.asyncio
-from kombu.exceptions import OperationalError
 from pydantic import BaseModel
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from core.errors import StorageUnavailable, TrainingFailed
 from core.records import Job, JobState, Progress
-from core.settings import Settings
 from core.state import keys
 from core.state.payloads import Payloads
-from core.state.queues import celery_app, send_job
+from core.state.queues import send_job
 from core.storage import Store
 from launcher import embedded_redis
 from service.jobs.repository import Jobs
@@ -269,12 +267,9 @@ class World:
         self.server = server
         self.redis = redis.Redis.from_url(server.url, decode_responses=True, retry=Retry(NoBackoff(), 3))
         self.redis.flushall()
-        settings = Settings(redis_url=server.url)
-        self._app = celery_app(settings)
         self._loop = asyncio.Runner()
         self._gateway_redis = redis.asyncio.Redis.from_url(server.url, decode_responses=True)
-        self._sender = Sender(settings)
-        self.sender = FlakySender(self._sender)
+        self.sender = FlakySender(Sender(self._gateway_redis))
         payloads = Payloads(Store(server.socket.parent.as_uri() + "/store", server.socket.parent / "spool"), 1 << 16)
         workers = Workers(self._gateway_redis)
         self.jobs = Jobs(self._gateway_redis, cast(Sender, self.sender), workers, payloads, LIMIT, 1 << 20)
@@ -283,18 +278,16 @@ class World:
     def close(self) -> None:
         for worker in self.workers:
             worker.crash()
-        self._sender.close()
         self._loop.run(self._gateway_redis.aclose())
         self._loop.close()
-        self._app.close()
         self.redis.close()
 
     def gateway(self, work: Any) -> Any:
         return self._loop.run(work)
 
     def send(self, job_id: str) -> None:
-        with line("up"), suppress(OperationalError):  # then the message is lost
-            send_job(self._app, job_id, QUEUE)
+        with line("up"), suppress(redis.RedisError):  # then the message is lost
+            send_job(self.redis, job_id, QUEUE)
 
     def messages(self) -> int:
         return self.redis.llen(QUEUE)

@@ -75,9 +75,8 @@ class ClassifierCache:
     ) -> tuple[ClassifierMatrix, Outcome]:
         """The matrix W of these labels in this order. `encode`: replaces `recognizer.encode_texts`; the handlers pass
         the batcher's. Raises: ValueError for unusable templates or labels, and what `encode` raises."""
-        address = (self._prefix, recognizer.text_digest, templates, normalise, tuple(labels))
-        if whole := self._matrices.get(address):
-            CACHE_REQUESTS.labels("classifier", "memory").inc(len(labels))
+        address = self._address(recognizer, labels, templates, normalise)
+        if whole := self._at(address, len(labels)):
             return whole, "hit"
         rows, built = self._collect(recognizer, labels, templates, normalise, encode or recognizer.encode_texts)
         matrix = torch.from_numpy(np.frombuffer(b"".join(r.vector for r in rows), np.float32).copy())  # [C·d]
@@ -87,6 +86,25 @@ class ClassifierCache:
         )
         self._matrices.put(address, classifier, matrix.nbytes)
         return classifier, "hit" if not built else "miss" if built == len(rows) else "partial"
+
+    def known(
+        self, recognizer: Recognizer, labels: Sequence[Label], templates: tuple[str, ...], normalise: bool
+    ) -> ClassifierMatrix | None:
+        """The matrix if it is in this process's memory."""
+        return self._at(self._address(recognizer, labels, templates, normalise), len(labels))
+
+    def _address(
+        self, recognizer: Recognizer, labels: Sequence[Label], templates: tuple[str, ...], normalise: bool
+    ) -> tuple[object, ...]:
+        """Of strings, because pydantic takes a hundred times as long to hash and compare ten thousand labels."""
+        names = tuple([label.name for label in labels])
+        prompts = tuple([(place, label.prompts) for place, label in enumerate(labels) if label.prompts is not None])
+        return self._prefix, recognizer.text_digest, templates, normalise, names, prompts
+
+    def _at(self, address: tuple[object, ...], labels: int) -> ClassifierMatrix | None:
+        if whole := self._matrices.get(address):
+            CACHE_REQUESTS.labels("classifier", "memory").inc(labels)
+        return whole
 
     def _collect(
         self,

@@ -31,9 +31,10 @@ from worker.decoding.pool import DecodedClip
 from worker.inference.caches.features import VideoVectors, video_key
 from worker.inference.confidence import decide
 from worker.inference.explanation.sheet import Tile, draw_sheet, shown_places
-from worker.inference.handlers import pool, predict, truncations
+from worker.inference.handlers import pool, rank, truncations
 from worker.inference.label_rows import check_question, label_rows
 from worker.inference.loading.shelf import Loaded
+from worker.inference.ranking import Ranking
 from worker.inference.runtime import Runtime
 from worker.inference.stopwatch import Stopwatch
 from worker.inference.video_vectors import decode_video, encode_video
@@ -59,9 +60,9 @@ def answer_explain(runtime: Runtime, job: Job, token: CancelToken, keep: KeepPic
     with watch.stage("text"):
         rows, _ = label_rows(runtime, loaded, question, token)
     with watch.stage("score"):
-        scored = predict(loaded, vectors, rows, question)
-        predictions = decide(runtime, loaded, lambda: pool(loaded, vectors), scored, question, token).predictions
-        explained = _explained(predictions, request.label)
+        scored = rank(loaded, vectors, rows, question)
+        ranking = decide(runtime, loaded, lambda: pool(loaded, vectors), scored, question, token).ranking
+        explained = _explained(ranking, request.label)
         shares = _shares(loaded, vectors, rows.matrix, question, explained.label)
     sheet = _sheet(loaded, clip, shares, token, watch)
     if sheet:
@@ -81,7 +82,7 @@ def answer_explain(runtime: Runtime, job: Job, token: CancelToken, keep: KeepPic
         reads=loaded.recognizer.reads,
         sheet=sheet[0].model_copy(update={"url": f"/v1/jobs/{job.id}/files/{SHEET}"}) if sheet else None,
         sheet_note=None if sheet else _NO_SHEET.format(model=loaded.ref.name),
-        predictions=predictions,
+        predictions=ranking.predictions(),
         warnings=[*vectors.warnings, *truncations(loaded, rows, question)],
         timings_ms=watch.timings(),
     )
@@ -104,14 +105,12 @@ def _features(
     return vectors
 
 
-def _explained(predictions: list[Prediction], label: str | None) -> Prediction:
-    """Raises: InvalidLabels for a label that was not asked."""
-    if label is None:
-        return predictions[0]
-    found = next((each for each in predictions if each.label == label), None)
-    if found is None:
-        raise InvalidLabels(f"{label[:80]!r} is not one of the labels of this question.", hint="Name one of them.")
-    return found
+def _explained(ranking: Ranking, label: str | None) -> Prediction:
+    """None: the best one. Raises: InvalidLabels for a label that was not asked."""
+    place = 0 if label is None else ranking.rank_of(label)
+    if place is None:
+        raise InvalidLabels(f"{str(label)[:80]!r} is not one of the labels of this question.", hint="Name one of them.")
+    return ranking.prediction(place)
 
 
 def _shares(

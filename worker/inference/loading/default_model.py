@@ -10,6 +10,7 @@ import json
 import logging
 import secrets
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 
 FALLBACK: Final = "lite"  # what `auto` means if CLIP cannot be loaded
 LEASE_SECONDS: Final = 15  # after which the decision of a dead worker is void
+BELIEVED_SECONDS: Final = 1.0  # without a look at Redis, which each question would wait for
 
 # KEYS: DEFAULT_MODEL    ARGV: decision as JSON, seconds    → the decision in force
 _TAKE = """
@@ -65,8 +67,10 @@ class Choice:
 class DefaultModel:
     """While Redis does not answer, the last known decision stays."""
 
-    def __init__(self, client: redis.Redis, settings: Settings) -> None:
+    def __init__(self, client: redis.Redis, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
         """`client` must decode responses."""
+        self._clock = clock
+        self._believed_until = 0.0
         self._settings = settings
         self._id = secrets.token_hex(8)
         self._redis = client
@@ -83,7 +87,9 @@ class DefaultModel:
         return self._known
 
     def current(self) -> Choice:
-        """The decision in force. If there is none, this worker decides."""
+        """The decision in force, as it was a moment ago at most. If there is none, this worker decides."""
+        if self._known and self._clock() < self._believed_until:
+            return self._known
         return self._ask(lambda: self._redis.get(keys.DEFAULT_MODEL) or self._call(self._take, self._decide()))
 
     def fall_back(self, failed: Choice, why: str) -> Choice | None:
@@ -136,7 +142,7 @@ class DefaultModel:
         own = self._own
         if self._known != choice and own and own.name != choice.name:
             log.warning("requests that name no model are answered by %s, as another worker decided", choice.name)
-        self._known = choice
+        self._known, self._believed_until = choice, self._clock() + BELIEVED_SECONDS
         return choice
 
     def _call(self, script: Any, choice: Choice, *args: str) -> str:

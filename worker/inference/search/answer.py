@@ -73,6 +73,7 @@ def _query(
         vectors, _ = video_vectors(runtime, loaded, request.sha256, Options(), token, watch)
     except UnknownVideo as error:
         raise gone(error) from None
+    runtime.book.set_facts(request.sha256, vectors.facts)
     pooled = loaded.recognizer.pool(vectors.features).mean(dim=0)  # [V, d] → [d]
     return torch.nn.functional.normalize(pooled.float(), dim=0).numpy(), list(vectors.warnings)
 

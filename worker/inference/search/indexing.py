@@ -61,6 +61,7 @@ def _index(runtime: Runtime, loaded: Loaded, sha256: str, token: CancelToken, gu
         facts = next((record.facts for record in runtime.book.records([sha256]) if record), None)
         if facts is None:
             facts = video_vectors(runtime, loaded, sha256, Options(), own, watch)[0].facts
+            runtime.book.set_facts(sha256, facts)
         spacing = spacing_of(runtime, facts.duration)
         vectors, _ = window_vectors(runtime, loaded, StoredVideo(sha256, facts), spacing, own, watch)
         add(runtime, loaded.recognizer, index_of(runtime, loaded.recognizer), sha256, vectors)

@@ -100,8 +100,8 @@ class VideoBook:
         except redis.RedisError as error:
             log.warning("facts of %s not written: %s", sha256, error)
 
-    def set_answer(self, sha256: str, answer: LastAnswer) -> None:
-        script_keys, args = video_records.answer_args(sha256, answer, self._own)
+    def set_answer(self, sha256: str, answer: LastAnswer, facts: VideoFacts) -> None:
+        script_keys, args = video_records.answer_args(sha256, answer, self._own, facts)
         try:
             self._set_answer(keys=script_keys, args=args)
         except redis.RedisError as error:

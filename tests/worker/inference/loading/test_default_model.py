@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -28,8 +30,10 @@ def resolved(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     return answers
 
 
-def worker(records: redis.Redis, model: str = "auto") -> DefaultModel:
-    return DefaultModel(records, Settings(data_dir=Path("/nowhere"), model=model))
+def worker(records: redis.Redis, model: str = "auto", clock: Callable[[], float] | None = None) -> DefaultModel:
+    """By default, so much time passes between two questions that each one looks at Redis."""
+    passing = count(step=10)
+    return DefaultModel(records, Settings(data_dir=Path("/nowhere"), model=model), clock or (lambda: next(passing)))
 
 
 def test_workers_that_would_choose_differently_give_one_answer(
@@ -53,6 +57,17 @@ def test_workers_that_decide_at_the_same_time_give_one_answer(
 
     monkeypatch.setattr(default_model, "resolve_auto", while_another_decides)
     assert second.current() == CLIP
+
+
+def test_a_decision_is_believed_for_a_moment(records: redis.Redis, resolved: list[tuple[str, str]]) -> None:
+    now = [0.0]
+    first = worker(records, clock=lambda: now[0])
+    assert first.current() == CLIP
+    worker(records, "lite").fall_back(CLIP, "no weights")
+    now[0] = 0.9
+    assert first.current() == CLIP
+    now[0] = 1.0
+    assert first.current().name == "lite"
 
 
 def test_a_worker_that_cannot_load_the_model_falls_back_for_all(

@@ -162,6 +162,13 @@ def test_a_video_finds_others_but_not_itself(runtime: Runtime, videos: list[str]
     assert answer["searched"] == 2
 
 
+def test_a_search_by_a_video_notes_its_facts(runtime: Runtime, videos: list[str]) -> None:
+    search(runtime, None, sha256=videos[0])
+    (record,) = runtime.book.records(videos[:1])
+    assert record is not None
+    assert record.facts is not None
+
+
 def test_a_search_by_a_video_that_is_gone(runtime: Runtime, videos: list[str]) -> None:
     runtime.store.delete(blob_key(videos[0]))
     with pytest.raises(VideoGone):
