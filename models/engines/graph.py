@@ -14,11 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from models.engines.errors import EngineUnavailable
+from models.image.plain_attention import plain_attention
 from models.image.tower import ImageTower
 from models.profiles.profile import Profile
 from models.recognition.recognizer import Recognizer
 
-GRAPH_FORMAT = "graph 1"
+GRAPH_FORMAT = "graph 2"
 """Part of what graphs are kept under: change it with what `Trunk` or `export_graph` do."""
 
 _TOLERANCE = 1e-4  # largest difference from torch, as a share of the largest number; both compute in fp32
@@ -69,9 +70,10 @@ def export_graph(recognizer: Recognizer, file: Path) -> None:
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the tracer, about shapes: what it got wrong shows below
-            model = openvino.convert_model(
-                trunk, example_input=frames[: 2 * clip], input=[openvino.PartialShape([-1, *shape])]
-            )
+            with plain_attention(trunk):
+                model = openvino.convert_model(
+                    trunk, example_input=frames[: 2 * clip], input=[openvino.PartialShape([-1, *shape])]
+                )
             expected = trunk(frames)
         compiled = openvino_core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
         found = torch.from_numpy(compiled(frames.numpy())[0])

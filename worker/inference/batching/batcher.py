@@ -82,19 +82,22 @@ class Batcher(Generic[In, Out]):
         max_items: int,
         max_wait: float,
         lanes: int = 1,
+        share: bool = False,
         start_lane: Callable[[], object] = lambda: None,
         stuck_after: float = 600.0,
         observe: Callable[[int], object] = lambda _: None,
         waited: Callable[[float], object] = lambda _: None,
     ) -> None:
         """max_wait: seconds that a request waits for others to share its forward pass; lanes: forward passes at the
-        same time; start_lane: is called first in the thread of each; stuck_after: seconds after which a forward pass
-        counts as one that never ends; observe: gets the number of items of each forward pass; waited: gets the seconds
-        that each request, or slice of one, has waited for its forward pass."""
+        same time; share: whether idle lanes share what waits, even if one forward pass has room for all of it: for
+        CPUs, where small passes cost as much per item; start_lane: is called first in the thread of each; stuck_after:
+        seconds after which a forward pass counts as one that never ends; observe: gets the number of items of each
+        forward pass; waited: gets the seconds that each request, or slice of one, has waited for its forward pass."""
         self._tower = tower
         self._max_items = max_items
         self._max_wait = max_wait
         self._most_lanes = lanes
+        self._share = share
         self._start_lane = start_lane
         self._stuck_after = stuck_after
         self._observe = observe
@@ -138,6 +141,8 @@ class Batcher(Generic[In, Out]):
 
     def _slices(self, items: In, clip: int) -> Iterator[In]:
         size = pass_size(self._max_items, clip)
+        if self._share:  # a slice for each lane; those that share a forward pass all the same are joined again
+            size = min(size, -(-len(items) // clip // self._most_lanes) * clip)
         for start in range(0, len(items), size):
             yield items[start : start + size]
 
@@ -200,14 +205,22 @@ class Batcher(Generic[In, Out]):
     def _next_batch(self) -> list[_Entry[In, Out]]:
         """In their turns, as many as fit; none if another lane has taken them."""
         batch: list[_Entry[In, Out]] = []
-        size = 0
+        size, most = 0, self._fair_share()
         while self._waiting:
             entry = self._waiting.next
-            if batch and (entry.clip != batch[0].clip or size + len(entry.items) > self._max_items):
+            if batch and (entry.clip != batch[0].clip or size + len(entry.items) > most):
                 break
             batch.append(self._waiting.take())
             size += len(entry.items)
         return batch
+
+    def _fair_share(self) -> int:
+        """Most items of the next forward pass."""
+        if not self._share:
+            return self._max_items
+        idle = sum(not lane.taken for lane in self._lanes)
+        waiting = sum(len(entry.items) for entry in self._waiting)
+        return min(self._max_items, -(-waiting // max(idle, 1)))
 
     def _answer(self, lane: _Lane[In, Out]) -> None:
         batch = [entry for entry in lane.taken if entry.done.set_running_or_notify_cancel()]

@@ -52,12 +52,15 @@ class TextVectors:
         return TextVectors(torch.cat([part.vectors for part in parts]), flags)  # [Σn, d]
 
 
-def _frame_batcher(forward: FrameCall, plan: LanePlan, settings: Settings) -> Batcher[Frames, torch.Tensor]:
+def _frame_batcher(
+    forward: FrameCall, plan: LanePlan, settings: Settings, on_cpu: bool
+) -> Batcher[Frames, torch.Tensor]:
     return Batcher(
         Tower(forward, np.concatenate, torch.cat),
         max_items=min(plan.batch, settings.batch_frames),
         max_wait=settings.batch_wait_ms / 1000,
         lanes=plan.lanes,
+        share=on_cpu,
         start_lane=partial(torch.set_num_threads, plan.threads),
         stuck_after=settings.inference_deadline,
         observe=BATCH_SIZE.observe,
@@ -126,8 +129,8 @@ class Towers:
         on_cpu: bool = False,
     ) -> None:
         """The methods of `Recognizer`, or what stands for them."""
-        self.frames = _frame_batcher(encode_frames, plan, settings)
-        self.attention = _frame_batcher(attend, plan, settings) if attend else None
+        self.frames = _frame_batcher(encode_frames, plan, settings, on_cpu)
+        self.attention = _frame_batcher(attend, plan, settings, on_cpu) if attend else None
         self.texts = TextEncoder(encode_texts, plan, settings, on_cpu=on_cpu)
 
     def close(self, timeout: float = 30.0) -> None:

@@ -220,6 +220,41 @@ def test_a_free_lane_waits_for_others_only_while_nothing_is_computed(forward: Fo
     lanes.close()
 
 
+@pytest.mark.parametrize(
+    ("share", "clip", "sizes"), [(True, 1, [4, 4]), (True, 4, [4, 4]), (True, 8, [8]), (False, 1, [8])]
+)
+def test_idle_lanes_share_a_request(forward: Forward, share: bool, clip: int, sizes: list[int]) -> None:
+    batcher = Batcher(tower(forward), max_items=16, max_wait=0.05, lanes=2, share=share)
+    try:
+        values = np.arange(8, dtype=np.uint8)
+        stack = np.broadcast_to(values[:, None, None, None], (8, SIDE, SIDE, 3)).copy()  # [8, S, S, 3]
+        rows = batcher.encode(stack, CancelToken(), clip)
+        assert rows[:, 0].tolist() == values.tolist()
+        assert forward.sizes == sizes
+    finally:
+        batcher.close()
+
+
+def test_lanes_that_share_fill_their_forwards_while_much_waits(forward: Forward) -> None:
+    batcher = Batcher(tower(forward), max_items=16, max_wait=0.0, lanes=2, share=True)
+    forward.gate.clear()
+    try:
+        with ThreadPoolExecutor(10) as pool:
+            first = [pool.submit(batcher.encode, frames(8, 1), CancelToken()) for _ in range(2)]
+            while in_flight(batcher) < 2:
+                time.sleep(0.01)
+            others = [pool.submit(batcher.encode, frames(8, 2), CancelToken()) for _ in range(8)]
+            time.sleep(0.2)
+            forward.gate.set()
+            for future in [*first, *others]:
+                future.result(5)
+        assert sum(forward.sizes) == 80
+        assert max(forward.sizes) == 16
+        assert len(forward.sizes) <= 9
+    finally:
+        batcher.close()
+
+
 def test_a_tower_that_loses_rows_is_an_error(forward: Forward) -> None:
     batcher = Batcher(
         Tower(lambda stack, clip: forward(stack, clip)[1:], np.concatenate, torch.cat), max_items=16, max_wait=0.0
