@@ -82,20 +82,36 @@ def costs_of(monkeypatch: pytest.MonkeyPatch, cpu: dict[tuple[int, int], float])
 
 
 @pytest.mark.parametrize(
-    ("cpu", "cores", "plan"),
+    ("cpu", "cores", "clip", "plan"),
     [
-        ({(1, 1): 1.0, (1, 4): 0.8, (1, 8): 0.79, (1, 16): 0.9}, 2, LanePlan(2, 1, 4)),  # 8 frames are hardly cheaper
-        ({(1, 1): 1.0, (1, 2): 1.2}, 2, LanePlan(2, 1, 1)),  # a batch makes a frame dearer
-        ({(1, 4): 1.0, (2, 4): 1.08, (4, 4): 1.2, (8, 4): 2.0}, 8, LanePlan(4, 2, 4)),  # two threads cost 8 % more
-        ({(1, 4): 1.0, (2, 4): 1.08, (4, 4): 1.09, (8, 4): 1.1}, 8, LanePlan(1, 8, 4)),
+        ({(1, 1): 1.0, (1, 4): 0.8, (1, 8): 0.79, (1, 16): 0.9}, 2, 1, LanePlan(2, 1, 4)),  # 8 are hardly cheaper
+        ({(1, 1): 1.0, (1, 2): 1.2}, 2, 1, LanePlan(2, 1, 1)),  # a batch makes a frame dearer
+        ({(1, 4): 1.0, (2, 4): 1.08, (4, 4): 1.2, (8, 4): 2.0}, 8, 8, LanePlan(4, 2, 4)),  # two threads cost 8 % more
+        ({(1, 4): 1.0, (2, 4): 1.08, (4, 4): 1.09, (8, 4): 1.1}, 8, 8, LanePlan(1, 8, 4)),
+        ({(1, 4): 1.0, (2, 4): 1.0, (4, 4): 1.0}, 8, 1, LanePlan(8, 1, 4)),  # the lanes share the frames of a video
+        ({(1, 4): 1.0, (2, 4): 1.0, (4, 4): 1.0}, 16, 1, LanePlan(8, 2, 4)),
     ],
 )
 def test_the_smallest_batch_and_the_most_threads_that_cost_little(
-    cpu: dict[tuple[int, int], float], cores: int, plan: LanePlan, monkeypatch: pytest.MonkeyPatch
+    cpu: dict[tuple[int, int], float], cores: int, clip: int, plan: LanePlan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     costs_of(monkeypatch, cpu)
-    found = best_plan(FakeEngine, 32, 1, 64, CPU, cores)  # type: ignore[arg-type]
+    found = best_plan(FakeEngine, 32, clip, 64, CPU, cores)  # type: ignore[arg-type]
     assert found == plan
+
+
+def test_what_disturbs_one_turn_does_not_choose_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    disturbed = {LanePlan(2, 1, 2)}
+
+    def cost(engine: FakeEngine, *_: object) -> Cost:
+        seconds = 0.5 if engine.plan.batch == 2 else 1.0
+        if engine.plan in disturbed:
+            disturbed.remove(engine.plan)
+            seconds = 3.0
+        return Cost(seconds, seconds)
+
+    monkeypatch.setattr(race, "cost", cost)
+    assert best_plan(FakeEngine, 32, 1, 64, CPU, 2).batch == 2  # type: ignore[arg-type]
 
 
 def test_no_plan_has_more_frames_than_a_forward_pass_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
