@@ -69,5 +69,5 @@ class Ranking:
 
 def rounded(numbers: torch.Tensor | FloatArray) -> FloatArray:
     """float64, as answers show them."""
-    values = numbers.double().cpu().numpy() if isinstance(numbers, torch.Tensor) else numbers
+    values = numbers.cpu().double().numpy() if isinstance(numbers, torch.Tensor) else numbers
     return np.round(values, DIGITS)

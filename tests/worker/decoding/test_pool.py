@@ -50,9 +50,9 @@ def shown(clip: DecodedClip) -> list[int]:
 
 
 def busy(pool: DecodePool) -> int:
-    """The decode child that burns most CPU, once one does."""
-    for _ in range(100):
-        ticks = {pid: cpu_ticks(pid) for pid in pool.children}
+    """The decode child that burns most CPU, once one does. The pool may not have noticed yet that one was killed."""
+    for _ in range(600):
+        ticks = {pid: cpu_ticks(pid) for pid in pool.children if alive(pid)}
         if ticks and max(ticks.values()) >= 20:
             return max(ticks, key=ticks.__getitem__)
         time.sleep(0.05)

@@ -96,7 +96,7 @@ class ClassifierCache:
     def _address(
         self, recognizer: Recognizer, labels: Sequence[Label], templates: tuple[str, ...], normalise: bool
     ) -> tuple[object, ...]:
-        """Of strings, because pydantic takes a hundred times as long to hash and compare ten thousand labels."""
+        """Of strings: ten thousand labels of pydantic take long to hash and to compare."""
         names = tuple([label.name for label in labels])
         prompts = tuple([(place, label.prompts) for place, label in enumerate(labels) if label.prompts is not None])
         return self._prefix, recognizer.text_digest, templates, normalise, names, prompts
