@@ -19,7 +19,7 @@ from models.image.tower import ImageTower
 from models.profiles.profile import Profile
 from models.recognition.recognizer import Recognizer
 
-GRAPH_FORMAT = "graph 2"
+GRAPH_FORMAT = "graph 3"
 """Part of what graphs are kept under: change it with what `Trunk` or `export_graph` do."""
 
 _TOLERANCE = 1e-4  # largest difference from torch, as a share of the largest number; both compute in fp32

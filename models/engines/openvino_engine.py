@@ -15,12 +15,20 @@ from models.frames.arrays import UInt8Array
 from models.recognition.engine import LanePlan
 from models.recognition.recognizer import Recognizer
 
-_HINTS = {"fp32": "f32", "bf16": "bf16"}
+_HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32", "int8+bf16": "bf16"}
 
 _ALONE = threading.Lock()
 """The first calls into the binding must not meet. It fills its tables at the first use, and waits for Python's lock
 meanwhile. A second thread that comes with that lock and needs the same table waits for the first one, and no thread of
 the process goes on."""
+
+
+def graph_precision(name: EngineName, precision: str) -> str:
+    """What an engine computes in. precision: that of the model in torch, `fp32` or `bf16`. A quantised graph keeps
+    products of weights in int8, and everything else in that precision."""
+    if name != "openvino-int8":
+        return precision
+    return "int8+bf16" if precision == "bf16" else "int8"
 
 
 class OpenVinoEngine:
@@ -29,8 +37,8 @@ class OpenVinoEngine:
     def __init__(
         self, recognizer: Recognizer, graph: Path, name: EngineName, precision: str, digest: str, plan: LanePlan
     ) -> None:
-        """graph: the .xml file; precision: `fp32`, `bf16`, or `int8` for a graph that is quantised. Raises:
-        EngineUnavailable, or RuntimeError of OpenVINO for a graph that cannot be read."""
+        """graph: the .xml file; precision: as `graph_precision` gives it. Raises: EngineUnavailable, or RuntimeError of
+        OpenVINO for a graph that cannot be read."""
         self._torch = recognizer
         self._tower = tower_of(recognizer)
         self._clip = clip_of(recognizer)

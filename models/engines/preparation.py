@@ -22,7 +22,7 @@ from models.engines.choice import FP32_GRAPH, INT8_GRAPH, Candidate, Choice
 from models.engines.clips_at_hand import clips_at_hand
 from models.engines.errors import EngineUnavailable
 from models.engines.graph import clip_of, export_graph, tower_of
-from models.engines.openvino_engine import OpenVinoEngine
+from models.engines.openvino_engine import OpenVinoEngine, graph_precision
 from models.engines.quantisation import has_attention, quantise
 from models.engines.race import best_plan, entry_cost, plan_at_once
 from models.engines.torch_engines import CompiledEngine, EagerEngine
@@ -86,7 +86,7 @@ class Preparation:
     def _examined(self, name: EngineName) -> tuple[Candidate, Opener | None]:
         """What it costs, or why it cannot be used."""
         self.say(f"looking at the engine {name}")
-        precision = "int8" if name == "openvino-int8" else self.recognizer.precision
+        precision = graph_precision(name, self.recognizer.precision)
         try:
             checked = self._checked() if name == "openvino-int8" else None
             opener = self._opener(name)
@@ -130,18 +130,18 @@ class Preparation:
 
     def _checked(self) -> Agreement:
         """Raises: EngineUnavailable."""
-        graphs = {"fp32": self._graph("openvino"), "int8": self._graph("openvino-int8")}
+        graphs: dict[EngineName, Path] = {name: self._graph(name) for name in ("openvino", "openvino-int8")}
         self.say("comparing the answers of int8 with those of fp32")
         exact = self.exact()
         plan = plan_at_once(exact.device, self.batch_frames, self.cores)
         clip = clip_of(exact)
 
-        def features(precision: str) -> Callable[[UInt8Array], torch.Tensor]:
-            name: EngineName = "openvino" if precision == "fp32" else "openvino-int8"
-            engine = OpenVinoEngine(exact, graphs[precision], name, precision, "", plan)
+        def features(name: EngineName, precision: str) -> Callable[[UInt8Array], torch.Tensor]:
+            engine = OpenVinoEngine(exact, graphs[name], name, graph_precision(name, precision), "", plan)
             return lambda frames: engine.encode(frames, clip)
 
-        return agreement(exact, features("fp32"), features("int8"), self._clips(clip), question_of(exact))
+        reference, served = features("openvino", "fp32"), features("openvino-int8", self.recognizer.precision)
+        return agreement(exact, reference, served, self._clips(clip), question_of(exact))
 
     def _clips(self, clip: int) -> list[UInt8Array]:
         if self.clips:
@@ -158,7 +158,7 @@ def open_engine(recognizer: Recognizer, folder: Path, name: EngineName, plan: La
     if name == "compiled":
         return CompiledEngine(recognizer, plan)
     graph = folder / (INT8_GRAPH if name == "openvino-int8" else FP32_GRAPH)
-    precision = "int8" if name == "openvino-int8" else recognizer.precision
+    precision = graph_precision(name, recognizer.precision)
     return OpenVinoEngine(recognizer, graph, name, precision, f"{name} {_digest_of(graph)}", plan)
 
 

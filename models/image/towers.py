@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from core.vocabulary import TemporalKind
 from models.image.attention import class_token_row, latent_row, pooling_row
+from models.image.plain_attention import attend
+from models.image.quick_gelus import fold_quick_gelus
 from models.image.time_blocks import CNN_HEADS, OTHER_HEADS, VIT_HEADS, TimeConv, on_class_token
 from models.image.tower import ImageTower, NamedParameters
 
@@ -44,8 +46,8 @@ class VitTower(ClipTower):
     def trunk(self, pixels: Tensor, clip: int = 1) -> Tensor:
         """→ [N, w]."""
         x, tokens = self._before_last(pixels, clip)
-        x = self._block(self._blocks - 1, x, clip)
-        pooled: Tensor = self.visual._pool(x[:, :tokens])[0]  # [N, w]
+        x = self._last_block(x, clip)[:, :tokens]  # [N, 1, w] or [N, patches + 1, w]
+        pooled: Tensor = self.visual._pool(x)[0]  # [N, w]
         return pooled
 
     @property
@@ -75,6 +77,14 @@ class VitTower(ClipTower):
             return self._step(_token_block, block, self.time_blocks[place], x, clip)
         return self._step(block, x)
 
+    def _last_block(self, x: Tensor, clip: int) -> Tensor:
+        """Where only the [class] token is pooled, nothing else of the last block is computed: [N, L, w] → [N, 1, w]."""
+        block = self.visual.transformer.resblocks[-1]
+        if not self._has_class_token or not isinstance(block, open_clip.transformer.ResidualAttentionBlock):
+            return self._block(self._blocks - 1, x, clip)
+        conv = self.time_blocks[-1] if self.mixes_time else None
+        return self._step(_class_token_block, block, conv, x, clip)
+
     @property
     def _blocks(self) -> int:
         return len(self.visual.transformer.resblocks)
@@ -92,6 +102,10 @@ class VitTower(ClipTower):
         if place == 0:
             prompts = self.visual.ln_pre(prompts)
         return torch.cat([x[:, :tokens], prompts.expand(x.shape[0], -1, -1)], dim=1)
+
+    def serve(self, device: torch.device, dtype: torch.dtype) -> None:
+        fold_quick_gelus(self.visual)
+        super().serve(device, dtype)
 
     def neck(self, x: Tensor) -> Tensor:
         features: Tensor = x @ self.visual.proj  # [N, d]
@@ -187,6 +201,19 @@ def _token_block(block: Any, conv: TimeConv, x: Tensor, clip: int) -> Tensor:
     x = x + block.ls_1(block.attention(q_x=block.ln_1(x)))
     x = on_class_token(conv, x, clip)
     out: Tensor = x + block.ls_2(block.mlp(block.ln_2(x)))
+    return out
+
+
+def _class_token_block(block: Any, conv: TimeConv | None, x: Tensor, clip: int) -> Tensor:
+    """What open_clip's ResidualAttentionBlock, or `_token_block` with `conv`, makes of the first token: [N, L, w] →
+    [N, 1, w]. The others are only read: a sixth of the block's multiplications remain."""
+    if conv is not None:
+        x = on_class_token(conv, x, clip)
+    y = block.ln_1(x)  # [N, L, w]
+    token = x[:, :1] + block.ls_1(attend(block.attn, y[:, :1], y, y)[0])  # [N, 1, w]
+    if conv is not None:
+        token = on_class_token(conv, token, clip)
+    out: Tensor = token + block.ls_2(block.mlp(block.ln_2(token)))
     return out
 
 

@@ -36,13 +36,14 @@ class Bomb:
         return os.mkdir, (str(self.target),)
 
 
-def tiny_clip(seed: int = 0) -> torch.nn.Module:
+def tiny_clip(seed: int = 0, *, pool: str = "tok", quick_gelu: bool = False) -> torch.nn.Module:
     """CLIP with two layers of width 64 and random weights, otherwise like the real one."""
     torch.manual_seed(seed)
     model: torch.nn.Module = open_clip.CLIP(
         embed_dim=32,
-        vision_cfg={"image_size": 32, "layers": 2, "width": 64, "head_width": 32, "patch_size": 8},
+        vision_cfg={"image_size": 32, "layers": 2, "width": 64, "head_width": 32, "patch_size": 8, "pool_type": pool},
         text_cfg={"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2},
+        quick_gelu=quick_gelu,
     )
     return model.eval()
 

@@ -15,7 +15,7 @@ import torch
 from models.engines.choice import FP32_GRAPH, INT8_GRAPH
 from models.engines.clips_at_hand import clips_at_hand
 from models.engines.errors import EngineUnavailable
-from models.engines.graph import export_graph
+from models.engines.graph import export_graph, openvino_core
 from models.engines.preparation import open_engine
 from models.engines.quantisation import quantise
 from models.engines.torch_engines import CompiledEngine
@@ -147,6 +147,26 @@ def test_a_graph_of_eight_bits_has_a_digest_and_results_of_its_own(tmp_path: Pat
     assert coarse.digest != exact.digest
     assert not torch.equal(found, expected)
     assert torch.cosine_similarity(found, expected).min() > 0.98
+
+
+@pytest.mark.parametrize(
+    ("dtype", "said", "hint"), [(torch.float32, "int8", "f32"), (torch.bfloat16, "int8+bf16", "bf16")]
+)
+def test_what_is_not_in_eight_bits_is_in_the_format_of_the_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, said: str, hint: str
+) -> None:
+    """Attention and norms. The machine need not compute bf16: what OpenVINO is asked for is looked at."""
+    export_graph(tiny_base().recognizer(CPU, torch.float32), tmp_path / INT8_GRAPH)
+    core, asked = openvino_core(), []
+    compile_model = core.compile_model
+
+    def compiled(graph: str, device: str, properties: dict[str, object]) -> object:
+        asked.append(properties["INFERENCE_PRECISION_HINT"])
+        return compile_model(graph, device, properties | {"INFERENCE_PRECISION_HINT": "f32"})
+
+    monkeypatch.setattr(core, "compile_model", compiled)
+    engine = open_engine(tiny_base().recognizer(CPU, dtype), tmp_path, "openvino-int8", TWO_LANES)
+    assert (engine.precision, asked) == (said, [hint])
 
 
 def test_a_process_survives_signals_after_engines_have_gone(tmp_path: Path) -> None:

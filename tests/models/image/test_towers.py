@@ -8,6 +8,7 @@ from typing import Any
 import open_clip
 import pytest
 import torch
+from open_clip.transformer import QuickGELU
 from torch import nn
 
 from models.image.tower import ImageTower
@@ -67,7 +68,8 @@ def test_checkpointing_begins_every_block_again_in_the_backward_pass(make: Calla
     tower.set_grad_checkpointing(on)
     begun: list[nn.Module] = []
     for block in blocks(tower):
-        block.register_forward_pre_hook(lambda module, _: begun.append(module))
+        first: Any = block.ln_1 if hasattr(block, "ln_1") else block.conv1
+        first.register_forward_pre_hook(lambda module, _: begun.append(module))
     torch.autograd.backward(tower(clips(1, 2)[0]).square().sum())
     assert len(begun) == len(blocks(tower)) * (2 if on else 1)
 
@@ -76,6 +78,30 @@ def blocks(tower: Any) -> list[nn.Module]:
     if hasattr(tower.visual, "transformer"):
         return list(tower.visual.transformer.resblocks)
     return [block for stage in ("layer1", "layer2", "layer3", "layer4") for block in getattr(tower.visual, stage)]
+
+
+@pytest.mark.parametrize(("pool", "read"), [("tok", 1), ("avg", 17)])
+@torch.no_grad()
+def test_of_the_last_block_only_tokens_that_are_pooled_are_computed(pool: str, read: int) -> None:
+    model: Any = tiny_clip(pool=pool)
+    seen: list[int] = []
+    model.visual.transformer.resblocks[-1].mlp.register_forward_pre_hook(lambda _, x: seen.append(x[0].shape[1]))
+    tower, pixels = clip_tower(model.visual, 32), clips(1, 3)[0]
+    found = tower(pixels)
+    assert seen == [read]
+    torch.testing.assert_close(found, model.encode_image(pixels))
+
+
+@pytest.mark.parametrize("quick", [True, False])
+@torch.no_grad()
+def test_a_served_tower_computes_the_same_without_quick_gelu(quick: bool) -> None:
+    model: Any = tiny_clip(quick_gelu=quick)
+    tower, pixels = clip_tower(model.visual, 32), clips(1, 3)[0]
+    expected = model.encode_image(pixels)
+    tower.serve(CPU, torch.float32)
+    kinds = {type(module) for module in tower.modules()}
+    assert (nn.SiLU in kinds, QuickGELU in kinds, nn.GELU in kinds) == (quick, False, not quick)
+    torch.testing.assert_close(tower(pixels), expected)
 
 
 @each_tower

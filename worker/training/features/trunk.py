@@ -17,7 +17,7 @@ from models.image.trunk_digest import trunk_digest
 from models.weights.digests import digest
 from worker.training.features.files import FeatureFiles
 
-_FORMAT: Final = 1  # raised when what a file holds changes
+_FORMAT: Final = 2  # raised when what a file holds changes
 _DTYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _PACKAGES: Final = ("torch", "open_clip_torch", "timm")  # what computes: sums of other versions may round differently
 
