@@ -28,7 +28,6 @@ from benchmarks.bench.measures import Key, Measures
 from benchmarks.bench.servers import Running, Server
 from benchmarks.random_weights import write_random
 from benchmarks.report import RESULTS
-from models.image.precision import choose_device, choose_dtype, precision_name
 
 ROWS = ("end-to-end", "floor", "text", "re-ask", "gpu", "decode", "training", "scaling")
 OTHERS = {"decode": "benchmarks.decoding", "training": "benchmarks.step_cost", "scaling": "benchmarks.scaling"}
@@ -95,7 +94,7 @@ def _rounds(measures: Measures, model: str, options: argparse.Namespace, clips: 
         compared = _distinct(ours)
         if "end-to-end" in options.rows:
             compared += [
-                stack.enter_context(servers.running(each, folder)) for each in _peers(model, options, ours[0].setting)
+                stack.enter_context(servers.running(each, folder)) for each in _peers(model, options, compared)
             ]
             _note_weights(measures, model, folder / f"{model}-0")
         for server in compared:
@@ -143,12 +142,12 @@ def _distinct(ours: Sequence[Running]) -> list[Running]:
     return list({(each.server.name, each.setting): each for each in reversed(ours)}.values())[::-1]
 
 
-def _peers(model: str, options: argparse.Namespace, ours: str) -> Iterator[Server]:
-    """As documented, and at our precision and engine (`ours`, in words) where those differ."""
+def _peers(model: str, options: argparse.Namespace, ours: Sequence[Running]) -> Iterator[Server]:
+    """As documented, and in the number format and engine of each of our copies, where those differ."""
     if model not in servers.ARCHITECTURES:
         return
     names = [name for name in servers.PEERS if any(name.startswith(start) for start in options.peers)]
-    settings = dict.fromkeys((("fp32", "torch"), _our_setting(ours)))
+    settings = dict.fromkeys((("fp32", "torch"), *(_our_setting(each.setting) for each in ours)))
     for name in names:
         for precision, engine in settings:
             if name != "transformers X-CLIP" or engine == "torch":
@@ -156,11 +155,9 @@ def _peers(model: str, options: argparse.Namespace, ours: str) -> Iterator[Serve
 
 
 def _our_setting(ours: str) -> tuple[str, str]:
-    device = choose_device("auto")
-    precision = precision_name(choose_dtype(device, "auto"))
-    if "openvino" not in ours:
-        return precision, "torch"
-    return precision, "openvino-int8" if "int8" in ours else "openvino"
+    """ours: number format and engine in words → those of a peer."""
+    precision, engine = ours.split(", ")
+    return precision, engine if engine in servers.ENGINES else "torch"
 
 
 def _note_weights(measures: Measures, model: str, place: Path) -> None:

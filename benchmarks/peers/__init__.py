@@ -9,7 +9,7 @@ Its options are environment variables, because some of these servers start proce
 
     PEER_PORT       where it listens, on 127.0.0.1
     PEER_MODEL      an architecture of open_clip, such as ViT-B-32-quickgelu
-    PEER_PRECISION  fp32 or bf16
+    PEER_PRECISION  fp32 or bf16; int8 or int8+bf16 with openvino-int8
     PEER_ENGINE     torch, openvino or openvino-int8
     PEER_CACHE      folder of exported towers
 """

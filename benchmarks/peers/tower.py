@@ -16,6 +16,8 @@ from torch import Tensor
 from benchmarks.peers.clip import FRAMES
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32", "int8+bf16": "bf16"}
+"""Of OpenVINO, for what is not quantised."""
 
 
 class Tower:
@@ -25,17 +27,18 @@ class Tower:
         name = os.environ.get("PEER_MODEL", "ViT-B-32-quickgelu")
         torch.manual_seed(0)
         model, _, self._preprocess = open_clip.create_model_and_transforms(name, pretrained=None, load_weights=False)
-        self._dtype = PRECISIONS[os.environ.get("PEER_PRECISION", "fp32")]
+        precision = os.environ.get("PEER_PRECISION", "fp32")
         self._model: Any = model.eval()
         self._tokenizer = open_clip.get_tokenizer(name)
         self.rows = lru_cache(self._rows)
         engine = os.environ.get("PEER_ENGINE", "torch")
         self._images: Callable[[Tensor], Tensor]
         if engine == "torch":
+            self._dtype = PRECISIONS[precision]
             self._model.visual.to(self._dtype)
             self._images = self._in_torch
         else:
-            self._images = _in_openvino(self._model.visual, name, engine, os.environ["PEER_PRECISION"])
+            self._images = _in_openvino(self._model.visual, name, engine, precision)
 
     def pixels(self, frames: Sequence[Image]) -> Tensor:
         """[T, 3, S, S]"""
@@ -69,7 +72,7 @@ def _in_openvino(visual: torch.nn.Module, name: str, engine: str, precision: str
     file = Path(os.environ["PEER_CACHE"]) / f"{name}-{engine}.xml"
     if not file.exists():
         _export(visual, file, quantised=engine == "openvino-int8")
-    hints = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": {"fp32": "f32"}.get(precision, precision)}
+    hints = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": HINTS[precision]}
     compiled = openvino.Core().compile_model(file, "CPU", hints)
 
     def run(pixels: Tensor) -> Tensor:
