@@ -48,6 +48,7 @@ class Supervisor:
         self._stopping = False
         self._ready = False
         self._last_reason = ""
+        self._http = httpx2.Client(trust_env=False)  # each client reads the system's certificates, which takes 30 ms
         self._socket: Path | None = None
 
     def run(self) -> int:
@@ -127,13 +128,14 @@ class Supervisor:
     def _report_progress(self) -> None:
         """Print why the service is not ready yet, once per reason; then print the ready line."""
         try:
-            answer = httpx2.get(f"{self.address}/readyz", timeout=2, trust_env=False)
+            answer = self._http.get(f"{self.address}/readyz", timeout=2)
             body = answer.json()
         except (httpx2.HTTPError, ValueError):
             return
         if answer.status_code == 200:
             self._ready = True
             self._console.print(self._ready_line(), highlight=False, soft_wrap=True)
+            self._http.close()
             if line := _path_line():
                 self._console.print(line, style="dim", highlight=False, markup=False, soft_wrap=True)
             return
@@ -143,7 +145,7 @@ class Supervisor:
             self._console.print(f"  {reason}", style="dim", highlight=False, markup=False, soft_wrap=True)
 
     def _ready_line(self) -> str:
-        info = httpx2.get(f"{self.address}/v1/info", timeout=5, trust_env=False)
+        info = self._http.get(f"{self.address}/v1/info", timeout=5)
         if info.status_code == 401:
             return f"[bold green]Vireo is ready[/] at [bold]{self.address}[/]; it needs an API key"
         model = info.json().get("model") or {}

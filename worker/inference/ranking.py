@@ -6,7 +6,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from core.questions import Label
 from core.records import Prediction
@@ -32,9 +31,9 @@ class Ranking:
 
     @classmethod
     def of(cls, labels: tuple[Label, ...], scores: Scores) -> Ranking:
-        order = torch.argsort(scores.probabilities, descending=True, stable=True)  # [C]
-        probabilities, similarities = (rounded(row[order]) for row in (scores.probabilities, scores.similarities))
-        return cls(labels, order.cpu().numpy(), probabilities, similarities)
+        probabilities, similarities = (row.cpu().numpy() for row in (scores.probabilities, scores.similarities))  # [C]
+        order = np.argsort(-probabilities, kind="stable")  # [C]; NumPy's calls cost a fifth of torch's for few labels
+        return cls(labels, order, rounded(probabilities[order]), rounded(similarities[order]))
 
     @property
     def probabilities(self) -> FloatArray:
@@ -67,7 +66,6 @@ class Ranking:
         return int(np.flatnonzero(self.places == names.index(label))[0]) if label in names else None
 
 
-def rounded(numbers: torch.Tensor | FloatArray) -> FloatArray:
+def rounded(numbers: FloatArray) -> FloatArray:
     """float64, as answers show them."""
-    values = numbers.cpu().double().numpy() if isinstance(numbers, torch.Tensor) else numbers
-    return np.round(values, DIGITS)
+    return np.round(numbers.astype(np.float64), DIGITS)
