@@ -141,13 +141,14 @@ def running(server: Server, folder: Path) -> Iterator[Running]:
 
 def _wait(started: Running) -> None:
     deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and started.process.poll() is None:
-        try:
-            if httpx2.get(started.url + started.server.ready, timeout=5, trust_env=False).status_code == 200:
-                return
-        except httpx2.HTTPError:
-            pass
-        time.sleep(0.3)
+    with httpx2.Client(timeout=5, trust_env=False) as http:
+        while time.monotonic() < deadline and started.process.poll() is None:
+            try:
+                if http.get(started.url + started.server.ready).status_code == 200:
+                    return
+            except httpx2.HTTPError:
+                pass
+            time.sleep(0.3)
     raise RuntimeError(f"{started.server.title} did not start:\n{started.log.read_text(errors='replace')[-3000:]}")
 
 

@@ -16,7 +16,8 @@ from models.recognition.engine import Engine, LanePlan
 
 _BATCHES = (1, 2, 4, 8, 16)
 _GPU_BATCHES = (8, 16, 32, 64, 128)
-_SLACK = 1.05  # a smaller batch is worth as much: it is answered sooner
+_GPU_SLACK = 1.05  # a smaller batch is worth as much: it is answered sooner
+_CPU_SLACK = 1.02  # on a CPU idle lanes share what a pass has room for, so a larger one makes few wait longer
 _LATENCY_SLACK = 1.1  # and so are more threads for each pass
 _ENTRY = LanePlan(lanes=1, threads=1, batch=4)  # what engines are compared with
 _USUAL_FRAMES = 8  # of a video; idle lanes share them, so fewer lanes of more threads would answer it no sooner
@@ -58,8 +59,8 @@ def best_plan(
     lanes = _GPU_LANES if on_gpu else cores
     costs = _costs(open_engine, size, clip, [LanePlan(lanes, 1, batch) for batch in batches])
     if on_gpu:
-        return _first_within({plan: found.clock for plan, found in costs.items()}, _SLACK)
-    narrow = _first_within({plan: found.cpu for plan, found in costs.items()}, _SLACK)
+        return _first_within({plan: found.clock for plan, found in costs.items()}, _GPU_SLACK)
+    narrow = _first_within({plan: found.cpu for plan, found in costs.items()}, _CPU_SLACK)
     wide = [plan for plan in _wider(narrow, cores) if plan.lanes * clip >= _USUAL_FRAMES]
     wider = _costs(open_engine, size, clip, wide) | {narrow: costs[narrow]}
     return _first_within({plan: found.cpu for plan, found in wider.items()}, _LATENCY_SLACK)

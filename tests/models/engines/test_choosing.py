@@ -85,6 +85,7 @@ def costs_of(monkeypatch: pytest.MonkeyPatch, cpu: dict[tuple[int, int], float])
     ("cpu", "cores", "clip", "plan"),
     [
         ({(1, 1): 1.0, (1, 4): 0.8, (1, 8): 0.79, (1, 16): 0.9}, 2, 1, LanePlan(2, 1, 4)),  # 8 are hardly cheaper
+        ({(1, 1): 1.0, (1, 4): 0.8, (1, 8): 0.78, (1, 16): 0.78}, 2, 1, LanePlan(2, 1, 8)),  # 3 % are worth it
         ({(1, 1): 1.0, (1, 2): 1.2}, 2, 1, LanePlan(2, 1, 1)),  # a batch makes a frame dearer
         ({(1, 4): 1.0, (2, 4): 1.08, (4, 4): 1.2, (8, 4): 2.0}, 8, 8, LanePlan(4, 2, 4)),  # two threads cost 8 % more
         ({(1, 4): 1.0, (2, 4): 1.08, (4, 4): 1.09, (8, 4): 1.1}, 8, 8, LanePlan(1, 8, 4)),
