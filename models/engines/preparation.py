@@ -31,6 +31,7 @@ from models.recognition.engine import Engine, LanePlan
 from models.recognition.recognizer import Recognizer
 
 _CALIBRATION_CLIPS = 48
+_COMPILED = "compiled"  # beside the folders of the models: torch names what it keeps there by what it was made from
 _CHECKED_FRAMES = 2  # of a clip; a tower that mixes time needs whole clips
 
 Opener = Callable[[LanePlan], Engine]
@@ -156,7 +157,7 @@ def open_engine(recognizer: Recognizer, folder: Path, name: EngineName, plan: La
     if name == "eager":
         return EagerEngine(recognizer, plan)
     if name == "compiled":
-        return CompiledEngine(recognizer, plan)
+        return CompiledEngine(recognizer, plan, folder.parent / _COMPILED)
     graph = folder / (INT8_GRAPH if name == "openvino-int8" else FP32_GRAPH)
     precision = graph_precision(name, recognizer.precision)
     return OpenVinoEngine(recognizer, graph, name, precision, f"{name} {_digest_of(graph)}", plan)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
+from pathlib import Path
 
 import torch
 
@@ -47,12 +49,16 @@ class EagerEngine:
 
 
 class CompiledEngine:
-    """torch.compile. If the machine cannot compile, it says so and is the eager engine from then on."""
+    """torch.compile. If the machine cannot compile, it says so and is the eager engine from then on. What was compiled
+    is kept, so only the first process of a machine takes the time."""
 
     name: EngineName = "compiled"
     nbytes = 0
 
-    def __init__(self, recognizer: Recognizer, plan: LanePlan) -> None:
+    def __init__(self, recognizer: Recognizer, plan: LanePlan, kept: Path) -> None:
+        """kept: the folder of what was compiled, unless the environment names another. By default torch takes the
+        system's folder for temporary files, from which containers may not execute anything."""
+        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(kept))
         self._torch = recognizer
         self.precision = recognizer.precision
         self.digest = f"compiled {torch.__version__}"

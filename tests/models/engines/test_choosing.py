@@ -91,6 +91,9 @@ def costs_of(monkeypatch: pytest.MonkeyPatch, cpu: dict[tuple[int, int], float])
         ({(1, 4): 1.0, (2, 4): 1.08, (4, 4): 1.09, (8, 4): 1.1}, 8, 8, LanePlan(1, 8, 4)),
         ({(1, 4): 1.0, (2, 4): 1.0, (4, 4): 1.0}, 8, 1, LanePlan(8, 1, 4)),  # the lanes share the frames of a video
         ({(1, 4): 1.0, (2, 4): 1.0, (4, 4): 1.0}, 16, 1, LanePlan(8, 2, 4)),
+        ({(1, 4): 1.0, (2, 4): 1.0, (4, 4): 1.0, (8, 4): 1.05}, 64, 1, LanePlan(8, 8, 4)),
+        ({(1, 4): 1.0, (2, 4): 1.0, (4, 4): 1.08, (8, 4): 1.2}, 64, 1, LanePlan(16, 4, 4)),  # eight cost 20 % more
+        ({(1, 4): 1.0, (2, 4): 0.9}, 1, 1, LanePlan(1, 1, 4)),
     ],
 )
 def test_the_smallest_batch_and_the_most_threads_that_cost_little(

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch._inductor.runtime.cache_dir_utils import cache_dir
 
 from models.engines.choice import FP32_GRAPH, INT8_GRAPH
 from models.engines.clips_at_hand import clips_at_hand
@@ -185,7 +186,9 @@ def test_lanes_that_start_together_do_not_lock_each_other_out(tmp_path: Path) ->
         assert (process.returncode, said) == (0, "all have answered\n"), error
 
 
-def test_a_machine_that_cannot_compile_says_so_and_serves_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_that_cannot_compile_says_so_and_serves_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     recognizer = tiny_base().recognizer(CPU, torch.float32)
 
     def broken(*_: object, **__: object) -> Callable[..., torch.Tensor]:
@@ -195,14 +198,22 @@ def test_a_machine_that_cannot_compile_says_so_and_serves_all_the_same(monkeypat
         return forward
 
     monkeypatch.setattr(torch, "compile", broken)
-    engine = CompiledEngine(recognizer, TWO_LANES)
+    engine = CompiledEngine(recognizer, TWO_LANES, tmp_path)
     assert torch.equal(engine.encode(frames(2)), recognizer.encode_frames(frames(2)))
     assert engine.failure == "RuntimeError: no C++ compiler found"
 
 
-def test_a_compiled_engine_uses_what_was_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("own", [None, "/elsewhere"])
+def test_a_compiled_engine_uses_what_was_compiled_and_keeps_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, own: str | None
+) -> None:
+    """own: the folder that the environment names."""
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", own or "")
+    if own is None:
+        monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
     recognizer: Recognizer = tiny_base().recognizer(CPU, torch.float32)
     monkeypatch.setattr(torch, "compile", lambda tower, **_: lambda pixels, clip: tower(pixels, clip) * 2)
-    engine = CompiledEngine(recognizer, TWO_LANES)
+    engine = open_engine(recognizer, tmp_path / "graphs of a model", "compiled", TWO_LANES)
+    assert cache_dir() == (own or str(tmp_path / "compiled"))
     assert torch.equal(engine.encode(frames(2)), recognizer.encode_frames(frames(2)) * 2)
     assert engine.digest.startswith("compiled")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest.mock import MagicMock
+
 import pytest
 import torch
 
@@ -23,3 +25,18 @@ def test_the_frames_stay_as_they_were() -> None:
     frames = torch.full((2, 4, 4, 3), 7, dtype=torch.uint8)
     normalised(frames, tiny_profile(), CPU)
     assert (frames == 7).all()
+
+
+def test_frames_go_to_a_gpu_from_pinned_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A double of the frames and of the constants: no test has a GPU."""
+    gpu, frames = torch.device("cuda"), MagicMock(is_cuda=False)
+    monkeypatch.setattr("models.image.pixels._per_channel", lambda values, device: (values, device))
+    normalised(frames, tiny_profile(), gpu)
+    frames.pin_memory.return_value.to.assert_called_once_with(gpu, non_blocking=True)
+    frames.to.assert_not_called()
+
+
+def test_frames_on_a_cpu_are_not_pinned() -> None:
+    frames = MagicMock(is_cuda=False)
+    normalised(frames, tiny_profile(), CPU)
+    frames.pin_memory.assert_not_called()
