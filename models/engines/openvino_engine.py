@@ -49,7 +49,7 @@ class OpenVinoEngine:
         frames = np.zeros((self._clip, recognizer.profile.size, recognizer.profile.size, 3), np.uint8)
         with _ALONE:
             self._compiled = openvino_core().compile_model(str(graph), "CPU", self._properties())
-            _first_output(self._compiled.create_infer_request(), frames)
+            self._features(_first_output(self._compiled.create_infer_request(), frames))
 
     def _properties(self) -> dict[str, Any]:
         return {
@@ -65,8 +65,12 @@ class OpenVinoEngine:
             return self._torch.encode_frames(frames, clip)
         if len(frames) % clip:
             raise ValueError(f"{len(frames)} frames are not whole clips of {clip}")
-        trunk = torch.from_numpy(_first_output(self._request(), frames))  # [N, …]
-        return self._tower.features(trunk.to(self._torch.dtype)).float()  # [N, d]
+        return self._features(_first_output(self._request(), frames))  # [N, d]
+
+    @torch.inference_mode()
+    def _features(self, trunk: Any) -> torch.Tensor:
+        """trunk: float32 [N, …] → float32 [N, d]."""
+        return self._tower.features(torch.from_numpy(trunk).to(self._tower.neck_dtype)).float()
 
     def warm_up(self) -> None:
         """A graph is compiled, and computes once, when it is read."""

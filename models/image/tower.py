@@ -107,6 +107,11 @@ class ImageTower(nn.Module, ABC):
         """The neck's parameters, with the tower's names."""
 
     @property
+    def neck_dtype(self) -> torch.dtype:
+        """The number format of the neck, which may be another one than that of the trunk."""
+        return next(parameter.dtype for _, parameter in self.projection_parameters())
+
+    @property
     def prompt_places(self) -> tuple[int, int] | None:
         """Number of blocks and width of their tokens; None if this tower has no tokens beside which prompts can be."""
         return None

@@ -141,6 +141,20 @@ def test_a_cost_counts_the_cpu_time_of_all_lanes(recognizer: Recognizer) -> None
     assert passes == [0, *[3] * 9]  # whole clips of three, in three lanes, a first round and two more
 
 
+def test_an_engine_that_fails_has_no_cost(recognizer: Recognizer) -> None:
+    class Failing:
+        plan = LanePlan(2, 1, 4)
+
+        def encode(self, frames: UInt8Array, clip: int) -> torch.Tensor:  # noqa: ARG002 -- as an engine's
+            raise RuntimeError("mat1 and mat2 must have the same dtype")
+
+        def warm_up(self) -> None:
+            """Nothing to do."""
+
+    with pytest.raises(RuntimeError, match="same dtype"):
+        race.cost(Failing(), 32, 1)  # type: ignore[arg-type]
+
+
 @pytest.fixture
 def prepared(recognizer: Recognizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Preparation:
     """What engines cost is given; graphs are not made."""

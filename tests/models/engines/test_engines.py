@@ -110,6 +110,22 @@ def test_a_graph_computes_what_torch_computes(base: Callable[[], Base], tmp_path
     assert served.numerics != recognizer.numerics
 
 
+@pytest.mark.parametrize("base", [tiny_base, prompted, extended, resnet_base, over_time, "lite"])
+def test_a_graph_serves_a_model_whose_format_is_bf16(
+    base: Callable[[], Base] | str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """The trunk of `lite` is in bf16 then, and its neck in fp32."""
+    made: Callable[[], Base] = (lambda: request.getfixturevalue("lite_base")) if isinstance(base, str) else base
+    exact = made().recognizer(CPU, torch.float32)
+    export_graph(exact, tmp_path / FP32_GRAPH)
+    engine = open_engine(made().recognizer(CPU, torch.bfloat16), tmp_path, "openvino", TWO_LANES)
+    clip, size = exact.profile.frames if exact.mixes_time else 1, exact.profile.size
+    shown = clips_at_hand(2, clip, size, seed=0)
+    found, expected = engine.encode(shown, clip), exact.encode_frames(shown, clip)
+    assert (engine.precision, found.dtype) == ("bf16", torch.float32)
+    assert torch.cosine_similarity(found, expected).min() > 0.98
+
+
 def test_a_block_of_a_graph_turns_its_tokens_around_only_for_the_heads(tmp_path: Path) -> None:
     """Each other transposition costs time: with torch's own attention a frame takes a tenth longer."""
     base = tiny_base()
