@@ -207,4 +207,5 @@ def test_the_text_tower_has_the_gradient_of_the_whole_batch(name: MethodName) ->
     for parameter, gradient in zip(moving, expected, strict=True):
         assert gradient is not None
         assert parameter.grad is not None
-        torch.testing.assert_close(parameter.grad, gradient, rtol=1e-3, atol=1e-6)
+        rounding = 1e-5 * float(gradient.abs().max())
+        torch.testing.assert_close(parameter.grad, gradient, rtol=1e-4, atol=rounding)
