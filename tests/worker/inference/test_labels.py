@@ -92,6 +92,14 @@ def test_a_label_that_depends_on_the_template_is_named_with_the_other_one(
     assert seen == [2], "the model's own template is not another one"
 
 
+def test_spellings_of_one_label_do_not_depend_on_the_template(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their rows are equal, so rounding says which one is nearer."""
+    known = {"severity": "error", "code": "duplicate", "message": "m", "suggestion": "s", "labels": ["a cat", "A cat"]}
+    monkeypatch.setattr(doctor, "template_sensitive", lambda *_: [(0, 1), (1, 0), (2, 0)])
+    found, _ = check("a cat", "A cat", "a dog", found=[known])
+    assert [finding.labels for finding in of(found, "template_sensitive")] == [["a dog", "a cat"]]
+
+
 def test_the_map_shows_the_cosines(check: Check, tiny: Recognizer) -> None:
     found, pictures = check("a cat", "a dog", "a bird")
     assert found.map.url == "/v1/jobs/job_1/files/labels.png"

@@ -108,10 +108,10 @@ def _truncated(request: LabelCheckRequest, places: tuple[int, ...]) -> Iterator[
 
 
 def _near(request: LabelCheckRequest, rows: torch.Tensor, near: float) -> Iterator[LabelFinding]:
-    known = {frozenset(finding.labels) for finding in request.found if finding.code == "duplicate"}
+    known = _duplicates(request)
     for pair in near_pairs(rows, near):
         names = [request.labels[pair.first].name, request.labels[pair.second].name]
-        if any(set(names) <= group for group in known):
+        if any(group.issuperset(names) for group in known):
             continue
         yield LabelFinding(
             severity="warning",
@@ -125,9 +125,12 @@ def _near(request: LabelCheckRequest, rows: torch.Tensor, near: float) -> Iterat
 
 
 def _sensitive(request: LabelCheckRequest, rows: torch.Tensor, others: list[torch.Tensor]) -> Iterator[LabelFinding]:
+    known = _duplicates(request)
     for place, other in template_sensitive(rows, others):
         label, nearest = request.labels[place], request.labels[other]
-        if label.prompts is None and nearest.name != label.name:
+        if nearest.name == label.name or any(group.issuperset((label.name, nearest.name)) for group in known):
+            continue  # which of two equal rows is nearest is a matter of rounding
+        if label.prompts is None:
             yield LabelFinding(
                 severity="info",
                 code="template_sensitive",
@@ -136,3 +139,8 @@ def _sensitive(request: LabelCheckRequest, rows: torch.Tensor, others: list[torc
                 suggestion="Give it prompts: whole sentences that say what can be seen.",
                 labels=[label.name, nearest.name],
             )
+
+
+def _duplicates(request: LabelCheckRequest) -> set[frozenset[str]]:
+    """Labels that are found already as one in different spellings."""
+    return {frozenset(finding.labels) for finding in request.found if finding.code == "duplicate"}
