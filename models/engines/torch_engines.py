@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 import torch
+from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 
 from core.vocabulary import EngineName
 from models.frames.arrays import UInt8Array
@@ -15,6 +16,8 @@ from models.recognition.engine import LanePlan
 from models.recognition.recognizer import Recognizer
 
 log = logging.getLogger(__name__)
+
+_CACHE = "TORCHINDUCTOR_CACHE_DIR"
 
 
 class EagerEngine:
@@ -56,9 +59,8 @@ class CompiledEngine:
     nbytes = 0
 
     def __init__(self, recognizer: Recognizer, plan: LanePlan, kept: Path) -> None:
-        """kept: the folder of what was compiled, unless the environment names another. By default torch takes the
-        system's folder for temporary files, from which containers may not execute anything."""
-        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(kept))
+        """kept: the folder of what was compiled, unless the environment names another."""
+        _keep_in(kept)
         self._torch = recognizer
         self.precision = recognizer.precision
         self.digest = f"compiled {torch.__version__}"
@@ -89,3 +91,10 @@ class CompiledEngine:
         with self._lock:  # torch compiles for a new shape in a forward pass, and not in two threads at once
             features: torch.Tensor = self._forward(pixels, clip)
         return features.float().cpu()  # [N, d]
+
+
+def _keep_in(folder: Path) -> None:
+    """By default torch takes the system's folder for temporary files, from which containers may not execute anything,
+    and writes that into the environment itself when it is imported."""
+    if os.environ.get(_CACHE, default_cache_dir()) == default_cache_dir():
+        os.environ[_CACHE] = str(folder)

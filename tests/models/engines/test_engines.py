@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch._inductor.runtime.cache_dir_utils import cache_dir
+from torch._inductor.runtime.cache_dir_utils import cache_dir, default_cache_dir
 
 from models.engines.choice import FP32_GRAPH, INT8_GRAPH
 from models.engines.clips_at_hand import clips_at_hand
@@ -219,17 +219,17 @@ def test_a_machine_that_cannot_compile_says_so_and_serves_all_the_same(
     assert engine.failure == "RuntimeError: no C++ compiler found"
 
 
-@pytest.mark.parametrize("own", [None, "/elsewhere"])
+@pytest.mark.parametrize(("named", "own"), [(None, False), (default_cache_dir(), False), ("/elsewhere", True)])
 def test_a_compiled_engine_uses_what_was_compiled_and_keeps_it(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, own: str | None
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, named: str | None, own: bool
 ) -> None:
-    """own: the folder that the environment names."""
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", own or "")
-    if own is None:
+    """named: the folder in the environment, which torch writes there too; own: it is the user's."""
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", named or "")
+    if named is None:
         monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
     recognizer: Recognizer = tiny_base().recognizer(CPU, torch.float32)
     monkeypatch.setattr(torch, "compile", lambda tower, **_: lambda pixels, clip: tower(pixels, clip) * 2)
     engine = open_engine(recognizer, tmp_path / "graphs of a model", "compiled", TWO_LANES)
-    assert cache_dir() == (own or str(tmp_path / "compiled"))
+    assert cache_dir() == (named if own else str(tmp_path / "compiled"))
     assert torch.equal(engine.encode(frames(2)), recognizer.encode_frames(frames(2)) * 2)
     assert engine.digest.startswith("compiled")
