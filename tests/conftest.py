@@ -98,9 +98,19 @@ def redis_socket() -> Iterator[Path]:
 @pytest.fixture
 def redis_url(redis_socket: Path) -> str:
     """URL of an emptied Redis: no test sees what another left."""
-    with redis.Redis(unix_socket_path=str(redis_socket)) as client:
+    return _emptied(redis_socket)
+
+
+@pytest.fixture(scope="module")
+def redis_url_of_file(redis_socket: Path) -> str:
+    """URL of a Redis that was emptied before the tests of this file."""
+    return _emptied(redis_socket)
+
+
+def _emptied(socket: Path) -> str:
+    with redis.Redis(unix_socket_path=str(socket)) as client:
         client.flushall()
-    return f"unix://{redis_socket}"
+    return f"unix://{socket}"
 
 
 @pytest.fixture(scope="session")

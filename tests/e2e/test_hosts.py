@@ -18,7 +18,6 @@ from pathlib import Path
 
 import httpx2
 import pytest
-import redis
 
 from tests import tiny
 from tests.clips import rendered
@@ -83,12 +82,10 @@ class Hosts:
 
 @pytest.fixture(scope="module")
 def stack(
-    lite_dir: Path, redis_socket: Path, s3_server: S3, tmp_path_factory: pytest.TempPathFactory
+    lite_dir: Path, redis_url_of_file: str, s3_server: S3, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Hosts]:
-    with redis.Redis(unix_socket_path=str(redis_socket)) as client:
-        client.flushall()
     environment = s3_server.environment | {
-        "VIREO_REDIS_URL": f"unix://{redis_socket}",
+        "VIREO_REDIS_URL": redis_url_of_file,
         "VIREO_STORE": s3_server.url("hosts"),
         "VIREO_SPOOL_CHECK_SECONDS": "1",
         "VIREO_LEASE_SECONDS": "4",

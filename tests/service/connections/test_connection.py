@@ -21,10 +21,10 @@ LIVE = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n"
 
 
 @pytest.fixture(scope="module")
-def bounded(redis_socket: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def bounded(redis_url_of_file: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     directory = tmp_path_factory.mktemp("bounded")
     bounds: dict[str, Any] = {"max_header_bytes": 8192, "max_headers": 20, "header_timeout": 1.0, "body_timeout": 1.0}
-    with serving(f"unix://{redis_socket}", directory, **bounds) as site:
+    with serving(redis_url_of_file, directory, **bounds) as site:
         yield site
 
 

@@ -18,9 +18,9 @@ Serve = Callable[..., AbstractContextManager[Site]]
 
 
 @pytest.fixture(scope="module")
-def guarded(redis_socket: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def guarded(redis_url_of_file: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     directory = tmp_path_factory.mktemp("guarded")
-    with serving(f"unix://{redis_socket}", directory, trusted_hosts="gateway, *.Example.org", host="vireo.lan") as site:
+    with serving(redis_url_of_file, directory, trusted_hosts="gateway, *.Example.org", host="vireo.lan") as site:
         yield site
 
 

@@ -105,9 +105,9 @@ ANSWERED_ONCE = {
 
 
 @pytest.fixture(scope="module")
-def parsing(redis_socket: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def parsing(redis_url_of_file: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     directory = tmp_path_factory.mktemp("parsing")
-    with serving(f"unix://{redis_socket}", directory, header_timeout=2.0, body_timeout=1.0) as site:
+    with serving(redis_url_of_file, directory, header_timeout=2.0, body_timeout=1.0) as site:
         site.server.config.timeout_keep_alive = 1
         yield site
 
