@@ -21,6 +21,7 @@ from core.logs.lines import TextLines
 from models.frames.sampling import Views, frame_indices
 from models.profiles.profile import Profile
 from tests.clips import SPECS, corrupt, read_index, render, rendered
+from tests.worker.decoding.segments import open_segments
 from worker.decoding import pool as decoding
 from worker.decoding.pool import DecodedClip, DecodePool, DecodeTask
 from worker.jobs.turns import ASKER
@@ -267,29 +268,21 @@ def test_closing_the_pool_wakes_waiting_threads(slow: Path) -> None:
 
 def test_nothing_is_left_in_shared_memory_or_open(folder: Path) -> None:
     gc.collect()  # what other tests have left
-    files = len(names("/proc/self/fd"))
+    files, others = len(names("/proc/self/fd")), open_segments()
     with start() as pool:
         for _ in range(20):
             submit(pool, rendered("h264", folder)).result()
         submit(pool, rendered("h264", folder)).cancel()
         time.sleep(0.3)
-        segments = [link for link in open_files() if "vireo-frames" in link]  # before any garbage collection
+        left = open_segments() - others  # before any garbage collection
     gc.collect()
 
-    assert not segments
+    assert not left
     assert len(names("/proc/self/fd")) <= files + 8  # the fork server's and the tracker's pipes stay
 
 
 def names(directory: str) -> set[str]:
     return {entry.name for entry in Path(directory).iterdir()}
-
-
-def open_files() -> list[str]:
-    links = []
-    for entry in Path("/proc/self/fd").iterdir():
-        with suppress(OSError):
-            links.append(str(entry.readlink()))
-    return links
 
 
 def test_a_pool_that_closes_while_its_children_start_is_silent(caplog: pytest.LogCaptureFixture) -> None:
