@@ -16,7 +16,8 @@ from typer.testing import CliRunner, Result
 
 from tests.service.doubles import AnsweringWorker, answering
 from tests.service.library import Library
-from tests.service.sites import Site, serving, wait_until
+from tests.service.sites import Site, serving
+from tests.waiting import wait_until
 from vireo import Client
 from vireo.cli import console
 from vireo.cli.app import build_cli

@@ -16,7 +16,8 @@ from core.state import keys
 from tests.client.test_client import folder, prepared
 from tests.service.doubles import answering
 from tests.service.library import DATASET, Library
-from tests.service.sites import VIDEO, Site, wait_until
+from tests.service.sites import VIDEO, Site
+from tests.waiting import wait_until
 from vireo import AsyncClient, Client
 from vireo.errors import UnknownVideo, VireoError
 from vireo.synchronous import jobs

@@ -18,7 +18,8 @@ from core.state import keys
 from tests.core.calibration.records import PICTURE, published
 from tests.service.doubles import answering
 from tests.service.library import DATASET, Library
-from tests.service.sites import SHA, VIDEO, Site, serving, wait_until
+from tests.service.sites import SHA, VIDEO, Site, serving
+from tests.waiting import wait_until
 from vireo import Client, ConnectionFailed
 from vireo.errors import (
     InvalidDataset,

@@ -19,7 +19,8 @@ from tests.client.conftest import Run
 from tests.client.servers import Reply, scripted
 from tests.client.test_client import folder
 from tests.service.doubles import answering
-from tests.service.sites import VIDEO, Site, wait_until
+from tests.service.sites import VIDEO, Site
+from tests.waiting import wait_until
 from vireo.cli.app import build_cli
 from vireo.cli.exit_codes import MEANINGS, Exit
 

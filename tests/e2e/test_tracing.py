@@ -23,7 +23,8 @@ from core.state import keys
 from core.tracing.export import ENDPOINTS, configure_tracing
 from core.tracing.spans import current_traceparent, tracer_provider, use_provider
 from tests.service.doubles import AnsweringWorker, embeddings
-from tests.service.sites import serving, wait_until
+from tests.service.sites import serving
+from tests.waiting import wait_until
 from worker.inference.stopwatch import Stopwatch
 from worker.jobs.attempt import run_job
 from worker.jobs.book import JobBook

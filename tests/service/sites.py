@@ -107,13 +107,6 @@ def sweeper_of(site: Site, **changes: Any) -> SiteSweeper:
     return SiteSweeper(site, sweeper)
 
 
-def wait_until(condition: Any, seconds: float = 30.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "the condition was not met in time"
-        time.sleep(0.01)
-
-
 def error(answer: httpx2.Response, status: int, code: str) -> dict[str, Any]:
     assert answer.status_code == status, answer.text
     found: dict[str, Any] = answer.json()["error"]

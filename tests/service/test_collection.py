@@ -14,7 +14,8 @@ from core.state import keys
 from core.storage.partial import STALE_AFTER
 from service.collection import GRACE, Waste, run
 from tests.service.doubles import AnsweringWorker
-from tests.service.sites import FILE, SHA, VIDEO, Site, sweep, wait_until
+from tests.service.sites import FILE, SHA, VIDEO, Site, sweep
+from tests.waiting import wait_until
 
 ID = f"vid_{SHA}"
 LOST = hashlib.sha256(b"lost").hexdigest()

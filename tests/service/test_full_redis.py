@@ -17,7 +17,8 @@ from service import sweeper
 from tests.memory import full, make_room
 from tests.service.doubles import answering
 from tests.service.routes.test_operations import samples
-from tests.service.sites import FILE, Site, error, wait_until
+from tests.service.sites import FILE, Site, error
+from tests.waiting import wait_until
 from worker.jobs.book import JobBook
 from worker.jobs.cancellation import RunningJobs
 from worker.jobs.connection import connect

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.service.doubles import answering
 from tests.service.processes import gateway_process
-from tests.service.sites import wait_until
+from tests.waiting import wait_until
 
 
 def test_sigterm_answers_waiting_requests_and_stops_the_server(redis_url: str, tmp_path: Path) -> None:

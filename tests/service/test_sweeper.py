@@ -10,7 +10,8 @@ from pathlib import Path
 from core.state import keys
 from core.storage.partial import STALE_AFTER
 from tests.service.doubles import answering
-from tests.service.sites import FILE, Site, serving, sweep, wait_until
+from tests.service.sites import FILE, Site, serving, sweep
+from tests.waiting import wait_until
 
 Serve = Callable[..., AbstractContextManager[Site]]
 

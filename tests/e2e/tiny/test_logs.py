@@ -8,12 +8,17 @@ from typing import Any
 import httpx2
 
 from tests.e2e.stack import Stack
+from tests.waiting import wait_until
 
 
 def lines_of(stack: Stack, process: str) -> list[dict[str, Any]]:
     """Lines of other programs, such as a traceback of the kernel's making, are left out."""
     text = (stack.data_dir / "logs" / f"{process}.log").read_text()
     return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+
+
+def lines_about(stack: Stack, request_id: str) -> list[dict[str, Any]]:
+    return [line for line in lines_of(stack, "gateway") if line.get("request_id") == request_id]
 
 
 def test_a_request_is_found_in_the_logs_of_gateway_and_worker(http: httpx2.Client, stack: Stack) -> None:
@@ -23,7 +28,8 @@ def test_a_request_is_found_in_the_logs_of_gateway_and_worker(http: httpx2.Clien
     )
     assert refused.status_code == 422
     job_id = refused.headers["location"].rpartition("/")[2]
-    (answered,) = [line for line in lines_of(stack, "gateway") if line.get("request_id") == trace]
+    wait_until(lambda: lines_about(stack, trace))  # the gateway writes its line after the answer
+    (answered,) = lines_about(stack, trace)
     assert (answered["job_id"], answered["status"]) == (job_id, 422)
     about = [line for line in lines_of(stack, "worker") if job_id in line["message"]]
     assert {line["job_id"] for line in about} == {job_id}  # also Celery's own lines

@@ -13,6 +13,7 @@ import pytest
 
 from launcher.supervision import children
 from launcher.supervision.children import Child
+from tests.waiting import wait_until
 
 Start = Callable[..., Child]
 
@@ -31,13 +32,6 @@ def start(tmp_path: Path) -> Iterator[Start]:
     yield run
     for child in started:
         child.stop()
-
-
-def wait_until(condition: Callable[[], object], seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_output_goes_to_the_log_and_the_last_lines_are_shown(start: Start) -> None:

@@ -13,7 +13,8 @@ import pytest
 
 from tests.service.doubles import answering
 from tests.service.processes import gateway_process
-from tests.service.sites import FILE, SHA, Site, error, wait_until
+from tests.service.sites import FILE, SHA, Site, error
+from tests.waiting import wait_until
 
 Serve = Callable[..., AbstractContextManager[Site]]
 

@@ -13,7 +13,8 @@ import httpx2
 import pytest
 
 from tests.service.processes import gateway_process
-from tests.service.sites import FILE, Site, serving, wait_until
+from tests.service.sites import FILE, Site, serving
+from tests.waiting import wait_until
 
 Serve = Callable[..., AbstractContextManager[Site]]
 MIB = 1 << 20

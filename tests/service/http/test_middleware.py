@@ -13,7 +13,8 @@ from core.logs.lines import JsonLines
 from service.catalog.label_sets import LabelSets
 from service.http import middleware
 from tests.service.doubles import AnsweringWorker
-from tests.service.sites import Site, error, wait_until
+from tests.service.sites import Site, error
+from tests.waiting import wait_until
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ import pytest
 from core.uploads import targets
 from core.uploads.addresses import is_public
 from tests.service.doubles import answering
-from tests.service.sites import FILE, LABELS, VIDEO, Site, wait_until
+from tests.service.sites import FILE, LABELS, VIDEO, Site
+from tests.waiting import wait_until
 
 PUBLIC, PRIVATE = "127.0.0.2", "127.0.0.1"
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

@@ -15,7 +15,8 @@ from core.state import keys
 from service.jobs import events
 from tests.service.doubles import AnsweringWorker, answering, classification
 from tests.service.library import DATASET, Library
-from tests.service.sites import FILE, Site, error, wait_until
+from tests.service.sites import FILE, Site, error
+from tests.waiting import wait_until
 
 ASYNC = {"prefer": "respond-async"}
 Serve = Callable[..., AbstractContextManager[Site]]

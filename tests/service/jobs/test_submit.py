@@ -20,7 +20,8 @@ from service.http.preferences import Preferences
 from service.jobs.submit import POLICIES
 from tests.service.doubles import AnsweringWorker, answering, classification
 from tests.service.library import DATASET, Library
-from tests.service.sites import BASE64, FILE, VIDEO, Site, error, wait_until
+from tests.service.sites import BASE64, FILE, VIDEO, Site, error
+from tests.waiting import wait_until
 
 Serve = Callable[..., AbstractContextManager[Site]]
 

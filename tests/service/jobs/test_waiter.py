@@ -18,7 +18,8 @@ import redis
 from launcher import embedded_redis
 from tests.service.doubles import answering, classification
 from tests.service.processes import free_port
-from tests.service.sites import FILE, Site, error, serving, wait_until
+from tests.service.sites import FILE, Site, error, serving
+from tests.waiting import wait_until
 
 Serve = Callable[..., AbstractContextManager[Site]]
 

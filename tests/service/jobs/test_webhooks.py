@@ -25,8 +25,9 @@ from core.state import keys
 from service.jobs import webhook_sender, webhooks
 from tests.service.doubles import answering
 from tests.service.library import DATASET, Library
-from tests.service.sites import FILE, LABELS, Site, error, wait_until
+from tests.service.sites import FILE, LABELS, Site, error
 from tests.service.test_projects import client_of
+from tests.waiting import wait_until
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # of the specification's example
 Serve = Callable[..., AbstractContextManager[Site]]

@@ -13,7 +13,8 @@ from core.records import Job
 from core.state import keys
 from tests.service.doubles import AnsweringWorker, answering
 from tests.service.library import DATASET, Library
-from tests.service.sites import VIDEO, Site, error, sweeper_of, wait_until
+from tests.service.sites import VIDEO, Site, error, sweeper_of
+from tests.waiting import wait_until
 
 Serve = Callable[..., AbstractContextManager[Site]]
 

@@ -17,7 +17,8 @@ from core.errors import Cancelled, StorageUnavailable
 from core.state import keys
 from core.state.payloads import OWN, PayloadName, Payloads
 from tests.service.doubles import AnsweringWorker, classification
-from tests.service.sites import FILE, SHA, VIDEO, Site, error, sweep, wait_until
+from tests.service.sites import FILE, SHA, VIDEO, Site, error, sweep
+from tests.waiting import wait_until
 
 ID = f"vid_{SHA}"
 OTHER = VIDEO + b"\x01"

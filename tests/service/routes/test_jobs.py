@@ -10,7 +10,8 @@ import pytest
 from core.errors import InvalidDataset, VireoError
 from core.state import keys
 from tests.service.doubles import answering
-from tests.service.sites import FILE, Site, error, wait_until
+from tests.service.sites import FILE, Site, error
+from tests.waiting import wait_until
 
 ASYNC = {"prefer": "respond-async"}
 Serve = Callable[..., AbstractContextManager[Site]]

@@ -13,7 +13,8 @@ from core.errors import Cancelled, TrainingFailed
 from core.state import keys
 from tests.service.doubles import AnsweringWorker, answering
 from tests.service.library import DATASET, REPORT, Library
-from tests.service.sites import Site, error, wait_until
+from tests.service.sites import Site, error
+from tests.waiting import wait_until
 
 GOOD: dict[str, Any] = {"name": "my-gym", "dataset": DATASET, "base": "lite"}
 

@@ -14,7 +14,8 @@ from core.state import keys
 from core.state.payloads import OWN, Payloads
 from core.state.video_records import SET_FACTS, facts_args
 from tests.service.doubles import AnsweringWorker
-from tests.service.sites import BASE64, FILE, SHA, VIDEO, Site, error, sweep, wait_until
+from tests.service.sites import BASE64, FILE, SHA, VIDEO, Site, error, sweep
+from tests.waiting import wait_until
 
 ID = f"vid_{SHA}"
 

@@ -4,7 +4,7 @@ import hashlib
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +17,7 @@ from models.frames.augmentation import Augment
 from models.frames.sampling import Views, frame_indices
 from models.profiles.profile import Profile
 from tests.clips import SPECS, read_index, render, render_slow, rendered
+from tests.waiting import wait_until
 from tests.worker.decoding.segments import open_segments
 from worker.decoding.dataset_clips import Batch, ClipReader, Sample
 from worker.decoding.frame_cache import MAX_ENTRY_BYTES
@@ -218,10 +219,3 @@ def cpu_ticks(pid: int) -> int:
     except OSError:
         return 0
     return int(fields[11]) + int(fields[12])  # utime, stime
-
-
-def wait_until(done: Callable[[], bool], seconds: float) -> None:
-    begin = time.monotonic()
-    while not done():
-        assert time.monotonic() - begin < seconds
-        time.sleep(0.01)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -12,6 +11,7 @@ import torch
 
 from core.records import VideoFacts
 from core.state import keys
+from tests.waiting import wait_until
 from worker.inference.caches.features import VectorKey, VideoVectors
 from worker.inference.caches.windows import Windows
 from worker.inference.deletions import Deletions
@@ -33,13 +33,6 @@ def deletions(runtime: Runtime, records: redis.Redis) -> Iterator[Deletions]:
     records.delete(keys.video("gone"))
     yield found
     found.stop()
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 5
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def of(*names: str) -> set[tuple[str, str]]:

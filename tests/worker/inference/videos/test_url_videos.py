@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, cast
@@ -28,6 +28,7 @@ from core.state.video_records import from_fields
 from core.storage import Store
 from core.uploads import fetch as uploads_fetch
 from tests.clips import rendered
+from tests.waiting import wait_until
 from tests.web import FileServer, serving_file
 from worker.inference.handlers import answer_classify, answer_embed
 from worker.inference.runtime import Runtime
@@ -68,14 +69,6 @@ def fetch(videos: UrlVideos, url: str, token: CancelToken | None = None) -> str:
 
 def partial_files(settings: Settings) -> list[Path]:
     return sorted((settings.data_dir / "store").glob("**/*.part"))
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    for _ in range(2000):
-        if condition():
-            return
-        time.sleep(0.01)
-    raise AssertionError("the condition was not met")
 
 
 def test_the_video_of_a_url_is_a_stored_video(runtime: Runtime, records: redis.Redis, tmp_path: Path) -> None:
