@@ -1,4 +1,5 @@
-"""Starting and limiting Vireo's own processes: how Python is called, which resources they may use, when they end.
+"""Starting and limiting Vireo's own processes: how Python is called, which resources they may use, when they end, and
+what they do with memory that is free inside them.
 
 This module imports only the standard library, because a child that reads untrusted bytes starts without site packages.
 """
@@ -17,6 +18,7 @@ SAFE_PATH: Final = {"PYTHONSAFEPATH": "1"}
 """With this environment, Python and every Python that it starts import nothing from the current directory."""
 
 _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
+_M_ARENA_MAX: Final = -8  # malloc.h of glibc
 
 
 def python_module(module: str, *arguments: str, options: tuple[str, ...] = ()) -> list[str]:
@@ -48,3 +50,16 @@ def limit_resources(limits: Mapping[int, int]) -> None:
         hard = resource.getrlimit(what)[1]
         limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(what, (limit, limit))
+
+
+def limit_heaps(number: int) -> None:
+    """Call it before threads start. glibc would give threads up to eight heaps per core, and none of them can use what
+    is free in another. No effect with another C library."""
+    if limit := getattr(ctypes.CDLL(None), "mallopt", None):
+        limit(_M_ARENA_MAX, number)
+
+
+def return_free_memory() -> None:
+    """Give what is free in the heaps back to the system: glibc keeps most of it. No effect with another C library."""
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
+        trim(0)

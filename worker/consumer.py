@@ -23,9 +23,10 @@ from prometheus_client import start_http_server
 
 from core.errors import VireoError, WorkerUnavailable
 from core.logs.lines import configure_logs
-from core.processes import use_safe_path
+from core.processes import limit_heaps, use_safe_path
 from core.schema import IncompatibleData, open_data_of
 from core.settings import Settings, get_settings
+from core.settings.machine import usable_cores
 from core.state import keys
 from core.state.payloads import Payloads
 from core.state.queues import TASKS, celery_app, send_job
@@ -47,6 +48,7 @@ STORE_SECONDS = 60.0  # between two looks at which store this worker uses
 EXIT_DEVICE_FAILED = 70
 _leaving = threading.Event()  # set once the device has failed
 LEAVE_SECONDS = 20.0  # that running jobs have to go back into the queue before the process ends by force
+_FEWEST_HEAPS = 2
 
 
 class Role(Protocol):
@@ -113,6 +115,7 @@ def main() -> None:
     queue: str = parser.parse_args().queue
     settings = get_settings()
     configure_logs(settings)
+    limit_heaps(max(usable_cores(), _FEWEST_HEAPS))
     life = become_worker(lambda: load_role(queue), lambda: announce_loading(queue, settings))
     configure_tracing(f"vireo-worker-{queue}")
     try:

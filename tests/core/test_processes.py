@@ -54,3 +54,28 @@ def test_limits_are_lowered_and_never_raised() -> None:
         "print(resource.getrlimit(resource.RLIMIT_NOFILE))"
     )
     assert run(ROOT, [sys.executable, "-c", script], PYTHONPATH=str(ROOT)) == "(64, 64)"
+
+
+def test_threads_share_as_many_heaps_as_they_are_given() -> None:
+    """Counted by glibc."""
+    script = (
+        "import ctypes, threading; from core.processes import limit_heaps; limit_heaps(2)\n"
+        "together = threading.Barrier(8)\n"
+        "threads = [threading.Thread(target=lambda: (bytearray(5000), together.wait())) for _ in range(8)]\n"
+        "for thread in threads: thread.start()\n"
+        "for thread in threads: thread.join()\n"
+        "libc = ctypes.CDLL(None)\n"
+        "out = ctypes.c_void_p.in_dll(libc, 'stdout'); libc.malloc_info(0, out); libc.fflush(out)"
+    )
+    assert run(ROOT, [sys.executable, "-c", script], PYTHONPATH=str(ROOT)).count("<heap nr=") == 2
+
+
+def test_free_memory_goes_back_to_the_system() -> None:
+    script = (
+        "import re; from core.processes import return_free_memory\n"
+        "def resident(): return int(re.search(r'VmRSS:\\s+(\\d+)', open('/proc/self/status').read())[1])\n"
+        "held = [bytearray(4000) for _ in range(50_000)]\n"
+        "del held[:-1]\n"  # the last one keeps the end of the heap in use
+        "before = resident(); return_free_memory(); print(before - resident())"
+    )
+    assert int(run(ROOT, [sys.executable, "-c", script], PYTHONPATH=str(ROOT))) > 150_000  # KiB, of 200,000

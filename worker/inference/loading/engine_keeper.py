@@ -18,7 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from core.errors import ModelUnavailable
-from core.processes import python_module
+from core.processes import python_module, return_free_memory
 from core.records import EngineCandidate, EngineInfo
 from core.settings.machine import usable_cores
 from models.engines.choice import Choice, choice_file, model_folder, note_name, remembered, sweep
@@ -137,6 +137,7 @@ class EngineKeeper:
                 log.exception("the search for an engine of %s failed; it stays with torch", wish.name)
             self._wanted.discard(wish.recognizer.digest)
             del wish  # it holds the model's weights
+            return_free_memory()
 
     def _as_remembered(self, recognizer: Recognizer) -> Recognizer | None:
         """With the engine that was found on this machine; None if none was, or if it cannot be opened any more."""

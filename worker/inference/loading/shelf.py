@@ -19,6 +19,7 @@ from typing import ParamSpec, TypeVar
 import torch
 
 from core.errors import ModelUnavailable, UnknownModel
+from core.processes import return_free_memory
 from core.projects import DEFAULT_PROJECT, prefix_of
 from core.prometheus import MODEL_INFO
 from core.records import EngineInfo, ModelRef
@@ -196,6 +197,7 @@ class Shelf:
         finally:
             with self._lock:
                 self._reserved.pop(name, None)
+            return_free_memory()  # of reading the weights
             self._progress(self._summary())
 
     def _load_with_room(self, name: str) -> Loaded:
